@@ -1,0 +1,48 @@
+"""Errors a user can cause. Each message says what is wrong, what arrived and what to do.
+
+The command line turns every `FedketError` into one line on standard error and exit code 2.
+"""
+
+
+class FedketError(Exception):
+    """Base of all errors that are the input's fault, not the program's."""
+
+
+class ConfigError(FedketError):
+    """A configuration field is unknown, mistyped or out of range."""
+
+
+class DataError(FedketError):
+    """A data file is missing, damaged, or does not hold what was asked for."""
+
+
+class PartitionError(FedketError):
+    """The samples cannot be dealt to the clients as asked."""
+
+
+class CircuitError(FedketError):
+    """A circuit is malformed, or too large for the memory at hand."""
+
+
+class CheckpointError(FedketError):
+    """A checkpoint or run directory is damaged or belongs to another experiment."""
+
+
+class TrainingError(FedketError):
+    """A round cannot go on: no client delivered a usable update."""
+
+
+class ProtocolError(FedketError):
+    """A message breaks the secure aggregation protocol."""
+
+
+class KeyMaterialError(FedketError):
+    """Base of errors about key material."""
+
+
+class KeyReusedError(KeyMaterialError):
+    """Key material was asked for a second time."""
+
+
+class KeyExhaustedError(KeyMaterialError):
+    """A key source has less key than was asked for."""

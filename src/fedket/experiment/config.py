@@ -1,0 +1,161 @@
+"""One experiment = one TOML file = one frozen `ExperimentConfig`.
+
+Every value has a unit in its name or description and a range that is checked before anything
+compiles. Unknown keys are errors; `fedket.experiment.load` turns them into one clear line.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """Base of all tables of a configuration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class DataConfig(Section):
+    """What is learned from."""
+
+    name: Literal["digits", "mnist", "fashion_mnist", "npz"] = "digits"
+    path: str = ""
+    """File for `npz`: a path, or a name below the data directory."""
+    directory: str = ""
+    """Data directory; empty means `FEDKET_DATA`, else the user's cache."""
+    sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+    """Expected checksum of the `npz` file; empty means not checked."""
+    classes: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """Labels to keep, relabelled 0, 1, ... in this order; empty keeps all."""
+    max_train: Annotated[int, Field(ge=0)] = 0
+    """Keep the first so many training samples; 0 keeps all."""
+    max_test: Annotated[int, Field(ge=0)] = 0
+
+
+class PartitionConfig(Section):
+    """Who holds which samples."""
+
+    kind: Literal["iid", "dirichlet", "label_shards", "quantity", "groups"] = "iid"
+    num_clients: PositiveInt = 10
+    alpha: PositiveFloat = 0.5
+    """Concentration of `dirichlet` (labels) and `quantity` (sizes); small is skewed."""
+    shards_per_client: PositiveInt = 2
+    min_samples: PositiveInt = 1
+    """Fewest samples a client may hold."""
+
+
+class VqcConfig(Section):
+    """A variational quantum classifier: encode, rotate and entangle, read out."""
+
+    kind: Literal["vqc"] = "vqc"
+    circuit: Literal["qfedfisher", "qunetqfl", "chen_yoo", "quantum_train"] = "qfedfisher"
+    num_qubits: Annotated[int, Field(ge=1, le=24)] = 6
+    num_layers: PositiveInt = 20
+    encoding: Literal["amplitude", "angle", "arctan"] = "amplitude"
+    readout: Literal["z", "z_zz", "probabilities"] = "z_zz"
+    logit_scale: PositiveFloat = 10.0
+    """Logits are this factor times the expectation values (or probabilities)."""
+    init_std: PositiveFloat = 0.1
+    """Angles start at N(0, init_std^2), radians."""
+
+
+class LeNetConfig(Section):
+    """LeNet-5 on 28x28 or 32x32 images."""
+
+    kind: Literal["lenet5"] = "lenet5"
+
+
+class MlpConfig(Section):
+    """A classical baseline: logistic regression when `hidden` is empty."""
+
+    kind: Literal["mlp"] = "mlp"
+    hidden: tuple[PositiveInt, ...] = ()
+    match_parameters: Annotated[int, Field(ge=0)] = 0
+    """Choose one hidden layer so that the parameter count comes nearest to this; 0 is off."""
+
+
+ModelConfig = Annotated[VqcConfig | LeNetConfig | MlpConfig, Field(discriminator="kind")]
+
+
+class TrainingConfig(Section):
+    """Local training on one client in one round."""
+
+    optimizer: Literal["adam", "sgd", "momentum"] = "adam"
+    learning_rate: PositiveFloat = 0.01
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """L2 coefficient added to the gradient."""
+    epochs: PositiveInt = 1
+    batch_size: PositiveInt = 32
+    persistent_optimizer: bool = False
+    """Keep each client's optimiser state between rounds instead of starting fresh."""
+
+
+class StrategyConfig(Section):
+    """What the server does with the sum."""
+
+    kind: Literal["fed_avg", "fed_prox", "fed_adam", "fed_yogi"] = "fed_avg"
+    learning_rate: PositiveFloat = 0.01
+    """Server learning rate of `fed_adam` and `fed_yogi`."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    tau: PositiveFloat = 1e-3
+    """Adaptivity: added to the square root of the second moment."""
+    mu: PositiveFloat = 0.01
+    """Proximal strength of `fed_prox`."""
+
+
+class AggregationConfig(Section):
+    """How contributions become a sum."""
+
+    kind: Literal["plain", "quantised", "masked"] = "plain"
+    bits: Literal[4, 8, 16, 32] = 16
+    """Quantised bits per value (q)."""
+    word: Literal["headroom", "safe"] = "headroom"
+    """`headroom`: words of q bits; `safe`: words of q + ceil(log2 clients) bits."""
+    clip: PositiveFloat = 1.0
+    """Largest absolute update per coordinate; larger ones are clipped."""
+
+
+class KeysConfig(Section):
+    """Where the pads of masked aggregation come from."""
+
+    source: Literal["os_random"] = "os_random"
+
+
+class FederationConfig(Section):
+    """How many rounds, and with whom."""
+
+    rounds: PositiveInt = 50
+    clients_per_round: Annotated[int, Field(ge=0)] = 0
+    """Clients sampled per round without replacement; 0 means all."""
+    eval_every: PositiveInt = 1
+    checkpoint_every: PositiveInt = 1
+
+
+class EngineConfig(Section):
+    """How the simulation runs; never changes what is computed beyond rounding."""
+
+    kind: Literal["vectorised", "sequential"] = "vectorised"
+    dtype: Literal["float32", "float64"] = "float32"
+    memory_limit_mb: PositiveInt = 2048
+    """Upper bound for the working set of clients trained at the same time."""
+
+
+class ExperimentConfig(Section):
+    """A whole experiment."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+    description: str = ""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    data: DataConfig = DataConfig()
+    partition: PartitionConfig = PartitionConfig()
+    model: ModelConfig = VqcConfig()
+    training: TrainingConfig = TrainingConfig()
+    strategy: StrategyConfig = StrategyConfig()
+    aggregation: AggregationConfig = AggregationConfig()
+    keys: KeysConfig = KeysConfig()
+    federation: FederationConfig = FederationConfig()
+    engine: EngineConfig = EngineConfig()

@@ -1,0 +1,31 @@
+"""Circuits as data, simulated exactly with adjoint gradients. Pure JAX."""
+
+from fedket.quantum import ansatz
+from fedket.quantum.circuit import Circuit, Gate, make_circuit
+from fedket.quantum.draw import draw_layer
+from fedket.quantum.encoding import ENCODINGS, amplitude_state, angle_state, arctan_state
+from fedket.quantum.engine import circuit_unitary, run_circuit
+from fedket.quantum.memory import check_memory, gradient_bytes
+from fedket.quantum.readout import expval_parity, expval_z, expval_zz, probabilities
+from fedket.quantum.reference import reference_run
+
+__all__ = [
+    "ENCODINGS",
+    "Circuit",
+    "Gate",
+    "amplitude_state",
+    "angle_state",
+    "ansatz",
+    "arctan_state",
+    "check_memory",
+    "circuit_unitary",
+    "draw_layer",
+    "expval_parity",
+    "expval_z",
+    "expval_zz",
+    "gradient_bytes",
+    "make_circuit",
+    "probabilities",
+    "reference_run",
+    "run_circuit",
+]

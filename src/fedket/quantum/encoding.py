@@ -1,0 +1,76 @@
+"""Classical data into pure states. States come as columns: (2**num_qubits, batch)."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Complex, Float
+
+from fedket.errors import CircuitError
+from fedket.quantum.gates import ry, rz
+
+
+def amplitude_state(
+    x: Float[Array, "batch *features"], num_qubits: int
+) -> Complex[Array, "dim batch"]:
+    """Amplitude encoding: flatten, pad with zeros to 2**num_qubits, normalise.
+
+    A sample that is zero everywhere becomes the zero state |0…0>.
+
+    Args:
+        x: Real features; at most 2**num_qubits per sample.
+        num_qubits: Size of the register.
+
+    Raises:
+        CircuitError: If a sample has more features than amplitudes.
+    """
+    dim = 2**num_qubits
+    flat = x.reshape(x.shape[0], -1)
+    if flat.shape[1] > dim:
+        raise CircuitError(
+            f"amplitude encoding on {num_qubits} qubits holds {dim} features, got {flat.shape[1]}; "
+            f"use {(flat.shape[1] - 1).bit_length()} qubits or fewer features"
+        )
+    amplitudes = jnp.pad(flat, ((0, 0), (0, dim - flat.shape[1]))).T
+    power = jnp.sum(amplitudes**2, axis=0)
+    empty = power == 0
+    amplitudes = amplitudes / jnp.sqrt(jnp.where(empty, 1, power))
+    amplitudes = amplitudes.at[0].add(empty.astype(amplitudes.dtype))
+    return amplitudes + 0j
+
+
+def product_state(vectors: Complex[Array, "batch qubits 2"]) -> Complex[Array, "dim batch"]:
+    """Tensor product of one-qubit states, qubit 0 most significant."""
+    psi = vectors[:, 0].T
+    for qubit in range(1, vectors.shape[1]):
+        factor = vectors[:, qubit].T
+        psi = (psi[:, None] * factor[None]).reshape(-1, vectors.shape[0])
+    return psi
+
+
+def angle_state(
+    x: Float[Array, "batch *features"], num_qubits: int
+) -> Complex[Array, "dim batch"]:
+    """Angle encoding: RY(x_i)|0> on qubit i, features in radians."""
+    angles = _one_feature_per_qubit(x, num_qubits)
+    return product_state(ry(angles)[..., 0])
+
+
+def arctan_state(
+    x: Float[Array, "batch *features"], num_qubits: int
+) -> Complex[Array, "dim batch"]:
+    """RZ(arctan x_i²) RY(arctan x_i)|0> on qubit i (Chen and Yoo, arXiv:2103.12010)."""
+    features = _one_feature_per_qubit(x, num_qubits)
+    gate = rz(jnp.arctan(features**2)) @ ry(jnp.arctan(features))
+    return product_state(gate[..., 0])
+
+
+def _one_feature_per_qubit(
+    x: Float[Array, "batch *features"], num_qubits: int
+) -> Float[Array, "batch qubits"]:
+    flat = x.reshape(x.shape[0], -1)
+    if flat.shape[1] != num_qubits:
+        raise CircuitError(
+            f"angle encoding needs one feature per qubit: {num_qubits}, got {flat.shape[1]}"
+        )
+    return flat
+
+
+ENCODINGS = {"amplitude": amplitude_state, "angle": angle_state, "arctan": arctan_state}

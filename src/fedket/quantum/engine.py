@@ -1,0 +1,232 @@
+"""Run a circuit on a batch of states, with adjoint gradients.
+
+Layers are scanned, so compile time does not depend on depth. The backward pass un-applies layers
+(adjoint method, arXiv:2009.02823), so neither does memory. Gradients are taken with respect to
+the small dense matrices, from reduced cross matrices of the state and its cotangent (GEMMs), and
+pulled back to the angles by differentiating the matrices' construction once for all layers.
+
+Cotangents follow JAX: for y = U x the cotangent of x is Uᵀ times that of y; its complex conjugate
+therefore un-applies exactly like the state.
+"""
+
+from functools import lru_cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float
+
+from fedket.errors import CircuitError
+from fedket.quantum.circuit import Circuit, Gate
+from fedket.quantum.kernels import (
+    States,
+    apply_pair,
+    apply_window,
+    cross_matrix,
+    permute,
+    unapply_pair,
+)
+from fedket.quantum.plan import (
+    MAX_WINDOW,
+    NARROW_BATCH,
+    Block,
+    ProductBlock,
+    WindowBlock,
+    plan_layer,
+)
+from fedket.quantum.reference import apply_gate, gate_matrix
+
+Angles = Float[Array, "layers slots"]
+Batch = Complex[Array, "dim batch"]
+
+
+def run_circuit(circuit: Circuit, params: Angles, psi: Batch) -> Batch:
+    """Apply a circuit to a batch of pure states; differentiable in `params` and `psi`.
+
+    Reverse mode only (`jax.grad`, `jax.vjp`); works under `jax.jit` and `jax.vmap`.
+
+    Args:
+        circuit: The circuit.
+        params: Angles in radians, shape `circuit.params_shape`, float32 or float64.
+        psi: States as columns, shape (2**num_qubits, batch), complex64 or complex128.
+
+    Returns:
+        The final states, same shape, in the precision of `params` and `psi` together.
+
+    Raises:
+        CircuitError: If the shapes do not fit the circuit.
+    """
+    dim = 2**circuit.num_qubits
+    if params.shape != circuit.params_shape or psi.ndim != 2 or psi.shape[0] != dim:
+        raise CircuitError(
+            f"circuit takes angles {circuit.params_shape} and states ({dim}, batch), "
+            f"got {params.shape} and {psi.shape}"
+        )
+    psi = psi.astype(jnp.result_type(params.dtype, psi.dtype, jnp.complex64))
+    params = params.astype(psi.real.dtype)
+    if psi.shape[1] > dim:
+        unitary = _run(circuit, params, jnp.eye(dim, dtype=psi.dtype))
+        return unitary @ psi
+    return _run(circuit, params, psi)
+
+
+def circuit_unitary(circuit: Circuit, params: Angles) -> Complex[Array, "dim dim"]:
+    """Return the circuit's matrix, shape (2**num_qubits, 2**num_qubits)."""
+    dtype = jnp.result_type(params.dtype, jnp.complex64)
+    return _run(circuit, params, jnp.eye(2**circuit.num_qubits, dtype=dtype))
+
+
+def _blocks(circuit: Circuit, psi: Batch) -> tuple[Block, ...]:
+    return plan_layer(circuit, narrow=psi.shape[1] < NARROW_BATCH)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _run(circuit: Circuit, params: Angles, psi: Batch) -> Batch:
+    blocks = _blocks(circuit, psi)
+
+    def layer(states: States, matrices: list[Array]) -> tuple[States, None]:
+        for block, matrix in zip(blocks, matrices, strict=True):
+            states = _apply(circuit, block, matrix, states)
+        return states, None
+
+    states, _ = jax.lax.scan(layer, psi[None], _build(circuit, blocks, params))
+    return states[0]
+
+
+def _run_forward(
+    circuit: Circuit, params: Angles, psi: Batch
+) -> tuple[Batch, tuple[Angles, Batch]]:
+    final = _run(circuit, params, psi)
+    return final, (params, final)
+
+
+def _run_backward(
+    circuit: Circuit, saved: tuple[Angles, Batch], cotangent: Batch
+) -> tuple[Angles, Batch]:
+    params, final = saved
+    blocks = _blocks(circuit, final)
+    matrices, pull_back = jax.vjp(partial(_build, circuit, blocks), params)
+
+    def layer(states: States, matrices: list[Array]) -> tuple[States, list[Array]]:
+        grads = []
+        for block, matrix in zip(reversed(blocks), reversed(matrices), strict=True):
+            states, grad = _unapply(circuit, block, matrix, states)
+            grads.append(grad)
+        return states, grads[::-1]
+
+    states = jnp.stack([final, cotangent.conj()])
+    states, grads = jax.lax.scan(layer, states, matrices, reverse=True)
+    return pull_back(grads)[0], states[1].conj()
+
+
+_run.defvjp(_run_forward, _run_backward)
+
+
+def _build(circuit: Circuit, blocks: tuple[Block, ...], params: Angles) -> list[Array]:
+    """Dense matrices of every block for all layers at once.
+
+    Product blocks: (layers, qubits, 2, 2). Window blocks: (layers, 2**k, 2**k).
+    """
+    return [
+        _product_matrices(block, params)
+        if isinstance(block, ProductBlock)
+        else _window_matrices(block, params)
+        for block in blocks
+    ]
+
+
+def _product_matrices(block: ProductBlock, params: Angles) -> Complex[Array, "layers n 2 2"]:
+    """Product of each qubit's gates, identity where it has none."""
+    return jnp.stack([_fuse(gates, params) for gates in block.gates], axis=1)
+
+
+def _fuse(gates: tuple[Gate, ...], params: Angles) -> Complex[Array, "layers 2 2"]:
+    dtype = jnp.result_type(params.dtype, jnp.complex64)
+    total = jnp.broadcast_to(jnp.eye(2, dtype=dtype), (params.shape[0], 2, 2))
+    for gate in gates:
+        total = gate_matrix(gate, params) @ total
+    return total
+
+
+def _window_matrices(block: WindowBlock, params: Angles) -> Complex[Array, "layers m m"]:
+    """Simulate the window's gates on the identity, for every layer."""
+    k = len(block.qubits)
+    place = {qubit: i for i, qubit in enumerate(block.qubits)}
+    eye = jnp.eye(2**k, dtype=jnp.result_type(params.dtype, jnp.complex64))
+
+    def one_layer(angles: Float[Array, " slots"]) -> Complex[Array, "m m"]:
+        matrix = eye.reshape((2,) * k + (2**k,))
+        for gate in block.gates:
+            qubits = tuple(place[qubit] for qubit in gate.qubits)
+            matrix = apply_gate(gate_matrix(gate, angles), matrix, qubits)
+        return matrix.reshape(2**k, 2**k)
+
+    return jax.vmap(one_layer)(params)
+
+
+def _apply(circuit: Circuit, block: Block, matrix: Array, states: States) -> States:
+    if isinstance(block, WindowBlock):
+        return apply_window(matrix, states, block.qubits, circuit.num_qubits)
+    if block.prelude is not None:
+        states = permute(states, block.prelude)
+    for step in block.steps:
+        states = apply_pair(step, _pair_matrix(matrix, step.qubits), states)
+    return states
+
+
+def _unapply(
+    circuit: Circuit, block: Block, matrix: Array, states: States
+) -> tuple[States, Array]:
+    """Undo a block on (ψ, conjugate cotangent); return the cotangent of its matrix too."""
+    num_qubits = circuit.num_qubits
+    if isinstance(block, WindowBlock):
+        before = apply_window(matrix.conj().T, states, block.qubits, num_qubits)
+        return before, cross_matrix(states[1].conj(), before[0], block.qubits, num_qubits)
+    grad = jnp.zeros_like(matrix)
+    if block.trainable:
+        cross = _qubit_cross_matrices(states[1].conj(), states[0], num_qubits)
+        grad = jnp.einsum("nik,nkj->nij", cross, matrix.conj())
+    for step in reversed(block.steps):
+        states = unapply_pair(step, _pair_matrix(matrix, step.qubits), states)
+    if block.prelude is not None:
+        states = permute(states, block.prelude.inverse())
+    return states, grad
+
+
+def _pair_matrix(matrices: Complex[Array, "n 2 2"], qubits: tuple[int, ...]) -> Array:
+    if len(qubits) == 1:
+        return matrices[qubits[0]]
+    return jnp.kron(matrices[qubits[0]], matrices[qubits[1]])
+
+
+def _qubit_cross_matrices(
+    left: Batch, right: Batch, num_qubits: int
+) -> Complex[Array, "n 2 2"]:
+    """Reduced cross matrix of every qubit, from one GEMM per group of neighbouring qubits."""
+    parts = []
+    for group in _groups(num_qubits):
+        size = len(group)
+        total = cross_matrix(left, right, group, num_qubits)
+        parts.append((_trace_map(size, total.dtype) @ total.reshape(-1)).reshape(size, 2, 2))
+    return jnp.concatenate(parts)
+
+
+def _groups(num_qubits: int) -> list[tuple[int, ...]]:
+    """Split the register into equal runs of at most `MAX_WINDOW` qubits."""
+    count = -(-num_qubits // MAX_WINDOW)
+    return [tuple(int(q) for q in part) for part in np.array_split(np.arange(num_qubits), count)]
+
+
+@lru_cache(maxsize=32)
+def _trace_map(num_qubits: int, dtype: np.dtype) -> np.ndarray:
+    """Matrix taking a flattened cross matrix to the 2×2 partial traces of every qubit."""
+    dim = 2**num_qubits
+    result = np.zeros((num_qubits, 2, 2, dim, dim), dtype)
+    index = np.arange(dim)
+    for qubit in range(num_qubits):
+        bit = num_qubits - 1 - qubit
+        for i in range(2):
+            for j in range(2):
+                rows = index[(index >> bit) & 1 == i]
+                result[qubit, i, j, rows, rows ^ ((i ^ j) << bit)] = 1
+    return result.reshape(num_qubits * 4, dim * dim)

@@ -1,0 +1,129 @@
+"""The few operations on states that the engine is made of.
+
+States are arrays (num_states, 2**num_qubits, batch), batch last: every kernel is then vertical
+and vectorises over the batch. `num_states` is 1 going forward and 2 (ψ and its cotangent) going
+back, when both are un-applied by the same kernel.
+"""
+
+import string
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex
+
+from fedket.quantum.monomial import Monomial
+from fedket.quantum.plan import PairStep
+
+States = Complex[Array, "states dim batch"]
+
+
+def permute(psi: States, monomial: Monomial) -> States:
+    """Apply a signed permutation of the whole register."""
+    if not monomial.is_diagonal:
+        psi = psi[:, monomial.source]
+    if (monomial.sign < 0).any():
+        psi = psi * jnp.asarray(monomial.sign, psi.real.dtype)[None, :, None]
+    return psi
+
+
+def apply_pair(step: PairStep, matrix: Complex[Array, "m m"], psi: States) -> States:
+    """Apply a folded monomial, then `matrix` on the step's qubits (first is most significant)."""
+    view = _view(step, psi)
+    monomial = step.monomial
+    slices = [view[:, j] for j in range(view.shape[1])]
+    if monomial is not None:
+        slices = [_signed(slices[s], g) for s, g in zip(monomial.source, monomial.sign, strict=True)]
+    if step.dense:
+        slices = _multiply(matrix, slices)
+    return jnp.stack(slices, axis=1).reshape(psi.shape)
+
+
+def unapply_pair(step: PairStep, matrix: Complex[Array, "m m"], psi: States) -> States:
+    """Undo `apply_pair` with the same `matrix` (a unitary)."""
+    view = _view(step, psi)
+    slices = [view[:, j] for j in range(view.shape[1])]
+    if step.dense:
+        slices = _multiply(matrix.conj().T, slices)
+    if step.monomial is not None:
+        back = step.monomial.inverse()
+        slices = [_signed(slices[s], g) for s, g in zip(back.source, back.sign, strict=True)]
+    return jnp.stack(slices, axis=1).reshape(psi.shape)
+
+
+def _view(step: PairStep, psi: States) -> Complex[Array, "outer window inner"]:
+    return psi.reshape(psi.shape[0] * 2 ** step.qubits[0], 2**step.width, -1)
+
+
+def _signed(amplitudes: Array, sign: np.int8) -> Array:
+    return -amplitudes if sign < 0 else amplitudes
+
+
+def _multiply(matrix: Array, slices: list[Array]) -> list[Array]:
+    """Multiply the leading index of `slices`, split as (matrix index, spectator), by a matrix."""
+    size, spectators = matrix.shape[0], len(slices) // matrix.shape[0]
+    return [
+        sum(
+            (matrix[i, j] * slices[j * spectators + c] for j in range(1, size)),
+            start=matrix[i, 0] * slices[c],
+        )
+        for i in range(size)
+        for c in range(spectators)
+    ]
+
+
+def apply_window(
+    matrix: Complex[Array, "m m"], psi: States, qubits: tuple[int, ...], num_qubits: int
+) -> States:
+    """Apply a dense matrix on ascending `qubits`, as one GEMM."""
+    labels = _axes(qubits, num_qubits)
+    shape = _run_shape(psi, qubits, num_qubits)
+    if shape is not None:
+        return jnp.einsum("ij,sajb->saib", matrix, psi.reshape(shape)).reshape(psi.shape)
+    k = len(qubits)
+    tensor = psi.reshape((psi.shape[0],) + (2,) * num_qubits + psi.shape[2:])
+    outputs = dict(zip(qubits, string.ascii_uppercase, strict=False))
+    after = "".join(outputs.get(q, label) for q, label in enumerate(labels))
+    gate = "".join(outputs[q] for q in qubits) + "".join(labels[q] for q in qubits)
+    expression = f"{gate},Y{labels}Z->Y{after}Z"
+    return jnp.einsum(expression, matrix.reshape((2,) * (2 * k)), tensor).reshape(psi.shape)
+
+
+def cross_matrix(
+    left: Complex[Array, "dim batch"],
+    right: Complex[Array, "dim batch"],
+    qubits: tuple[int, ...],
+    num_qubits: int,
+) -> Complex[Array, "m m"]:
+    """M[i, j] = Σ left[i, rest] · right[j, rest] over all other qubits and the batch (no conjugate).
+
+    Args:
+        left: Amplitudes, shape (2**num_qubits, batch).
+        right: Amplitudes of the same shape.
+        qubits: Ascending qubits that i and j run over.
+        num_qubits: Size of the register.
+    """
+    shape = _run_shape(left[None], qubits, num_qubits)
+    if shape is not None:
+        return jnp.einsum("aib,ajb->ij", left.reshape(shape[1:]), right.reshape(shape[1:]))
+    labels = _axes(qubits, num_qubits)
+    outputs = dict(zip(qubits, string.ascii_uppercase, strict=False))
+    other = "".join(outputs.get(q, label) for q, label in enumerate(labels))
+    result = "".join(labels[q] for q in qubits) + "".join(outputs[q] for q in qubits)
+    tensors = [x.reshape((2,) * num_qubits + x.shape[1:]) for x in (left, right)]
+    size = 2 ** len(qubits)
+    return jnp.einsum(f"{labels}Z,{other}Z->{result}", *tensors).reshape(size, size)
+
+
+def _axes(qubits: tuple[int, ...], num_qubits: int) -> str:
+    return string.ascii_lowercase[:num_qubits]
+
+
+def _run_shape(
+    psi: States, qubits: tuple[int, ...], num_qubits: int
+) -> tuple[int, int, int, int] | None:
+    """Shape (states, before, window, after) if the qubits are neighbours, else None."""
+    first, last = qubits[0], qubits[-1]
+    if last - first + 1 != len(qubits):
+        return None
+    after = 2 ** (num_qubits - 1 - last) * psi.shape[2]
+    return psi.shape[0], 2**first, 2 ** len(qubits), after

@@ -1,0 +1,37 @@
+"""Randomness as a function of (seed, purpose, round, client), so any round can be rerun.
+
+Never a source of key material: keys come from `fedket.keys`.
+"""
+
+import enum
+
+import jax
+from jaxtyping import Array, PRNGKeyArray
+
+Rng = PRNGKeyArray
+
+
+class Purpose(enum.IntEnum):
+    """What a random stream is for; streams of different purposes are independent."""
+
+    INIT = 0
+    PARTITION = 1
+    COHORT = 2
+    TRAIN = 3
+    QUANTISE = 4
+
+
+def rng_for(
+    seed: int | Array,
+    purpose: Purpose,
+    round_num: int | Array = 0,
+    client_id: int | Array = 0,
+) -> Rng:
+    """Return the JAX key of one (seed, purpose, round, client); traceable in all but `purpose`."""
+    rng = jax.random.fold_in(jax.random.key(seed), int(purpose))
+    return jax.random.fold_in(jax.random.fold_in(rng, round_num), client_id)
+
+
+def numpy_seed(seed: int, purpose: Purpose) -> list[int]:
+    """Return entropy for `numpy.random.default_rng`, for work done once on the host."""
+    return [seed, int(purpose)]
