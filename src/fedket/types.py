@@ -5,7 +5,7 @@ shares of the cohort's samples and sum to 1 over the clients of a `RoundContext`
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
@@ -25,12 +25,13 @@ class Dataset(NamedTuple):
 
     Attributes:
         name: Short name for records and reports.
-        x_train: Features, shape (num_train, ...), float32 or uint8 as stored.
+        x_train: Features, shape (num_train, ...), float32; stored integers are scaled to [0, 1].
         y_train: Labels 0..num_classes-1, shape (num_train,), int32.
-        x_test: Features, shape (num_test, ...).
+        x_test: Features, shape (num_test, ...), float32, scaled likewise.
         y_test: Labels, shape (num_test,), int32.
         num_classes: Number of classes.
-        groups: Owner of each training sample (for example a subject), shape (num_train,), or None.
+        groups: Owner of each training sample (for example a subject), shape (num_train,), int64 or
+            string, or None.
     """
 
     name: str
@@ -118,3 +119,38 @@ Reducer = Callable[[Contribution, RoundContext], tuple[Contribution, Traffic]]
 """Contributions with leaves (clients, ...) -> their sum with leaves (...), and its cost."""
 
 Labels = Int[Array, " batch"]
+
+
+@runtime_checkable
+class Secret(Protocol):
+    """Key material that shows itself only when asked; `repr` and logs see its length at most."""
+
+    def reveal(self) -> bytes:
+        """Return the bytes; whoever calls this must not store, log or send them."""
+        ...
+
+
+@runtime_checkable
+class KeySource(Protocol):
+    """One-time pads shared by pairs of clients, each byte given to each end at most once.
+
+    A pad is named by its unordered pair of clients and its round; `client_id` is the end that
+    asks. Rounds of a pair only go up. Asking again for bytes raises `KeyReusedError`, asking for
+    more than was reserved `KeyExhaustedError`, anything else out of order `KeyMaterialError`.
+    """
+
+    def reserve(
+        self, round_num: int, client_id: int, peer_ids: tuple[int, ...], num_bytes: int
+    ) -> None:
+        """Set aside `num_bytes` with each peer; what was left of earlier rounds is burned."""
+        ...
+
+    def spend(
+        self, round_num: int, client_id: int, peer_id: int, offset: int, num_bytes: int
+    ) -> Secret:
+        """Hand this end the next `num_bytes` of a reserved pad, starting at byte `offset`."""
+        ...
+
+    def burn(self, round_num: int, client_id: int, peer_ids: tuple[int, ...]) -> None:
+        """Give up this end's unspent bytes of the round for good; harmless when there are none."""
+        ...

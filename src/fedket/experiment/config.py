@@ -62,6 +62,13 @@ class VqcConfig(Section):
     """Angles start at N(0, init_std^2), radians."""
 
 
+class QuantumTrainConfig(Section):
+    """QFed's model: a 13-qubit circuit and a small map generate the weights of a CNN."""
+
+    kind: Literal["quantum_train"] = "quantum_train"
+    num_layers: PositiveInt = 16
+
+
 class LeNetConfig(Section):
     """LeNet-5 on 28x28 or 32x32 images."""
 
@@ -77,7 +84,9 @@ class MlpConfig(Section):
     """Choose one hidden layer so that the parameter count comes nearest to this; 0 is off."""
 
 
-ModelConfig = Annotated[VqcConfig | LeNetConfig | MlpConfig, Field(discriminator="kind")]
+ModelConfig = Annotated[
+    VqcConfig | QuantumTrainConfig | LeNetConfig | MlpConfig, Field(discriminator="kind")
+]
 
 
 class TrainingConfig(Section):

@@ -1,0 +1,23 @@
+"""Federated training: local training, strategies, cohorts, rounds, checkpoints."""
+
+from fedket.federated.federation import (
+    Federation,
+    FederationState,
+    RoundRecord,
+    make_federation,
+)
+from fedket.federated.local import LocalTraining
+from fedket.federated.strategies import fed_adam, fed_avg, fed_opt, fed_prox, fed_yogi
+
+__all__ = [
+    "Federation",
+    "FederationState",
+    "LocalTraining",
+    "RoundRecord",
+    "fed_adam",
+    "fed_avg",
+    "fed_opt",
+    "fed_prox",
+    "fed_yogi",
+    "make_federation",
+]

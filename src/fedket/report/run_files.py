@@ -1,12 +1,15 @@
-"""What the JSON files of a run directory hold, as `docs/run-directory.md` fixes it.
+"""The files of a run directory, as `docs/run-directory.md` fixes them, and how they are checked.
 
 Types are strict; fields that a later version adds are ignored. Accuracies are fractions in 0..1,
 losses may be NaN or infinite: a run that diverged is still a run.
 """
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from fedket.errors import CheckpointError
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -68,3 +71,51 @@ class ModelCard(_FileContent):
     num_test: Count
     num_classes: Count
     label_counts: list[list[Count]]
+
+
+def damaged(path: Path, what: str) -> CheckpointError:
+    """An error that names the file, the problem and the way out."""
+    return CheckpointError(
+        f"`{path}` is damaged: {what}; restore it from a copy, or run the experiment again"
+    )
+
+
+def unreadable(path: Path, error: OSError) -> CheckpointError:
+    """The same for a file that cannot be opened."""
+    if isinstance(error, FileNotFoundError):
+        advice = "restore it from a copy, or run the experiment again"
+        return CheckpointError(f"`{path}` is missing: not a whole run directory; {advice}")
+    return CheckpointError(f"cannot read `{path}`: {error.strerror}; check type and permissions")
+
+
+def read(path: Path) -> bytes:
+    """The bytes of a file; `CheckpointError` if there are none to be had."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def parse(kind: Any, path: Path) -> Any:
+    """A JSON file checked against a type or pydantic model."""
+    try:
+        return TypeAdapter(kind).validate_json(read(path), strict=True)
+    except ValidationError as error:
+        raise damaged(path, first_problem(error)) from None
+
+
+def first_problem(error: ValidationError) -> str:
+    """Where and what, in one line."""
+    problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    message = " ".join(problem["msg"].split())
+    return f"`{place}`: {message}" if place else message
+
+
+def is_json_object(text: bytes) -> bool:
+    """Whether a line was written to its end."""
+    try:
+        TypeAdapter(dict[str, Any]).validate_json(text)
+    except ValidationError:
+        return False
+    return True

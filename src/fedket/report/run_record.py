@@ -10,10 +10,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from fedket.errors import CheckpointError
-from fedket.report.run_files import Dropped, ModelCard, RoundLine, Totals
+from fedket.report.run_files import (
+    Dropped,
+    ModelCard,
+    RoundLine,
+    Totals,
+    damaged,
+    first_problem,
+    is_json_object,
+    parse,
+    read,
+    unreadable,
+)
 
 QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)
 """Of the clients' accuracies, kept for every evaluation."""
@@ -101,8 +112,8 @@ def read_run(directory: Path) -> RunRecord:
     if not directory.is_dir():
         raise CheckpointError(f"`{directory}` is not a run directory; give one that fedket wrote")
     config, config_text = _read_config(directory / "config.toml")
-    environment = _parse(dict[str, Any], directory / "environment.json")
-    model: ModelCard = _parse(ModelCard, directory / "model.json")
+    environment = parse(dict[str, Any], directory / "environment.json")
+    model: ModelCard = parse(ModelCard, directory / "model.json")
     label_counts = _label_counts(model, directory / "model.json")
     # Before the rounds: a run that ends while we read must not look short of rounds.
     summary = _read_summary(directory / "summary.json")
@@ -120,59 +131,25 @@ def read_run(directory: Path) -> RunRecord:
     )
 
 
-def _damaged(path: Path, what: str) -> CheckpointError:
-    return CheckpointError(
-        f"`{path}` is damaged: {what}; restore it from a copy, or run the experiment again"
-    )
-
-
-def _unreadable(path: Path, error: OSError) -> CheckpointError:
-    if isinstance(error, FileNotFoundError):
-        advice = "restore it from a copy, or run the experiment again"
-        return CheckpointError(f"`{path}` is missing: not a whole run directory; {advice}")
-    return CheckpointError(f"cannot read `{path}`: {error.strerror}; check type and permissions")
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from None
-
-
-def _parse(kind: Any, path: Path) -> Any:
-    try:
-        return TypeAdapter(kind).validate_json(_read(path), strict=True)
-    except ValidationError as error:
-        raise _damaged(path, _first_problem(error)) from None
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(str(part) for part in problem["loc"])
-    message = " ".join(problem["msg"].split())
-    return f"`{place}`: {message}" if place else message
-
-
 def _read_config(path: Path) -> tuple[dict[str, Any], str]:
     try:
-        text = _read(path).decode()
+        text = read(path).decode()
         config = tomllib.loads(text)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise _damaged(path, " ".join(str(error).split())) from None
+        raise damaged(path, " ".join(str(error).split())) from None
     if not isinstance(config.get("name"), str):
-        raise _damaged(path, "`name` must be a string")
+        raise damaged(path, "`name` must be a string")
     return config, text
 
 
 def _label_counts(model: ModelCard, path: Path) -> np.ndarray:
     if not model.label_counts or {len(row) for row in model.label_counts} != {model.num_classes}:
-        raise _damaged(path, "`label_counts` must have one row per client, one column per class")
+        raise damaged(path, "`label_counts` must have one row per client, one column per class")
     return np.asarray(model.label_counts, dtype=np.int64)
 
 
 def _read_summary(path: Path) -> Totals | None:
-    return _parse(Totals, path) if path.exists() else None
+    return parse(Totals, path) if path.exists() else None
 
 
 def _read_rounds(path: Path, num_clients: int) -> tuple[list[Round], np.ndarray | None]:
@@ -182,7 +159,7 @@ def _read_rounds(path: Path, num_clients: int) -> tuple[list[Round], np.ndarray 
         with path.open("rb") as lines:
             return _parse_rounds(path, lines, num_clients)
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
 
 
 def _parse_rounds(
@@ -191,7 +168,7 @@ def _parse_rounds(
     rounds: list[Round] = []
     last: np.ndarray | None = None
     for number, line in enumerate(lines, start=1):
-        if not line.endswith(b"\n") and not _is_json(line):
+        if not line.endswith(b"\n") and not is_json_object(line):
             break
         parsed = _parse_round(path, number, line, num_clients)
         if parsed.client_accuracy is not None:
@@ -200,23 +177,15 @@ def _parse_rounds(
     return rounds, last
 
 
-def _is_json(line: bytes) -> bool:
-    try:
-        TypeAdapter(dict[str, Any]).validate_json(line)
-    except ValidationError:
-        return False
-    return True
-
-
 def _parse_round(path: Path, number: int, line: bytes, num_clients: int) -> RoundLine:
     try:
         parsed = RoundLine.model_validate_json(line, strict=True)
     except ValidationError as error:
-        raise _damaged(path, f"line {number}: {_first_problem(error)}") from None
+        raise damaged(path, f"line {number}: {first_problem(error)}") from None
     if parsed.round != number:
-        raise _damaged(path, f"line {number} holds round {parsed.round}")
+        raise damaged(path, f"line {number} holds round {parsed.round}")
     if parsed.client_accuracy is not None and len(parsed.client_accuracy) != num_clients:
-        raise _damaged(path, f"line {number}: `client_accuracy` must name {num_clients} clients")
+        raise damaged(path, f"line {number}: `client_accuracy` must name {num_clients} clients")
     return parsed
 
 
@@ -237,7 +206,7 @@ def _totals(summary: Totals | None, rounds: list[Round], path: Path) -> Totals:
     if summary is None:
         return _sum_up(rounds)
     if summary.rounds > len(rounds):
-        raise _damaged(
+        raise damaged(
             path, f"it holds {len(rounds)} rounds, but summary.json counts {summary.rounds}"
         )
     # More rounds than the summary counts: the run was resumed and goes on.

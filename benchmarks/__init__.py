@@ -1,0 +1,1 @@
+"""fedket and its peers side by side; start with `python -m benchmarks.gradient`."""

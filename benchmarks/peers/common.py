@@ -1,0 +1,98 @@
+"""What every peer's script does: build, check against the reference, time, print one line of JSON.
+
+A script runs in the environment of its peer, in the root of the repository:
+
+    .venv-torchquantum/bin/python -m benchmarks.peers.torchquantum WORKLOAD REPEATS
+
+A peer that does not compute the reference's loss and slope is not timed: the script ends with an
+error that says by how much it is off.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.timing import median_ms
+from benchmarks.workloads import (
+    Params,
+    Round,
+    Workload,
+    load,
+    load_round,
+    reference,
+    reference_round,
+    round_loss,
+    slope_along,
+)
+
+TOLERANCE = 1e-4  # of a loss
+RELATIVE_SLOPE_TOLERANCE = 1e-3  # single precision through a deep circuit
+CHECKED_CLIENTS = 5
+
+
+class Gradient(NamedTuple):
+    """A loss and its gradient in a peer's own words.
+
+    `step` computes both, as one training step does, and returns the loss; `grads` turns the
+    gradient of the last step into numpy and is not timed.
+    """
+
+    step: Callable[[], float]
+    grads: Callable[[], Params]
+
+
+class Peer(NamedTuple):
+    """A peer: the packages whose versions are reported, and how it computes the workloads.
+
+    `gradient` builds a workload; `client` builds the local training of a round, a function of
+    angles (2, 4, 3), features (steps, batch, 4) and labels (steps, batch) that returns new angles.
+    """
+
+    packages: Sequence[str]
+    gradient: Callable[[Workload], Gradient]
+    client: Callable[[], Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]]
+
+
+def main(peer: Peer) -> None:
+    """Measure the workload named on the command line and print the result as JSON."""
+    if len(sys.argv) != 3:
+        raise SystemExit(f"usage: {sys.argv[0]} WORKLOAD REPEATS")
+    workload, repeats = sys.argv[1], int(sys.argv[2])
+    if workload.startswith("round-"):
+        result = _time_round(peer, int(workload.removeprefix("round-")), repeats)
+    else:
+        result = _time_gradient(peer, load(workload), repeats)
+    print(json.dumps(result | {"versions": {name: version(name) for name in peer.packages}}))
+
+
+def _time_gradient(peer: Peer, workload: Workload, repeats: int) -> dict[str, float]:
+    expected = reference(workload)
+    gradient = peer.gradient(workload)
+    loss = gradient.step()
+    slope = slope_along(expected.direction, gradient.grads())
+    _check("loss", loss, expected.loss, TOLERANCE)
+    _check("slope", slope, expected.slope, RELATIVE_SLOPE_TOLERANCE * abs(expected.slope))
+    return {"ms": median_ms(gradient.step, repeats), "loss": loss}
+
+
+def _time_round(peer: Peer, num_clients: int, repeats: int) -> dict[str, float]:
+    train = peer.client()
+
+    def run(task: Round) -> np.ndarray:
+        clients = zip(task.x, task.y, strict=True)
+        return np.mean([train(task.angles, x, y) for x, y in clients], axis=0)
+
+    small = load_round(CHECKED_CLIENTS)
+    loss = round_loss(small, run(small))
+    _check("loss after a round", loss, round_loss(small, reference_round(small)), TOLERANCE)
+    task = load_round(num_clients)
+    return {"ms": median_ms(lambda: run(task), repeats), "loss": loss}
+
+
+def _check(what: str, got: float, expected: float, tolerance: float) -> None:
+    if not abs(got - expected) <= tolerance:
+        raise SystemExit(f"{what} is {got:.8g}, but the reference's is {expected:.8g}")

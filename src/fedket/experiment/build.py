@@ -1,0 +1,221 @@
+"""The one place that turns names into objects."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from fedket import data
+from fedket.errors import ConfigError
+from fedket.experiment.config import (
+    ExperimentConfig,
+    LeNetConfig,
+    MlpConfig,
+    PartitionConfig,
+    QuantumTrainConfig,
+    StrategyConfig,
+    TrainingConfig,
+    VqcConfig,
+)
+from fedket.federated import (
+    Federation,
+    LocalTraining,
+    fed_adam,
+    fed_avg,
+    fed_prox,
+    fed_yogi,
+    make_federation,
+)
+from fedket.keys import OsRandomSource
+from fedket.models import lenet5, matched_width, mlp, quantum_train, vqc
+from fedket.quantum import Circuit, ansatz, check_memory
+from fedket.rng import Purpose, numpy_seed
+from fedket.secure import masked_sum, plain_sum, quantised_sum
+from fedket.types import Dataset, Model, Partition, Reducer, Strategy
+
+CIRCUITS: dict[str, Callable[[int, int], Circuit]] = {
+    "qfedfisher": ansatz.qfedfisher,
+    "qunetqfl": ansatz.qunetqfl,
+    "chen_yoo": ansatz.chen_yoo,
+    "quantum_train": ansatz.quantum_train,
+}
+
+PARTITIONS: dict[str, Callable[[Dataset, PartitionConfig, np.random.Generator], Partition]] = {
+    "iid": lambda d, c, rng: data.iid(
+        len(d.y_train), num_clients=c.num_clients, rng=rng, min_samples=c.min_samples
+    ),
+    "dirichlet": lambda d, c, rng: data.dirichlet(
+        d.y_train,
+        num_clients=c.num_clients,
+        alpha=c.alpha,
+        rng=rng,
+        min_samples=c.min_samples,
+    ),
+    "label_shards": lambda d, c, rng: data.label_shards(
+        d.y_train,
+        num_clients=c.num_clients,
+        shards_per_client=c.shards_per_client,
+        rng=rng,
+        min_samples=c.min_samples,
+    ),
+    "quantity": lambda d, c, rng: data.quantity_skew(
+        len(d.y_train),
+        num_clients=c.num_clients,
+        alpha=c.alpha,
+        rng=rng,
+        min_samples=c.min_samples,
+    ),
+    "groups": lambda d, c, rng: data.by_group(
+        _groups(d), num_clients=c.num_clients, rng=rng, min_samples=c.min_samples
+    ),
+}
+
+OPTIMIZERS: dict[str, Callable[[float], optax.GradientTransformation]] = {
+    "adam": optax.adam,
+    "sgd": optax.sgd,
+    "momentum": lambda learning_rate: optax.sgd(learning_rate, momentum=0.9),
+}
+
+STRATEGIES: dict[str, Callable[[StrategyConfig], Strategy]] = {
+    "fed_avg": lambda _: fed_avg(),
+    "fed_prox": lambda c: fed_prox(c.mu),
+    "fed_adam": lambda c: fed_adam(c.learning_rate, c.beta1, c.beta2, c.tau),
+    "fed_yogi": lambda c: fed_yogi(c.learning_rate, c.beta1, c.beta2, c.tau),
+}
+
+
+class Experiment(NamedTuple):
+    """A configuration with everything it names.
+
+    Attributes:
+        config: The configuration.
+        dataset: Samples.
+        partition: Samples of each client.
+        model: What is trained.
+        strategy: What is contributed and what becomes of the sum.
+        circuit: The model's circuit, or None for classical models.
+        federation: Ready to run.
+    """
+
+    config: ExperimentConfig
+    dataset: Dataset
+    partition: Partition
+    model: Model
+    strategy: Strategy
+    circuit: Circuit | None
+    federation: Federation
+
+
+def build_experiment(config: ExperimentConfig) -> Experiment:
+    """Load the data, make the objects and check that they fit; compiles nothing.
+
+    Raises:
+        FedketError: One clear line about whatever does not fit.
+    """
+    if config.engine.dtype == "float64":
+        jax.config.update("jax_enable_x64", True)
+    dataset = data.load_dataset(**config.data.model_dump())
+    rng = np.random.default_rng(numpy_seed(config.seed, Purpose.PARTITION))
+    partition = PARTITIONS[config.partition.kind](dataset, config.partition, rng)
+    check_memory_of(config)
+    model, circuit = build_model(config, dataset)
+    check_fit(model, dataset, config.engine.dtype)
+    strategy = STRATEGIES[config.strategy.kind](config.strategy)
+    federation = make_federation(
+        model,
+        dataset,
+        partition,
+        strategy,
+        build_training(config.training),
+        reducer=build_reducer(config),
+        clients_per_round=config.federation.clients_per_round,
+        seed=config.seed,
+        engine=config.engine.kind,
+        memory_limit_mb=config.engine.memory_limit_mb,
+        dtype=config.engine.dtype,
+    )
+    return Experiment(config, dataset, partition, model, strategy, circuit, federation)
+
+
+def build_model(config: ExperimentConfig, dataset: Dataset) -> tuple[Model, Circuit | None]:
+    """Model of a configuration, and its circuit if it has one."""
+    match config.model:
+        case VqcConfig() as c:
+            circuit = CIRCUITS[c.circuit](c.num_qubits, c.num_layers)
+            model = vqc(
+                circuit,
+                dataset.num_classes,
+                encoding=c.encoding,
+                readout=c.readout,
+                logit_scale=c.logit_scale,
+                init_std=c.init_std,
+            )
+            return model, circuit
+        case QuantumTrainConfig() as c:
+            return quantum_train(c.num_layers), ansatz.quantum_train(13, c.num_layers)
+        case LeNetConfig():
+            return lenet5(dataset.num_classes), None
+        case MlpConfig() as c:
+            features = int(np.prod(dataset.x_train.shape[1:]))
+            hidden = c.hidden
+            if c.match_parameters:
+                hidden = (matched_width(features, dataset.num_classes, c.match_parameters),)
+            return mlp(features, dataset.num_classes, hidden), None
+
+
+def build_training(config: TrainingConfig) -> LocalTraining:
+    """Local training of a configuration."""
+    optimizer = OPTIMIZERS[config.optimizer](config.learning_rate)
+    if config.weight_decay:
+        optimizer = optax.chain(optax.add_decayed_weights(config.weight_decay), optimizer)
+    return LocalTraining(
+        optimizer, config.epochs, config.batch_size, config.persistent_optimizer
+    )
+
+
+def build_reducer(config: ExperimentConfig) -> Reducer | None:
+    """How contributions become a sum; None is the engine's own floating-point sum."""
+    c = config.aggregation
+    if c.kind == "plain":
+        return None
+    if c.kind == "quantised":
+        return quantised_sum(c.bits, c.word, c.clip)
+    return masked_sum(c.bits, c.word, c.clip, OsRandomSource())
+
+
+def cohort_size(config: ExperimentConfig) -> int:
+    """Clients per round."""
+    return config.federation.clients_per_round or config.partition.num_clients
+
+
+def check_memory_of(config: ExperimentConfig) -> None:
+    """Refuse a circuit whose gradient step would not fit into memory."""
+    itemsize = 16 if config.engine.dtype == "float64" else 8
+    if isinstance(config.model, VqcConfig):
+        check_memory(config.model.num_qubits, config.training.batch_size, itemsize)
+
+
+def check_fit(model: Model, dataset: Dataset, dtype: str) -> None:
+    """Trace the model on one sample and compare its logits with the classes."""
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    sample = jax.ShapeDtypeStruct((2, *dataset.x_train.shape[1:]), jnp.dtype(dtype))
+    try:
+        logits = jax.eval_shape(model.apply, params, sample)
+    except TypeError as error:
+        shape = dataset.x_train.shape[1:]
+        raise ConfigError(f"the model does not take samples of shape {shape}: {error}") from error
+    if logits.shape[1] != dataset.num_classes:
+        raise ConfigError(
+            f"the model has {logits.shape[1]} outputs, the data {dataset.num_classes} classes"
+        )
+
+
+def _groups(dataset: Dataset) -> np.ndarray:
+    if dataset.groups is None:
+        raise ConfigError(
+            f"partition `groups` needs a group id per sample, data set `{dataset.name}` has none"
+        )
+    return dataset.groups

@@ -1,0 +1,91 @@
+"""Federation state as one safetensors file: arrays by path, round number and owner as metadata."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from fedket.errors import CheckpointError
+from fedket.federated.federation import FederationState
+from fedket.files import write_atomic
+from fedket.types import Params
+
+FORMAT = "fedket-1"
+
+
+def save_checkpoint(path: Path, state: FederationState, config_hash: str) -> None:
+    """Write a state atomically.
+
+    Args:
+        path: The file.
+        state: What to save.
+        config_hash: Names the experiment the state belongs to; checked when loading.
+    """
+    metadata = {"format": FORMAT, "round": str(state.round_num), "config": config_hash}
+    arrays = _by_path((state.params, state.server, state.clients))
+    write_atomic(path, save(arrays, metadata))
+
+
+def load_checkpoint(path: Path, template: FederationState, config_hash: str) -> FederationState:
+    """Read a state back, bit for bit.
+
+    Args:
+        path: The file.
+        template: A state of the same experiment, for structure, shapes and types.
+        config_hash: The experiment that asks.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged, of another experiment or another shape.
+    """
+    tree = (template.params, template.server, template.clients)
+    expected = _by_path(tree)
+    arrays, metadata = _read(path)
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: format {metadata.get('format')!r}, expected {FORMAT!r}")
+    if metadata.get("config") != config_hash:
+        raise CheckpointError(f"{path} belongs to another configuration; resume with its own")
+    for name, leaf in expected.items():
+        found = arrays.get(name)
+        if found is None or found.shape != leaf.shape or found.dtype != leaf.dtype:
+            got = "nothing" if found is None else f"{found.dtype}{list(found.shape)}"
+            raise CheckpointError(
+                f"{path}: `{name}` should be {leaf.dtype}{list(leaf.shape)}, got {got}"
+            )
+    leaves = [jax.numpy.asarray(arrays[name]) for name in expected]
+    params, server, clients = jax.tree.unflatten(jax.tree.structure(tree), leaves)
+    return FederationState(int(metadata["round"]), params, server, clients)
+
+
+def save_params(path: Path, params: Params) -> None:
+    """Write the model alone, for others to load with any safetensors library."""
+    write_atomic(path, save(_by_path(params), {"format": FORMAT}))
+
+
+def params_sha256(params: Params) -> str:
+    """SHA-256 over names, types, shapes and bytes of all parameters, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, leaf in sorted(_by_path(params).items()):
+        digest.update(f"{name}:{leaf.dtype}:{leaf.shape};".encode())
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
+def _by_path(tree: Any) -> dict[str, np.ndarray]:
+    return {
+        jax.tree_util.keystr(path, simple=True, separator=".") or "params": np.asarray(leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    try:
+        with safe_open(path, framework="np") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except FileNotFoundError:
+        raise CheckpointError(f"no checkpoint at {path}") from None
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); nothing was changed") from None

@@ -1,0 +1,65 @@
+"""Loss and accuracy of the global model, on the test set and on every client's own samples."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float
+
+from fedket.types import Model, Params, Partition
+
+EVAL_BATCH = 512
+"""Samples per evaluation batch; more than 2**n for small circuits, which then cost one GEMM."""
+
+
+class Score(NamedTuple):
+    """Per-sample outcome: cross-entropy and whether the largest logit is the label's."""
+
+    loss: Float[Array, " samples"]
+    correct: Bool[Array, " samples"]
+
+
+class Evaluation(NamedTuple):
+    """The global model after a round.
+
+    Attributes:
+        test_loss: Mean cross-entropy on the test set.
+        test_accuracy: Share of the test set classified correctly.
+        client_accuracy: The same on each client's training samples, shape (clients,).
+    """
+
+    test_loss: float
+    test_accuracy: float
+    client_accuracy: np.ndarray
+
+
+def make_scorer(model: Model, batch: int = EVAL_BATCH) -> Callable[..., Score]:
+    """Return a jitted (params, x, y) -> Score that walks through the samples in batches."""
+
+    @jax.jit
+    def score(params: Params, x: Array, y: Array) -> Score:
+        count, size = x.shape[0], min(batch, x.shape[0])
+        pad = -count % size
+        xs = jnp.pad(x, ((0, pad), *((0, 0),) * (x.ndim - 1))).reshape(-1, size, *x.shape[1:])
+        ys = jnp.pad(y, (0, pad)).reshape(-1, size)
+        scores = jax.lax.map(lambda xy: _score_batch(model, params, *xy), (xs, ys))
+        return Score(*(a.reshape(-1)[:count] for a in scores))
+
+    return score
+
+
+def _score_batch(model: Model, params: Params, x: Array, y: Array) -> Score:
+    logits = model.apply(params, x)
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, y)
+    return Score(loss, logits.argmax(axis=-1) == y)
+
+
+def client_accuracy(correct: np.ndarray, partition: Partition) -> np.ndarray:
+    """Mean of `correct` over each client's samples; NaN for a client without samples."""
+    sizes = np.array([len(indices) for indices in partition])
+    owners = np.repeat(np.arange(len(partition)), sizes)
+    hits = np.bincount(owners, correct[np.concatenate(partition)], len(partition))
+    return np.divide(hits, sizes, out=np.full(len(partition), np.nan), where=sizes > 0)

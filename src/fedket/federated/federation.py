@@ -1,0 +1,172 @@
+"""The round: cohort, local training, sum, server step, evaluation.
+
+`make_federation` binds everything that does not change during an experiment; `FederationState` is
+everything that does, and is the checkpoint.
+"""
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fedket.data import pack_partition
+from fedket.errors import TrainingError
+from fedket.federated.cohort import sample_cohort
+from fedket.federated.evaluate import Evaluation, Score, client_accuracy, make_scorer
+from fedket.federated.local import LocalTraining
+from fedket.federated.sequential import sequential_engine
+from fedket.federated.trainer import CohortOutcome, Engine, Trainer, tree_bytes
+from fedket.federated.vectorised import vectorised_engine
+from fedket.rng import Purpose, rng_for
+from fedket.types import Dataset, Model, Params, Partition, Reducer, ServerState, Strategy
+
+EngineKind = Literal["vectorised", "sequential"]
+
+
+class FederationState(NamedTuple):
+    """Everything that changes during an experiment.
+
+    Attributes:
+        round_num: Finished rounds.
+        params: The global model.
+        server: The strategy's state.
+        clients: Optimiser states of all clients (leading axis clients), or () if not persistent.
+    """
+
+    round_num: int
+    params: Params
+    server: ServerState
+    clients: Any
+
+
+class RoundRecord(NamedTuple):
+    """What is reported of a round; see docs/run-directory.md for the fields' units.
+
+    `dropped` maps a client to the reason why its update was left out.
+    """
+
+    round_num: int
+    cohort: tuple[int, ...]
+    dropped: dict[int, str]
+    train_loss: float
+    evaluation: Evaluation | None
+    seconds: float
+    upload_bytes: int
+    download_bytes: int
+    key_bits: int
+
+
+class Federation(NamedTuple):
+    """A bound experiment: pure functions over `FederationState`.
+
+    Attributes:
+        init: () -> state before the first round.
+        run_round: (state, evaluate) -> (next state, record).
+        evaluate: params -> Evaluation.
+        num_compilations: () -> compiled training programs so far; 1 is right.
+    """
+
+    init: Callable[[], FederationState]
+    run_round: Callable[..., tuple[FederationState, RoundRecord]]
+    evaluate: Callable[[Params], Evaluation]
+    num_compilations: Callable[[], int]
+
+
+def make_federation(
+    model: Model,
+    dataset: Dataset,
+    partition: Partition,
+    strategy: Strategy,
+    training: LocalTraining,
+    *,
+    reducer: Reducer | None = None,
+    clients_per_round: int = 0,
+    seed: int = 0,
+    engine: EngineKind = "vectorised",
+    memory_limit_mb: int = 2048,
+    dtype: str = "float32",
+) -> Federation:
+    """Bind model, data and algorithms to a federation.
+
+    Args:
+        model: What is trained.
+        dataset: Training samples are dealt to clients by `partition`; the test set stays at the
+            server.
+        partition: Sample indices per client.
+        strategy: What clients contribute and what the server makes of the sum.
+        training: Local training.
+        reducer: How contributions become a sum; None adds them in floating point.
+        clients_per_round: Cohort size; 0 means all clients.
+        seed: All randomness is a function of it, the round and the client.
+        engine: `vectorised` is fast; `sequential` trains one client at a time and says in which
+            client, round and stage a failure happened.
+        memory_limit_mb: Bound for the working set of clients trained at the same time.
+        dtype: `float32`, or `float64` with JAX's x64 mode switched on.
+    """
+    cohort_size = clients_per_round or len(partition)
+    sample_cohort(seed, 1, len(partition), cohort_size)
+    x, y = jnp.asarray(dataset.x_train, dtype), jnp.asarray(dataset.y_train)
+    x_test, y_test = jnp.asarray(dataset.x_test, dtype), jnp.asarray(dataset.y_test)
+    trainer = Trainer(model, strategy, training, x, y, pack_partition(partition), seed)
+    make_engine = {"vectorised": vectorised_engine, "sequential": sequential_engine}[engine]
+    runner: Engine = make_engine(trainer, reducer, cohort_size, memory_limit_mb)
+    scorer = make_scorer(model)
+
+    def init() -> FederationState:
+        params = jax.tree.map(
+            lambda leaf: jnp.asarray(leaf, dtype), model.init(rng_for(seed, Purpose.INIT))
+        )
+        clients: Any = ()
+        if training.persistent:
+            one = training.optimizer.init(params)
+            clients = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(partition)), one)
+        return FederationState(0, params, strategy.init(params), clients)
+
+    def evaluate(params: Params) -> Evaluation:
+        test = scorer(params, x_test, y_test)
+        train: Score = scorer(params, x, y)
+        return Evaluation(
+            float(test.loss.mean()),
+            float(test.correct.mean()),
+            client_accuracy(np.asarray(train.correct), partition),
+        )
+
+    def run_round(
+        state: FederationState, with_evaluation: bool = True
+    ) -> tuple[FederationState, RoundRecord]:
+        start = perf_counter()
+        round_num = state.round_num + 1
+        cohort = sample_cohort(seed, round_num, len(partition), cohort_size)
+        outcome = runner.run(state.params, state.server, state.clients, cohort, round_num)
+        evaluation = evaluate(outcome.params) if with_evaluation else None
+        jax.block_until_ready(outcome.params)
+        record = _record(state.params, outcome, cohort, round_num, evaluation)
+        state = FederationState(round_num, outcome.params, outcome.server, outcome.clients)
+        return state, record._replace(seconds=perf_counter() - start)
+
+    return Federation(init, run_round, evaluate, runner.num_compilations)
+
+
+def _record(
+    params: Params,
+    outcome: CohortOutcome,
+    cohort: np.ndarray,
+    round_num: int,
+    evaluation: Evaluation | None,
+) -> RoundRecord:
+    if not np.isfinite(outcome.train_loss):
+        raise TrainingError(f"round {round_num}: the mean training loss is {outcome.train_loss}")
+    return RoundRecord(
+        round_num=round_num,
+        cohort=tuple(int(c) for c in cohort),
+        dropped=outcome.dropped,
+        train_loss=outcome.train_loss,
+        evaluation=evaluation,
+        seconds=0.0,
+        upload_bytes=outcome.traffic.upload_bytes,
+        download_bytes=tree_bytes(params) * len(cohort),
+        key_bits=outcome.traffic.key_bits,
+    )

@@ -1,0 +1,119 @@
+"""Local training on one client: E epochs of shuffled mini-batches, any optax optimiser.
+
+Written for one client; engines vectorise it. Steps beyond a client's own samples never run: the
+number of steps is a run-time value, so one compiled program serves clients of every size.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from fedket.types import Model, Params
+
+OptState = Any
+
+
+class LocalTraining(NamedTuple):
+    """How a client trains.
+
+    Attributes:
+        optimizer: Any optax gradient transformation.
+        epochs: Passes over the client's samples per round (E).
+        batch_size: Samples per step (B); the last batch of an epoch may be smaller.
+        persistent: Whether the optimiser state lives on between rounds.
+    """
+
+    optimizer: optax.GradientTransformation
+    epochs: int = 1
+    batch_size: int = 32
+    persistent: bool = False
+
+
+class LocalResult(NamedTuple):
+    """Outcome of local training.
+
+    Attributes:
+        params: Trained parameters.
+        opt_state: Optimiser state after the last step.
+        loss: Mean training loss over all samples and epochs, before each step.
+    """
+
+    params: Params
+    opt_state: OptState
+    loss: Float[Array, ""]
+
+
+def masked_loss(
+    logits: Float[Array, "batch classes"], y: Int[Array, " batch"], mask: Bool[Array, " batch"]
+) -> Float[Array, ""]:
+    """Mean softmax cross-entropy over the samples whose mask is set."""
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, y)
+    return jnp.sum(jnp.where(mask, losses, 0)) / jnp.maximum(mask.sum(), 1)
+
+
+def local_train(
+    model: Model,
+    training: LocalTraining,
+    proximal_mu: float,
+    params: Params,
+    opt_state: OptState,
+    x: Float[Array, "samples *features"],
+    y: Int[Array, " samples"],
+    mask: Bool[Array, " samples"],
+    rng: PRNGKeyArray,
+) -> LocalResult:
+    """Train from the global `params` on one client's padded samples.
+
+    The objective is the mean loss plus μ/2·‖w − w_global‖² (FedProx, arXiv:1812.06127, eq. 2) with
+    μ = `proximal_mu`; padding (mask False) changes nothing, not even the order of the samples.
+    """
+    size = training.batch_size
+    num_samples = mask.sum()
+    num_batches = (num_samples + size - 1) // size
+
+    def objective(
+        w: Params, batch: Int[Array, " batch"], valid: Bool[Array, " batch"], step_rng: PRNGKeyArray
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        loss = masked_loss(model.apply(w, x[batch], step_rng), y[batch], valid)
+        return loss + proximal_term(proximal_mu, w, params), loss
+
+    def epoch(e: Int[Array, ""], carry: tuple[Params, OptState, Array]) -> Any:
+        epoch_rng = jax.random.fold_in(rng, e)
+        order = _shuffle(epoch_rng, mask, size)
+
+        def step(b: Int[Array, ""], carry: tuple[Params, OptState, Array]) -> Any:
+            w, state, total = carry
+            batch = jax.lax.dynamic_slice_in_dim(order, b * size, size)
+            valid = b * size + jnp.arange(size) < num_samples
+            step_rng = jax.random.fold_in(epoch_rng, b)
+            grad, loss = jax.grad(objective, has_aux=True)(w, batch, valid, step_rng)
+            updates, state = training.optimizer.update(grad, state, w)
+            return optax.apply_updates(w, updates), state, total + loss * valid.sum()
+
+        return jax.lax.fori_loop(0, num_batches, step, carry)
+
+    start = (params, opt_state, jnp.zeros((), x.dtype))
+    params, opt_state, total = jax.lax.fori_loop(0, training.epochs, epoch, start)
+    return LocalResult(params, opt_state, total / (training.epochs * num_samples))
+
+
+def proximal_term(mu: float, params: Params, anchor: Params) -> Float[Array, ""]:
+    """μ/2·‖params − anchor‖²; exactly zero work when μ = 0."""
+    if mu == 0:
+        return jnp.zeros(())
+    squares = jax.tree.map(lambda a, b: jnp.sum((a - b) ** 2), params, anchor)
+    return 0.5 * mu * sum(jax.tree.leaves(squares))
+
+
+def _shuffle(rng: PRNGKeyArray, mask: Bool[Array, " samples"], size: int) -> Int[Array, " padded"]:
+    """Indices of valid samples in random order, then the rest, padded to a multiple of `size`.
+
+    Sample i's ticket depends on `rng` and i alone (JAX's partitionable generator), so padding
+    cannot change the order.
+    """
+    ticket = jax.random.uniform(rng, mask.shape)
+    order = jnp.argsort(jnp.where(mask, ticket, 2.0))
+    return jnp.pad(order, (0, -mask.size % size))

@@ -1,0 +1,125 @@
+"""The debug engine: one client at a time, every stage checked and named when it fails."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fedket.errors import FedketError, TrainingError
+from fedket.federated.trainer import (
+    NON_FINITE,
+    ClientOutcome,
+    CohortOutcome,
+    Engine,
+    Trainer,
+    cohort_weights,
+    select_clients,
+    train_client,
+    training_data,
+    tree_bytes,
+)
+from fedket.types import Params, Reducer, RoundContext, ServerState, Traffic
+
+
+def sequential_engine(
+    trainer: Trainer,
+    reducer: Reducer | None,
+    cohort_size: int,  # noqa: ARG001 - the same signature as the vectorised engine
+    memory_limit_mb: int,  # noqa: ARG001
+) -> Engine:
+    """Build the engine. Contributions are added in ascending order of client ids."""
+    data = training_data(trainer)
+    program = jax.jit(partial(train_client, trainer))
+    server_step = jax.jit(trainer.strategy.apply)
+    num_samples = np.asarray(trainer.clients.num_samples)
+
+    def train(
+        params: Params, clients: Any, client: int, weight: np.float32, round_num: int
+    ) -> ClientOutcome:
+        state = select_clients(clients, client)
+        with _stage("training", round_num, client):
+            outcome: ClientOutcome = program(
+                data, params, state, np.int32(client), weight, np.int32(round_num)
+            )
+            return jax.block_until_ready(outcome)
+
+    def run(
+        params: Params, server: ServerState, clients: Any, cohort: np.ndarray, round_num: int
+    ) -> CohortOutcome:
+        alive = np.ones(len(cohort), dtype=bool)
+        outcomes: dict[int, ClientOutcome] = {}
+        reasons: dict[int, str] = {}
+        weights = cohort_weights(num_samples[cohort], alive)
+        for row, client in enumerate(cohort.tolist()):
+            outcomes[row] = train(params, clients, client, weights[row], round_num)
+            if not outcomes[row].finite:
+                alive[row] = False
+                reasons[client] = f"{NON_FINITE}, first in {_first_broken(outcomes[row])}"
+        if not alive.any():
+            raise TrainingError(
+                f"round {round_num}: none of {len(cohort)} clients delivered a finite update; "
+                f"client {cohort[0]}: {reasons[int(cohort[0])]}"
+            )
+        if not alive.all():
+            weights = cohort_weights(num_samples[cohort], alive)
+            for row in np.flatnonzero(alive).tolist():
+                client = int(cohort[row])
+                outcomes[row] = train(params, clients, client, weights[row], round_num)
+        rows = np.flatnonzero(alive).tolist()
+        context = RoundContext(
+            trainer.seed,
+            round_num,
+            tuple(cohort[rows].tolist()),
+            tuple(weights[rows].tolist()),
+        )
+        with _stage("aggregation", round_num):
+            total, traffic = _reduce([outcomes[r] for r in rows], reducer, context)
+        with _stage("the server step", round_num):
+            new_server, new_params = server_step(server, params, total)
+        for row in rows:
+            clients = jax.tree.map(
+                lambda old, new, client=int(cohort[row]): old.at[client].set(new),
+                clients,
+                outcomes[row].opt_state if trainer.training.persistent else (),
+            )
+        loss = float(sum(weights[r] * float(outcomes[r].loss) for r in rows))
+        return CohortOutcome(new_params, new_server, clients, loss, reasons, traffic)
+
+    return Engine(run, lambda: int(program._cache_size()))
+
+
+def _reduce(
+    outcomes: list[ClientOutcome], reducer: Reducer | None, context: RoundContext
+) -> tuple[Any, Traffic]:
+    contributions = [outcome.contribution for outcome in outcomes]
+    if reducer is not None:
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *contributions)
+        return reducer(stacked, context)
+    total = contributions[0]
+    for contribution in contributions[1:]:
+        total = jax.tree.map(jnp.add, total, contribution)
+    return total, Traffic(sum(map(tree_bytes, contributions)), 0)
+
+
+def _first_broken(outcome: ClientOutcome) -> str:
+    """Name of the first parameter with a NaN or infinity."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(outcome.contribution):
+        if not np.isfinite(leaf).all():
+            return f"parameter {jax.tree_util.keystr(path) or 'array'}"
+    return "the training loss"
+
+
+@contextmanager
+def _stage(name: str, round_num: int, client: int | None = None) -> Iterator[None]:
+    """Say in which round, client and stage an unforeseen failure happened."""
+    try:
+        yield
+    except FedketError:
+        raise
+    except Exception as error:
+        who = "" if client is None else f", client {client}"
+        raise TrainingError(f"round {round_num}{who}: {name} failed: {error}") from error

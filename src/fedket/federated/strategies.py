@@ -1,0 +1,98 @@
+"""Federated optimisers. The server sees clients only through the sum of their contributions.
+
+delta_i = w_i − w_global; the summed contribution is Σ p_i·delta_i with Σ p_i = 1.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array
+
+from fedket.types import ClientResult, Contribution, Params, ServerState, Strategy
+
+
+def fed_opt(optimizer: optax.GradientTransformation, proximal_mu: float = 0.0) -> Strategy:
+    """Any server optimiser on the pseudo-gradient −Σ p_i·delta_i (Reddi et al., arXiv:2003.00295).
+
+    Args:
+        optimizer: optax transformation applied to the pseudo-gradient.
+        proximal_mu: Strength of FedProx's pull during local training.
+    """
+
+    def contribute(params: Params, result: ClientResult) -> Contribution:
+        return jax.tree.map(lambda w, g: result.weight * (w - g), result.params, params)
+
+    def apply(
+        state: ServerState, params: Params, mean_delta: Contribution
+    ) -> tuple[ServerState, Params]:
+        pseudo_gradient = jax.tree.map(jnp.negative, mean_delta)
+        updates, state = optimizer.update(pseudo_gradient, state, params)
+        return state, optax.apply_updates(params, updates)
+
+    return Strategy(optimizer.init, contribute, apply, proximal_mu)
+
+
+def fed_avg() -> Strategy:
+    """FedAvg (McMahan et al. 2017, arXiv:1602.05629, Algorithm 1)."""
+    return fed_opt(optax.sgd(1.0))
+
+
+def fed_prox(mu: float) -> Strategy:
+    """FedProx (Li et al. 2020, arXiv:1812.06127): FedAvg with a proximal term on the clients."""
+    return fed_opt(optax.sgd(1.0), proximal_mu=mu)
+
+
+def fed_adam(
+    learning_rate: float = 0.01, beta1: float = 0.9, beta2: float = 0.99, tau: float = 1e-3
+) -> Strategy:
+    """FedAdam (arXiv:2003.00295, Algorithm 2): v ← β₂v + (1 − β₂)Δ², no bias correction."""
+    return fed_opt(
+        _adaptive(learning_rate, beta1, tau, lambda v, d: beta2 * v + (1 - beta2) * d**2)
+    )
+
+
+def fed_yogi(
+    learning_rate: float = 0.01, beta1: float = 0.9, beta2: float = 0.99, tau: float = 1e-3
+) -> Strategy:
+    """FedYogi (arXiv:2003.00295, Algorithm 2): v ← v − (1 − β₂)Δ²·sign(v − Δ²)."""
+    return fed_opt(
+        _adaptive(
+            learning_rate, beta1, tau, lambda v, d: v - (1 - beta2) * d**2 * jnp.sign(v - d**2)
+        )
+    )
+
+
+class AdaptiveState(NamedTuple):
+    """First and second moment of the pseudo-gradient; shaped like the parameters."""
+
+    m: Any
+    v: Any
+
+
+def _adaptive(
+    learning_rate: float,
+    beta1: float,
+    tau: float,
+    second_moment: Callable[[Array, Array], Array],
+) -> optax.GradientTransformation:
+    """Algorithm 2: m ← β₁m + (1 − β₁)Δ; w ← w + η·m/(√v + τ), starting from v = τ²."""
+
+    def init(params: Params) -> AdaptiveState:
+        return AdaptiveState(
+            jax.tree.map(jnp.zeros_like, params), jax.tree.map(lambda w: 0 * w + tau**2, params)
+        )
+
+    def update(
+        grads: Params,
+        state: AdaptiveState,
+        params: Params | None = None,  # noqa: ARG001 - part of optax's signature
+    ) -> tuple[Params, AdaptiveState]:
+        m = jax.tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, state.m, grads)
+        v = jax.tree.map(second_moment, state.v, grads)
+        updates = jax.tree.map(lambda m, v: -learning_rate * m / (jnp.sqrt(v) + tau), m, v)
+        return updates, AdaptiveState(m, v)
+
+    return optax.GradientTransformation(init, update)

@@ -1,0 +1,175 @@
+"""What both engines share: one client's part of a round, and the shape of a round's outcome."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from fedket.data import PaddedClients, gather_padded
+from fedket.federated.local import LocalTraining, OptState, local_train
+from fedket.rng import Purpose, rng_for
+from fedket.types import (
+    ClientResult,
+    Contribution,
+    Model,
+    Params,
+    ServerState,
+    Strategy,
+    Traffic,
+)
+
+NON_FINITE = "update is not finite (NaN or infinity)"
+
+
+class Trainer(NamedTuple):
+    """Everything local training needs, data included."""
+
+    model: Model
+    strategy: Strategy
+    training: LocalTraining
+    x: Float[Array, "samples *features"]
+    y: Int[Array, " samples"]
+    clients: PaddedClients
+    seed: int
+
+
+class ClientOutcome(NamedTuple):
+    """One client's part of a round (or several, with a leading axis).
+
+    Attributes:
+        contribution: For the reducer; zero where the weight is zero.
+        opt_state: Optimiser state after training.
+        loss: Mean local training loss.
+        finite: Whether every number of the trained model is finite.
+    """
+
+    contribution: Contribution
+    opt_state: OptState
+    loss: Float[Array, "*clients"]
+    finite: Bool[Array, "*clients"]
+
+
+class CohortOutcome(NamedTuple):
+    """What a round changes, and what it cost."""
+
+    params: Params
+    server: ServerState
+    clients: Any
+    train_loss: float
+    dropped: dict[int, str]
+    traffic: Traffic
+
+
+class Engine(NamedTuple):
+    """How a round is executed.
+
+    Attributes:
+        run: (params, server state, client states, cohort, round) -> outcome.
+        num_compilations: () -> number of compiled training programs.
+    """
+
+    run: Callable[[Params, ServerState, Any, np.ndarray, int], CohortOutcome]
+    num_compilations: Callable[[], int]
+
+
+class TrainClient(Protocol):
+    """Signature of `train_client` with its trainer bound."""
+
+    def __call__(
+        self, params: Params, opt_state: OptState, client: Array, weight: Array, round_num: Array
+    ) -> ClientOutcome: ...
+
+
+class TrainingData(NamedTuple):
+    """The arrays a compiled round reads, passed as arguments so that none becomes a constant."""
+
+    x: Float[Array, "samples *features"]
+    y: Int[Array, " samples"]
+    indices: Int[Array, " total"]
+    offsets: Int[Array, " bounds"]
+    num_samples: Int[Array, " clients"]
+
+
+def training_data(trainer: Trainer) -> TrainingData:
+    """Put the trainer's arrays on the device."""
+    packed = trainer.clients
+    return TrainingData(
+        trainer.x,
+        trainer.y,
+        jnp.asarray(packed.indices),
+        jnp.asarray(packed.offsets),
+        jnp.asarray(packed.num_samples),
+    )
+
+
+def train_client(
+    trainer: Trainer,
+    data: TrainingData,
+    params: Params,
+    opt_state: OptState,
+    client: Int[Array, ""],
+    weight: Float[Array, ""],
+    round_num: Int[Array, ""],
+) -> ClientOutcome:
+    """Train one client and form its contribution; traceable.
+
+    Args:
+        trainer: Model, algorithm and seed.
+        data: All samples and who holds them.
+        params: The global model.
+        opt_state: The client's optimiser state; () means start afresh.
+        client: Client id.
+        weight: Its share of the cohort's samples; 0 leaves it out.
+        round_num: Round number.
+    """
+    packed = PaddedClients(
+        data.indices, data.offsets, data.num_samples, trainer.clients.max_samples
+    )
+    x, y, mask = (a[0] for a in gather_padded(data.x, data.y, packed, client[None]))
+    if not trainer.training.persistent:
+        opt_state = trainer.training.optimizer.init(params)
+    rng = rng_for(trainer.seed, Purpose.TRAIN, round_num, client)
+    result = local_train(
+        trainer.model,
+        trainer.training,
+        trainer.strategy.proximal_mu,
+        params,
+        opt_state,
+        x,
+        y,
+        mask,
+        rng,
+    )
+    finite = all_finite(result.params) & jnp.isfinite(result.loss)
+    contribution = trainer.strategy.contribute(params, ClientResult(result.params, weight))
+    contribution = jax.tree.map(lambda leaf: jnp.where(weight > 0, leaf, 0), contribution)
+    return ClientOutcome(contribution, result.opt_state, result.loss, finite)
+
+
+def all_finite(tree: Any) -> Bool[Array, ""]:
+    """Whether every entry of every leaf is finite."""
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
+
+
+def cohort_weights(num_samples: np.ndarray, alive: np.ndarray) -> np.ndarray:
+    """Shares of the samples among the clients that are alive, float32, summing to 1."""
+    counts = np.where(alive, num_samples, 0).astype(np.float64)
+    return (counts / counts.sum()).astype(np.float32)
+
+
+def select_clients(states: Any, ids: Array) -> Any:
+    """Rows of the client states for some clients."""
+    return jax.tree.map(lambda leaf: leaf[ids], states)
+
+
+def tree_bytes(tree: Any) -> int:
+    """Bytes of all leaves."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def tree_size(tree: Any) -> int:
+    """Number of values in all leaves."""
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))

@@ -1,0 +1,217 @@
+"""The fast engine: clients vectorised in chunks, chunks scanned, one XLA program per round.
+
+Without a reducer the sum is accumulated chunk by chunk on the device, so memory depends on the
+chunk, not on the cohort. A client whose update is not finite is found after the program ran; the
+round is then run again without it, so that the weights of the others sum to 1.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from fedket.federated.trainer import (
+    NON_FINITE,
+    ClientOutcome,
+    CohortOutcome,
+    Engine,
+    Trainer,
+    TrainingData,
+    cohort_weights,
+    select_clients,
+    train_client,
+    training_data,
+    tree_bytes,
+)
+from fedket.federated.working_set import chunk_size, traced_bytes
+from fedket.errors import TrainingError
+from fedket.types import Contribution, Params, Reducer, RoundContext, ServerState, Traffic
+
+
+class Chunks(NamedTuple):
+    """A cohort cut into chunks; padded places carry weight 0. Shapes (chunks, size)."""
+
+    ids: Int[Array | np.ndarray, "chunks size"]
+    weights: Float[Array | np.ndarray, "chunks size"]
+
+
+class ChunkedOutcome(NamedTuple):
+    """Client states after the round, and per-client results in the order of the flat chunks."""
+
+    clients: Any
+    loss: Float[Array, " cohort"]
+    finite: Bool[Array, " cohort"]
+
+
+def vectorised_engine(
+    trainer: Trainer, reducer: Reducer | None, cohort_size: int, memory_limit_mb: int
+) -> Engine:
+    """Build the engine; nothing compiles before the first round."""
+    data = training_data(trainer)
+    step = _plain_program(trainer) if reducer is None else _stacking_program(trainer)
+    program = jax.jit(step)
+    server_step = jax.jit(trainer.strategy.apply)
+    num_samples = np.asarray(trainer.clients.num_samples)
+    size: list[int] = []
+
+    def run(
+        params: Params, server: ServerState, clients: Any, cohort: np.ndarray, round_num: int
+    ) -> CohortOutcome:
+        if not size:
+            size.append(_choose_chunk(trainer, data, params, cohort_size, memory_limit_mb))
+        order = np.argsort(num_samples[cohort], kind="stable")
+        ids = cohort[order]
+        alive = np.ones(len(ids), dtype=bool)
+        while True:
+            weights = cohort_weights(num_samples[ids], alive)
+            chunks = _cut(ids, weights, size[0])
+            first, outcome = program(data, params, server, clients, chunks, np.int32(round_num))
+            losses, finite = (np.asarray(a)[: len(ids)] for a in (outcome.loss, outcome.finite))
+            broken = alive & ~finite
+            if not broken.any():
+                break
+            alive &= ~broken
+            if not alive.any():
+                raise TrainingError(
+                    f"round {round_num}: none of {len(ids)} clients delivered a finite update; "
+                    f"lower the learning rate or look at the data"
+                )
+        loss = float(np.sum(weights[alive] * losses[alive]))
+        dropped = {int(c): NON_FINITE for c in np.sort(ids[~alive])}
+        if reducer is None:
+            new_server, new_params, num_bytes = first
+            traffic = Traffic(int(alive.sum()) * int(num_bytes), 0)
+        else:
+            context, rows = _context(trainer.seed, round_num, ids, weights, alive)
+            contributions = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], first)
+            total, traffic = reducer(contributions, context)
+            new_server, new_params = server_step(server, params, total)
+        return CohortOutcome(new_params, new_server, outcome.clients, loss, dropped, traffic)
+
+    return Engine(run, lambda: int(program._cache_size()))
+
+
+def _context(
+    seed: int, round_num: int, ids: np.ndarray, weights: np.ndarray, alive: np.ndarray
+) -> tuple[RoundContext, np.ndarray]:
+    """Survivors in ascending order of their ids, and their rows in `ids`."""
+    rows = np.flatnonzero(alive)
+    rows = rows[np.argsort(ids[rows])]
+    context = RoundContext(
+        seed,
+        round_num,
+        tuple(int(c) for c in ids[rows]),
+        tuple(float(w) for w in weights[rows]),
+    )
+    return context, rows
+
+
+def _cut(ids: np.ndarray, weights: np.ndarray, size: int) -> Chunks:
+    pad = -len(ids) % size
+    return Chunks(
+        np.pad(ids, (0, pad), mode="edge").reshape(-1, size),
+        np.pad(weights, (0, pad)).reshape(-1, size),
+    )
+
+
+def _choose_chunk(
+    trainer: Trainer, data: TrainingData, params: Params, cohort_size: int, memory_limit_mb: int
+) -> int:
+    state = trainer.training.optimizer.init(params)
+    zero = jnp.zeros((), jnp.int32)
+    client_bytes = traced_bytes(
+        partial(train_client, trainer), data, params, state, zero, jnp.ones(()), zero
+    )
+    return chunk_size(client_bytes, cohort_size, memory_limit_mb)
+
+
+Program = Callable[
+    [TrainingData, Params, ServerState, Any, Chunks, Int[Array | np.int32, ""]],
+    tuple[Any, ChunkedOutcome],
+]
+
+
+def _train_chunk(
+    trainer: Trainer,
+    data: TrainingData,
+    params: Params,
+    clients: Any,
+    chunk: Chunks,
+    round_num: Array,
+) -> ClientOutcome:
+    """Train the clients of one chunk side by side."""
+    states = select_clients(clients, chunk.ids)
+    one = partial(train_client, trainer, data, params)
+    outcome = jax.vmap(one, in_axes=(0, 0, 0, None))(states, chunk.ids, chunk.weights, round_num)
+    if not trainer.training.persistent:
+        return outcome._replace(opt_state=())
+    return outcome
+
+
+def _plain_program(trainer: Trainer) -> Program:
+    """Train, add up and apply, all on the device."""
+
+    def program(
+        data: TrainingData,
+        params: Params,
+        server: ServerState,
+        clients: Any,
+        chunks: Chunks,
+        round_num: Array,
+    ) -> tuple[Any, ChunkedOutcome]:
+        def body(total: Contribution, chunk: Chunks) -> tuple[Contribution, ClientOutcome]:
+            outcome = _train_chunk(trainer, data, params, clients, chunk, round_num)
+            sums = jax.tree.map(lambda leaf: leaf.sum(axis=0), outcome.contribution)
+            total = jax.tree.map(jnp.add, total, sums)
+            return total, outcome._replace(contribution=())
+
+        first = jax.tree.map(lambda leaf: leaf[0], chunks)
+        shapes = jax.eval_shape(
+            lambda c: _train_chunk(trainer, data, params, clients, c, round_num), first
+        )
+        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape[1:], s.dtype), shapes.contribution)
+        total, outcomes = jax.lax.scan(body, zeros, chunks)
+        server, params_after = trainer.strategy.apply(server, params, total)
+        result = server, params_after, tree_bytes(zeros)
+        return result, _unchunk(clients, chunks, outcomes)
+
+    return program
+
+
+def _stacking_program(trainer: Trainer) -> Program:
+    """Train and hand out every client's contribution, for a reducer on the host."""
+
+    def program(
+        data: TrainingData,
+        params: Params,
+        server: ServerState,  # noqa: ARG001 - the same signature as the plain program
+        clients: Any,
+        chunks: Chunks,
+        round_num: Array,
+    ) -> tuple[Any, ChunkedOutcome]:
+        outcomes = jax.lax.map(
+            lambda chunk: _train_chunk(trainer, data, params, clients, chunk, round_num), chunks
+        )
+        return _flat(outcomes.contribution), _unchunk(clients, chunks, outcomes)
+
+    return program
+
+
+def _flat(tree: Any) -> Any:
+    """Merge the axes (chunks, size)."""
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), tree)
+
+
+def _unchunk(clients: Any, chunks: Chunks, outcomes: ClientOutcome) -> ChunkedOutcome:
+    """Write optimiser states of finite, unpadded clients back; keep the others as they were."""
+    ids, finite, weights = (a.reshape(-1) for a in (chunks.ids, outcomes.finite, chunks.weights))
+    # Padding repeats a real client: out-of-range rows make its writes disappear.
+    rows = jnp.where(finite & (weights > 0), ids, jnp.iinfo(jnp.int32).max)
+    clients = jax.tree.map(
+        lambda old, new: old.at[rows].set(new, mode="drop"), clients, _flat(outcomes.opt_state)
+    )
+    return ChunkedOutcome(clients, outcomes.loss.reshape(-1), finite)

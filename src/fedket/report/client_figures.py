@@ -1,0 +1,177 @@
+"""Figures of one run over its clients, for one client as for 100,000.
+
+Up to `MAX_BUBBLES` dots the clients are drawn one by one; beyond, quantiles over clients are.
+"""
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, MaxNLocator
+
+from fedket.report.drawing import (
+    FONT_POINTS,
+    HEIGHT_INCHES,
+    MUTED,
+    SERIES,
+    WIDTH_INCHES,
+    EndLabel,
+    label_ends,
+    round_axis,
+    thin,
+)
+from fedket.report.figures import percent_axis
+from fedket.report.run_record import RunRecord
+from fedket.report.wording import NARROW_SPACE, count
+
+MAX_CLIENTS_AS_BUBBLES = 40
+MAX_BUBBLES = 600
+MAX_CLIENTS_AS_DOTS = 500
+MAX_CLASSES = 24
+
+
+def paint_client_spread(ax: Axes, record: RunRecord) -> None:
+    """Quantiles over clients of the global model's accuracy on their own samples, by round."""
+    evaluated = [r for r in record.rounds if r.client_quantiles is not None]
+    some = [evaluated[i] for i in thin(len(evaluated))]
+    rounds = [r.round_num for r in some]
+    lowest, low, median, high, highest = 100 * np.array([r.client_quantiles for r in some]).T
+    ax.fill_between(rounds, lowest, highest, color=SERIES[0], alpha=0.14, linewidth=0)
+    if record.num_clients >= 10:
+        ax.fill_between(rounds, low, high, color=SERIES[0], alpha=0.22, linewidth=0)
+    marker = "o" if len(rounds) == 1 else ""
+    ax.plot(rounds, median, color=SERIES[0], marker=marker, clip_on=False)
+    percent_axis(ax)
+    round_axis(ax, len(record.rounds))
+    ax.set_title("accuracy on a client's own samples, %")
+    label_ends(ax, _spread_labels(record.num_clients, lowest[-1], median[-1], highest[-1]))
+
+
+def _spread_labels(clients: int, low: float, median: float, high: float) -> list[EndLabel]:
+    if clients == 1:
+        return [EndLabel(median, f"{median:.1f}{NARROW_SPACE}%", SERIES[0])]
+    return [
+        EndLabel(low, f"lowest {low:.0f}", MUTED),
+        EndLabel(median, f"median {median:.0f}", SERIES[0]),
+        EndLabel(high, f"highest {high:.0f}", MUTED),
+    ]
+
+
+def sizes_differ(samples: np.ndarray) -> bool:
+    """Whether clients hold so different numbers of samples that an axis of them says something."""
+    return len(samples) > 2 and float(samples.max()) > 1.1 * float(samples.min())
+
+
+def paint_final_clients(ax: Axes, record: RunRecord) -> None:
+    """Last accuracy of each client against its number of samples, or sorted if all hold alike."""
+    if record.client_accuracy is None:
+        return
+    accuracy = 100 * record.client_accuracy
+    samples = record.label_counts.sum(axis=1)
+    if not sizes_differ(samples):
+        _paint_sorted(ax, accuracy)
+    elif len(samples) <= MAX_CLIENTS_AS_DOTS:
+        ax.plot(samples, accuracy, "o", color=SERIES[0], alpha=0.75, mew=0, clip_on=False)
+        _label_lowest(ax, samples, accuracy)
+    else:
+        _paint_bins(ax, samples, accuracy)
+    if sizes_differ(samples):
+        ax.set_xlabel("training samples of the client", loc="right")
+        if samples.min() > 0 and samples.max() > 20 * samples.min():
+            ax.set_xscale("log")
+            ax.set_xlabel("training samples of the client (logarithmic)", loc="right")
+    percent_axis(ax)
+    ax.set_title("accuracy on a client's own samples, %")
+
+
+def _paint_sorted(ax: Axes, accuracy: np.ndarray) -> None:
+    ranks = thin(len(accuracy))
+    marker = "o" if len(accuracy) <= 100 else ""
+    ax.plot(ranks + 1, np.sort(accuracy)[ranks], color=SERIES[0], marker=marker, linewidth=1.2)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    ax.set_xlabel("clients, lowest accuracy first", loc="right")
+
+
+def _label_lowest(ax: Axes, samples: np.ndarray, accuracy: np.ndarray) -> None:
+    worst = int(np.argmin(accuracy))
+    left = samples[worst] <= (samples.min() + samples.max()) / 2
+    ax.annotate(
+        f"client {worst}",
+        (float(samples[worst]), float(accuracy[worst])),
+        xytext=(7 if left else -7, 0),
+        textcoords="offset points",
+        ha="left" if left else "right",
+        va="center_baseline",
+        color=MUTED,
+    )
+
+
+def _paint_bins(ax: Axes, samples: np.ndarray, accuracy: np.ndarray) -> None:
+    """Quantiles within groups of clients of like size, equally many clients in each."""
+    groups = np.array_split(np.argsort(samples, kind="stable"), 14)
+    centres = [float(np.median(samples[g])) for g in groups]
+    quantiles = np.array([np.quantile(accuracy[g], (0, 0.1, 0.5, 0.9, 1)) for g in groups]).T
+    ax.fill_between(centres, quantiles[0], quantiles[4], color=SERIES[0], alpha=0.14, linewidth=0)
+    ax.fill_between(centres, quantiles[1], quantiles[3], color=SERIES[0], alpha=0.22, linewidth=0)
+    ax.plot(centres, quantiles[2], "o-", color=SERIES[0])
+
+
+def fits_bubbles(label_counts: np.ndarray) -> bool:
+    """Whether every client can have its own column of dots."""
+    clients, classes = map(int, label_counts.shape)
+    return clients <= MAX_CLIENTS_AS_BUBBLES and clients * min(classes, MAX_CLASSES) <= MAX_BUBBLES
+
+
+def fold_classes(label_counts: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Columns and their names; beyond `MAX_CLASSES` the rarest become one column `rest`."""
+    classes = label_counts.shape[1]
+    if classes <= MAX_CLASSES:
+        return label_counts, [str(label) for label in range(classes)]
+    order = np.argsort(-label_counts.sum(axis=0), kind="stable")
+    kept = np.sort(order[: MAX_CLASSES - 1])
+    rest = label_counts.sum(axis=1) - label_counts[:, kept].sum(axis=1)
+    return np.column_stack([label_counts[:, kept], rest]), [*map(str, kept), "rest"]
+
+
+def paint_labels(ax: Axes, record: RunRecord) -> None:
+    """How the classes are dealt to the clients."""
+    label_counts, names = fold_classes(record.label_counts)
+    if fits_bubbles(record.label_counts):
+        _paint_bubbles(ax, label_counts)
+    else:
+        _paint_label_quantiles(ax, label_counts)
+    ax.set_ylim(-0.7, len(names) - 0.3)
+    ax.yaxis.set_major_locator(FixedLocator(range(len(names))))
+    ax.set_yticklabels(names, fontsize=FONT_POINTS if len(names) <= 14 else 7)
+    ax.grid(visible=False)
+
+
+def _paint_bubbles(ax: Axes, label_counts: np.ndarray) -> None:
+    clients, classes = label_counts.shape
+    cell = 72 * min(0.88 * WIDTH_INCHES / max(clients, 4), 0.74 * HEIGHT_INCHES / classes)
+    client_ids, labels = np.nonzero(label_counts)
+    counts = label_counts[client_ids, labels]
+    areas = (0.96 * min(cell, 30.0)) ** 2 * counts / counts.max(initial=1)
+    ax.scatter(client_ids, labels, s=areas, color=SERIES[0], alpha=0.8, linewidths=0)
+    ax.set_xlim(-0.7, clients - 0.3)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
+    ax.set_xlabel("client", loc="right")
+    ax.set_title(f"class (largest dot: {count(int(counts.max(initial=0)))} samples)")
+
+
+def _paint_label_quantiles(ax: Axes, label_counts: np.ndarray) -> None:
+    """Per class: overall share (tick) and, over clients, median, middle half and 5 to 95 %."""
+    sizes = label_counts.sum(axis=1, keepdims=True)
+    shares = 100 * label_counts / np.maximum(sizes, 1)
+    overall = 100 * label_counts.sum(axis=0) / max(math.floor(sizes.sum()), 1)
+    rows = np.arange(label_counts.shape[1])
+    low, quarter, median, three_quarters, high = np.quantile(
+        shares, (0.05, 0.25, 0.5, 0.75, 0.95), axis=0
+    )
+    ax.hlines(rows, low, high, color=SERIES[0], linewidth=1.2)
+    ax.hlines(rows, quarter, three_quarters, color=SERIES[0], linewidth=5, alpha=0.45)
+    ax.plot(overall, rows, "|", color=SERIES[1], markersize=9, markeredgewidth=1.8)
+    ax.plot(median, rows, "o", color=SERIES[0], markersize=4.5)
+    ax.set_xlim(left=min(-1.0, -0.02 * float(high.max())))
+    ax.set_xlabel("share of the class in a client's samples, %", loc="right")
+    ax.set_title("class")

@@ -1,0 +1,156 @@
+"""Figures of one run over its rounds. Each painter draws a `RunRecord` on the given axes."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from fedket.report.drawing import (
+    DASHES,
+    MUTED,
+    SERIES,
+    EndLabel,
+    label_ends,
+    round_axis,
+    thin,
+)
+from fedket.report.run_record import RunRecord
+from fedket.report.wording import NARROW_SPACE, decimal_prefix, duration, quantity
+
+
+def curve(record: RunRecord, field: str) -> tuple[np.ndarray, np.ndarray]:
+    """Round numbers and values of a field where it is a finite number, both shape (points,)."""
+    pairs = [
+        (r.round_num, value)
+        for r in record.rounds
+        if (value := getattr(r, field)) is not None and math.isfinite(value)
+    ]
+    points = np.array(pairs, dtype=float).reshape(-1, 2)[thin(len(pairs))]
+    return points[:, 0], points[:, 1]
+
+
+def marker_for(num_points: int) -> str:
+    """Few points are marked, many are a line."""
+    return "o" if num_points <= 15 else ""
+
+
+def percent_axis(ax: Axes) -> None:
+    """Keep a percentage axis within what can be."""
+    low, high = ax.get_ylim()
+    ax.set_ylim(max(low, -1), min(high, 101))
+
+
+def paint_accuracy(ax: Axes, record: RunRecord) -> None:
+    """Test accuracy over rounds, with the line of guessing where it is in sight."""
+    rounds, accuracy = curve(record, "test_accuracy")
+    accuracy = 100 * accuracy
+    ax.plot(rounds, accuracy, color=SERIES[0], marker=marker_for(len(rounds)), clip_on=False)
+    _paint_guessing(ax, 100 / record.model.num_classes)
+    percent_axis(ax)
+    round_axis(ax, len(record.rounds))
+    ax.set_title("test accuracy, %")
+    label_ends(ax, [EndLabel(accuracy[-1], f"{accuracy[-1]:.1f}{NARROW_SPACE}%", SERIES[0])])
+
+
+def _paint_guessing(ax: Axes, level: float) -> None:
+    low, high = ax.get_ylim()
+    if low <= level <= high:
+        ax.axhline(level, color=MUTED, linewidth=0.9, linestyle=(0, (2, 3)))
+        ax.text(
+            0.99,
+            level,
+            "guessing",
+            color=MUTED,
+            ha="right",
+            va="bottom",
+            transform=ax.get_yaxis_transform(),
+        )
+
+
+def paint_loss(ax: Axes, record: RunRecord) -> None:
+    """Training and test loss over rounds."""
+    labels = []
+    for field, name, colour, dash in (
+        ("train_loss", "train", SERIES[1], DASHES[1]),
+        ("test_loss", "test", SERIES[0], DASHES[0]),
+    ):
+        rounds, values = curve(record, field)
+        if len(values):
+            marker = marker_for(len(rounds))
+            ax.plot(rounds, values, color=colour, linestyle=dash, marker=marker, clip_on=False)
+            labels.append(EndLabel(values[-1], f"{name} {values[-1]:.3g}", colour))
+    round_axis(ax, len(record.rounds))
+    ax.set_title("loss")
+    log_if_wide(ax, 50)
+    label_ends(ax, labels)
+
+
+def log_if_wide(ax: Axes, ratio: float) -> None:
+    """Use a logarithmic axis where positive values span more than `ratio`, and say so."""
+    values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in ax.lines])
+    if values.min() > 0 and values.max() > ratio * values.min():
+        ax.set_yscale("log")
+        ax.set_title(f"{ax.get_title('left')} (logarithmic)")
+
+
+def paint_traffic(ax: Axes, record: RunRecord) -> None:
+    """Bytes sent since the start, both ways."""
+    upload = _running_total([r.upload_bytes for r in record.rounds])
+    download = _running_total([r.download_bytes for r in record.rounds])
+    factor, prefix = decimal_prefix(max(upload[-1], download[-1]))
+    rounds = np.arange(len(upload))
+    some = thin(len(rounds))
+    labels = []
+    for name, total, colour, dash in (
+        ("down", download, SERIES[1], DASHES[1]),
+        ("up", upload, SERIES[0], DASHES[0]),
+    ):
+        ax.plot(rounds[some], total[some] / factor, color=colour, linestyle=dash)
+        text = f"{name} {quantity(int(total[-1]), 'B')}"
+        labels.append(EndLabel(total[-1] / factor, text, colour))
+    _finish_total(ax, record, f"bytes so far, {prefix}B")
+    label_ends(ax, labels)
+
+
+def paint_key_bits(ax: Axes, record: RunRecord) -> None:
+    """Key bits spent since the start."""
+    total = _running_total([r.key_bits for r in record.rounds])
+    factor, prefix = decimal_prefix(total[-1])
+    some = thin(len(total))
+    ax.plot(np.arange(len(total))[some], total[some] / factor, color=SERIES[3])
+    _finish_total(ax, record, f"key so far, {prefix}bit")
+    text = quantity(int(total[-1]), "bit")
+    label_ends(ax, [EndLabel(total[-1] / factor, text, SERIES[3])])
+
+
+def _running_total(per_round: Sequence[int]) -> np.ndarray:
+    return np.concatenate([[0.0], np.cumsum(np.asarray(per_round, dtype=float))])
+
+
+def _finish_total(ax: Axes, record: RunRecord, title: str) -> None:
+    ax.set_ylim(bottom=0)
+    round_axis(ax, len(record.rounds))
+    ax.set_title(title)
+
+
+def paint_seconds(ax: Axes, record: RunRecord) -> None:
+    """Wall time of each round."""
+    seconds = np.array([r.seconds for r in record.rounds])
+    rounds = np.arange(1, len(seconds) + 1)
+    some = thin(len(seconds))
+    median = float(np.median(seconds))
+    if len(seconds) <= 60:
+        ax.bar(rounds, seconds, width=0.7, color=SERIES[6])
+    else:
+        ax.plot(rounds[some], seconds[some], color=SERIES[6], linewidth=1.1)
+    round_axis(ax, len(seconds))
+    ax.set_xlim(0, max(len(seconds), 2) + 0.5)
+    ax.set_title("seconds per round")
+    if 0 < 20 * median < seconds.max() and seconds.min() > 0:
+        ax.set_yscale("log")
+        ax.set_title("seconds per round (logarithmic)")
+    else:
+        ax.set_ylim(bottom=0)
+    ax.axhline(median, color=MUTED, linewidth=0.9, linestyle=(0, (2, 3)))
+    label_ends(ax, [EndLabel(median, f"median {duration(median)}", MUTED)])

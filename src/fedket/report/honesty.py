@@ -1,0 +1,109 @@
+"""What a reader must know to take the numbers for what they are: simulated, counted, measured."""
+
+import math
+
+from fedket.report.run_record import RunRecord
+from fedket.report.wording import count, plural, points
+
+SERVER_VIEWS = {
+    "plain": "plain: the server sees each client's update.",
+    "quantised": "quantised: the server sees each client's update, rounded.",
+    "masked": (
+        "masked: the server sees only the sum of the cohort's updates. All other clients "
+        "together with the server can still work out one client's update."
+    ),
+}
+WORDS = {
+    "headroom": "Words of q bits; values are scaled down so that the sum does not overflow.",
+    "safe": "Words of q + ⌈log₂ clients⌉ bits, so that the sum cannot overflow.",
+}
+KEY_SOURCES = {
+    "none": "none: nothing is masked.",
+    "os_random": (
+        "os_random: operating-system random numbers, for tests and simulations, not QKD. "
+        "The key bits counted here are what a real key supply would have to deliver."
+    ),
+}
+SIMULATED_ENGINES = ("vectorised", "sequential")
+
+
+def honest_notes(record: RunRecord) -> list[tuple[str, str]]:
+    """Terms and sentences, in the order a sceptical reader asks."""
+    return [
+        ("What is simulated", _simulated(record)),
+        ("What the server sees", server_view(record)),
+        ("Key material", key_material(record)),
+        ("Test accuracy", _test_accuracy(record)),
+        ("Clients' accuracy", _CLIENT_ACCURACY),
+        ("Bytes and seconds", _costs(record)),
+    ]
+
+
+_CLIENT_ACCURACY = (
+    "The global model on each client's own training samples, which it has partly been trained on: "
+    "it shows how even the model is over clients, not how well it generalises. A real server "
+    "could not see these numbers; the simulation computes them for this report."
+)
+
+
+def _simulated(record: RunRecord) -> str:
+    engine = record.setting("engine.kind", "unknown")
+    if engine not in SIMULATED_ENGINES:
+        return f"Engine {engine} as named in config.toml; this report cannot tell what it runs on."
+    circuits = (
+        "the quantum circuits are simulated on classical hardware"
+        if record.model.qubits
+        else "the model is classical"
+    )
+    return (
+        f"Clients, server and network are simulated in one program ({engine} engine); {circuits}."
+    )
+
+
+def server_view(record: RunRecord) -> str:
+    """A few sentences for the configured aggregation."""
+    kind = record.setting("aggregation.kind", "unknown")
+    if kind not in SERVER_VIEWS:
+        return f"Aggregation {kind}: this report does not know what its server sees."
+    word = WORDS.get(record.setting("aggregation.word", ""), "") if kind != "plain" else ""
+    return f"{SERVER_VIEWS[kind]} {word}".rstrip()
+
+
+def key_material(record: RunRecord) -> str:
+    """Where the pads came from, by the rounds' own account."""
+    sources = sorted({r.key_source for r in record.rounds})
+    if not sources:
+        return "No round has finished, so no key was spent."
+    return "\n".join(
+        KEY_SOURCES.get(source, f"{source}: key source as named by the run.") for source in sources
+    )
+
+
+def _test_accuracy(record: RunRecord) -> str:
+    test = count(record.model.num_test)
+    words = f"The global model on {test} test samples that no client trains on."
+    error = standard_error(record)
+    if error is not None:
+        words += (
+            f" With so many samples alone the standard error is {points(error)}; "
+            "other seeds vary more."
+        )
+    return f"{words} The best round is chosen by looking at the test set, so it flatters."
+
+
+def standard_error(record: RunRecord) -> float | None:
+    """Binomial standard error of the test accuracy, sqrt(p (1 - p) / num_test)."""
+    accuracy, samples = record.totals.test_accuracy, record.model.num_test
+    if accuracy is None or samples == 0:
+        return None
+    return math.sqrt(accuracy * (1 - accuracy) / samples)
+
+
+def _costs(record: RunRecord) -> str:
+    cores = record.environment.get("num_cpus")
+    where = f" with {plural(cores, 'core')}" if isinstance(cores, int) else ""
+    return (
+        "Bytes are counted from the messages' contents, without transport overhead. Seconds are "
+        f"wall time of the simulation on one machine{where}, evaluation included; a deployment "
+        "waits for its network and its slowest client instead."
+    )

@@ -1,0 +1,222 @@
+"""The report of one run: key figures, drawings, dropped updates, notes, environment, config."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+
+from fedket.report import html
+from fedket.report.captions import (
+    caption_accuracy,
+    caption_final_clients,
+    caption_keys,
+    caption_labels,
+    caption_loss,
+    caption_seconds,
+    caption_spread,
+    caption_traffic,
+)
+from fedket.report.client_figures import paint_client_spread, paint_final_clients, paint_labels
+from fedket.report.drawing import render
+from fedket.report.figures import (
+    curve,
+    paint_accuracy,
+    paint_key_bits,
+    paint_loss,
+    paint_seconds,
+    paint_traffic,
+)
+from fedket.report.honesty import honest_notes, standard_error
+from fedket.report.run_record import RunRecord
+from fedket.report.wording import (
+    MISSING,
+    count,
+    duration,
+    loss,
+    number_ranges,
+    percent,
+    plural,
+    points,
+    quantity,
+    shorten,
+)
+
+MAX_DROPPED_ROWS = 50
+
+
+def run_page(record: RunRecord) -> str:
+    """The whole report of one run as one HTML document."""
+    parts = [
+        _header(record),
+        html.tiles(key_figures(record)),
+        _figures(record),
+        _dropped(record),
+        html.section("How to read these numbers", html.notes(honest_notes(record))),
+        html.section("Environment", _environment(record)),
+        html.section(
+            "Configuration",
+            html.card(html.folded("config.toml, every value", record.config_text)),
+        ),
+        _footer(record),
+    ]
+    return html.page(f"{record.name}: fedket report", "\n".join(part for part in parts if part))
+
+
+def planned_rounds(record: RunRecord) -> int:
+    """Rounds the configuration asks for; the finished ones if it does not say."""
+    planned = record.setting("federation.rounds")
+    return planned if isinstance(planned, int) else record.totals.rounds
+
+
+def status_line(record: RunRecord) -> str:
+    """Status in one sentence."""
+    done = f"{count(record.totals.rounds)} of {plural(planned_rounds(record), 'round')}"
+    return {
+        "finished": f"finished: {done}",
+        "interrupted": f"interrupted after {done}; fedket run --resume continues it",
+        "unfinished": f"unfinished: {done} so far; the run goes on, or was killed",
+    }[record.totals.status]
+
+
+def _header(record: RunRecord) -> str:
+    status = record.totals.status
+    line = f'<p class="status {status}">{html.text(status_line(record))}</p>\n'
+    clients = count(record.num_clients)
+    sampled = record.setting("federation.clients_per_round", 0)
+    pairs = [
+        ("data", record.setting("data.name", MISSING)),
+        ("partition", _partition(record)),
+        ("clients", f"{clients}, {sampled} per round" if sampled else clients),
+        ("model", record.setting("model.kind", MISSING)),
+        ("strategy", record.setting("strategy.kind", MISSING)),
+        ("aggregation", record.setting("aggregation.kind", MISSING)),
+        ("seed", record.setting("seed", MISSING)),
+    ]
+    description = str(record.setting("description", ""))
+    return html.header("fedket run report", record.name, description, line + html.facts(pairs))
+
+
+def _partition(record: RunRecord) -> str:
+    kind = str(record.setting("partition.kind", MISSING))
+    skewed = kind in ("dirichlet", "quantity")
+    return f"{kind}, α = {record.setting('partition.alpha', MISSING)}" if skewed else kind
+
+
+def key_figures(record: RunRecord) -> list[html.Tile]:
+    """The tiles; every number is the summary's or the model card's."""
+    totals, model = record.totals, record.model
+    error = standard_error(record)
+    best = f"best {percent(totals.best_test_accuracy)}"
+    accuracy = f"{best}; standard error {points(error)}" if error is not None else "not evaluated"
+    return [
+        html.Tile("Test accuracy", percent(totals.test_accuracy), totals.test_accuracy, accuracy),
+        html.Tile("Test loss", loss(totals.test_loss), totals.test_loss),
+        html.Tile(
+            "Rounds", count(totals.rounds), totals.rounds, f"of {count(planned_rounds(record))}"
+        ),
+        html.Tile("Time", duration(totals.seconds), totals.seconds, "wall time, simulation"),
+        html.Tile(
+            "Uploaded",
+            quantity(totals.upload_bytes, "B"),
+            totals.upload_bytes,
+            f"{quantity(model.upload_bytes_per_client, 'B')} per client and round",
+        ),
+        html.Tile("Downloaded", quantity(totals.download_bytes, "B"), totals.download_bytes),
+        html.Tile("Key spent", quantity(totals.key_bits, "bit"), totals.key_bits, _keys(record)),
+        html.Tile("Dropped updates", count(totals.dropped_updates), totals.dropped_updates),
+        html.Tile("Parameters", count(model.parameters), model.parameters),
+        html.Tile("Qubits", count(model.qubits), model.qubits, _qubits(record)),
+        html.Tile("Clients", count(record.num_clients), record.num_clients),
+        html.Tile(
+            "Training samples",
+            count(model.num_train),
+            model.num_train,
+            f"{count(model.num_test)} for testing",
+        ),
+    ]
+
+
+def _keys(record: RunRecord) -> str:
+    if not record.totals.key_bits:
+        return "nothing is masked"
+    return f"{quantity(record.model.key_bits_per_pair, 'bit')} per pair and round"
+
+
+def _qubits(record: RunRecord) -> str:
+    return "simulated" if record.model.qubits else "classical model"
+
+
+class _Drawing(NamedTuple):
+    name: str
+    title: str
+    paint: Callable[[Axes, RunRecord], None]
+    caption: Callable[[RunRecord], str]
+    has_data: bool
+
+
+def _drawings(record: RunRecord) -> list[_Drawing]:
+    started = bool(record.rounds)
+    evaluated = record.client_accuracy is not None
+    has_loss = any(len(curve(record, field)[0]) for field in ("train_loss", "test_loss"))
+    has_accuracy = len(curve(record, "test_accuracy")[0]) > 0
+    return [
+        _Drawing("accuracy", "Test accuracy", paint_accuracy, caption_accuracy, has_accuracy),
+        _Drawing("loss", "Loss", paint_loss, caption_loss, has_loss),
+        _Drawing("spread", "Clients over rounds", paint_client_spread, caption_spread, evaluated),
+        _Drawing(
+            "clients", "Clients at the end", paint_final_clients, caption_final_clients, evaluated
+        ),
+        _Drawing("labels", "Who holds what", paint_labels, caption_labels, True),
+        _Drawing("traffic", "Traffic", paint_traffic, caption_traffic, started),
+        _Drawing("keys", "Key spent", paint_key_bits, caption_keys, record.totals.key_bits > 0),
+        _Drawing("seconds", "Time", paint_seconds, caption_seconds, started),
+    ]
+
+
+def _figures(record: RunRecord) -> str:
+    drawn = [_figure(drawing, record) for drawing in _drawings(record) if drawing.has_data]
+    body = f'<div class="figures">\n{"".join(drawn)}\n</div>'
+    if not record.rounds:
+        body = f"<p>No round has finished yet, so there are no curves.</p>\n{body}"
+    return html.section("Figures", body)
+
+
+def _figure(drawing: _Drawing, record: RunRecord) -> str:
+    caption = drawing.caption(record)
+    svg = render(drawing.name, lambda ax: drawing.paint(ax, record), caption)
+    return html.figure(drawing.title, svg, caption)
+
+
+def _dropped(record: RunRecord) -> str:
+    if not record.totals.dropped_updates:
+        return ""
+    rounds: dict[tuple[int, str], list[int]] = defaultdict(list)
+    for r in record.rounds:
+        for dropped in r.dropped:
+            rounds[dropped.client, dropped.reason].append(r.round_num)
+    most_first = sorted(rounds.items(), key=lambda item: (-len(item[1]), item[0]))
+    rows = [
+        (f"client {client}", count(len(numbers)), shorten(number_ranges(numbers), 80), reason)
+        for (client, reason), numbers in most_first[:MAX_DROPPED_ROWS]
+    ]
+    body = html.table(("Client", "Updates", "Rounds", "Reason"), rows)
+    left_out = len(most_first) - len(rows)
+    if left_out:
+        body += f"\n<p>{plural(left_out, 'more row')} in rounds.jsonl.</p>"
+    return html.section("Dropped updates", html.card(body))
+
+
+def _environment(record: RunRecord) -> str:
+    rows = [(key, _shown(value)) for key, value in record.environment.items()]
+    return html.card(html.table(("What", "Value"), rows))
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _footer(record: RunRecord) -> str:
+    digest = record.totals.parameters_sha256
+    words = f"Written by fedket from run directory {record.directory}."
+    return html.footer(f"{words} SHA-256 of the parameters: {digest}." if digest else words)

@@ -1,0 +1,122 @@
+"""Protocols without I/O: a server that yields phases, clients that answer them.
+
+A server protocol is a generator: it yields a `Phase` and is sent `{client_id: Reply | Failure}`.
+A client is a pure handler (action, payload, state) -> (answer, state); its key source is its only
+side effect. An engine carries phases and answers; `drive` is the engine for one process.
+Payloads hold bytes, ints, strings and lists of ints, so every engine can serialise them.
+"""
+
+from collections.abc import Callable, Generator, Mapping, MutableMapping
+from typing import NamedTuple, TypeVar
+
+from fedket.errors import ProtocolError
+
+Payload = Mapping[str, bytes | int | str | list[int]]
+
+
+class Phase(NamedTuple):
+    """A request of the server to some clients.
+
+    Attributes:
+        action: What to do.
+        to: Client ids, in the order of the cohort.
+        payload: Arguments.
+        deadline: Seconds after which a client that has not answered counts as failed.
+    """
+
+    action: str
+    to: tuple[int, ...]
+    payload: Payload
+    deadline: float
+
+
+class Reply(NamedTuple):
+    """A client's answer."""
+
+    payload: Payload
+
+
+class Failure(NamedTuple):
+    """No answer: the client refused, broke down or missed the deadline."""
+
+    reason: str
+
+
+Outcome = Reply | Failure
+Outcomes = Mapping[int, Outcome]
+State = TypeVar("State")
+Result = TypeVar("Result")
+Server = Generator[Phase, Outcomes, Result]
+Handler = Callable[[str, Payload, State], tuple[Outcome, State]]
+
+
+def drive(
+    server: Server[Result],
+    handlers: Mapping[int, Handler[State]],
+    states: MutableMapping[int, State],
+) -> Result:
+    """Run a server protocol against clients in this process.
+
+    Args:
+        server: A fresh server generator.
+        handlers: Client id -> handler; a client without one never answers.
+        states: Client id -> state, updated in place, so it is right also when the server raises.
+
+    Returns:
+        What the server generator returns.
+    """
+    try:
+        phase = next(server)
+        while True:
+            outcomes: dict[int, Outcome] = {}
+            for client_id in phase.to:
+                outcomes[client_id] = _ask(client_id, phase, handlers, states)
+            phase = server.send(outcomes)
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+
+
+def _ask(
+    client_id: int,
+    phase: Phase,
+    handlers: Mapping[int, Handler[State]],
+    states: MutableMapping[int, State],
+) -> Outcome:
+    handler = handlers.get(client_id)
+    if handler is None:
+        return Failure(f"client {client_id} did not answer within {phase.deadline:g} s")
+    outcome, states[client_id] = handler(phase.action, phase.payload, states[client_id])
+    return outcome
+
+
+def integer(payload: Payload, field: str) -> int:
+    """Return an int field of a payload; raise `ProtocolError` when missing or something else."""
+    value = payload.get(field)
+    if not isinstance(value, int):
+        raise _bad_field(field, "an int", value)
+    return value
+
+
+def integers(payload: Payload, field: str) -> tuple[int, ...]:
+    """Return a list of ints as a tuple; raise `ProtocolError` when missing or something else."""
+    value = payload.get(field)
+    if not isinstance(value, list) or not all(isinstance(item, int) for item in value):
+        raise _bad_field(field, "a list of ints", value)
+    return tuple(value)
+
+
+def octets(payload: Payload, field: str) -> bytes:
+    """Return a bytes field of a payload; raise `ProtocolError` when missing or something else."""
+    value = payload.get(field)
+    if not isinstance(value, bytes):
+        raise _bad_field(field, "bytes", value)
+    return value
+
+
+def _bad_field(field: str, wanted: str, value: object) -> ProtocolError:
+    arrived = "nothing" if value is None else type(value).__name__
+    return ProtocolError(
+        f"field `{field}` of a message should be {wanted}, {arrived} arrived; "
+        "both sides must run the same version of fedket"
+    )

@@ -1,0 +1,196 @@
+"""Stochastic quantiser: weighted float updates to words of a ring, and a ring sum back to floats.
+
+Client i of K holds v_i = p_i * delta_i, where p_i > 0 is its public share (sum of p_i = 1). Each
+coordinate of delta_i is limited to +-c (`clip`), so v_i to +-p_i * c, multiplied by the scale s
+and rounded at random to one of the two neighbouring integers z_i, so that E[z_i] = s * v_i. The
+word is z_i modulo 2^w (two's complement); a sum of words modulo 2^w is the sum of the z_i as long
+as abs(sum) < 2^(w-1). Two ways to see to that, with L = 2^(q-1) - 1 for q-bit values:
+
+headroom  w = q, s = (L - K)/c. Rounding moves each z_i by less than 1 and s*abs(v_i) <= p_i*c*s,
+          so abs(sum z_i) < c*s*sum(p_i) + K = L. Bytes are q/32 of float32: the 75 % saving that
+          QuNetQFL (arXiv:2501.12709) reports at q = 8 (fedket's own reading, see spec/papers.md).
+safe      w = q + ceil(log2 K), s = L/(c * max p). Then s*abs(v_i) <= L*p_i/max p <= L, an integer,
+          so rounding cannot pass it: abs(z_i) <= L and abs(sum z_i) <= K*L <= 2^(w-q)*L < 2^(w-1).
+          The client with the largest share uses all q bits, whatever K is.
+
+Both hold for any subset of the K clients too, so a drop-out changes nothing. Arithmetic is
+float64 on the host: with q = 32 float32 could not tell neighbouring integers apart.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt32
+
+from fedket.errors import ConfigError, ProtocolError
+from fedket.rng import Purpose, rng_for
+from fedket.secure.words import Words, word_dtype
+
+WordMode = Literal["headroom", "safe"]
+
+CLIP_TOLERANCE = 1e-6
+"""Excess over the clip, relative, that counts as float32 rounding and not as clipping."""
+
+
+class Quantiser(NamedTuple):
+    """How values become words; the same for every client of a round.
+
+    Attributes:
+        bits: Bits of a quantised value (q).
+        word_bits: Bits of a word of the ring (w).
+        scale: Integer steps per unit of weighted value (s); 1/scale bounds the error per value.
+        clip: Largest absolute unweighted value (c).
+    """
+
+    bits: int
+    word_bits: int
+    scale: float
+    clip: float
+
+
+class Quantised(NamedTuple):
+    """One client's words.
+
+    Attributes:
+        words: Shape (values,), dtype `word_dtype(word_bits)`.
+        num_clipped: Coordinates that were beyond the clip.
+    """
+
+    words: Words
+    num_clipped: int
+
+
+def headroom(bits: int, clip: float, shares: Sequence[float]) -> Quantiser:
+    """Return the quantiser whose words have `bits` bits, with room for the sum.
+
+    Args:
+        bits: Bits per value, 2..32.
+        clip: Largest absolute unweighted value, positive.
+        shares: The public share of every client in the sum; only their number matters.
+
+    Raises:
+        ConfigError: An argument is out of range, or there are too many clients for `bits`.
+    """
+    limit = _limit(bits, clip)
+    if len(shares) >= limit:
+        raise ConfigError(
+            f'aggregation.bits = {bits} with word = "headroom" can sum at most {limit - 1} '
+            f"clients, got {len(shares)}; use more bits, fewer clients per round, or "
+            'word = "safe"'
+        )
+    return Quantiser(bits, bits, (limit - len(shares)) / clip, clip)
+
+
+def safe(bits: int, clip: float, shares: Sequence[float]) -> Quantiser:
+    """Return the quantiser whose words have `bits` + ceil(log2 clients) bits.
+
+    Args:
+        bits: Bits per value, 2..32.
+        clip: Largest absolute unweighted value, positive.
+        shares: The public share of every client in the sum, positive.
+
+    Raises:
+        ConfigError: An argument is out of range.
+    """
+    limit = _limit(bits, clip)
+    return Quantiser(
+        bits, word_width(bits, "safe", len(shares)), limit / (clip * max(shares)), clip
+    )
+
+
+QUANTISERS: dict[str, Callable[[int, float, Sequence[float]], Quantiser]] = {
+    "headroom": headroom,
+    "safe": safe,
+}
+
+
+def word_width(bits: int, word: WordMode, num_clients: int) -> int:
+    """Return the bits of a word on the wire (w)."""
+    return bits if word == "headroom" else bits + (num_clients - 1).bit_length()
+
+
+def rounding_noise(
+    seed: int, round_num: int, client_ids: Sequence[int], num_values: int
+) -> UInt32[np.ndarray, "clients values"]:
+    """Return the random words that decide each client's rounding.
+
+    A client's row depends on (seed, round, client) only: it is the same drawn alone or with
+    others. Public randomness, never a mask.
+    """
+    noise = _noise(num_values, seed, round_num, jnp.asarray(client_ids, jnp.int32))
+    return np.asarray(noise)
+
+
+def quantise(
+    quantiser: Quantiser,
+    values: Float[np.ndarray, " values"],
+    weight: float,
+    noise: UInt32[np.ndarray, " values"],
+) -> Quantised:
+    """Turn one client's weighted values into words, rounding stochastically.
+
+    Unbiased to 2^-32 of a step, and less than one step (1/scale) from the clipped value.
+
+    Args:
+        quantiser: From `headroom` or `safe`.
+        values: Weighted updates p_i * delta_i, float32 or float64.
+        weight: The client's share p_i.
+        noise: The client's row of `rounding_noise`.
+
+    Raises:
+        ProtocolError: A value is NaN or infinite.
+    """
+    steps = values.astype(np.float64) * quantiser.scale
+    if not np.isfinite(steps).all():
+        raise ProtocolError(
+            f"{np.count_nonzero(~np.isfinite(steps))} of {steps.size} values of an update are NaN "
+            "or infinite; leave the client out of the round"
+        )
+    limit = min(weight * quantiser.clip * quantiser.scale, 2.0 ** (quantiser.bits - 1) - 1)
+    num_clipped = np.count_nonzero(np.abs(steps) > limit * (1 + CLIP_TOLERANCE))
+    steps = np.clip(steps, -limit, limit)
+    floor = np.floor(steps)
+    integers = floor.astype(np.int64) + (noise < (steps - floor) * 2.0**32)
+    mask = 2**quantiser.word_bits - 1
+    words = integers.view(np.uint64) & np.uint64(mask)
+    return Quantised(words.astype(word_dtype(quantiser.word_bits)), int(num_clipped))
+
+
+def dequantise(quantiser: Quantiser, ring_sum: Words) -> Float[np.ndarray, " values"]:
+    """Lift a sum of words to the integer nearest zero and divide by the scale.
+
+    Args:
+        quantiser: The one that made the words.
+        ring_sum: Sum of words, modulo 2^word_bits or wrapped in a wider integer.
+
+    Returns:
+        float32 values; at 32 bits their own rounding (2^-24 relative) exceeds the quantiser's.
+    """
+    unused = np.uint64(64 - quantiser.word_bits)
+    integers = (ring_sum.astype(np.uint64) << unused).view(np.int64) >> np.int64(unused)
+    return (integers / quantiser.scale).astype(np.float32)
+
+
+def _limit(bits: int, clip: float) -> int:
+    """Return 2^(bits-1) - 1, the largest integer a `bits`-bit value takes."""
+    if not 2 <= bits <= 32:
+        raise ConfigError(f"aggregation.bits must be in 2..32, got {bits}")
+    if not (clip > 0 and math.isfinite(clip)):
+        raise ConfigError(f"aggregation.clip must be positive and finite, got {clip}")
+    return (1 << (bits - 1)) - 1
+
+
+@partial(jax.jit, static_argnums=0)
+def _noise(
+    num_values: int, seed: Int[Array, ""], round_num: Int[Array, ""], ids: Int[Array, " clients"]
+) -> UInt32[Array, "clients values"]:
+    def one(client_id: Int[Array, ""]) -> UInt32[Array, " values"]:
+        rng = rng_for(seed, Purpose.QUANTISE, round_num, client_id)
+        return jax.random.bits(rng, (num_values,), jnp.uint32)
+
+    return jax.vmap(one)(ids)

@@ -1,0 +1,177 @@
+"""Reducers: from the contributions of a round's clients to their sum, and what it cost.
+
+A contribution is a pytree of float arrays with leaves (clients, ...), already weighted by the
+clients' shares. `masked_sum` runs the same protocol functions as a deployment, with real pads and
+packed bytes; `quantised_sum` is the same sum without masks, and equals it bit for bit.
+"""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from fedket.errors import ProtocolError
+from fedket.secure.costs import upload_bytes
+from fedket.secure.pairwise import pairwise_server
+from fedket.secure.pairwise_client import ClientState, pairwise_client
+from fedket.secure.phases import drive
+from fedket.secure.quantise import (
+    QUANTISERS,
+    Quantised,
+    Quantiser,
+    WordMode,
+    dequantise,
+    quantise,
+    rounding_noise,
+)
+from fedket.secure.words import Words
+from fedket.types import Contribution, KeySource, Reducer, RoundContext, Traffic
+
+PAD_MEMORY_BYTES = 128 * 2**20
+"""In one process, pads that one end has used and the other not yet; the chunk size obeys it."""
+
+
+def plain_sum() -> Reducer:
+    """Return the reducer that adds floats on the device: no quantiser, no protection."""
+
+    def reduce(contributions: Contribution, context: RoundContext) -> tuple[Contribution, Traffic]:
+        _check_clients(contributions, context)
+        num_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(contributions))
+        return _sum_clients(contributions), Traffic(upload_bytes=num_bytes, key_bits=0)
+
+    return reduce
+
+
+def quantised_sum(bits: int, word: WordMode, clip: float) -> Reducer:
+    """Return the reducer that adds quantised words in the ring; the server sees every update.
+
+    Args:
+        bits: Bits per value (q).
+        word: `headroom` or `safe`, see `fedket.secure.quantise`.
+        clip: Largest absolute unweighted update per coordinate.
+
+    Raises (the reducer):
+        ConfigError: The cohort is too large for `bits` with `headroom`.
+        ProtocolError: An update is not finite, or contributions and context disagree.
+    """
+
+    def reduce(contributions: Contribution, context: RoundContext) -> tuple[Contribution, Traffic]:
+        quantiser, updates = quantise_round(contributions, context, bits, word, clip)
+        rows = [update.words for update in updates]
+        ring_sum = np.add.reduce(rows, axis=0, dtype=rows[0].dtype)
+        num_bytes = len(rows) * upload_bytes(rows[0].size, bits, word, len(rows))
+        total = _unravel(jnp.asarray(dequantise(quantiser, ring_sum)), contributions)
+        return total, Traffic(upload_bytes=num_bytes, key_bits=0)
+
+    return reduce
+
+
+def masked_sum(bits: int, word: WordMode, clip: float, key_source: KeySource) -> Reducer:
+    """Return the reducer that adds masked words: the server sees the sum, see `pairwise`.
+
+    Rounds only go up: the same round cannot be reduced twice by one reducer or key source.
+
+    Args:
+        bits: Bits per value (q).
+        word: `headroom` or `safe`, see `fedket.secure.quantise`.
+        clip: Largest absolute unweighted update per coordinate.
+        key_source: Pads for all pairs of clients.
+
+    Raises (the reducer):
+        ConfigError: The cohort is too large for `bits` with `headroom`.
+        ProtocolError: Fewer than 2 clients, an update is not finite, contributions and context
+            disagree, or a client refused (for example because its keys ran out).
+    """
+    last_rounds: dict[int, int] = {}
+
+    def reduce(contributions: Contribution, context: RoundContext) -> tuple[Contribution, Traffic]:
+        ids = context.client_ids
+        quantiser, updates = quantise_round(contributions, context, bits, word, clip)
+        rows = [update.words for update in updates]
+        num_words = rows[0].size
+        chunk = _chunk_words(len(ids), num_words, quantiser.word_bits)
+        server = pairwise_server(context.round_num, ids, num_words, quantiser.word_bits, chunk)
+        handlers = {
+            client_id: pairwise_client(client_id, key_source, partial(_held, row))
+            for client_id, row in zip(ids, rows, strict=True)
+        }
+        states = {client_id: ClientState(last_rounds.get(client_id, 0)) for client_id in ids}
+        try:
+            result = drive(server, handlers, states)
+        finally:
+            last_rounds.update({client_id: state.round_num for client_id, state in states.items()})
+        total = _unravel(jnp.asarray(dequantise(quantiser, result.words)), contributions)
+        return total, Traffic(result.upload_bytes, result.key_bits)
+
+    return reduce
+
+
+def quantise_round(
+    contributions: Contribution, context: RoundContext, bits: int, word: WordMode, clip: float
+) -> tuple[Quantiser, list[Quantised]]:
+    """Return a round's quantiser and each client's words, in the order of the context.
+
+    Each client's `num_clipped` is in there too: a private statistic that a deployed client keeps.
+    """
+    _check_clients(contributions, context)
+    shares = _shares(context)
+    quantiser = QUANTISERS[word](bits, clip, shares)
+    values = np.asarray(_ravel(contributions))
+    noise = rounding_noise(context.seed, context.round_num, context.client_ids, values.shape[1])
+    return quantiser, list(map(partial(quantise, quantiser), values, shares, noise))
+
+
+def _shares(context: RoundContext) -> list[float]:
+    """Return the weights, rescaled so that their sum is 1 to float64 precision."""
+    total = math.fsum(context.weights)
+    if min(context.weights) <= 0 or not math.isclose(total, 1, rel_tol=1e-5):
+        raise ProtocolError(
+            f"weights of a round must be positive with sum 1, got minimum {min(context.weights)} "
+            f"and sum {total}; divide by the sum over the clients of the round"
+        )
+    return [weight / total for weight in context.weights]
+
+
+def _check_clients(contributions: Contribution, context: RoundContext) -> None:
+    num_clients = len(context.client_ids)
+    arrived = sorted({leaf.shape[0] for leaf in jax.tree.leaves(contributions)})
+    if num_clients < 1 or arrived != [num_clients] or len(context.weights) != num_clients:
+        raise ProtocolError(
+            f"round {context.round_num} has {num_clients} clients and {len(context.weights)} "
+            f"weights, contributions of {arrived} clients arrived; pass one row per client"
+        )
+
+
+def _chunk_words(num_clients: int, num_words: int, word_bits: int) -> int:
+    """Return how many words to upload at a time, a multiple of 8.
+
+    At most n^2/4 pads wait for their second end when clients take turns.
+    """
+    waiting = max(num_clients**2 // 4, 1)
+    affordable = PAD_MEMORY_BYTES * 8 // (waiting * word_bits)
+    return max(8, min(affordable, num_words + 7) // 8 * 8)
+
+
+def _held(row: Words, round_num: int) -> Words:  # noqa: ARG001  # there is one update per client
+    return row
+
+
+@jax.jit
+def _sum_clients(contributions: Contribution) -> Contribution:
+    return jax.tree.map(lambda leaf: leaf.sum(0), contributions)
+
+
+@jax.jit
+def _ravel(contributions: Contribution) -> Float[Array, "clients values"]:
+    return jax.vmap(lambda one: ravel_pytree(one)[0])(contributions)
+
+
+@jax.jit
+def _unravel(total: Float[Array, " values"], contributions: Contribution) -> Contribution:
+    """Return the vector as a pytree like one client's contribution."""
+    flat, unravel = ravel_pytree(jax.tree.map(lambda leaf: leaf[0], contributions))
+    return unravel(total.astype(flat.dtype))

@@ -1,0 +1,91 @@
+"""Arrays of w-bit words and their bytes on the wire, for any w from 1 to 64.
+
+Word k occupies bits k*w .. k*w + w - 1 of a little-endian bit stream (bit 0 is the least
+significant bit of byte 0), so d words take exactly ceil(w*d/8) bytes; the last byte is padded
+with zeros. In memory a word lives in the smallest unsigned integer that holds it: sums wrap
+modulo 2^8, 2^16, 2^32 or 2^64, and `pack_words` reduces modulo 2^w, so ring arithmetic on these
+arrays needs no reduction of its own.
+"""
+
+import numpy as np
+from jaxtyping import UInt
+
+from fedket.errors import ConfigError, ProtocolError
+
+Words = UInt[np.ndarray, " words"]
+
+
+def word_dtype(word_bits: int) -> np.dtype[np.unsignedinteger]:
+    """Return the smallest unsigned dtype that holds a word.
+
+    Raises:
+        ConfigError: `word_bits` is not in 1..64.
+    """
+    if not 1 <= word_bits <= 64:
+        raise ConfigError(f"a word has 1 to 64 bits, got {word_bits}; choose fewer bits or clients")
+    num_bytes = next(size for size in (1, 2, 4, 8) if word_bits <= 8 * size)
+    return np.dtype(f"u{num_bytes}")
+
+
+def packed_size(num_words: int, word_bits: int) -> int:
+    """Return the bytes that `num_words` words of `word_bits` bits take."""
+    return (num_words * word_bits + 7) // 8
+
+
+def pack_words(words: Words, word_bits: int) -> bytes:
+    """Write words modulo 2^word_bits as a bit stream.
+
+    Args:
+        words: Unsigned integers, shape (num_words,), of dtype `word_dtype(word_bits)`.
+        word_bits: Bits per word on the wire, 1..64.
+
+    Returns:
+        `packed_size(num_words, word_bits)` bytes.
+    """
+    dtype = word_dtype(word_bits).newbyteorder("<")
+    stored = words.astype(dtype, casting="equiv", copy=False)
+    if word_bits == 8 * dtype.itemsize:
+        return stored.tobytes()
+    octets = np.ascontiguousarray(stored).view(np.uint8).reshape(-1, dtype.itemsize)
+    bits = np.unpackbits(octets, axis=1, bitorder="little", count=word_bits)
+    return np.packbits(bits, bitorder="little").tobytes()
+
+
+def unpack_words(data: bytes, num_words: int, word_bits: int) -> Words:
+    """Read words from a bit stream; uniform random bytes give uniform independent words.
+
+    Args:
+        data: `packed_size(num_words, word_bits)` bytes.
+        num_words: Number of words.
+        word_bits: Bits per word, 1..64.
+
+    Returns:
+        Words below 2^word_bits, shape (num_words,), of dtype `word_dtype(word_bits)`; may be a
+        read-only view of `data`.
+
+    Raises:
+        ProtocolError: `data` has another length.
+    """
+    dtype = word_dtype(word_bits)
+    if len(data) != packed_size(num_words, word_bits):
+        raise ProtocolError(
+            f"{num_words} words of {word_bits} bits are {packed_size(num_words, word_bits)} bytes, "
+            f"got {len(data)}; sender and receiver must agree on the model and the word size"
+        )
+    if word_bits == 8 * dtype.itemsize:
+        return np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype, copy=False)
+    # windows[b] is the 64-bit number that starts at byte b: it holds any 32-bit field whole.
+    stream = np.frombuffer(data + bytes(8), np.uint8)
+    windows = np.ndarray((len(data) + 1,), np.dtype("<u8"), stream, strides=(1,))
+    starts = np.arange(num_words) * word_bits
+    words = _bit_fields(windows, starts, min(word_bits, 32))
+    if word_bits > 32:
+        words |= _bit_fields(windows, starts + 32, word_bits - 32) << np.uint64(32)
+    return words.astype(dtype, copy=False)
+
+
+def _bit_fields(windows: UInt[np.ndarray, " bytes"], starts: np.ndarray, width: int) -> Words:
+    """Return the `width`-bit numbers (width <= 32) at bit positions `starts`, as uint64."""
+    shifts = (starts & 7).astype(np.uint64)
+    fields: Words = (windows[starts >> 3] >> shifts) & np.uint64(2**width - 1)
+    return fields
