@@ -38,7 +38,7 @@ def generator(u3: Angles, cu3: Angles, num_qubits: int) -> None:
 
 
 def vqc(angles: Angles, x: torch.Tensor) -> list[qml.measurements.ExpectationMP]:
-    """Workload d: features `x` (4,) or (batch, 4), two layers of CNOT ring and Rot; <Z_0>, <Z_1>."""
+    """Workload d: features (4,) or (batch, 4), layers of CNOT ring and Rot; <Z_0>, <Z_1>."""
     num_qubits = x.shape[-1]
     for q in range(num_qubits):
         qml.RY(torch.arctan(x[..., q]), wires=q)

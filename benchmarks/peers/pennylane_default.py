@@ -9,13 +9,12 @@ from collections.abc import Callable
 import numpy as np
 import pennylane as qml
 import torch
-from torch.nn import functional as F
+from torch.nn.functional import cross_entropy
 
 from benchmarks.peers import pennylane_circuits as circuits
 from benchmarks.peers import torch_parts
 from benchmarks.peers.common import Gradient, Peer, main
 from benchmarks.workloads import LOGIT_SCALE, NUM_CNN_WEIGHTS, Workload
-
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -45,7 +44,7 @@ def _layers_loss(workload: Workload, params: torch_parts.Tensors) -> Loss:
 
     def loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         expvals = node(circuits.flat(params["angles"]), x, workload.num_qubits)
-        return F.cross_entropy(LOGIT_SCALE * torch.stack(expvals, dim=-1), y)
+        return cross_entropy(LOGIT_SCALE * torch.stack(expvals, dim=-1), y)
 
     return loss
 
@@ -61,7 +60,7 @@ def _generator_loss(workload: Workload, params: torch_parts.Tensors) -> Loss:
     def loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         probs = node(circuits.flat(params["u3"]), circuits.flat(params["cu3"]))
         weights = generate(probs[:NUM_CNN_WEIGHTS].float(), params)
-        return F.cross_entropy(torch_parts.cnn_logits(weights, x), y)
+        return cross_entropy(torch_parts.cnn_logits(weights, x), y)
 
     return loss
 
@@ -71,7 +70,7 @@ def _vqc_loss(workload: Workload, params: torch_parts.Tensors) -> Loss:
 
     def loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         expvals = node(circuits.flat(params["angles"]), x)
-        return F.cross_entropy(torch.stack(expvals, dim=-1), y)
+        return cross_entropy(torch.stack(expvals, dim=-1), y)
 
     return loss
 
@@ -83,7 +82,7 @@ def _client() -> Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
         trained = torch.tensor(angles, requires_grad=True)
 
         def loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-            return F.cross_entropy(torch.stack(node(circuits.flat(trained), x), dim=-1), y)
+            return cross_entropy(torch.stack(node(circuits.flat(trained), x), dim=-1), y)
 
         torch_parts.train_client(loss, [trained], x, y)
         return trained.detach().numpy()

@@ -1,7 +1,7 @@
 """PennyLane's lightning.qubit: the C++ simulator with adjoint gradients, sample by sample.
 
-Adjoint gradients take no batch of inputs: a broadcast circuit is split into samples inside PennyLane
-and was no faster (measured), nor were `device_vjp` and `batch_obs`. Single precision, as in fedket.
+Adjoint gradients take no batch of inputs: PennyLane splits a broadcast circuit into samples itself,
+which was no faster when tried, nor were `device_vjp` and `batch_obs`. Single precision, as fedket.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import numpy as np
 import pennylane as qml
 import torch
 from scipy import sparse
-from torch.nn import functional as F
+from torch.nn.functional import cross_entropy
 
 from benchmarks.peers import pennylane_circuits as circuits
 from benchmarks.peers import torch_parts
@@ -32,7 +32,7 @@ def _gradient(workload: Workload) -> Gradient:
 
     def step() -> float:
         torch_parts.forget_gradients(params)
-        loss = F.cross_entropy(logits(params["angles"], x), y)
+        loss = cross_entropy(logits(params["angles"], x), y)
         loss.backward()
         return loss.item()
 
@@ -89,7 +89,7 @@ def _generator_gradient(workload: Workload) -> Gradient:
         with torch.no_grad():
             p = torch.as_tensor(probs_node(u3, cu3)[:NUM_CNN_WEIGHTS]).float()
         p.requires_grad_()
-        loss = F.cross_entropy(torch_parts.cnn_logits(generate(p, params), x), y)
+        loss = cross_entropy(torch_parts.cnn_logits(generate(p, params), x), y)
         loss.backward()
         g = np.pad(p.grad.numpy(), (0, 2**num_qubits - NUM_CNN_WEIGHTS))
         weighted_node(u3, cu3, g).backward()
@@ -103,7 +103,7 @@ def _client() -> Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
         trained = torch.tensor(angles, requires_grad=True)
 
         def loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-            return F.cross_entropy(_vqc_logits(trained, x), y)
+            return cross_entropy(_vqc_logits(trained, x), y)
 
         torch_parts.train_client(loss, [trained], x, y)
         return trained.detach().numpy()

@@ -5,7 +5,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 import torch
-from torch.nn import functional as F
+from torch.nn.functional import conv2d, linear, max_pool2d
 
 from benchmarks.workloads import (
     CNN_SHAPES,
@@ -45,7 +45,7 @@ def weight_generator(num_qubits: int) -> Callable[[torch.Tensor, Tensors], torch
         scaled = (0.8 * torch.tanh(0.1 * 2**12 * probs) + EPSILON) ** 0.3
         h = torch.cat([signs, (scaled - scaled.mean())[:, None]], dim=1)
         for i in range(len(MAP_WIDTHS) - 1):
-            h = F.linear(h, params[f"w{i}"], params[f"b{i}"])
+            h = linear(h, params[f"w{i}"], params[f"b{i}"])
         return h[:, 0] - h.mean()
 
     return generate
@@ -60,10 +60,10 @@ def cnn_logits(weights: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         name: weights[a:b].reshape(shape)
         for (name, shape), (a, b) in zip(shapes, slices, strict=True)
     }
-    h = F.max_pool2d(F.conv2d(x, cnn["conv1_w"], cnn["conv1_b"]), 2)
-    h = F.max_pool2d(F.conv2d(h, cnn["conv2_w"], cnn["conv2_b"]), 2).flatten(1)
-    h = F.linear(h, cnn["fc1_w"], cnn["fc1_b"])
-    return F.linear(h, cnn["fc2_w"], cnn["fc2_b"])
+    h = max_pool2d(conv2d(x, cnn["conv1_w"], cnn["conv1_b"]), 2)
+    h = max_pool2d(conv2d(h, cnn["conv2_w"], cnn["conv2_b"]), 2).flatten(1)
+    h = linear(h, cnn["fc1_w"], cnn["fc1_b"])
+    return linear(h, cnn["fc2_w"], cnn["fc2_b"])
 
 
 def train_client(

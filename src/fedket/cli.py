@@ -44,7 +44,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[  # noqa: ARG001 - handled by the callback
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None: ...
@@ -115,7 +115,9 @@ def list_experiments(as_json: JsonOption = False) -> None:
 
     shipped = shipped_experiments()
     if as_json:
-        rows = [{"name": s.name, "description": s.description, "path": str(s.path)} for s in shipped]
+        rows = [
+            {**s._asdict(), "path": str(s.path)} for s in shipped
+        ]
         typer.echo(json.dumps(rows))
         return
     width = max((len(s.path.stem) for s in shipped), default=0)

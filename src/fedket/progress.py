@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from rich.console import Console
@@ -34,7 +33,7 @@ def watch(config: ExperimentConfig) -> Iterator[OnRound]:
         f"{config.federation.rounds} rounds, {config.partition.num_clients} clients, "
         f"{config.strategy.kind}, {config.aggregation.kind} aggregation; compiling …"
     )
-    rounds, start = config.federation.rounds, perf_counter()
+    rounds = config.federation.rounds
     seen: list[dict[str, Any]] = []
     if not console.is_terminal:
         every = max(1, rounds // LINES_WITHOUT_TERMINAL)
@@ -42,7 +41,7 @@ def watch(config: ExperimentConfig) -> Iterator[OnRound]:
         def on_round(record: dict[str, Any]) -> None:
             seen.append(record)
             if record["round"] % every == 0 or record["round"] == rounds:
-                left = _seconds_left(seen, rounds, perf_counter() - start)
+                left = _seconds_left(seen, rounds)
                 sys.stdout.write(f"  {_line(record, seen, rounds, left)}\n")
                 sys.stdout.flush()
 
@@ -52,18 +51,18 @@ def watch(config: ExperimentConfig) -> Iterator[OnRound]:
 
         def on_round_live(record: dict[str, Any]) -> None:
             seen.append(record)
-            live.update(_table(seen, rounds, perf_counter() - start))
+            live.update(_table(seen, rounds))
 
         yield on_round_live
 
 
-def _table(seen: list[dict[str, Any]], rounds: int, elapsed: float) -> Table:
+def _table(seen: list[dict[str, Any]], rounds: int) -> Table:
     """The last few rounds, newest below."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("round", "loss", "accuracy", "seconds", "key spent", "time left"):
         table.add_column(title, justify="right", min_width=9)
     for i in range(max(0, len(seen) - 8), len(seen)):
-        left = _seconds_left(seen, rounds, elapsed) if i == len(seen) - 1 else None
+        left = _seconds_left(seen, rounds) if i == len(seen) - 1 else None
         table.add_row(*_cells(seen[i], seen[: i + 1], rounds, left))
     return table
 
@@ -89,12 +88,10 @@ def _line(record: dict[str, Any], seen: list[dict[str, Any]], rounds: int, left:
     )
 
 
-def _seconds_left(seen: list[dict[str, Any]], rounds: int, elapsed: float) -> float:
-    """Time per round after the first one, which compiles; the first alone if there is no other."""
-    remaining = rounds - seen[-1]["round"]
-    if len(seen) == 1:
-        return float(remaining * seen[0]["seconds"])
-    return remaining * (elapsed - seen[0]["seconds"]) / (len(seen) - 1)
+def _seconds_left(seen: list[dict[str, Any]], rounds: int) -> float:
+    """Remaining rounds at the mean pace, without the first round if there is another: it compiles."""
+    paces = [record["seconds"] for record in seen[1:] or seen]
+    return float((rounds - seen[-1]["round"]) * sum(paces) / len(paces))
 
 
 def format_bits(bits: float) -> str:

@@ -42,6 +42,7 @@ def test_unmasked_samples_are_the_clients_and_padding_repeats_the_last(seed):
     for row, part in enumerate(parts[client] for client in cohort):
         size = len(part)
         assert mask[row].tolist() == [True] * size + [False] * (20 - size)
+        assert set(x[row, :, 0].tolist()) <= set(X[:, 0].tolist())
         if size:
             padded = np.append(part, np.full(20 - size, part[-1]))
             np.testing.assert_array_equal(x[row], np.asarray(X)[padded])

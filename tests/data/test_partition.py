@@ -167,6 +167,14 @@ def test_groups_stay_whole_and_clients_balanced(as_type, seed, num_groups):
 
 
 @quick
+@given(seed=SEEDS)
+def test_the_largest_groups_are_dealt_first(seed):
+    rng = np.random.default_rng(seed)
+    groups = rng.permutation(np.repeat(np.arange(7), [1, 1, 1, 1, 1, 1, 6]))
+    assert [len(part) for part in by_group(groups, num_clients=2, rng=rng)] == [6, 6]
+
+
+@quick
 @given(
     sizes=st.lists(st.integers(0, 30), min_size=1, max_size=12),
     min_samples=st.integers(0, 10),

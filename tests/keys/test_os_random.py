@@ -19,7 +19,7 @@ def reserved(num_bytes: int, round_num: int = 1, num_clients: int = 2) -> OsRand
 
 
 @settings(deadline=None, max_examples=30)
-@given(pieces=st.lists(st.integers(0, 40), min_size=1, max_size=8), order=st.randoms())
+@given(pieces=st.lists(st.integers(1, 40), min_size=1, max_size=8), order=st.randoms())
 def test_both_ends_get_the_same_bytes_in_any_order(pieces, order):
     source = reserved(sum(pieces))
     turns = [0] * len(pieces) + [1] * len(pieces)
@@ -54,15 +54,24 @@ def test_a_pad_is_spent_once_by_each_end():
             source.reserve(1, client_id, (1 - client_id,), 16)
 
 
-def test_bytes_are_dropped_once_both_ends_have_them():
-    def held() -> int:
-        return sum(isinstance(thing, KeyMaterial) for thing in gc.get_objects())
-
+def held() -> int:
+    """Keys alive in this process."""
     gc.collect()
+    return sum(isinstance(thing, KeyMaterial) for thing in gc.get_objects())
+
+
+def test_bytes_are_dropped_once_both_ends_have_them():
     before, source = held(), reserved(16)
     source.spend(1, 0, 1, 0, 16)
     assert held() == before + 1
     source.spend(1, 1, 0, 0, 16)
+    assert held() == before
+
+
+def test_nothing_is_kept_for_an_end_that_has_burned():
+    before, source = held(), reserved(16)
+    source.burn(1, 1, (0,))
+    source.spend(1, 0, 1, 0, 16)
     assert held() == before
 
 

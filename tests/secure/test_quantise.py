@@ -18,6 +18,7 @@ from fedket.secure.quantise import (
 from fedket.secure.words import word_dtype
 
 MODES = [(word, bits) for word in ("headroom", "safe") for bits in (4, 8, 16, 32)]
+GRID = [(w, b, n) for w, b in MODES for n in (2, 3, 5, 17) if (w, b, n) != ("headroom", 4, 17)]
 modes = pytest.mark.parametrize(("word", "bits"), MODES)
 UP, DOWN = np.uint32(0), np.uint32(2**32 - 1)
 
@@ -63,12 +64,9 @@ def test_rounding_is_unbiased(word, bits):
         assert abs(mean - float(value) * quantiser.scale) < 6 * 0.5 / num_draws**0.5
 
 
-@modes
-@pytest.mark.parametrize("num_clients", [2, 3, 5, 17])
+@pytest.mark.parametrize(("word", "bits", "num_clients"), GRID)
 @pytest.mark.parametrize(("sign", "noise"), [(1, UP), (-1, DOWN)])
 def test_no_overflow_when_every_client_is_at_the_clip(word, bits, num_clients, sign, noise):
-    if (word, bits, num_clients) == ("headroom", 4, 17):
-        pytest.skip("no headroom: refused, see below")
     for shares in ([1 / num_clients] * num_clients, shares_of(2, num_clients)):
         quantiser = QUANTISERS[word](bits, 0.25, shares)
         ring = np.zeros(3, word_dtype(quantiser.word_bits))

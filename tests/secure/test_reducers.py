@@ -13,8 +13,13 @@ from fedket.secure.quantise import QUANTISERS
 from fedket.secure.reducers import masked_sum, plain_sum, quantise_round, quantised_sum
 from fedket.types import RoundContext
 
-MODES = [(word, bits) for word in ("headroom", "safe") for bits in (4, 8, 16, 32)]
-CLIENTS = [2, 3, 5, 17]
+GRID = [
+    (word, bits, num_clients)
+    for word in ("headroom", "safe")
+    for bits in (4, 8, 16, 32)
+    for num_clients in (2, 3, 5, 17)
+    if (word, bits, num_clients) != ("headroom", 4, 17)  # no headroom: refused, see below
+]
 
 
 def a_round(seed: int, num_clients: int, round_num: int = 1):
@@ -36,32 +41,25 @@ def assert_same_bits(one, two):
         assert np.asarray(left).tobytes() == np.asarray(right).tobytes()
 
 
-@pytest.mark.parametrize(("word", "bits"), MODES)
-@pytest.mark.parametrize("num_clients", CLIENTS)
+@pytest.mark.parametrize(("word", "bits", "num_clients"), GRID)
+@settings(deadline=None, max_examples=3)
+@given(seed=st.integers(0, 2**31 - 1))
 def test_masks_cancel_masked_equals_quantised_equals_plain_within_the_steps(
-    word, bits, num_clients
+    word, bits, num_clients, seed
 ):
-    if (word, bits, num_clients) == ("headroom", 4, 17):
-        pytest.skip("no headroom: refused, see below")
-
-    @settings(deadline=None, max_examples=3)
-    @given(seed=st.integers(0, 2**31 - 1))
-    def law(seed):
-        contributions, context = a_round(seed, num_clients)
-        masked, traffic = masked_sum(bits, word, 1.0, OsRandomSource())(contributions, context)
-        quantised, unmasked_traffic = quantised_sum(bits, word, 1.0)(contributions, context)
-        assert_same_bits(masked, quantised)
-        plain, _ = plain_sum()(contributions, context)
-        assert jax.tree.map(jnp.shape, masked) == jax.tree.map(jnp.shape, plain)
-        step = 1 / QUANTISERS[word](bits, 1.0, context.weights).scale
-        for left, right in zip(jax.tree.leaves(masked), jax.tree.leaves(plain), strict=True):
-            np.testing.assert_allclose(left, right, rtol=0, atol=num_clients * step + 1e-6)
-        assert traffic.upload_bytes == unmasked_traffic.upload_bytes
-        assert traffic.upload_bytes == num_clients * upload_bytes(13, bits, word, num_clients)
-        assert traffic.key_bits == key_bits_per_round(13, bits, word, num_clients)
-        assert unmasked_traffic.key_bits == 0
-
-    law()
+    contributions, context = a_round(seed, num_clients)
+    masked, traffic = masked_sum(bits, word, 1.0, OsRandomSource())(contributions, context)
+    quantised, unmasked_traffic = quantised_sum(bits, word, 1.0)(contributions, context)
+    assert_same_bits(masked, quantised)
+    plain, _ = plain_sum()(contributions, context)
+    assert jax.tree.map(jnp.shape, masked) == jax.tree.map(jnp.shape, plain)
+    step = 1 / QUANTISERS[word](bits, 1.0, context.weights).scale
+    for left, right in zip(jax.tree.leaves(masked), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_allclose(left, right, rtol=0, atol=num_clients * step + 1e-6)
+    assert traffic.upload_bytes == unmasked_traffic.upload_bytes
+    assert traffic.upload_bytes == num_clients * upload_bytes(13, bits, word, num_clients)
+    assert traffic.key_bits == key_bits_per_round(13, bits, word, num_clients)
+    assert unmasked_traffic.key_bits == 0
 
 
 @settings(deadline=None, max_examples=10)
@@ -115,7 +113,7 @@ def test_a_round_is_masked_once():
     reduce = masked_sum(16, "headroom", 1.0, OsRandomSource())
     reduce(contributions, context)
     for round_num in (4, 3):
-        with pytest.raises(ProtocolError, match="fewer than 2 clients"):
+        with pytest.raises(ProtocolError, match=r"3 dropped out, .* rounds only go up"):
             reduce(contributions, context._replace(round_num=round_num))
     reduce(contributions, context._replace(round_num=5))
 
@@ -124,7 +122,7 @@ def test_another_reducer_cannot_reuse_the_pads_of_a_source():
     contributions, context = a_round(1, 3)
     source = OsRandomSource()
     masked_sum(16, "headroom", 1.0, source)(contributions, context)
-    with pytest.raises(ProtocolError):
+    with pytest.raises(ProtocolError, match="already reserved its pad"):
         masked_sum(16, "headroom", 1.0, source)(contributions, context)
 
 

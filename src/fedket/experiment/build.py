@@ -33,7 +33,7 @@ from fedket.keys import OsRandomSource
 from fedket.models import lenet5, matched_width, mlp, quantum_train, vqc
 from fedket.quantum import Circuit, ansatz, check_memory
 from fedket.rng import Purpose, numpy_seed
-from fedket.secure import masked_sum, plain_sum, quantised_sum
+from fedket.secure import masked_sum, quantised_sum
 from fedket.types import Dataset, Model, Partition, Reducer, Strategy
 
 CIRCUITS: dict[str, Callable[[int, int], Circuit]] = {
@@ -171,9 +171,7 @@ def build_training(config: TrainingConfig) -> LocalTraining:
     optimizer = OPTIMIZERS[config.optimizer](config.learning_rate)
     if config.weight_decay:
         optimizer = optax.chain(optax.add_decayed_weights(config.weight_decay), optimizer)
-    return LocalTraining(
-        optimizer, config.epochs, config.batch_size, config.persistent_optimizer
-    )
+    return LocalTraining(optimizer, config.epochs, config.batch_size, config.persistent_optimizer)
 
 
 def build_reducer(config: ExperimentConfig) -> Reducer | None:

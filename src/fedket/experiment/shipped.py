@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 
-
-
 class ShippedExperiment(NamedTuple):
     """A file and its one-line description."""
 

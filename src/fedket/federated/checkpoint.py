@@ -66,7 +66,7 @@ def save_params(path: Path, params: Params) -> None:
 
 
 def params_sha256(params: Params) -> str:
-    """SHA-256 over names, types, shapes and bytes of all parameters, in the order of their names."""
+    """SHA-256 over names, types, shapes and bytes of all parameters, ordered by name."""
     digest = hashlib.sha256()
     for name, leaf in sorted(_by_path(params).items()):
         digest.update(f"{name}:{leaf.dtype}:{leaf.shape};".encode())

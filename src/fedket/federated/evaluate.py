@@ -62,4 +62,7 @@ def client_accuracy(correct: np.ndarray, partition: Partition) -> np.ndarray:
     sizes = np.array([len(indices) for indices in partition])
     owners = np.repeat(np.arange(len(partition)), sizes)
     hits = np.bincount(owners, correct[np.concatenate(partition)], len(partition))
-    return np.divide(hits, sizes, out=np.full(len(partition), np.nan), where=sizes > 0)
+    result: np.ndarray = np.divide(
+        hits, sizes, out=np.full(len(partition), np.nan), where=sizes > 0
+    )
+    return result

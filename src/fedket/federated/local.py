@@ -105,7 +105,7 @@ def proximal_term(mu: float, params: Params, anchor: Params) -> Float[Array, ""]
     if mu == 0:
         return jnp.zeros(())
     squares = jax.tree.map(lambda a, b: jnp.sum((a - b) ** 2), params, anchor)
-    return 0.5 * mu * sum(jax.tree.leaves(squares))
+    return 0.5 * mu * jnp.stack(jax.tree.leaves(squares)).sum()
 
 
 def _shuffle(rng: PRNGKeyArray, mask: Bool[Array, " samples"], size: int) -> Int[Array, " padded"]:

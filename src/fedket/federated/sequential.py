@@ -17,6 +17,7 @@ from fedket.federated.trainer import (
     Engine,
     Trainer,
     cohort_weights,
+    compilations,
     select_clients,
     train_client,
     training_data,
@@ -43,9 +44,10 @@ def sequential_engine(
         state = select_clients(clients, client)
         with _stage("training", round_num, client):
             outcome: ClientOutcome = program(
-                data, params, state, np.int32(client), weight, np.int32(round_num)
+                data, params, state, jnp.int32(client), weight, jnp.int32(round_num)
             )
-            return jax.block_until_ready(outcome)
+            jax.block_until_ready(outcome)
+        return outcome
 
     def run(
         params: Params, server: ServerState, clients: Any, cohort: np.ndarray, round_num: int
@@ -89,7 +91,7 @@ def sequential_engine(
         loss = float(sum(weights[r] * float(outcomes[r].loss) for r in rows))
         return CohortOutcome(new_params, new_server, clients, loss, reasons, traffic)
 
-    return Engine(run, lambda: int(program._cache_size()))
+    return Engine(run, lambda: compilations(program))
 
 
 def _reduce(

@@ -1,7 +1,7 @@
 """What both engines share: one client's part of a round, and the shape of a round's outcome."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -73,14 +73,6 @@ class Engine(NamedTuple):
 
     run: Callable[[Params, ServerState, Any, np.ndarray, int], CohortOutcome]
     num_compilations: Callable[[], int]
-
-
-class TrainClient(Protocol):
-    """Signature of `train_client` with its trainer bound."""
-
-    def __call__(
-        self, params: Params, opt_state: OptState, client: Array, weight: Array, round_num: Array
-    ) -> ClientOutcome: ...
 
 
 class TrainingData(NamedTuple):
@@ -157,10 +149,11 @@ def all_finite(tree: Any) -> Bool[Array, ""]:
 def cohort_weights(num_samples: np.ndarray, alive: np.ndarray) -> np.ndarray:
     """Shares of the samples among the clients that are alive, float32, summing to 1."""
     counts = np.where(alive, num_samples, 0).astype(np.float64)
-    return (counts / counts.sum()).astype(np.float32)
+    weights: np.ndarray = (counts / counts.sum()).astype(np.float32)
+    return weights
 
 
-def select_clients(states: Any, ids: Array) -> Any:
+def select_clients(states: Any, ids: Array | int) -> Any:
     """Rows of the client states for some clients."""
     return jax.tree.map(lambda leaf: leaf[ids], states)
 
@@ -173,3 +166,8 @@ def tree_bytes(tree: Any) -> int:
 def tree_size(tree: Any) -> int:
     """Number of values in all leaves."""
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def compilations(jitted: Any) -> int:
+    """How many programs a jitted function has compiled."""
+    return int(jitted._cache_size())

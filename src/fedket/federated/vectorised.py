@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from fedket.errors import TrainingError
 from fedket.federated.trainer import (
     NON_FINITE,
     ClientOutcome,
@@ -22,21 +23,21 @@ from fedket.federated.trainer import (
     Trainer,
     TrainingData,
     cohort_weights,
+    compilations,
     select_clients,
     train_client,
     training_data,
     tree_bytes,
 )
 from fedket.federated.working_set import chunk_size, traced_bytes
-from fedket.errors import TrainingError
 from fedket.types import Contribution, Params, Reducer, RoundContext, ServerState, Traffic
 
 
 class Chunks(NamedTuple):
     """A cohort cut into chunks; padded places carry weight 0. Shapes (chunks, size)."""
 
-    ids: Int[Array | np.ndarray, "chunks size"]
-    weights: Float[Array | np.ndarray, "chunks size"]
+    ids: Int[Array, "*chunks size"]
+    weights: Float[Array, "*chunks size"]
 
 
 class ChunkedOutcome(NamedTuple):
@@ -69,7 +70,7 @@ def vectorised_engine(
         while True:
             weights = cohort_weights(num_samples[ids], alive)
             chunks = _cut(ids, weights, size[0])
-            first, outcome = program(data, params, server, clients, chunks, np.int32(round_num))
+            first, outcome = program(data, params, server, clients, chunks, jnp.int32(round_num))
             losses, finite = (np.asarray(a)[: len(ids)] for a in (outcome.loss, outcome.finite))
             broken = alive & ~finite
             if not broken.any():
@@ -92,7 +93,7 @@ def vectorised_engine(
             new_server, new_params = server_step(server, params, total)
         return CohortOutcome(new_params, new_server, outcome.clients, loss, dropped, traffic)
 
-    return Engine(run, lambda: int(program._cache_size()))
+    return Engine(run, lambda: compilations(program))
 
 
 def _context(
@@ -113,8 +114,8 @@ def _context(
 def _cut(ids: np.ndarray, weights: np.ndarray, size: int) -> Chunks:
     pad = -len(ids) % size
     return Chunks(
-        np.pad(ids, (0, pad), mode="edge").reshape(-1, size),
-        np.pad(weights, (0, pad)).reshape(-1, size),
+        jnp.asarray(np.pad(ids, (0, pad), mode="edge").reshape(-1, size)),
+        jnp.asarray(np.pad(weights, (0, pad)).reshape(-1, size)),
     )
 
 
@@ -130,7 +131,7 @@ def _choose_chunk(
 
 
 Program = Callable[
-    [TrainingData, Params, ServerState, Any, Chunks, Int[Array | np.int32, ""]],
+    [TrainingData, Params, ServerState, Any, Chunks, Int[Array, ""]],
     tuple[Any, ChunkedOutcome],
 ]
 
@@ -210,7 +211,7 @@ def _unchunk(clients: Any, chunks: Chunks, outcomes: ClientOutcome) -> ChunkedOu
     """Write optimiser states of finite, unpadded clients back; keep the others as they were."""
     ids, finite, weights = (a.reshape(-1) for a in (chunks.ids, outcomes.finite, chunks.weights))
     # Padding repeats a real client: out-of-range rows make its writes disappear.
-    rows = jnp.where(finite & (weights > 0), ids, jnp.iinfo(jnp.int32).max)
+    rows = jnp.where(finite & (weights > 0), ids, np.iinfo(np.int32).max)
     clients = jax.tree.map(
         lambda old, new: old.at[rows].set(new, mode="drop"), clients, _flat(outcomes.opt_state)
     )

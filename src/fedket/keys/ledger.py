@@ -98,7 +98,7 @@ class PadLedger:
                 f"{pad} is spent or burned at byte {offset} for client {client_id}; "
                 "a pad is used once: start a new round"
             )
-        if offset > entry.spent or num_bytes < 0:
+        if offset > entry.spent or num_bytes < 1:
             raise KeyMaterialError(
                 f"{pad} is spent in order: byte {entry.spent} is next, bytes "
                 f"{offset}..{offset + num_bytes} were asked for"

@@ -43,9 +43,7 @@ def as_images(x: Float[Array, "batch *shape"], side: int) -> Images:
     return jnp.pad(images, ((0, 0), *pads, (0, 0)))
 
 
-def uniform_fan_in(
-    rng: PRNGKeyArray, shape: tuple[int, ...], fan_in: int
-) -> Float[Array, "..."]:
+def uniform_fan_in(rng: PRNGKeyArray, shape: tuple[int, ...], fan_in: int) -> Float[Array, "..."]:
     """U(−1/√fan_in, 1/√fan_in), the usual start of convolutions and linear layers in PyTorch."""
     bound = fan_in**-0.5
     return jax.random.uniform(rng, shape, minval=-bound, maxval=bound)

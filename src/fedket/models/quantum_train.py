@@ -39,9 +39,7 @@ def quantum_train(num_layers: int = 16) -> Model:
 
     def init(rng: PRNGKeyArray) -> Params:
         angle_rng, map_rng = jax.random.split(rng)
-        angles = jax.random.uniform(
-            angle_rng, circuit.params_shape, minval=-jnp.pi, maxval=jnp.pi
-        )
+        angles = jax.random.uniform(angle_rng, circuit.params_shape, minval=-jnp.pi, maxval=jnp.pi)
         return {"angles": angles, "map": _init_map(map_rng, circuit.num_qubits + 1)}
 
     def apply(
@@ -60,8 +58,8 @@ def generate_weights(
     """Weights from measurement probabilities, mean 0.
 
     p: the first `num_weights` Born probabilities of the circuit on |0…0>, not renormalised.
-    x = (0.8 tanh(0.1 · 2**(n−1) · p) + ε)**0.3, minus its mean; the map takes the basis state's bits
-    as ±1 (most significant first) and x; its output minus its mean is the weight vector.
+    x = (0.8 tanh(0.1 · 2**(n−1) · p) + ε)**0.3, minus its mean; the map takes the basis state's
+    bits as ±1 (most significant first) and x; its output minus its mean is the weight vector.
     """
     zero = jnp.zeros((2**circuit.num_qubits, 1), jnp.result_type(params["angles"], jnp.complex64))
     psi = run_circuit(circuit, params["angles"], zero.at[0].set(1))
@@ -107,7 +105,9 @@ def _basis_bits(num_qubits: int, count: int) -> np.ndarray:
 def _init_map(rng: PRNGKeyArray, inputs: int) -> Params:
     widths = [(inputs, 4), (4, 20), (20, 4), (4, 1)]
     rngs = jax.random.split(rng, len(widths))
-    return {f"linear{i}": init_linear(r, *w) for i, (r, w) in enumerate(zip(rngs, widths, strict=True))}
+    return {
+        f"linear{i}": init_linear(r, *w) for i, (r, w) in enumerate(zip(rngs, widths, strict=True))
+    }
 
 
 def _apply_map(params: Params, features: Float[Array, "weights inputs"]) -> Array:

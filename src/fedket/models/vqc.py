@@ -30,8 +30,8 @@ def vqc(
         circuit: Trainable circuit; parameters have shape `circuit.params_shape`, in radians.
         num_classes: Number of logits.
         encoding: `amplitude` (2**n features), `angle` or `arctan` (one feature per qubit).
-        readout: `z` takes ⟨Z_i⟩ of the first qubits; `z_zz` continues with ⟨Z_i Z_j⟩, i < j, nearest
-            pairs first; `probabilities` those of the first basis states.
+        readout: `z` takes ⟨Z_i⟩ of the first qubits; `z_zz` continues with ⟨Z_i Z_j⟩, i < j,
+            nearest pairs first; `probabilities` those of the first basis states.
         logit_scale: Logits are this times the read-out. Expectation values lie in [−1, 1], so a
             scale of 1 bounds the loss from below (ln(1 + e⁻²) for two classes).
         init_std: Angles start at N(0, init_std²).
@@ -78,6 +78,6 @@ def readout_size(readout: Readout, num_qubits: int) -> int:
     sizes = {
         "z": num_qubits,
         "z_zz": num_qubits * (num_qubits + 1) // 2,
-        "probabilities": 2**num_qubits,
+        "probabilities": 1 << num_qubits,
     }
     return sizes[readout]

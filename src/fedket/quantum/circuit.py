@@ -10,6 +10,9 @@ from typing import NamedTuple
 from fedket.errors import CircuitError
 from fedket.quantum.gates import GATES
 
+GateTuple = tuple[str, *tuple[int, ...]]
+"""A gate as users write it: name, then qubits."""
+
 
 class Gate(NamedTuple):
     """One gate of a layer.
@@ -48,9 +51,7 @@ class Circuit(NamedTuple):
         return self.num_layers * self.num_slots
 
 
-def make_circuit(
-    num_qubits: int, gates: Sequence[tuple[str, *tuple[int, ...]]], num_layers: int
-) -> Circuit:
+def make_circuit(num_qubits: int, gates: Sequence[GateTuple], num_layers: int) -> Circuit:
     """Build a circuit from (name, qubit, ...) tuples; every angle gets a slot of its own.
 
     Args:

@@ -45,9 +45,7 @@ def product_state(vectors: Complex[Array, "batch qubits 2"]) -> Complex[Array, "
     return psi
 
 
-def angle_state(
-    x: Float[Array, "batch *features"], num_qubits: int
-) -> Complex[Array, "dim batch"]:
+def angle_state(x: Float[Array, "batch *features"], num_qubits: int) -> Complex[Array, "dim batch"]:
     """Angle encoding: RY(x_i)|0> on qubit i, features in radians."""
     angles = _one_feature_per_qubit(x, num_qubits)
     return product_state(ry(angles)[..., 0])

@@ -89,7 +89,7 @@ def _run(circuit: Circuit, params: Angles, psi: Batch) -> Batch:
             states = _apply(circuit, block, matrix, states)
         return states, None
 
-    states, _ = jax.lax.scan(layer, psi[None], _build(circuit, blocks, params))
+    states, _ = jax.lax.scan(layer, psi[None], _build(blocks, params))
     return states[0]
 
 
@@ -105,7 +105,7 @@ def _run_backward(
 ) -> tuple[Angles, Batch]:
     params, final = saved
     blocks = _blocks(circuit, final)
-    matrices, pull_back = jax.vjp(partial(_build, circuit, blocks), params)
+    matrices, pull_back = jax.vjp(partial(_build, blocks), params)
 
     def layer(states: States, matrices: list[Array]) -> tuple[States, list[Array]]:
         grads = []
@@ -122,7 +122,7 @@ def _run_backward(
 _run.defvjp(_run_forward, _run_backward)
 
 
-def _build(circuit: Circuit, blocks: tuple[Block, ...], params: Angles) -> list[Array]:
+def _build(blocks: tuple[Block, ...], params: Angles) -> list[Array]:
     """Dense matrices of every block for all layers at once.
 
     Product blocks: (layers, qubits, 2, 2). Window blocks: (layers, 2**k, 2**k).
@@ -174,9 +174,7 @@ def _apply(circuit: Circuit, block: Block, matrix: Array, states: States) -> Sta
     return states
 
 
-def _unapply(
-    circuit: Circuit, block: Block, matrix: Array, states: States
-) -> tuple[States, Array]:
+def _unapply(circuit: Circuit, block: Block, matrix: Array, states: States) -> tuple[States, Array]:
     """Undo a block on (ψ, conjugate cotangent); return the cotangent of its matrix too."""
     num_qubits = circuit.num_qubits
     if isinstance(block, WindowBlock):
@@ -199,9 +197,7 @@ def _pair_matrix(matrices: Complex[Array, "n 2 2"], qubits: tuple[int, ...]) -> 
     return jnp.kron(matrices[qubits[0]], matrices[qubits[1]])
 
 
-def _qubit_cross_matrices(
-    left: Batch, right: Batch, num_qubits: int
-) -> Complex[Array, "n 2 2"]:
+def _qubit_cross_matrices(left: Batch, right: Batch, num_qubits: int) -> Complex[Array, "n 2 2"]:
     """Reduced cross matrix of every qubit, from one GEMM per group of neighbouring qubits."""
     parts = []
     for group in _groups(num_qubits):

@@ -59,7 +59,7 @@ def u3(theta: Angle, phi: Angle, lam: Angle) -> Matrix1:
 
 def hadamard() -> Matrix1:
     """The Hadamard gate."""
-    return jnp.array([[1, 1], [1, -1]]) * (0.5**0.5 + 0j)
+    return jnp.array([[0.5**0.5, 0.5**0.5], [0.5**0.5, -(0.5**0.5)]]) + 0j
 
 
 def pauli_x() -> Matrix1:
@@ -69,17 +69,17 @@ def pauli_x() -> Matrix1:
 
 def cnot() -> Matrix2:
     """Flip the second qubit where the first is 1."""
-    return jnp.eye(4)[jnp.array([0, 1, 3, 2])] + 0j
+    return jnp.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]]) + 0j
 
 
 def cz() -> Matrix2:
     """Change the sign where both qubits are 1."""
-    return jnp.diag(jnp.array([1, 1, 1, -1])) + 0j
+    return jnp.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, -1]]) + 0j
 
 
 def swap() -> Matrix2:
     """Exchange two qubits."""
-    return jnp.eye(4)[jnp.array([0, 2, 1, 3])] + 0j
+    return jnp.array([[1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]]) + 0j
 
 
 def controlled(gate: Matrix1) -> Matrix2:

@@ -32,7 +32,9 @@ def apply_pair(step: PairStep, matrix: Complex[Array, "m m"], psi: States) -> St
     monomial = step.monomial
     slices = [view[:, j] for j in range(view.shape[1])]
     if monomial is not None:
-        slices = [_signed(slices[s], g) for s, g in zip(monomial.source, monomial.sign, strict=True)]
+        slices = [
+            _signed(slices[s], g) for s, g in zip(monomial.source, monomial.sign, strict=True)
+        ]
     if step.dense:
         slices = _multiply(matrix, slices)
     return jnp.stack(slices, axis=1).reshape(psi.shape)
@@ -75,7 +77,7 @@ def apply_window(
     matrix: Complex[Array, "m m"], psi: States, qubits: tuple[int, ...], num_qubits: int
 ) -> States:
     """Apply a dense matrix on ascending `qubits`, as one GEMM."""
-    labels = _axes(qubits, num_qubits)
+    labels = string.ascii_lowercase[:num_qubits]
     shape = _run_shape(psi, qubits, num_qubits)
     if shape is not None:
         return jnp.einsum("ij,sajb->saib", matrix, psi.reshape(shape)).reshape(psi.shape)
@@ -94,7 +96,7 @@ def cross_matrix(
     qubits: tuple[int, ...],
     num_qubits: int,
 ) -> Complex[Array, "m m"]:
-    """M[i, j] = Σ left[i, rest] · right[j, rest] over all other qubits and the batch (no conjugate).
+    """M[i, j] = Σ left[i, rest] · right[j, rest], over all other qubits and the batch.
 
     Args:
         left: Amplitudes, shape (2**num_qubits, batch).
@@ -105,17 +107,13 @@ def cross_matrix(
     shape = _run_shape(left[None], qubits, num_qubits)
     if shape is not None:
         return jnp.einsum("aib,ajb->ij", left.reshape(shape[1:]), right.reshape(shape[1:]))
-    labels = _axes(qubits, num_qubits)
+    labels = string.ascii_lowercase[:num_qubits]
     outputs = dict(zip(qubits, string.ascii_uppercase, strict=False))
     other = "".join(outputs.get(q, label) for q, label in enumerate(labels))
     result = "".join(labels[q] for q in qubits) + "".join(outputs[q] for q in qubits)
     tensors = [x.reshape((2,) * num_qubits + x.shape[1:]) for x in (left, right)]
     size = 2 ** len(qubits)
     return jnp.einsum(f"{labels}Z,{other}Z->{result}", *tensors).reshape(size, size)
-
-
-def _axes(qubits: tuple[int, ...], num_qubits: int) -> str:
-    return string.ascii_lowercase[:num_qubits]
 
 
 def _run_shape(

@@ -12,7 +12,7 @@ for the backward pass and one in flight. Measured, rounded up."""
 
 def gradient_bytes(num_qubits: int, batch: int, itemsize: int = 8) -> int:
     """Bytes of one gradient step: STATE_COPIES · 2**num_qubits · batch · itemsize."""
-    return STATE_COPIES * 2**num_qubits * batch * itemsize
+    return STATE_COPIES * (1 << num_qubits) * batch * itemsize
 
 
 def available_bytes() -> int:

@@ -25,7 +25,7 @@ class Monomial(NamedTuple):
 
     def inverse(self) -> "Monomial":
         """The signed permutation that undoes this one."""
-        back = np.argsort(self.source)
+        back = np.argsort(self.source).astype(np.int32)
         return Monomial(back, self.sign[back])
 
 
@@ -36,7 +36,7 @@ def compose_monomials(gates: Sequence[Gate], qubits: Sequence[int]) -> Monomial:
         gates: CNOT, CZ and SWAP gates on a subset of `qubits`.
         qubits: The register, most significant first.
     """
-    index = np.arange(2 ** len(qubits))
+    index = np.arange(2 ** len(qubits), dtype=np.int32)
     total = Monomial(index, np.ones(index.size, dtype=np.int8))
     place = {qubit: len(qubits) - 1 - i for i, qubit in enumerate(qubits)}
     for gate in gates:

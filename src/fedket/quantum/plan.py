@@ -77,8 +77,7 @@ def plan_layer(circuit: Circuit, narrow: bool) -> tuple[Block, ...]:
         narrow: Whether fewer than `NARROW_BATCH` states are simulated at once.
     """
     entangles = any(
-        GATES[gate.name].num_qubits == 2 and not GATES[gate.name].monomial
-        for gate in circuit.layer
+        GATES[gate.name].num_qubits == 2 and not GATES[gate.name].monomial for gate in circuit.layer
     )
     if narrow or entangles:
         return _window_blocks(circuit)
@@ -136,9 +135,7 @@ def _folded_steps(
     return tuple(steps)
 
 
-def _causal_past(
-    gates: list[Gate], qubits: set[int]
-) -> tuple[list[Gate], list[Gate], set[int]]:
+def _causal_past(gates: list[Gate], qubits: set[int]) -> tuple[list[Gate], list[Gate], set[int]]:
     """Split gates into those that must act before anything later on `qubits` may, and the rest.
 
     The third result is every qubit the first part touches.

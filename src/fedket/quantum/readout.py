@@ -27,7 +27,7 @@ def expval_parity(psi: States, subsets: tuple[tuple[int, ...], ...]) -> Values:
     """⟨Π_{q in S} Z_q⟩ for each subset S of qubits.
 
     The signs of S factorise over two halves of the register, so that no table of
-    len(subsets) × 2**num_qubits is ever built: one GEMM over the upper half, one sum over the lower.
+    len(subsets) × 2**num_qubits is ever built: a GEMM over the upper half, a sum over the lower.
     """
     num_qubits = psi.shape[0].bit_length() - 1
     upper = num_qubits // 2

@@ -5,11 +5,11 @@ written while a run goes on, after it was killed, or on another machine. The sam
 always gives the same bytes. matplotlib is imported only when a report is written.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from fedket.errors import CheckpointError, FedketError
+from fedket.files import write_atomic
 from fedket.report.run_record import RunRecord, read_run
 
 __all__ = ["RunRecord", "read_run", "write_report"]
@@ -31,7 +31,7 @@ def write_report(directories: Sequence[Path], output: Path | None = None) -> Pat
     records = [read_run(directory) for directory in directories]
     if output is None:
         output = directories[0] / "report.html" if len(records) == 1 else Path("comparison.html")
-    _write_atomically(output, _page(records).encode("utf-8", "replace"))
+    _write(output, _page(records).encode("utf-8", "replace"))
     return output
 
 
@@ -42,16 +42,10 @@ def _page(records: list[RunRecord]) -> str:
     return run_page(records[0]) if len(records) == 1 else comparison_page(records)
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def _write(path: Path, content: bytes) -> None:
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_atomic(path, content)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise FedketError(
             f"cannot write `{path}`: {error.strerror}; choose another output file"
         ) from error

@@ -38,6 +38,8 @@ def caption_loss(record: RunRecord) -> str:
 
 def caption_spread(record: RunRecord) -> str:
     """Of the clients' accuracies over rounds."""
+    if record.num_clients == 1:
+        return "Global model on the only client's training samples."
     middle = "dark band: the middle 80 % of clients, " if record.num_clients >= 10 else ""
     return (
         f"Global model on each client's own training samples; line: median client, {middle}"
@@ -64,6 +66,8 @@ def caption_final_clients(record: RunRecord) -> str:
 
 
 def _size_range(samples: np.ndarray) -> str:
+    if samples.min() == samples.max():
+        return plural(int(samples.min()), "sample")
     return f"{count(int(samples.min()))} to {count(int(samples.max()))} samples"
 
 

@@ -17,6 +17,7 @@ from fedket.report.drawing import (
     WIDTH_INCHES,
     EndLabel,
     label_ends,
+    plain_log_ticks,
     round_axis,
     thin,
 )
@@ -79,6 +80,7 @@ def paint_final_clients(ax: Axes, record: RunRecord) -> None:
         ax.set_xlabel("training samples of the client", loc="right")
         if samples.min() > 0 and samples.max() > 20 * samples.min():
             ax.set_xscale("log")
+            plain_log_ticks(ax.xaxis)
             ax.set_xlabel("training samples of the client (logarithmic)", loc="right")
     percent_axis(ax)
     ax.set_title("accuracy on a client's own samples, %")
@@ -89,6 +91,7 @@ def _paint_sorted(ax: Axes, accuracy: np.ndarray) -> None:
     marker = "o" if len(accuracy) <= 100 else ""
     ax.plot(ranks + 1, np.sort(accuracy)[ranks], color=SERIES[0], marker=marker, linewidth=1.2)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    ax.set_xlim(0.5, len(accuracy) + 0.5)
     ax.set_xlabel("clients, lowest accuracy first", loc="right")
 
 

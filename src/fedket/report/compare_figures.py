@@ -58,7 +58,7 @@ def _paint_accuracy_by(
         curves.append((so_far[rounds.astype(int) - 1], accuracy))
     labels = _paint_lines(ax, curves, records)
     percent_axis(ax)
-    ax.set_xlim(0, max(float(x[-1]) for x, _ in curves if len(x)))
+    ax.set_xlim(0, max(float(x[-1]) for x, _ in curves if len(x)) or 1.0)
     ax.set_xlabel(axis, loc="right")
     ax.set_title("test accuracy, %")
     label_ends(ax, labels)
@@ -69,7 +69,7 @@ def paint_loss_by_round(ax: Axes, records: Sequence[RunRecord]) -> None:
     labels = _paint_lines(ax, [curve(record, "test_loss") for record in records], records)
     round_axis(ax, max(len(record.rounds) for record in records))
     ax.set_title("test loss")
-    log_if_wide(ax, 50)
+    log_if_wide(ax)
     label_ends(ax, labels)
 
 

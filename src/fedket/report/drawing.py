@@ -15,8 +15,9 @@ from typing import NamedTuple
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from scipy.optimize import isotonic_regression
 
 from fedket.report.wording import printable
@@ -39,9 +40,10 @@ SERIES = (
 """Told apart by colour-blind readers and in grey print; `page.css` has the dark variants."""
 DASHES: tuple[tuple[int, tuple[float, ...]], ...] = ((0, ()), (0, (5, 1.6)), (0, (1.5, 1.5)))
 
-WIDTH_INCHES = 5.2
-HEIGHT_INCHES = 2.9
+WIDTH_INCHES = 4.7
+HEIGHT_INCHES = 2.75
 FONT_POINTS = 9.5
+LINE_SPACING = 1.25
 MAX_POINTS = 1000
 
 _VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid"} | {
@@ -163,14 +165,23 @@ def thin(length: int) -> np.ndarray:
 def round_axis(ax: Axes, last_round: int) -> None:
     """Label the horizontal axis in rounds, from 0 to the last one."""
     ax.set_xlabel("round", loc="right")
-    ax.set_xlim(0, max(last_round, 2))
+    ax.set_xlim(0, last_round)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+
+
+def plain_log_ticks(axis: Axis) -> None:
+    """Put a few plain numbers on a logarithmic axis."""
+    low, high = axis.get_view_interval()
+    steps = (1.0, 2.0, 5.0) if high < 1000 * low else (1.0,)
+    axis.set_major_locator(LogLocator(subs=steps, numticks=8))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def label_ends(ax: Axes, labels: Sequence[EndLabel]) -> None:
     """Write direct labels right of the axes, as near to their values as they fit."""
     heights = [_height_in_axes(ax, label.value) for label in labels]
-    row = 1.3 * FONT_POINTS / 72 / (0.8 * ax.get_figure(root=True).get_figheight())  # type: ignore[union-attr]
+    row = LINE_SPACING * FONT_POINTS / 72 * ax.figure.dpi / ax.bbox.height
     for label, height in zip(labels, spread(heights, row), strict=True):
         ax.text(
             1.02,

@@ -12,11 +12,17 @@ from fedket.report.drawing import (
     SERIES,
     EndLabel,
     label_ends,
+    plain_log_ticks,
     round_axis,
     thin,
 )
 from fedket.report.run_record import RunRecord
-from fedket.report.wording import NARROW_SPACE, decimal_prefix, duration, quantity
+from fedket.report.wording import NARROW_SPACE, decimal_prefix, duration, quantity, three_digits
+
+MIN_SPAN = 8.0
+"""Least height of a percentage axis, in points: noise of a test set must not fill it."""
+WIDE = 50.0
+"""Ratio of largest to smallest value from which an axis is logarithmic."""
 
 
 def curve(record: RunRecord, field: str) -> tuple[np.ndarray, np.ndarray]:
@@ -36,9 +42,10 @@ def marker_for(num_points: int) -> str:
 
 
 def percent_axis(ax: Axes) -> None:
-    """Keep a percentage axis within what can be."""
+    """Keep a percentage axis within what can be, and at least `MIN_SPAN` points high."""
     low, high = ax.get_ylim()
-    ax.set_ylim(max(low, -1), min(high, 101))
+    missing = max(MIN_SPAN - (high - low), 0)
+    ax.set_ylim(max(low - missing / 2, -1), min(high + missing / 2, 101))
 
 
 def paint_accuracy(ax: Axes, record: RunRecord) -> None:
@@ -57,14 +64,14 @@ def _paint_guessing(ax: Axes, level: float) -> None:
     low, high = ax.get_ylim()
     if low <= level <= high:
         ax.axhline(level, color=MUTED, linewidth=0.9, linestyle=(0, (2, 3)))
-        ax.text(
-            0.99,
-            level,
+        ax.annotate(
             "guessing",
+            (0.99, level),
+            xycoords=ax.get_yaxis_transform(),
+            xytext=(0, 3),
+            textcoords="offset points",
             color=MUTED,
             ha="right",
-            va="bottom",
-            transform=ax.get_yaxis_transform(),
         )
 
 
@@ -79,18 +86,19 @@ def paint_loss(ax: Axes, record: RunRecord) -> None:
         if len(values):
             marker = marker_for(len(rounds))
             ax.plot(rounds, values, color=colour, linestyle=dash, marker=marker, clip_on=False)
-            labels.append(EndLabel(values[-1], f"{name} {values[-1]:.3g}", colour))
+            labels.append(EndLabel(values[-1], f"{name} {three_digits(float(values[-1]))}", colour))
     round_axis(ax, len(record.rounds))
     ax.set_title("loss")
-    log_if_wide(ax, 50)
+    log_if_wide(ax)
     label_ends(ax, labels)
 
 
-def log_if_wide(ax: Axes, ratio: float) -> None:
-    """Use a logarithmic axis where positive values span more than `ratio`, and say so."""
+def log_if_wide(ax: Axes) -> None:
+    """Use a logarithmic axis where positive values span more than `WIDE`, and say so."""
     values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in ax.lines])
-    if values.min() > 0 and values.max() > ratio * values.min():
+    if values.min() > 0 and values.max() > WIDE * values.min():
         ax.set_yscale("log")
+        plain_log_ticks(ax.yaxis)
         ax.set_title(f"{ax.get_title('left')} (logarithmic)")
 
 
@@ -135,21 +143,23 @@ def _finish_total(ax: Axes, record: RunRecord, title: str) -> None:
 
 
 def paint_seconds(ax: Axes, record: RunRecord) -> None:
-    """Wall time of each round."""
+    """Wall time of each round: bars, a line if there are many, dots on a logarithmic axis."""
     seconds = np.array([r.seconds for r in record.rounds])
     rounds = np.arange(1, len(seconds) + 1)
     some = thin(len(seconds))
     median = float(np.median(seconds))
-    if len(seconds) <= 60:
+    wide = seconds.min() > 0 and seconds.max() > WIDE * median
+    if wide:
+        ax.plot(rounds[some], seconds[some], "o", color=SERIES[6], markersize=3, clip_on=False)
+    elif len(seconds) <= 60:
         ax.bar(rounds, seconds, width=0.7, color=SERIES[6])
     else:
         ax.plot(rounds[some], seconds[some], color=SERIES[6], linewidth=1.1)
     round_axis(ax, len(seconds))
-    ax.set_xlim(0, max(len(seconds), 2) + 0.5)
+    ax.set_xlim(0, len(seconds) + 0.5)
     ax.set_title("seconds per round")
-    if 0 < 20 * median < seconds.max() and seconds.min() > 0:
-        ax.set_yscale("log")
-        ax.set_title("seconds per round (logarithmic)")
+    if wide:
+        log_if_wide(ax)
     else:
         ax.set_ylim(bottom=0)
     ax.axhline(median, color=MUTED, linewidth=0.9, linestyle=(0, (2, 3)))

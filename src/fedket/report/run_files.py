@@ -69,7 +69,7 @@ class ModelCard(_FileContent):
     key_bits_per_pair: Count
     num_train: Count
     num_test: Count
-    num_classes: Count
+    num_classes: Annotated[int, Field(ge=1)]
     label_counts: list[list[Count]]
 
 

@@ -53,12 +53,12 @@ def run_page(record: RunRecord) -> str:
         _figures(record),
         _dropped(record),
         html.section("How to read these numbers", html.notes(honest_notes(record))),
-        html.section("Environment", _environment(record)),
+        html.section("Environment and result", _environment(record)),
         html.section(
             "Configuration",
             html.card(html.folded("config.toml, every value", record.config_text)),
         ),
-        _footer(record),
+        html.footer(f"Written by fedket from run directory {record.directory}."),
     ]
     return html.page(f"{record.name}: fedket report", "\n".join(part for part in parts if part))
 
@@ -138,7 +138,7 @@ def key_figures(record: RunRecord) -> list[html.Tile]:
 
 
 def _keys(record: RunRecord) -> str:
-    if not record.totals.key_bits:
+    if record.setting("aggregation.kind") != "masked":
         return "nothing is masked"
     return f"{quantity(record.model.key_bits_per_pair, 'bit')} per pair and round"
 
@@ -158,6 +158,7 @@ class _Drawing(NamedTuple):
 def _drawings(record: RunRecord) -> list[_Drawing]:
     started = bool(record.rounds)
     evaluated = record.client_accuracy is not None
+    several = evaluated and record.num_clients > 1
     has_loss = any(len(curve(record, field)[0]) for field in ("train_loss", "test_loss"))
     has_accuracy = len(curve(record, "test_accuracy")[0]) > 0
     return [
@@ -165,7 +166,7 @@ def _drawings(record: RunRecord) -> list[_Drawing]:
         _Drawing("loss", "Loss", paint_loss, caption_loss, has_loss),
         _Drawing("spread", "Clients over rounds", paint_client_spread, caption_spread, evaluated),
         _Drawing(
-            "clients", "Clients at the end", paint_final_clients, caption_final_clients, evaluated
+            "clients", "Clients at the end", paint_final_clients, caption_final_clients, several
         ),
         _Drawing("labels", "Who holds what", paint_labels, caption_labels, True),
         _Drawing("traffic", "Traffic", paint_traffic, caption_traffic, started),
@@ -208,15 +209,11 @@ def _dropped(record: RunRecord) -> str:
 
 
 def _environment(record: RunRecord) -> str:
-    rows = [(key, _shown(value)) for key, value in record.environment.items()]
-    return html.card(html.table(("What", "Value"), rows))
+    pairs = [(name, _shown(value)) for name, value in record.environment.items()]
+    if record.totals.parameters_sha256:
+        pairs.append(("SHA-256 of the parameters", record.totals.parameters_sha256))
+    return html.notes(pairs)
 
 
 def _shown(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _footer(record: RunRecord) -> str:
-    digest = record.totals.parameters_sha256
-    words = f"Written by fedket from run directory {record.directory}."
-    return html.footer(f"{words} SHA-256 of the parameters: {digest}." if digest else words)

@@ -12,7 +12,7 @@ NARROW_SPACE = "\u202f"
 PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 
 
-def decimal_prefix(largest: float) -> tuple[float, str]:
+def decimal_prefix(largest: int | float) -> tuple[float, str]:
     """The factor and prefix in which `largest` has one to three digits before the point."""
     power = 0
     while largest >= 1000 ** (power + 1) and power < len(PREFIXES) - 1:
@@ -34,7 +34,7 @@ def three_digits(value: float) -> str:
     if value != 0 and not 0.01 <= abs(value) < 1e9:
         return f"{value:.2e}"
     size = abs(value)
-    decimals = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
+    decimals = 0 if size >= 100 or size == 0 else 1 if size >= 10 else 2 if size >= 1 else 3
     return f"{value:,.{decimals}f}"
 
 

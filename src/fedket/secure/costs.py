@@ -7,9 +7,6 @@ each of the n(n-1)/2 pairs (keys come in whole bytes).
 from fedket.secure.quantise import WordMode, word_width
 from fedket.secure.words import packed_size
 
-PLAIN_BYTES_PER_VALUE = 4
-"""float32, for plain aggregation."""
-
 
 def upload_bytes(num_values: int, bits: int, word: WordMode, num_clients: int) -> int:
     """Return the bytes one client uploads in one round of quantised or masked aggregation."""

@@ -74,14 +74,14 @@ def pairwise_server(
     chunk = chunk_words or 8 * packed_size(num_words, 1)
     if chunk % 8 or chunk < 0:
         raise ProtocolError(f"chunk_words must be a positive multiple of 8, got {chunk_words}")
-    _check_hidden(round_num, cohort)
+    _check_hidden(round_num, cohort, {})
     request = {"round_num": round_num, "num_words": num_words, "word_bits": word_bits}
-    outcomes = yield Phase("reserve", cohort, {**request, "cohort": list(cohort)}, deadline)
-    members = _answered(cohort, outcomes)
-    outcomes = yield Phase("ready", members, {"round_num": round_num}, deadline)
-    members = _answered(members, outcomes)
+    reserved = yield Phase("reserve", cohort, {**request, "cohort": list(cohort)}, deadline)
+    members = _answered(cohort, reserved)
+    ready = yield Phase("ready", members, {"round_num": round_num}, deadline)
+    members = _answered(members, ready)
     try:
-        _check_hidden(round_num, members)
+        _check_hidden(round_num, members, {**reserved, **ready})
         ring_sum, upload_bytes = yield from _collect(
             round_num, members, num_words, word_bits, chunk, deadline
         )
@@ -131,10 +131,13 @@ def _reply(round_num: int, client_id: int, outcomes: Outcomes) -> Reply:
     return outcome
 
 
-def _check_hidden(round_num: int, clients: tuple[int, ...]) -> None:
+def _check_hidden(round_num: int, clients: tuple[int, ...], outcomes: Outcomes) -> None:
     if len(clients) < 2:
+        reasons = [o.reason for o in outcomes.values() if isinstance(o, Failure)]
         raise ProtocolError(
             f"masked aggregation hides nothing with fewer than 2 clients; in round {round_num} "
-            f"there are {len(clients)} ({list(clients)}); let more clients take part in a round, "
-            'or set aggregation.kind = "plain" if their updates need no protection'
+            f"there are {len(clients)} ({list(clients)}"
+            + (f"; {len(reasons)} dropped out, the first: {reasons[0]}" if reasons else "")
+            + "); let more clients take part in a round, or set aggregation.kind = "
+            '"plain" if their updates need no protection'
         )

@@ -112,7 +112,7 @@ def _reserve(client: _Client, payload: Payload, state: ClientState) -> tuple[Out
     if asked == state:
         return Reply({}), state
     if asked.round_num == state.round_num:
-        raise _refusal(client, state, "a second `reserve` in the round")
+        raise _refusal(client, state, "a second `reserve`, but rounds only go up")
     if not _is_ascending(asked.cohort) or client.client_id not in asked.cohort:
         raise _refusal(client, asked, f"cohort {list(asked.cohort)}: not ascending or without it")
     if len(asked.cohort) < 2 or asked.num_words < 1:

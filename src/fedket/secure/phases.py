@@ -90,7 +90,7 @@ def _ask(
     return outcome
 
 
-def integer(payload: Payload, field: str) -> int:
+def integer(payload: Mapping[str, object], field: str) -> int:
     """Return an int field of a payload; raise `ProtocolError` when missing or something else."""
     value = payload.get(field)
     if not isinstance(value, int):
@@ -98,7 +98,7 @@ def integer(payload: Payload, field: str) -> int:
     return value
 
 
-def integers(payload: Payload, field: str) -> tuple[int, ...]:
+def integers(payload: Mapping[str, object], field: str) -> tuple[int, ...]:
     """Return a list of ints as a tuple; raise `ProtocolError` when missing or something else."""
     value = payload.get(field)
     if not isinstance(value, list) or not all(isinstance(item, int) for item in value):
@@ -106,7 +106,7 @@ def integers(payload: Payload, field: str) -> tuple[int, ...]:
     return tuple(value)
 
 
-def octets(payload: Payload, field: str) -> bytes:
+def octets(payload: Mapping[str, object], field: str) -> bytes:
     """Return a bytes field of a payload; raise `ProtocolError` when missing or something else."""
     value = payload.get(field)
     if not isinstance(value, bytes):

@@ -1,0 +1,42 @@
+# `make demo` shows fedket, `make test` runs everything CI runs. Both create .venv themselves.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint bench clean help
+
+help:
+	@echo "make demo   install into $(VENV) and run the quickstart experiment"
+	@echo "make test   install into $(VENV) and run every check that CI runs"
+	@echo "make bench  set up the peers and measure fedket beside them"
+
+demo: $(VENV)/.installed
+	$(BIN)/fedket run quickstart
+
+test: lint
+	$(BIN)/python -m pytest -q -n 2
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.setup_peers
+	$(BIN)/python -m benchmarks.gradient --save
+	$(BIN)/python -m benchmarks.round --save
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(VENV)/.installed $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

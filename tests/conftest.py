@@ -1,0 +1,34 @@
+"""Settings for the whole suite: seeds are drawn, shapes are parametrised, nothing is timed."""
+
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile(
+    "fedket",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    max_examples=10,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("fedket")
+
+
+@pytest.fixture
+def small_experiment() -> dict[str, object]:
+    """A configuration that runs a round in milliseconds."""
+    return {
+        "name": "small",
+        "data": {"name": "digits", "max_train": 120, "max_test": 60},
+        "partition": {"kind": "dirichlet", "num_clients": 4, "min_samples": 5},
+        "model": {"kind": "vqc", "num_qubits": 6, "num_layers": 1},
+        "federation": {"rounds": 3},
+    }
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Top of the checkout."""
+    return Path(__file__).parents[1]
