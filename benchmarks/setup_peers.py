@@ -39,12 +39,12 @@ def is_ready(name: str) -> bool:
 
 def create(name: str) -> None:
     """Make the environment from nothing."""
-    folder, pins = environment(name), requirements(name)
-    torch = next(line for line in pins.read_text().splitlines() if line.startswith("torch=="))
+    folder = environment(name)
+    torch = next(pin for pin in _pins(name) if pin.startswith("torch=="))
     pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet"]
     _run(_python(), "-m", "venv", "--clear", folder)
     _run(*pip, torch)
-    _run(*pip, "--no-deps", "--requirement", pins)
+    _run(*pip, "--no-deps", "--requirement", requirements(name))
     (folder / "requirements.sha256").write_text(_digest(name))
 
 
@@ -68,8 +68,13 @@ def main() -> int:
     return int(failed)
 
 
+def _pins(name: str) -> list[str]:
+    lines = requirements(name).read_text().splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
 def _digest(name: str) -> str:
-    return hashlib.sha256(requirements(name).read_bytes()).hexdigest()
+    return hashlib.sha256("\n".join(_pins(name)).encode()).hexdigest()
 
 
 def _python() -> str:

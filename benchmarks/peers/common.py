@@ -17,22 +17,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from benchmarks.checks import check_gradient, check_round
 from benchmarks.timing import median_ms, wall_ms
-from benchmarks.workloads import (
-    Params,
-    Round,
-    Workload,
-    load,
-    load_round,
-    reference,
-    reference_round,
-    round_loss,
-    slope_along,
-)
-
-TOLERANCE = 1e-4  # of a loss
-RELATIVE_SLOPE_TOLERANCE = 1e-3  # single precision through a deep circuit
-CHECKED_CLIENTS = 5
+from benchmarks.workloads import Params, Round, Workload, load, load_round
 
 
 class Gradient(NamedTuple):
@@ -71,12 +58,9 @@ def main(peer: Peer) -> None:
 
 
 def _time_gradient(peer: Peer, workload: Workload, repeats: int) -> dict[str, float]:
-    expected = reference(workload)
     gradient = peer.gradient(workload)
     loss = gradient.step()
-    slope = slope_along(expected.direction, gradient.grads())
-    _check("loss", loss, expected.loss, TOLERANCE)
-    _check("slope", slope, expected.slope, RELATIVE_SLOPE_TOLERANCE * abs(expected.slope))
+    check_gradient(workload, loss, gradient.grads())
     return _fastest(gradient.step, repeats) | {"loss": loss}
 
 
@@ -87,9 +71,7 @@ def _time_round(peer: Peer, num_clients: int, repeats: int) -> dict[str, float]:
         clients = zip(task.x, task.y, strict=True)
         return np.mean([train(task.angles, x, y) for x, y in clients], axis=0)
 
-    small = load_round(CHECKED_CLIENTS)
-    loss = round_loss(small, run(small))
-    _check("loss after a round", loss, round_loss(small, reference_round(small)), TOLERANCE)
+    loss = check_round(run)
     task = load_round(num_clients)
     return _fastest(lambda: run(task), repeats) | {"loss": loss}
 
@@ -112,8 +94,3 @@ def _fastest(call: Callable[[], object], repeats: int) -> dict[str, float]:
 
 def _ms(timing: dict[str, float]) -> float:
     return timing["ms"]
-
-
-def _check(what: str, got: float, expected: float, tolerance: float) -> None:
-    if not abs(got - expected) <= tolerance:
-        raise SystemExit(f"{what} is {got:.8g}, but the reference's is {expected:.8g}")

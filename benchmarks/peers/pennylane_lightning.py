@@ -1,7 +1,8 @@
 """PennyLane's lightning.qubit: the C++ simulator with adjoint gradients, sample by sample.
 
 Adjoint gradients take no batch of inputs: PennyLane splits a broadcast circuit into samples itself,
-which was no faster when tried, nor were `device_vjp` and `batch_obs`. Single precision, as fedket.
+which was no faster when tried, nor was `batch_obs`. `device_vjp` was slower too, and its gradients
+of workload a were wrong from two samples on (0.45). Single precision, as fedket.
 """
 
 from collections.abc import Callable

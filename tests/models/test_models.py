@@ -1,0 +1,130 @@
+"""Every model: shapes, gradients, published parameter counts; then each one's own law."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedket.errors import CircuitError, ConfigError, DataError
+from fedket.models import lenet5, matched_width, mlp, quantum_train, vqc
+from fedket.models.layers import conv2d, max_pool
+from fedket.models.quantum_train import TARGET_SHAPES, generate_weights, target_network
+from fedket.models.vqc import readout_size
+from fedket.quantum import ansatz
+
+SEEDS = st.integers(0, 2**31 - 1)
+
+MODELS = {  # model, sample shape, classes, parameters and where the number comes from
+    "vqc": (vqc(ansatz.qfedfisher(4, 2), 10, readout="z_zz"), (4, 4), 10, 16),
+    "vqc, arctan": (vqc(ansatz.chen_yoo(), 2, encoding="arctan", readout="z"), (4,), 2, 24),
+    "lenet5": (lenet5(), (28, 28), 10, 61_706),  # QuNetQFL
+    "logistic": (mlp(64, 10), (8, 8), 10, 650),
+    "mlp": (mlp(64, 10, (3,)), (8, 8), 10, 235),
+    "quantum_train": (quantum_train(), (28, 28), 10, 1_497),  # QFed: 1,248 + 249
+}
+
+
+def num_params(params):
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_parameter_counts_are_the_published_ones(name):
+    model, _, _, count = MODELS[name]
+    assert num_params(jax.eval_shape(model.init, jax.random.key(0))) == count
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_depend_on_every_parameter_and_every_sample_only_on_itself(name):
+    model, shape, classes, _ = MODELS[name]
+    params = model.init(jax.random.key(0))
+    x = jax.random.uniform(jax.random.key(1), (3, *shape), minval=0.1)
+
+    @jax.jit
+    def logits_and_gradient(params, x):
+        logits, pull_back = jax.vjp(lambda p: model.apply(p, x), params)
+        return logits, pull_back(jax.random.normal(jax.random.key(2), logits.shape))[0]
+
+    logits, gradient = logits_and_gradient(params, x)
+    assert logits.shape == (3, classes)
+    for leaf in jax.tree.leaves(gradient):
+        assert np.isfinite(leaf).all()
+        assert np.abs(leaf).max() > 0
+    swapped, _ = logits_and_gradient(params, x[::-1])
+    np.testing.assert_allclose(swapped[::-1], logits, atol=1e-5)
+
+
+@given(seed=SEEDS)
+def test_im2col_convolution_equals_xlas(seed):
+    rng = np.random.default_rng(seed)
+    x = jnp.asarray(rng.normal(size=(2, 9, 8, 3)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(5, 5, 3, 4)), jnp.float32)
+    bias = jnp.asarray(rng.normal(size=4), jnp.float32)
+    expected = jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    np.testing.assert_allclose(conv2d(x, kernel, bias), expected + bias, atol=1e-4)
+
+
+@given(seed=SEEDS)
+def test_reshape_pooling_equals_xlas_window_reduction(seed):
+    x = jnp.asarray(np.random.default_rng(seed).normal(size=(2, 6, 8, 3)), jnp.float32)
+    window = (1, 2, 2, 1)
+    expected = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, window, "VALID")
+    np.testing.assert_array_equal(max_pool(x), expected)
+
+
+def test_quantum_train_generates_the_target_networks_6690_weights():
+    """QFed: 6,690 weights of mean 0 from 8,192 probabilities; 77.6 % fewer parameters."""
+    model = quantum_train()
+    params = model.init(jax.random.key(0))
+    circuit = ansatz.quantum_train()
+    weights = jax.jit(lambda p: generate_weights(circuit, p, 6_690))(params)
+    assert weights.shape == (6_690,)
+    assert sum(int(np.prod(s)) for pair in TARGET_SHAPES.values() for s in pair) == 6_690
+    np.testing.assert_allclose(weights.mean(), 0, atol=1e-6)
+    assert round(100 * (1 - num_params(params) / 6_690), 1) == 77.6
+    x = jax.random.uniform(jax.random.key(1), (2, 28, 28))
+    np.testing.assert_allclose(
+        jax.jit(model.apply)(params, x), target_network(weights, x), atol=1e-4
+    )
+
+
+def test_the_last_ten_weights_are_the_output_bias():
+    """The vector is cut conv1, conv2, fc1, fc2, each kernel before bias."""
+    weights = jnp.zeros(6_690).at[-10:].set(jnp.arange(10.0))
+    logits = target_network(weights, jnp.ones((2, 28, 28)))
+    np.testing.assert_array_equal(logits, np.tile(np.arange(10.0), (2, 1)))
+
+
+@pytest.mark.parametrize("target", [100, 240, 1_000, 61_706])
+def test_a_matched_baseline_is_within_half_a_unit_of_its_target(target):
+    width = matched_width(64, 10, target)
+    count = num_params(jax.eval_shape(mlp(64, 10, (width,)).init, jax.random.key(0)))
+    assert width == 1 or abs(count - target) <= (64 + 1 + 10) / 2
+
+
+def test_expectation_logits_are_bounded_by_their_scale():
+    """⟨Z⟩ in [−1, 1]: with scale 1 two-class loss cannot fall below ln(1 + e⁻²) = 0.127."""
+    model = vqc(ansatz.chen_yoo(), 2, encoding="arctan", readout="z", logit_scale=1.0)
+    params = 3 * model.init(jax.random.key(0))
+    logits = model.apply(params, jax.random.normal(jax.random.key(1), (64, 4)))
+    assert np.abs(logits).max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("readout", ["z", "z_zz", "probabilities"])
+def test_a_readout_offers_exactly_its_size(readout):
+    size = readout_size(readout, 3)
+    vqc(ansatz.qunetqfl(3, 1), size, readout=readout)
+    with pytest.raises(ConfigError, match=rf"has {size} values for {size + 1} classes"):
+        vqc(ansatz.qunetqfl(3, 1), size + 1, readout=readout)
+
+
+def test_samples_that_do_not_fit_are_refused():
+    with pytest.raises(CircuitError, match="one feature per qubit: 4, got 5"):
+        MODELS["vqc, arctan"][0].apply(jnp.zeros((2, 12)), jnp.ones((1, 5)))
+    model = lenet5()
+    with pytest.raises(DataError, match="at most 32×32"):
+        model.apply(model.init(jax.random.key(0)), jnp.ones((1, 40, 40)))
