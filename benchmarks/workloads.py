@@ -7,7 +7,7 @@ only, and Python 3.11.
 Conventions: qubit q is axis q of a state, the batch is the last axis, and qubit 0 is the most
 significant bit of a basis index. RY, RX and RZ are exp(-i angle P / 2). References are float64.
 
-The workloads, with their sources in the papers (`shared/spec/papers.md` states each constant):
+The workloads and the papers that they are taken from:
 
 | name | what | source |
 |---|---|---|

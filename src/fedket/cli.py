@@ -4,23 +4,24 @@ Exit codes: 0 done, 2 bad input (one line on standard error), 130 interrupted wi
 """
 
 import json
+import os
+import re
 import signal
 import sys
+from difflib import get_close_matches
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
+import click
 import typer
 
 from fedket._version import __version__
-from fedket.errors import FedketError
-
-if TYPE_CHECKING:
-    from fedket.experiment import RunOutcome
+from fedket.errors import ConfigError, FedketError
 
 app = typer.Typer(
     help="Train quantum and hybrid models across many sites without moving their data.\n\n"
     "Start with `fedket list`, then `fedket run quickstart`.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -42,12 +43,15 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _root(
-    version: Annotated[
+    context: typer.Context,
+    _wanted: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
-) -> None: ...
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command()
@@ -65,46 +69,63 @@ def run(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run an experiment: rounds of local training, aggregation and evaluation, then a report."""
-    from fedket.experiment import read_config, resume_run, start_run
+    """Run an experiment: rounds of local training, aggregation and evaluation, then a report.
+
+    FILE is an experiment file (TOML) or the name of a shipped experiment; `--resume DIR` needs
+    none. Everything a run writes is in one directory. Ctrl-C stops and saves.
+
+    Example: fedket run quickstart --set federation.rounds=10 --set seed=1
+    """
+    config = _config_of(file, overrides or [], resume, output)
+    from fedket.experiment import resume_run, start_run
     from fedket.progress import silent, watch
+
+    with silent() if as_json else watch(config) as (on_start, on_round):
+        if resume is None:
+            outcome = start_run(config, on_round, on_start=on_start, output=output)
+        else:
+            outcome = resume_run(resume, on_round, on_start=on_start, config=config)
+    _conclude(outcome.directory, outcome.summary, as_json)
+
+
+def _config_of(
+    file: Path | None, overrides: list[str], resume: Path | None, output: Path | None
+) -> Any:
+    """The configuration that the arguments of `run` ask for."""
+    from fedket.experiment import read_config
+
+    if resume is not None and output is not None:
+        raise ConfigError("--output and --resume exclude each other; a run stays where it is")
+    if file is not None:
+        return _load(file, overrides)
+    if resume is None:
+        raise ConfigError(
+            "name an experiment, for example `fedket run quickstart` (`fedket list` shows all), "
+            "or --resume a run directory"
+        )
+    return read_config(resume, overrides)
+
+
+def _conclude(directory: Path, summary: dict[str, Any], as_json: bool) -> None:
+    """Say how a run ended and write its report."""
+    from fedket.experiment.interrupts import handled_interrupts
+    from fedket.progress import print_summary
     from fedket.report import write_report
 
-    signal.signal(signal.SIGTERM, _interrupt)
-    config = None if file is None else _load(file, overrides)
-    if resume is None and config is None:
-        raise typer.BadParameter("name an experiment file, or --resume a run directory")
-    if resume is not None and config is None:
-        if overrides:
-            raise typer.BadParameter("--set needs the experiment file beside --resume")
-        config = read_config(resume)
-    if resume is not None and output is not None:
-        raise typer.BadParameter("--output and --resume exclude each other")
-    assert config is not None  # noqa: S101 - one of the two branches above has set it
-    with silent() if as_json else watch(config) as on_round:
-        if resume is None:
-            outcome = start_run(config, on_round, output=output)
-        else:
-            outcome = resume_run(resume, on_round, config=config)
-    report = write_report([outcome.directory])
-    _conclude(outcome, report, as_json)
-
-
-def _conclude(outcome: "RunOutcome", report: Path, as_json: bool) -> None:
-    from fedket.progress import print_summary
-
-    directory, summary = outcome
+    interrupted = summary["status"] == "interrupted"
+    if interrupted:
+        sys.stderr.write(
+            f"fedket: interrupted after round {summary['rounds']}; "
+            f"continue with: fedket run --resume {directory}\n"
+        )
+    with handled_interrupts():
+        report = write_report([directory])
     if as_json:
         place = {"directory": str(directory), "report": str(report)}
         typer.echo(json.dumps({**summary, **place}))
     else:
         print_summary(summary, directory, report)
-    if summary["status"] == "interrupted":
-        typer.echo(
-            f"interrupted after round {summary['rounds']}; "
-            f"continue with: fedket run --resume {directory}",
-            err=True,
-        )
+    if interrupted:
         raise typer.Exit(130)
 
 
@@ -115,10 +136,7 @@ def list_experiments(as_json: JsonOption = False) -> None:
 
     shipped = shipped_experiments()
     if as_json:
-        rows = [
-            {**s._asdict(), "path": str(s.path)} for s in shipped
-        ]
-        typer.echo(json.dumps(rows))
+        typer.echo(json.dumps([{**s._asdict(), "path": str(s.path)} for s in shipped]))
         return
     width = max((len(s.path.stem) for s in shipped), default=0)
     for s in shipped:
@@ -127,11 +145,14 @@ def list_experiments(as_json: JsonOption = False) -> None:
 
 @app.command()
 def show(file: FileArgument, overrides: SetOption = None, as_json: JsonOption = False) -> None:
-    """Show what an experiment is and costs per round, before running it."""
+    """Show what an experiment is and costs per round, before running it.
+
+    FILE is an experiment file (TOML) or the name of a shipped experiment.
+    """
+    config = _load(file, overrides or [])
     from fedket.experiment import build_experiment, count_facts, drawing, dump_config, facts_dict
     from fedket.progress import print_facts
 
-    config = _load(file, overrides)
     experiment = build_experiment(config)
     facts = facts_dict(count_facts(experiment))
     if as_json:
@@ -151,37 +172,68 @@ def report(
     output: Annotated[Path | None, typer.Option(help="HTML file to write.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a self-contained HTML report of one run, or of several side by side."""
+    """Write a self-contained HTML report of one run, or of several side by side.
+
+    DIRECTORIES are what `fedket run` wrote. The report of one run goes into its directory, a
+    comparison to comparison.html.
+    """
     from fedket.report import write_report
 
     path = write_report(directories, output)
     typer.echo(json.dumps({"report": str(path)}) if as_json else str(path))
 
 
-def _load(file: Path, overrides: list[str] | None) -> Any:
+def _load(file: Path, overrides: list[str]) -> Any:
     """Load a file, or the shipped experiment of that name."""
     from fedket.experiment import load_config, shipped_experiments
 
-    if not file.exists() and file.suffix == "" and file.parent == Path():
+    if not file.is_file() and file.parent == Path():
         shipped = {s.path.stem: s.path for s in shipped_experiments()}
+        near = get_close_matches(file.name, shipped, n=1)
+        if file.name not in shipped and near and not file.exists():
+            raise ConfigError(f"no experiment `{file}`; did you mean `{near[0]}`?")
         file = shipped.get(file.name, file)
-    return load_config(file, overrides or ())
+    return load_config(file, overrides)
 
 
 def _interrupt(_signal: int, _frame: object) -> NoReturn:
-    """Treat SIGTERM like Ctrl-C: save, then leave."""
+    """Treat SIGTERM like Ctrl-C."""
     raise KeyboardInterrupt
 
 
 def main() -> None:
     """Entry point: run the app, turn errors of the input into one line and exit code 2."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # not every terminal or pipe can spell `⟨Z⟩`
+            stream.reconfigure(errors="replace")
     try:
-        app()
-    except FedketError as error:
-        message = " ".join(str(error).split())
-    except OSError as error:
-        message = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
-    else:
-        return
-    sys.stderr.write(f"fedket: error: {message}\n")
-    sys.exit(2)
+        code = app(standalone_mode=False) or 0
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except (KeyboardInterrupt, click.Abort):
+        code = _fail("interrupted before anything was written", 130)
+    except (FedketError, click.ClickException, OSError, MemoryError) as error:
+        code = _fail(f"error: {_one_line(error)}", 2)
+    except RuntimeError as error:  # JAX's own kind of MemoryError
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        code = _fail(f"error: out of memory: {_one_line(error)}", 2)
+    sys.exit(code)
+
+
+def _one_line(error: Exception) -> str:
+    message = str(error)
+    if isinstance(error, click.ClickException):
+        # Click and Typer both append the nearest command.
+        message = re.sub(r"( Did you mean [^?]*\?)\1+", r"\1", error.format_message())
+    elif isinstance(error, OSError) and error.filename:
+        message = f"{error.strerror or error}: {error.filename}"
+    return " ".join(message.split()) or type(error).__name__
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"fedket: {message}\n")
+    return code

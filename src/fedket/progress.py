@@ -1,97 +1,151 @@
 """What a person sees while a run goes on, and after it."""
 
-import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import typer
 from rich.console import Console
 from rich.live import Live
+from rich.spinner import Spinner
 from rich.table import Table
 
 from fedket.experiment import ExperimentConfig
 
 OnRound = Callable[[dict[str, Any]], None]
+
 LINES_WITHOUT_TERMINAL = 20
 """Progress lines of a whole run when output goes to a file."""
 
+ROWS = 8
+"""Rounds that the live table shows."""
+
+
+class Watcher(NamedTuple):
+    """What is called when a run starts in its directory, and after each of its rounds."""
+
+    on_start: Callable[[Path], None]
+    on_round: OnRound
+
 
 @contextmanager
-def silent() -> Iterator[OnRound]:
+def silent() -> Iterator[Watcher]:
     """Show nothing."""
-    yield lambda _: None
+    yield Watcher(lambda _: None, lambda _: None)
 
 
 @contextmanager
-def watch(config: ExperimentConfig) -> Iterator[OnRound]:
+def watch(config: ExperimentConfig) -> Iterator[Watcher]:
     """Show a live table on a terminal, or a line now and then elsewhere."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        on_round = _write_lines(console, config.federation.rounds)
+        yield Watcher(partial(_introduce, console, config), on_round)
+        return
+    waiting = Spinner("dots", "compiling the first round; Ctrl-C stops and saves")
+    live = Live(waiting, console=console, refresh_per_second=8)
+
+    def on_start(directory: Path) -> None:
+        _introduce(console, config, directory)
+        live.start()
+
+    try:
+        yield Watcher(on_start, _draw_table(live, config))
+    finally:
+        live.stop()
+
+
+def _introduce(console: Console, config: ExperimentConfig, directory: Path) -> None:
     what = f"{config.name}: {config.description}" if config.description else config.name
     console.print(what)
     console.print(
         f"{config.federation.rounds} rounds, {config.partition.num_clients} clients, "
-        f"{config.strategy.kind}, {config.aggregation.kind} aggregation; compiling …"
+        f"{config.strategy.kind}, {config.aggregation.kind} aggregation, into {directory}",
+        soft_wrap=True,
     )
-    rounds = config.federation.rounds
-    seen: list[dict[str, Any]] = []
-    if not console.is_terminal:
-        every = max(1, rounds // LINES_WITHOUT_TERMINAL)
-
-        def on_round(record: dict[str, Any]) -> None:
-            seen.append(record)
-            if record["round"] % every == 0 or record["round"] == rounds:
-                left = _seconds_left(seen, rounds)
-                sys.stdout.write(f"  {_line(record, seen, rounds, left)}\n")
-                sys.stdout.flush()
-
-        yield on_round
-        return
-    with Live(console=console, refresh_per_second=8, transient=False) as live:
-
-        def on_round_live(record: dict[str, Any]) -> None:
-            seen.append(record)
-            live.update(_table(seen, rounds))
-
-        yield on_round_live
 
 
-def _table(seen: list[dict[str, Any]], rounds: int) -> Table:
-    """The last few rounds, newest below."""
+def _write_lines(console: Console, rounds: int) -> OnRound:
+    """A line for about every twentieth round."""
+    tally = _Tally(rounds)
+    every = max(1, rounds // LINES_WITHOUT_TERMINAL)
+
+    def on_round(record: dict[str, Any]) -> None:
+        cells = tally.cells(record)
+        _report_dropped(console, record)
+        if record["round"] % every == 0 or record["round"] == rounds:
+            console.print(f"  {_line(cells)}", soft_wrap=True)
+
+    return on_round
+
+
+def _draw_table(live: Live, config: ExperimentConfig) -> OnRound:
+    """The last few rounds, newest below, and what was left out above them."""
+    tally = _Tally(config.federation.rounds)
+    masked = config.aggregation.kind == "masked"
+    rows: deque[dict[str, str]] = deque(maxlen=ROWS)
+
+    def on_round(record: dict[str, Any]) -> None:
+        if rows:
+            rows[-1]["time left"] = ""
+        rows.append(tally.cells(record))
+        _report_dropped(live.console, record)
+        live.update(_table(rows, hidden="" if masked else "key spent"))
+
+    return on_round
+
+
+def _report_dropped(console: Console, record: dict[str, Any]) -> None:
+    for dropped in record["dropped"]:
+        console.print(
+            f"  round {record['round']}: left out client {dropped['client']}: {dropped['reason']}",
+            soft_wrap=True,
+        )
+
+
+def _table(rows: deque[dict[str, str]], hidden: str) -> Table:
+    """Rounds as rows; one column may be hidden."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("round", "loss", "accuracy", "seconds", "key spent", "time left"):
+    titles = [title for title in rows[-1] if title != hidden]
+    for title in titles:
         table.add_column(title, justify="right", min_width=9)
-    for i in range(max(0, len(seen) - 8), len(seen)):
-        left = _seconds_left(seen, rounds) if i == len(seen) - 1 else None
-        table.add_row(*_cells(seen[i], seen[: i + 1], rounds, left))
+    for row in rows:
+        table.add_row(*(row[title] for title in titles))
     return table
 
 
-def _cells(
-    record: dict[str, Any], seen: list[dict[str, Any]], rounds: int, left: float | None
-) -> list[str]:
-    accuracy = record["test_accuracy"]
-    return [
-        f"{record['round']}/{rounds}",
-        f"{record['train_loss']:.4f}",
-        "–" if accuracy is None else f"{100 * accuracy:.1f} %",
-        f"{record['seconds']:.2f}",
-        format_bits(sum(r["key_bits"] for r in seen)),
-        "" if left is None else format_seconds(left),
-    ]
-
-
-def _line(record: dict[str, Any], seen: list[dict[str, Any]], rounds: int, left: float) -> str:
-    round_of, loss, accuracy, seconds, key, rest = _cells(record, seen, rounds, left)
+def _line(cells: dict[str, str]) -> str:
+    left = f"  left {cells['time left']}" if cells["time left"] else ""
     return (
-        f"round {round_of}  loss {loss}  accuracy {accuracy}  {seconds} s  key {key}  left {rest}"
+        f"round {cells['round']}  loss {cells['loss']}  accuracy {cells['accuracy']}  "
+        f"{cells['seconds']} s  key {cells['key spent']}{left}"
     )
 
 
-def _seconds_left(seen: list[dict[str, Any]], rounds: int) -> float:
-    """Remaining rounds at the mean pace, without the first round if there is another: it compiles."""
-    paces = [record["seconds"] for record in seen[1:] or seen]
-    return float((rounds - seen[-1]["round"]) * sum(paces) / len(paces))
+class _Tally:
+    """Totals over the rounds seen so far."""
+
+    def __init__(self, rounds: int) -> None:
+        self.rounds, self.seen, self.seconds, self.key_bits = rounds, 0, 0.0, 0
+
+    def cells(self, record: dict[str, Any]) -> dict[str, str]:
+        """Count a round and put it in words; the first, which compiles, tells nothing of the pace."""
+        self.seconds += record["seconds"] if self.seen else 0
+        self.seen += 1
+        self.key_bits += record["key_bits"]
+        accuracy, remaining = record["test_accuracy"], self.rounds - record["round"]
+        pace = self.seconds / (self.seen - 1) if self.seen > 1 else None
+        return {
+            "round": f"{record['round']}/{self.rounds}",
+            "loss": f"{record['train_loss']:.4f}",
+            "accuracy": "–" if accuracy is None else f"{100 * accuracy:.1f} %",
+            "seconds": f"{record['seconds']:.2f}",
+            "key spent": format_bits(self.key_bits),
+            "time left": "" if pace is None else format_seconds(remaining * pace),
+        }
 
 
 def format_bits(bits: float) -> str:
@@ -134,6 +188,7 @@ def print_summary(summary: dict[str, Any], directory: Path, report: Path) -> Non
         "run": str(directory),
         "report": str(report),
     }
+    typer.echo()
     _print_rows(rows)
 
 
@@ -156,4 +211,4 @@ def print_facts(facts: dict[str, Any]) -> None:
 def _print_rows(rows: dict[str, str]) -> None:
     width = max(map(len, rows))
     for name, value in rows.items():
-        sys.stdout.write(f"{name:<{width}}  {value}\n")
+        typer.echo(f"{name:<{width}}  {value}")

@@ -153,12 +153,13 @@ def test_a_chain_folds_into_the_rotations_and_a_ring_does_not():
     assert block.prelude is not None
 
 
-def test_quantum_trains_ring_needs_four_windows():
+def test_quantum_trains_ring_needs_five_windows():
     windows = plan_layer(ansatz.quantum_train(13, 1), narrow=True)
     assert [block.qubits for block in windows] == [
-        (0, 1, 2, 3, 4),
-        (4, 5, 6, 7, 8),
-        (8, 9, 10, 11, 12),
+        (0, 1, 2, 3),
+        (3, 4, 5, 6),
+        (6, 7, 8, 9),
+        (9, 10, 11, 12),
         (0, 12),
     ]
 

@@ -1,15 +1,16 @@
 """The one place that turns names into objects."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from fedket import data
 from fedket.errors import ConfigError
+from fedket.experiment.check import check_cohort, check_fit, check_memory_of
 from fedket.experiment.config import (
     ExperimentConfig,
     LeNetConfig,
@@ -31,7 +32,7 @@ from fedket.federated import (
 )
 from fedket.keys import OsRandomSource
 from fedket.models import lenet5, matched_width, mlp, quantum_train, vqc
-from fedket.quantum import Circuit, ansatz, check_memory
+from fedket.quantum import Circuit, ansatz
 from fedket.rng import Purpose, numpy_seed
 from fedket.secure import masked_sum, quantised_sum
 from fedket.types import Dataset, Model, Partition, Reducer, Strategy
@@ -109,33 +110,47 @@ class Experiment(NamedTuple):
     federation: Federation
 
 
+@contextmanager
+def precision(config: ExperimentConfig) -> Iterator[None]:
+    """Compute in the experiment's own precision, whatever the process is set to."""
+    with jax.enable_x64(config.engine.dtype == "float64"):
+        yield
+
+
 def build_experiment(config: ExperimentConfig) -> Experiment:
     """Load the data, make the objects and check that they fit; compiles nothing.
 
     Raises:
         FedketError: One clear line about whatever does not fit.
     """
-    if config.engine.dtype == "float64":
-        jax.config.update("jax_enable_x64", True)
-    dataset = data.load_dataset(**config.data.model_dump())
-    rng = np.random.default_rng(numpy_seed(config.seed, Purpose.PARTITION))
-    partition = PARTITIONS[config.partition.kind](dataset, config.partition, rng)
-    check_memory_of(config)
-    model, circuit = build_model(config, dataset)
-    check_fit(model, dataset, config.engine.dtype)
-    strategy = STRATEGIES[config.strategy.kind](config.strategy)
-    federation = make_federation(
-        model,
-        dataset,
-        partition,
-        strategy,
-        build_training(config.training),
-        reducer=build_reducer(config),
-        clients_per_round=config.federation.clients_per_round,
-        seed=config.seed,
-        engine=config.engine.kind,
-        memory_limit_mb=config.engine.memory_limit_mb,
-        dtype=config.engine.dtype,
+    check_cohort(config)
+    with precision(config):
+        dataset = data.load_dataset(**config.data.model_dump())
+        rng = np.random.default_rng(numpy_seed(config.seed, Purpose.PARTITION))
+        partition = PARTITIONS[config.partition.kind](dataset, config.partition, rng)
+        training = build_training(config.training, largest=max(map(len, partition)))
+        check_memory_of(config, training.batch_size, len(dataset.x_train))
+        model, circuit = build_model(config, dataset)
+        check_fit(model, dataset, config.engine.dtype)
+        strategy = STRATEGIES[config.strategy.kind](config.strategy)
+        federation = make_federation(
+            model,
+            dataset,
+            partition,
+            strategy,
+            training,
+            reducer=build_reducer(config),
+            clients_per_round=config.federation.clients_per_round,
+            seed=config.seed,
+            engine=config.engine.kind,
+            memory_limit_mb=config.engine.memory_limit_mb,
+            dtype=config.engine.dtype,
+        )
+    within = precision(config)
+    federation = federation._replace(
+        init=within(federation.init),
+        run_round=within(federation.run_round),
+        evaluate=within(federation.evaluate),
     )
     return Experiment(config, dataset, partition, model, strategy, circuit, federation)
 
@@ -166,12 +181,13 @@ def build_model(config: ExperimentConfig, dataset: Dataset) -> tuple[Model, Circ
             return mlp(features, dataset.num_classes, hidden), None
 
 
-def build_training(config: TrainingConfig) -> LocalTraining:
-    """Local training of a configuration."""
+def build_training(config: TrainingConfig, largest: int) -> LocalTraining:
+    """Local training of a configuration; batches beyond the `largest` client would be padding."""
     optimizer = OPTIMIZERS[config.optimizer](config.learning_rate)
     if config.weight_decay:
         optimizer = optax.chain(optax.add_decayed_weights(config.weight_decay), optimizer)
-    return LocalTraining(optimizer, config.epochs, config.batch_size, config.persistent_optimizer)
+    batch_size = min(config.batch_size, largest)
+    return LocalTraining(optimizer, config.epochs, batch_size, config.persistent_optimizer)
 
 
 def build_reducer(config: ExperimentConfig) -> Reducer | None:
@@ -182,33 +198,6 @@ def build_reducer(config: ExperimentConfig) -> Reducer | None:
     if c.kind == "quantised":
         return quantised_sum(c.bits, c.word, c.clip)
     return masked_sum(c.bits, c.word, c.clip, OsRandomSource())
-
-
-def cohort_size(config: ExperimentConfig) -> int:
-    """Clients per round."""
-    return config.federation.clients_per_round or config.partition.num_clients
-
-
-def check_memory_of(config: ExperimentConfig) -> None:
-    """Refuse a circuit whose gradient step would not fit into memory."""
-    itemsize = 16 if config.engine.dtype == "float64" else 8
-    if isinstance(config.model, VqcConfig):
-        check_memory(config.model.num_qubits, config.training.batch_size, itemsize)
-
-
-def check_fit(model: Model, dataset: Dataset, dtype: str) -> None:
-    """Trace the model on one sample and compare its logits with the classes."""
-    params = jax.eval_shape(model.init, jax.random.key(0))
-    sample = jax.ShapeDtypeStruct((2, *dataset.x_train.shape[1:]), jnp.dtype(dtype))
-    try:
-        logits = jax.eval_shape(model.apply, params, sample)
-    except TypeError as error:
-        shape = dataset.x_train.shape[1:]
-        raise ConfigError(f"the model does not take samples of shape {shape}: {error}") from error
-    if logits.shape[1] != dataset.num_classes:
-        raise ConfigError(
-            f"the model has {logits.shape[1]} outputs, the data {dataset.num_classes} classes"
-        )
 
 
 def _groups(dataset: Dataset) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-PositiveInt = Annotated[int, Field(ge=1)]
+PositiveInt = Annotated[int, Field(ge=1, lt=2**31)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -26,7 +26,7 @@ class DataConfig(Section):
     """File for `npz`: a path, or a name below the data directory."""
     directory: str = ""
     """Data directory; empty means `FEDKET_DATA`, else the user's cache."""
-    sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+    sha256: Annotated[str, Field(pattern="^([0-9A-Fa-f]{64})?$")] = ""
     """Expected checksum of the `npz` file; empty means not checked."""
     classes: tuple[Annotated[int, Field(ge=0)], ...] = ()
     """Labels to keep, relabelled 0, 1, ... in this order; empty keeps all."""
@@ -94,7 +94,7 @@ class TrainingConfig(Section):
 
     optimizer: Literal["adam", "sgd", "momentum"] = "adam"
     learning_rate: PositiveFloat = 0.01
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """L2 coefficient added to the gradient."""
     epochs: PositiveInt = 1
     batch_size: PositiveInt = 32

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from fedket.data import label_counts
-from fedket.experiment.build import Experiment, cohort_size
+from fedket.experiment.build import Experiment
+from fedket.experiment.check import cohort_size
 from fedket.federated.trainer import tree_size
 from fedket.quantum import draw_layer
 from fedket.secure import key_bits_per_pair, upload_bytes

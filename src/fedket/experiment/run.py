@@ -1,15 +1,26 @@
 """Run an experiment into a directory: start, continue, interrupt, finish."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
 from fedket.errors import CheckpointError
 from fedket.experiment import run_directory as disk
-from fedket.experiment.build import Experiment, build_experiment
+from fedket.experiment.build import Experiment, build_experiment, precision
 from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.environment import write_environment
 from fedket.experiment.facts import count_facts, facts_dict
+from fedket.experiment.interrupts import Interrupts, handled_interrupts
+from fedket.experiment.records import (
+    RoundLine,
+    append_round,
+    read_rounds,
+    rewrite_rounds,
+    round_line,
+    summarise,
+)
 from fedket.federated import FederationState
 from fedket.federated.checkpoint import (
     load_checkpoint,
@@ -18,7 +29,12 @@ from fedket.federated.checkpoint import (
     save_params,
 )
 
+OnStart = Callable[[Path], None]
 OnRound = Callable[[dict[str, Any]], None]
+
+
+def _ignore(_: Any) -> None:
+    """Tell nobody."""
 
 
 class RunOutcome(NamedTuple):
@@ -28,10 +44,19 @@ class RunOutcome(NamedTuple):
     summary: dict[str, Any]
 
 
+class Job(NamedTuple):
+    """An experiment, the directory it runs in, and the hash that ties its checkpoint to it."""
+
+    experiment: Experiment
+    directory: Path
+    digest: str
+
+
 def start_run(
     config: ExperimentConfig,
-    on_round: OnRound = lambda _: None,
+    on_round: OnRound = _ignore,
     *,
+    on_start: OnStart = _ignore,
     parent: Path = Path("runs"),
     output: Path | None = None,
 ) -> RunOutcome:
@@ -40,26 +65,38 @@ def start_run(
     Args:
         config: What to run.
         on_round: Called with every round's record once it is on disk.
+        on_start: Called with the run directory once all is checked and the first round begins.
         parent: Where new run directories go.
         output: This very directory instead; must not exist or be empty.
 
     Raises:
         FedketError: Before anything is written, if the configuration does not work out.
+        KeyboardInterrupt: Before anything is written.
     """
-    experiment = build_experiment(config)
-    facts = facts_dict(count_facts(experiment))
-    directory = disk.new_run_directory(config, parent, output)
-    disk.write_start(directory, config, facts)
-    state = experiment.federation.init()
-    disk.rewrite_rounds(directory, [])
-    save_checkpoint(directory / disk.CHECKPOINT, state, disk.config_hash(config))
-    return _continue(experiment, directory, state, [], on_round)
+    with handled_interrupts() as interrupts, precision(config):
+        with interrupts.abortable():
+            if output is not None:
+                disk.check_output(output)
+            experiment = build_experiment(config)
+            facts = facts_dict(count_facts(experiment))
+        directory = disk.new_run_directory(config, parent, output)
+        job = Job(experiment, directory, disk.config_hash(config))
+        with disk.held(directory):
+            state = experiment.federation.init()
+            save_checkpoint(directory / disk.CHECKPOINT, state, job.digest)
+            rewrite_rounds(directory, [])
+            disk.write_facts(directory, facts)
+            write_environment(directory)
+            disk.write_config(directory, config)
+            on_start(directory)
+            return _continue(job, state, [], on_round, interrupts)
 
 
 def resume_run(
     directory: Path,
-    on_round: OnRound = lambda _: None,
+    on_round: OnRound = _ignore,
     *,
+    on_start: OnStart = _ignore,
     config: ExperimentConfig | None = None,
 ) -> RunOutcome:
     """Continue a run from its checkpoint; the result equals an uninterrupted run bit for bit.
@@ -67,79 +104,103 @@ def resume_run(
     Args:
         directory: The run.
         on_round: As in `start_run`.
-        config: Must agree with the run's own but for the number of rounds; None takes its own.
+        on_start: As in `start_run`.
+        config: Must agree with the run's own but for `run_directory.FREE`; None takes its own.
 
     Raises:
         CheckpointError: If the directory is damaged or belongs to another configuration; nothing
             has been changed then.
+        KeyboardInterrupt: Before anything is changed.
     """
     own = disk.read_config(directory)
-    if config is not None:
-        disk.check_same_experiment(directory, config)
     config = config or own
-    experiment = build_experiment(config)
-    template = experiment.federation.init()
-    digest = disk.config_hash(config)
-    state = load_checkpoint(directory / disk.CHECKPOINT, template, digest)
-    if state.round_num > config.federation.rounds:
+    disk.check_same_experiment(directory, own, config)
+    with handled_interrupts() as interrupts, precision(config), disk.held(directory):
+        with interrupts.abortable():
+            experiment = build_experiment(config)
+            facts = facts_dict(count_facts(experiment))
+            disk.check_same_facts(directory, facts)
+            job = Job(experiment, directory, disk.config_hash(config))
+            state, records = _load(job)
+        disk.write_facts(directory, facts)
+        write_environment(directory)
+        disk.write_config(directory, config)
+        rewrite_rounds(directory, records)
+        on_start(directory)
+        return _continue(job, state, records, on_round, interrupts)
+
+
+def _load(job: Job) -> tuple[FederationState, list[RoundLine]]:
+    """The last saved state, and the records of its rounds."""
+    template = job.experiment.federation.init()
+    state = load_checkpoint(job.directory / disk.CHECKPOINT, template, job.digest)
+    rounds = job.experiment.config.federation.rounds
+    if state.round_num > rounds:
         raise CheckpointError(
-            f"{directory} has {state.round_num} rounds, {config.federation.rounds} were asked for"
+            f"{job.directory} has {state.round_num} rounds, `federation.rounds` is {rounds}; "
+            f"ask for {state.round_num} or more"
         )
-    records = disk.read_rounds(directory, state.round_num)
-    disk.write_start(directory, config, facts_dict(count_facts(experiment)))
-    disk.rewrite_rounds(directory, records)
-    return _continue(experiment, directory, state, records, on_round)
+    return state, read_rounds(job.directory, state.round_num)
 
 
 def _continue(
-    experiment: Experiment,
-    directory: Path,
+    job: Job,
     state: FederationState,
-    records: list[dict[str, Any]],
+    records: list[RoundLine],
     on_round: OnRound,
+    interrupts: Interrupts,
 ) -> RunOutcome:
-    """Run the remaining rounds; on Ctrl-C save the last finished round and say so."""
-    federation, plan = experiment.federation, experiment.config.federation
-    digest = disk.config_hash(experiment.config)
-    how = experiment.config.aggregation.kind
-    key_source = experiment.config.keys.source if how == "masked" else "none"
-    start, before = perf_counter(), sum(record["seconds"] for record in records)
+    """Run the remaining rounds; on Ctrl-C keep the last finished one and say so."""
+    config, directory = job.experiment.config, job.directory
+    key_source = config.keys.source if config.aggregation.kind == "masked" else "none"
+    start, before = perf_counter(), sum(record.seconds for record in records)
     saved, status = state.round_num, "finished"
     try:
-        while state.round_num < plan.rounds:
-            next_round = state.round_num + 1
-            evaluate = next_round % plan.eval_every == 0 or next_round == plan.rounds
-            state, record = federation.run_round(state, evaluate)
-            records.append(disk.record_dict(record, key_source))
-            disk.append_round(directory, records[-1])
-            if next_round % plan.checkpoint_every == 0 or next_round == plan.rounds:
-                save_checkpoint(directory / disk.CHECKPOINT, state, digest)
-                saved = state.round_num
-            on_round(records[-1])
+        while state.round_num < config.federation.rounds:
+            evaluated, due = _plan(config, state.round_num + 1)
+            with interrupts.abortable():
+                outcome = job.experiment.federation.run_round(state, evaluated)
+            line = round_line(outcome[1], key_source)
+            with _saving(directory):
+                append_round(directory, line)
+                state = outcome[0]
+                records.append(line)
+                if due:
+                    _save(job, state)
+                    saved = state.round_num
+            on_round(line.model_dump())
     except KeyboardInterrupt:
         status = "interrupted"
-        records = records[: state.round_num]
-        disk.rewrite_rounds(directory, records)
+    finally:
         if saved < state.round_num:
-            save_checkpoint(directory / disk.CHECKPOINT, state, digest)
-    save_params(directory / disk.MODEL, state.params)
+            _save(job, state)
     summary = summarise(records, before + perf_counter() - start, status)
     summary["parameters_sha256"] = params_sha256(state.params)
-    disk.write_summary(directory, summary)
+    with _saving(directory):
+        save_params(directory / disk.MODEL, state.params)
+        disk.write_summary(directory, summary)
     return RunOutcome(directory, summary)
 
 
-def summarise(records: list[dict[str, Any]], seconds: float, status: str) -> dict[str, Any]:
-    """Totals over the rounds, and the last and best evaluation."""
-    evaluated = [r for r in records if r["test_accuracy"] is not None]
-    last = evaluated[-1] if evaluated else {"test_accuracy": None, "test_loss": None}
-    return {
-        "status": status,
-        "rounds": len(records),
-        "test_accuracy": last["test_accuracy"],
-        "test_loss": last["test_loss"],
-        "best_test_accuracy": max((r["test_accuracy"] for r in evaluated), default=None),
-        "seconds": round(seconds, 3),
-        **{k: sum(r[k] for r in records) for k in ("upload_bytes", "download_bytes", "key_bits")},
-        "dropped_updates": sum(len(r["dropped"]) for r in records),
-    }
+def _plan(config: ExperimentConfig, round_num: int) -> tuple[bool, bool]:
+    """Whether a round is evaluated, and whether it is saved."""
+    plan = config.federation
+    last = round_num == plan.rounds
+    return round_num % plan.eval_every == 0 or last, round_num % plan.checkpoint_every == 0 or last
+
+
+def _save(job: Job, state: FederationState) -> None:
+    with _saving(job.directory):
+        save_checkpoint(job.directory / disk.CHECKPOINT, state, job.digest)
+
+
+@contextmanager
+def _saving(directory: Path) -> Iterator[None]:
+    """Tell how to go on when the disk is full: what was saved before is whole."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot save: {error.strerror}: {error.filename}; what was saved before is intact, "
+            f"make room and continue with: fedket run --resume {directory}"
+        ) from error

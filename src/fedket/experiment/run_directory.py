@@ -1,23 +1,20 @@
-"""A run on disk; docs/run-directory.md is the contract. Files are written atomically."""
+"""A run on disk; docs/run-directory.md is the contract. Files are written atomically.
+
+`config.toml` is written last: a directory that has one holds everything needed to continue.
+"""
 
 import hashlib
 import json
-import math
-import os
-import platform
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
-
-from fedket._version import __version__
-from fedket.errors import CheckpointError
+from fedket.errors import CheckpointError, ConfigError
 from fedket.experiment.config import ExperimentConfig
-from fedket.experiment.load import dump_config, load_config
-from fedket.federated import RoundRecord
-from fedket.files import append_line, write_atomic
+from fedket.experiment.explain import show_value
+from fedket.experiment.load import dump_config, override, parse_config, read_toml
+from fedket.files import lock_directory, sweep, write_atomic
 
 CONFIG, CHECKPOINT, MODEL = "config.toml", "checkpoint.safetensors", "model.safetensors"
 ROUNDS, SUMMARY, ENVIRONMENT, FACTS = (
@@ -27,19 +24,45 @@ ROUNDS, SUMMARY, ENVIRONMENT, FACTS = (
     "model.json",
 )
 
+MODEL_FACTS = (
+    "parameters",
+    "qubits",
+    "upload_bytes_per_client",
+    "key_bits_per_pair",
+    "num_train",
+    "num_test",
+    "num_classes",
+    "label_counts",
+)
+"""What `model.json` holds."""
+
+FREE = ("description", "data.directory", "federation.rounds", "federation.checkpoint_every")
+"""Values that decide no number: a run may be described anew, moved, extended and saved oftener."""
+
+
+def check_output(output: Path) -> None:
+    """Check that a run may be written to `output`: it does not exist yet, or is empty.
+
+    Raises:
+        CheckpointError: Otherwise.
+    """
+    if output.exists() and not output.is_dir():
+        raise CheckpointError(f"{output} is a file; name a directory for the run")
+    if not output.exists() or not any(output.iterdir()):
+        return
+    continued = f", or continue it with --resume {output}" if (output / CONFIG).exists() else ""
+    raise CheckpointError(f"{output} is not empty; name another directory{continued}")
+
 
 def new_run_directory(config: ExperimentConfig, parent: Path, output: Path | None) -> Path:
     """Create an empty directory: `output`, or `<parent>/<name>-<seed>-<n>` with the first free n.
 
     Raises:
         CheckpointError: If `output` exists and is not an empty directory.
+        OSError: If it cannot be written.
     """
     if output is not None:
-        if output.exists() and (not output.is_dir() or any(output.iterdir())):
-            raise CheckpointError(
-                f"{output} exists and is not empty; name another directory, or continue with "
-                f"--resume {output}"
-            )
+        check_output(output)
         output.mkdir(parents=True, exist_ok=True)
         return output
     parent.mkdir(parents=True, exist_ok=True)
@@ -54,88 +77,89 @@ def new_run_directory(config: ExperimentConfig, parent: Path, output: Path | Non
             return directory
 
 
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Keep other processes from running in the same directory; clear up after killed ones.
+
+    Raises:
+        CheckpointError: If another process runs there.
+    """
+    with lock_directory(directory) as free:
+        if not free:
+            raise CheckpointError(f"another fedket is running in {directory}; wait for its end")
+        sweep(directory)
+        yield
+
+
+def write_config(directory: Path, config: ExperimentConfig) -> None:
+    """Write the resolved configuration."""
+    write_atomic(directory / CONFIG, dump_config(config))
+
+
+def read_config(directory: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    """Configuration of a run, with some values changed.
+
+    Raises:
+        CheckpointError: If the directory is not a run, or its configuration is damaged.
+        ConfigError: If an override is wrong.
+    """
+    path = directory / CONFIG
+    if not directory.is_dir():
+        raise CheckpointError(f"no run directory {directory}; runs are below `runs` by default")
+    if not path.is_file():
+        raise CheckpointError(f"{directory} is not a run that can be resumed: it has no {CONFIG}")
+    try:
+        values = read_toml(path)
+        own = parse_config(values, source=str(path))
+    except ConfigError as error:
+        raise CheckpointError(f"damaged run: {error}; nothing was changed") from None
+    if not overrides:
+        return own
+    override(values, overrides)
+    return parse_config(values, source="--set")
+
+
 def config_hash(config: ExperimentConfig) -> str:
-    """SHA-256 of everything that decides the numbers; a run may be extended by more rounds."""
-    values = config.model_dump(mode="json")
-    for name in ("rounds", "checkpoint_every"):
-        values["federation"].pop(name)
-    values.pop("description")
+    """SHA-256 of everything that decides the numbers."""
+    values = {path: v for path, v in _flat(config.model_dump(mode="json")) if path not in FREE}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def write_start(directory: Path, config: ExperimentConfig, facts: dict[str, Any]) -> None:
-    """Write what is known before the first round."""
-    write_atomic(directory / CONFIG, dump_config(config))
-    write_atomic(directory / FACTS, json.dumps(facts) + "\n")
-    write_atomic(directory / ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
-
-
-def read_config(directory: Path) -> ExperimentConfig:
-    """Configuration of a run.
-
-    Raises:
-        CheckpointError: If the directory is not a run.
-    """
-    if not (directory / CONFIG).is_file():
-        raise CheckpointError(f"{directory} is not a run directory: it has no {CONFIG}")
-    return load_config(directory / CONFIG)
-
-
-def check_same_experiment(directory: Path, config: ExperimentConfig) -> None:
-    """Raise `CheckpointError` naming the first value in which `config` and the run differ."""
-    old = read_config(directory)
-    if config_hash(old) == config_hash(config):
-        return
-    difference = _first_difference(old.model_dump(mode="json"), config.model_dump(mode="json"))
-    raise CheckpointError(
-        f"{directory} belongs to another configuration: {difference}; "
-        f"resume with its own, or start a new run"
-    )
-
-
-def _first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str:
-    for key in {**old, **new}:
-        before, after = old.get(key), new.get(key)
-        if before == after or prefix + key in ("federation.rounds", "description"):
+def check_same_experiment(directory: Path, own: ExperimentConfig, config: ExperimentConfig) -> None:
+    """Raise `CheckpointError` naming the first value in which `config` and a run's `own` differ."""
+    old, new = (dict(_flat(c.model_dump(mode="json"))) for c in (own, config))
+    for path in {**old, **new}:
+        if path in FREE or (path in old and path in new and old[path] == new[path]):
             continue
-        if isinstance(before, dict) and isinstance(after, dict):
-            inner = _first_difference(before, after, f"{prefix}{key}.")
-            if inner:
-                return inner
-            continue
-        return f"`{prefix}{key}` is {before!r} there, {after!r} here"
-    return ""
-
-
-def read_rounds(directory: Path, last: int) -> list[dict[str, Any]]:
-    """Records of rounds 1 … `last`.
-
-    Raises:
-        CheckpointError: If one is missing.
-    """
-    path = directory / ROUNDS
-    records: list[dict[str, Any]] = []
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    for line in lines[:last]:
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    if [record.get("round") for record in records] != list(range(1, last + 1)):
+        there, here = (show_value(v[path]) if path in v else "absent" for v in (old, new))
         raise CheckpointError(
-            f"{path} does not hold rounds 1 to {last} of the checkpoint; nothing was changed"
+            f"{directory} belongs to another configuration: `{path}` is {there} there, {here} "
+            f"here; resume with its own, or start a new run"
         )
-    return records
 
 
-def rewrite_rounds(directory: Path, records: list[dict[str, Any]]) -> None:
-    """Drop records of rounds after the checkpoint; those rounds are run again, bit for bit."""
-    write_atomic(directory / ROUNDS, "".join(json.dumps(record) + "\n" for record in records))
+def write_facts(directory: Path, facts: dict[str, Any]) -> None:
+    """Write what is known of the model and the data before the first round."""
+    kept = {name: facts[name] for name in MODEL_FACTS}
+    write_atomic(directory / FACTS, json.dumps(kept) + "\n")
 
 
-def append_round(directory: Path, record: dict[str, Any]) -> None:
-    """Append one round's record and force it to disk."""
-    append_line(directory / ROUNDS, json.dumps(record))
+def check_same_facts(directory: Path, facts: dict[str, Any]) -> None:
+    """Refuse to continue a run on data that changed meanwhile.
+
+    Raises:
+        CheckpointError: Naming the first fact that differs.
+    """
+    path = directory / FACTS
+    old: Any = {}
+    with suppress(OSError, ValueError):
+        old = json.loads(path.read_text(encoding="utf-8"))
+    for name in MODEL_FACTS if isinstance(old, dict) else ():
+        if name in old and old[name] != facts[name]:
+            raise CheckpointError(
+                f"`{name}` differs from {path}: the data or fedket changed since the run started; "
+                f"restore them, or start a new run"
+            )
 
 
 def write_summary(directory: Path, summary: dict[str, Any]) -> None:
@@ -143,40 +167,10 @@ def write_summary(directory: Path, summary: dict[str, Any]) -> None:
     write_atomic(directory / SUMMARY, json.dumps(summary, indent=2) + "\n")
 
 
-def record_dict(record: RoundRecord, key_source: str) -> dict[str, Any]:
-    """One line of rounds.jsonl."""
-    evaluation = record.evaluation
-    return {
-        "round": record.round_num,
-        "cohort": list(record.cohort),
-        "dropped": [{"client": c, "reason": reason} for c, reason in record.dropped.items()],
-        "train_loss": record.train_loss,
-        "test_loss": evaluation and _number(evaluation.test_loss),
-        "test_accuracy": evaluation and evaluation.test_accuracy,
-        "client_accuracy": evaluation and [_number(a) for a in evaluation.client_accuracy],
-        "seconds": round(record.seconds, 6),
-        "upload_bytes": record.upload_bytes,
-        "download_bytes": record.download_bytes,
-        "key_bits": record.key_bits,
-        "key_source": key_source,
-    }
-
-
-def _number(value: float | np.floating[Any]) -> float | None:
-    """JSON has no NaN: a client without samples has no accuracy."""
-    return round(float(value), 6) if math.isfinite(value) else None
-
-
-def environment() -> dict[str, Any]:
-    """Versions and machine, for the record."""
-    return {
-        "fedket": __version__,
-        "python": platform.python_version(),
-        "jax": jax.__version__,
-        "numpy": np.__version__,
-        "platform": platform.system(),
-        "machine": platform.machine(),
-        "num_cpus": os.cpu_count(),
-        "devices": [device.device_kind for device in jax.devices()],
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted path and value of every value in nested tables."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

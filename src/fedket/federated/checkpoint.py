@@ -1,4 +1,7 @@
-"""Federation state as one safetensors file: arrays by path, round number and owner as metadata."""
+"""Federation state as one safetensors file: arrays by path.
+
+Round number, owner and a checksum over the arrays are metadata.
+"""
 
 import hashlib
 from pathlib import Path
@@ -16,6 +19,8 @@ from fedket.types import Params
 
 FORMAT = "fedket-1"
 
+Arrays = dict[str, np.ndarray]
+
 
 def save_checkpoint(path: Path, state: FederationState, config_hash: str) -> None:
     """Write a state atomically.
@@ -27,6 +32,7 @@ def save_checkpoint(path: Path, state: FederationState, config_hash: str) -> Non
     """
     metadata = {"format": FORMAT, "round": str(state.round_num), "config": config_hash}
     arrays = _by_path((state.params, state.server, state.clients))
+    metadata["sha256"] = _checksum(arrays, metadata["round"])
     write_atomic(path, save(arrays, metadata))
 
 
@@ -48,6 +54,8 @@ def load_checkpoint(path: Path, template: FederationState, config_hash: str) -> 
         raise CheckpointError(f"{path}: format {metadata.get('format')!r}, expected {FORMAT!r}")
     if metadata.get("config") != config_hash:
         raise CheckpointError(f"{path} belongs to another configuration; resume with its own")
+    if metadata.get("sha256") != _checksum(arrays, metadata.get("round", "")):
+        raise CheckpointError(f"{path} is damaged (its checksum is wrong); nothing was changed")
     for name, leaf in expected.items():
         found = arrays.get(name)
         if found is None or found.shape != leaf.shape or found.dtype != leaf.dtype:
@@ -67,21 +75,25 @@ def save_params(path: Path, params: Params) -> None:
 
 def params_sha256(params: Params) -> str:
     """SHA-256 over names, types, shapes and bytes of all parameters, ordered by name."""
-    digest = hashlib.sha256()
-    for name, leaf in sorted(_by_path(params).items()):
+    return _checksum(_by_path(params))
+
+
+def _checksum(arrays: Arrays, heading: str = "") -> str:
+    digest = hashlib.sha256(heading.encode())
+    for name, leaf in sorted(arrays.items()):
         digest.update(f"{name}:{leaf.dtype}:{leaf.shape};".encode())
         digest.update(np.ascontiguousarray(leaf).tobytes())
     return digest.hexdigest()
 
 
-def _by_path(tree: Any) -> dict[str, np.ndarray]:
+def _by_path(tree: Any) -> Arrays:
     return {
         jax.tree_util.keystr(path, simple=True, separator=".") or "params": np.asarray(leaf)
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def _read(path: Path) -> tuple[Arrays, dict[str, str]]:
     try:
         with safe_open(path, framework="np") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118

@@ -3,7 +3,15 @@
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from fedket.models.layers import as_images, conv2d, init_conv, init_linear, linear, max_pool
+from fedket.models.layers import (
+    as_images,
+    conv2d,
+    flatten,
+    init_conv,
+    init_linear,
+    linear,
+    max_pool,
+)
 from fedket.types import Model, Params
 
 
@@ -31,10 +39,10 @@ def lenet5(num_classes: int = 10) -> Model:
     ) -> Float[Array, "batch classes"]:
         h = as_images(x, 32)
         for name in ("conv1", "conv2"):
-            h = max_pool(jax.nn.relu(conv2d(h, params[name]["kernel"], params[name]["bias"])))
-        h = h.reshape(h.shape[0], -1)
+            h = jax.nn.relu(max_pool(conv2d(**params[name], x=h)))
+        h = flatten(h)
         for name in ("linear1", "linear2"):
-            h = jax.nn.relu(linear(params[name], h))
-        return linear(params["linear3"], h)
+            h = jax.nn.relu(linear(**params[name], x=h))
+        return linear(**params["linear3"], x=h).T
 
     return Model(init, apply)

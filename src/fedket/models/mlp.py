@@ -31,10 +31,10 @@ def mlp(num_features: int, num_classes: int, hidden: tuple[int, ...] = ()) -> Mo
         x: Float[Array, "batch *features"],
         rng: PRNGKeyArray | None = None,  # noqa: ARG001 - the network has no random layer
     ) -> Float[Array, "batch classes"]:
-        h = x.reshape(x.shape[0], -1)
+        h = x.reshape(x.shape[0], -1).T
         for i in range(len(hidden)):
-            h = jax.nn.relu(linear(params[f"linear{i}"], h))
-        return linear(params[f"linear{len(hidden)}"], h)
+            h = jax.nn.relu(linear(**params[f"linear{i}"], x=h))
+        return linear(**params[f"linear{len(hidden)}"], x=h).T
 
     return Model(init, apply)
 

@@ -11,20 +11,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from fedket.models.layers import as_images, conv2d, init_linear, linear, max_pool
+from fedket.models.layers import as_images, conv2d, flatten, init_linear, linear, max_pool
 from fedket.quantum import Circuit, probabilities, run_circuit
 from fedket.quantum.ansatz import quantum_train as quantum_train_circuit
 from fedket.types import Model, Params
 
 TARGET_SHAPES = {
-    "conv1": ((5, 5, 1, 8), (8,)),
-    "conv2": ((5, 5, 8, 12), (12,)),
-    "fc1": ((192, 20), (20,)),
-    "fc2": ((20, 10), (10,)),
+    "conv1": ((8, 1, 5, 5), (8,)),
+    "conv2": ((12, 8, 5, 5), (12,)),
+    "fc1": ((20, 192), (20,)),
+    "fc2": ((10, 20), (10,)),
 }
-"""Kernel and bias of each layer of the target network, in the order weights are cut: 6,690."""
+"""Kernel and bias of each layer in the order weights are cut, 6,690 in all.
 
-_EPSILON = 1e-8
+Layouts are PyTorch's, as in the authors' code: (out, in, height, width) and (out, in).
+"""
+
+_EPSILON = 1e-6
 """Added before the power 0.3, whose slope at 0 is infinite."""
 
 
@@ -66,7 +69,7 @@ def generate_weights(
     p = probabilities(psi)[:num_weights, 0]
     x = (0.8 * jnp.tanh(0.1 * 2 ** (circuit.num_qubits - 1) * p) + _EPSILON) ** 0.3
     bits = _basis_bits(circuit.num_qubits, num_weights)
-    features = jnp.concatenate([jnp.asarray(bits, x.dtype), (x - x.mean())[:, None]], axis=1)
+    features = jnp.concatenate([jnp.asarray(bits, x.dtype), (x - x.mean())[None]])
     weights = _apply_map(params["map"], features)
     return weights - weights.mean()
 
@@ -78,12 +81,11 @@ def target_network(
     layers = _cut(weights)
     h = as_images(x, 28)
     for name in ("conv1", "conv2"):
-        h = max_pool(conv2d(h, *layers[name]))
-    h = h.reshape(h.shape[0], -1)
+        h = max_pool(conv2d(*layers[name], h))
+    h = flatten(h)
     for name in ("fc1", "fc2"):
-        kernel, bias = layers[name]
-        h = h @ kernel + bias
-    return h
+        h = linear(*layers[name], h)
+    return h.T
 
 
 def _cut(weights: Float[Array, " weights"]) -> dict[str, tuple[Array, Array]]:
@@ -98,8 +100,9 @@ def _cut(weights: Float[Array, " weights"]) -> dict[str, tuple[Array, Array]]:
 
 
 def _basis_bits(num_qubits: int, count: int) -> np.ndarray:
+    """Bits of 0 … count − 1 as ±1, most significant first, shape (num_qubits, count)."""
     shifts = np.arange(num_qubits - 1, -1, -1)
-    return 2 * ((np.arange(count)[:, None] >> shifts) & 1) - 1
+    return 2 * ((np.arange(count) >> shifts[:, None]) & 1) - 1
 
 
 def _init_map(rng: PRNGKeyArray, inputs: int) -> Params:
@@ -110,7 +113,9 @@ def _init_map(rng: PRNGKeyArray, inputs: int) -> Params:
     }
 
 
-def _apply_map(params: Params, features: Float[Array, "weights inputs"]) -> Array:
+def _apply_map(
+    params: Params, features: Float[Array, "inputs weights"]
+) -> Float[Array, " weights"]:
     for i in range(4):
-        features = linear(params[f"linear{i}"], features)
-    return features[:, 0]
+        features = linear(**params[f"linear{i}"], x=features)
+    return features[0]

@@ -4,7 +4,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
 from fedket.errors import CircuitError
-from fedket.quantum.gates import ry, rz
 
 
 def amplitude_state(
@@ -47,8 +46,8 @@ def product_state(vectors: Complex[Array, "batch qubits 2"]) -> Complex[Array, "
 
 def angle_state(x: Float[Array, "batch *features"], num_qubits: int) -> Complex[Array, "dim batch"]:
     """Angle encoding: RY(x_i)|0> on qubit i, features in radians."""
-    angles = _one_feature_per_qubit(x, num_qubits)
-    return product_state(ry(angles)[..., 0])
+    half = _one_feature_per_qubit(x, num_qubits) / 2
+    return product_state(jnp.stack([jnp.cos(half), jnp.sin(half)], axis=-1) + 0j)
 
 
 def arctan_state(
@@ -56,8 +55,17 @@ def arctan_state(
 ) -> Complex[Array, "dim batch"]:
     """RZ(arctan x_i²) RY(arctan x_i)|0> on qubit i (Chen and Yoo, arXiv:2103.12010)."""
     features = _one_feature_per_qubit(x, num_qubits)
-    gate = rz(jnp.arctan(features**2)) @ ry(jnp.arctan(features))
-    return product_state(gate[..., 0])
+    cos, sin = _half_arctan(features)
+    phase_cos, phase_sin = _half_arctan(features**2)
+    phase = phase_cos + 1j * phase_sin
+    return product_state(jnp.stack([phase.conj() * cos, phase * sin], axis=-1))
+
+
+def _half_arctan(x: Float[Array, "..."]) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+    """Cosine and sine of arctan(x)/2; half-angle formulas vectorise where arctan does not."""
+    cos_whole = 1 / jnp.sqrt(1 + x**2)
+    cos_half = jnp.sqrt((1 + cos_whole) / 2)
+    return cos_half, x * cos_whole / (2 * cos_half)
 
 
 def _one_feature_per_qubit(

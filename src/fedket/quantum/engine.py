@@ -19,6 +19,7 @@ from jaxtyping import Array, Complex, Float
 
 from fedket.errors import CircuitError
 from fedket.quantum.circuit import Circuit, Gate
+from fedket.quantum.gates import multiply
 from fedket.quantum.kernels import (
     States,
     apply_pair,
@@ -147,7 +148,7 @@ def _fuse(gates: tuple[Gate, ...], params: Angles) -> Complex[Array, "layers 2 2
     dtype = jnp.result_type(params.dtype, jnp.complex64)
     total = jnp.broadcast_to(jnp.eye(2, dtype=dtype), (params.shape[0], 2, 2))
     for gate in gates:
-        total = gate_matrix(gate, params) @ total
+        total = multiply(gate_matrix(gate, params), total)
     return total
 
 

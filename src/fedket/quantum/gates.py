@@ -22,6 +22,11 @@ def _matrix(entries: list[list[Array]]) -> Array:
     return jnp.stack(jnp.broadcast_arrays(*rows), axis=-2)
 
 
+def multiply(left: Matrix1, right: Matrix1) -> Matrix1:
+    """Product of 2×2 matrices, written out: XLA would call a GEMM for each of them."""
+    return left[..., :, :1] * right[..., :1, :] + left[..., :, 1:] * right[..., 1:, :]
+
+
 def rx(theta: Angle) -> Matrix1:
     """Rotation about X by `theta` radians."""
     cos, sin = jnp.cos(theta / 2) + 0j, -1j * jnp.sin(theta / 2)
@@ -43,7 +48,9 @@ def rz(theta: Angle) -> Matrix1:
 
 def rot(alpha: Angle, beta: Angle, gamma: Angle) -> Matrix1:
     """RZ(gamma) RY(beta) RZ(alpha)."""
-    return rz(gamma) @ ry(beta) @ rz(alpha)
+    cos, sin = jnp.cos(beta / 2), jnp.sin(beta / 2)
+    plus, minus = jnp.exp(0.5j * (alpha + gamma)), jnp.exp(0.5j * (gamma - alpha))
+    return _matrix([[plus.conj() * cos, -minus.conj() * sin], [minus * sin, plus * cos]])
 
 
 def u3(theta: Angle, phi: Angle, lam: Angle) -> Matrix1:

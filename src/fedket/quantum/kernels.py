@@ -5,8 +5,6 @@ and vectorises over the batch. `num_states` is 1 going forward and 2 (ψ and its
 back, when both are un-applied by the same kernel.
 """
 
-import string
-
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex
@@ -76,18 +74,14 @@ def _multiply(matrix: Array, slices: list[Array]) -> list[Array]:
 def apply_window(
     matrix: Complex[Array, "m m"], psi: States, qubits: tuple[int, ...], num_qubits: int
 ) -> States:
-    """Apply a dense matrix on ascending `qubits`, as one GEMM."""
-    labels = string.ascii_lowercase[:num_qubits]
-    shape = _run_shape(psi, qubits, num_qubits)
-    if shape is not None:
-        return jnp.einsum("ij,sajb->saib", matrix, psi.reshape(shape)).reshape(psi.shape)
-    k = len(qubits)
-    tensor = psi.reshape((psi.shape[0],) + (2,) * num_qubits + psi.shape[2:])
-    outputs = dict(zip(qubits, string.ascii_uppercase, strict=False))
-    after = "".join(outputs.get(q, label) for q, label in enumerate(labels))
-    gate = "".join(outputs[q] for q in qubits) + "".join(labels[q] for q in qubits)
-    expression = f"{gate},Y{labels}Z->Y{after}Z"
-    return jnp.einsum(expression, matrix.reshape((2,) * (2 * k)), tensor).reshape(psi.shape)
+    """Apply a dense matrix on ascending `qubits`: neighbours as one GEMM, or a pair far apart."""
+    view = _window_view(psi, qubits, num_qubits)
+    if view.ndim == 4:
+        return jnp.einsum("ij,sajb->saib", matrix, view).reshape(psi.shape)
+    slices = [view[:, i, :, j] for i in range(2) for j in range(2)]
+    out = _multiply(matrix, slices)
+    rows = [jnp.stack(out[2 * i : 2 * i + 2], axis=2) for i in range(2)]
+    return jnp.stack(rows, axis=1).reshape(psi.shape)
 
 
 def cross_matrix(
@@ -101,27 +95,23 @@ def cross_matrix(
     Args:
         left: Amplitudes, shape (2**num_qubits, batch).
         right: Amplitudes of the same shape.
-        qubits: Ascending qubits that i and j run over.
+        qubits: Ascending qubits that i and j run over: neighbours, or a pair far apart.
         num_qubits: Size of the register.
     """
-    shape = _run_shape(left[None], qubits, num_qubits)
-    if shape is not None:
-        return jnp.einsum("aib,ajb->ij", left.reshape(shape[1:]), right.reshape(shape[1:]))
-    labels = string.ascii_lowercase[:num_qubits]
-    outputs = dict(zip(qubits, string.ascii_uppercase, strict=False))
-    other = "".join(outputs.get(q, label) for q, label in enumerate(labels))
-    result = "".join(labels[q] for q in qubits) + "".join(outputs[q] for q in qubits)
-    tensors = [x.reshape((2,) * num_qubits + x.shape[1:]) for x in (left, right)]
-    size = 2 ** len(qubits)
-    return jnp.einsum(f"{labels}Z,{other}Z->{result}", *tensors).reshape(size, size)
+    left, right = (_window_view(x[None], qubits, num_qubits) for x in (left, right))
+    if left.ndim == 4:
+        return jnp.einsum("saib,sajb->ij", left, right)
+    return jnp.einsum("aibjc,akblc->ijkl", left, right).reshape(4, 4)
 
 
-def _run_shape(
-    psi: States, qubits: tuple[int, ...], num_qubits: int
-) -> tuple[int, int, int, int] | None:
-    """Shape (states, before, window, after) if the qubits are neighbours, else None."""
+def _window_view(psi: States, qubits: tuple[int, ...], num_qubits: int) -> Array:
+    """Split the register at a window.
+
+    Neighbours: (states, before, window, after). A pair: (states · before, 2, between, 2, after).
+    """
     first, last = qubits[0], qubits[-1]
-    if last - first + 1 != len(qubits):
-        return None
-    after = 2 ** (num_qubits - 1 - last) * psi.shape[2]
-    return psi.shape[0], 2**first, 2 ** len(qubits), after
+    states, _, batch = psi.shape
+    after = 2 ** (num_qubits - 1 - last) * batch
+    if last - first + 1 == len(qubits):
+        return psi.reshape(states, 2**first, 2 ** len(qubits), after)
+    return psi.reshape(states * 2**first, 2, 2 ** (last - first - 1), 2, after)

@@ -1,0 +1,146 @@
+"""fedket's side: the same inputs through the public models, engine and federation."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from benchmarks.checks import check_gradient
+from benchmarks.timing import median_ms, wall_ms
+from benchmarks.workloads import (
+    CNN_SHAPES,
+    LEARNING_RATE,
+    LOCAL_STEPS,
+    MAP_WIDTHS,
+    Params,
+    Round,
+    Workload,
+    load,
+    load_round,
+    reference_round,
+    round_loss,
+)
+from fedket.federated import LocalTraining, fed_avg, make_federation
+from fedket.models import quantum_train, vqc
+from fedket.models.quantum_train import TARGET_SHAPES
+from fedket.quantum import ansatz
+from fedket.types import Dataset, Model
+
+CHECKED_CLIENTS = 5
+SHUFFLED_TOLERANCE = 0.01
+"""Of the loss after a round: fedket shuffles each client's samples, the reference does not."""
+
+
+def measure(workload: str, repeats: int) -> dict[str, float]:
+    """Return the median in ms and the compile time in s of one step, or of one whole round."""
+    if workload.startswith("round-"):
+        return _measure_round(int(workload.removeprefix("round-")), repeats)
+    return _measure_gradient(load(workload), repeats)
+
+
+def _measure_gradient(workload: Workload, repeats: int) -> dict[str, float]:
+    model, params, x = _SIDES[workload.name](workload)
+    y = jnp.asarray(workload.y)
+
+    def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
+        logits = model.apply(params, x)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+
+    compiled: list[Any] = []
+    lowered = jax.jit(jax.value_and_grad(loss)).lower(params, x, y)
+    compile_ms = wall_ms(lambda: compiled.append(lowered.compile()))
+    value, grads = compiled[0](params, x, y)
+    check_gradient(workload, float(value), _in_reference_layout(workload, grads))
+    ms = median_ms(lambda: jax.block_until_ready(compiled[0](params, x, y)), repeats)
+    return {"ms": ms, "compile_s": compile_ms / 1e3}
+
+
+def _measure_round(num_clients: int, repeats: int) -> dict[str, float]:
+    _check_round()
+    federation = _federation(load_round(num_clients))
+    state = federation.init()
+    first_ms = wall_ms(lambda: federation.run_round(state, with_evaluation=False))
+    ms = median_ms(lambda: federation.run_round(state, with_evaluation=False), repeats)
+    return {"ms": ms, "compile_s": (first_ms - ms) / 1e3}
+
+
+def _check_round() -> None:
+    task = load_round(CHECKED_CLIENTS)
+    federation = _federation(task)
+    state, _ = federation.run_round(federation.init(), with_evaluation=False)
+    found = round_loss(task, np.asarray(state.params).reshape(2, 4, 3))
+    expected = round_loss(task, reference_round(task))
+    if abs(found - expected) > SHUFFLED_TOLERANCE:
+        raise SystemExit(f"loss after a round is {found:.5f}, the reference's is {expected:.5f}")
+
+
+def _federation(task: Round) -> Any:
+    """A federation whose clients hold the reference's samples and start from its angles."""
+    samples = LOCAL_STEPS * 32
+    x, y = task.x.reshape(-1, 4), task.y.reshape(-1).astype(np.int32)
+    dataset = Dataset("round", x, y, x[:1], y[:1], 2)
+    partition = np.split(np.arange(len(x)), np.arange(samples, len(x), samples))
+    start = jnp.asarray(task.angles.reshape(2, 12))
+    model = _chen_yoo()._replace(init=lambda _rng: start)
+    training = LocalTraining(optax.adam(LEARNING_RATE), epochs=1, batch_size=32)
+    return make_federation(model, dataset, partition, fed_avg(), training)
+
+
+def _chen_yoo() -> Model:
+    return vqc(ansatz.chen_yoo(), 2, encoding="arctan", readout="z", logit_scale=1.0)
+
+
+def _layers_side(workload: Workload) -> tuple[Model, Any, jax.Array]:
+    """Of a and c: (layers, qubits, RY and RX) become (layers, all RY then all RX)."""
+    n = workload.num_qubits
+    model = vqc(ansatz.qfedfisher(n, workload.num_layers), n, readout="z", logit_scale=10.0)
+    angles = workload.params["angles"].transpose(0, 2, 1).reshape(workload.num_layers, 2 * n)
+    return model, jnp.asarray(angles), jnp.asarray(workload.x)
+
+
+def _quantum_train_side(workload: Workload) -> tuple[Model, Any, jax.Array]:
+    p = workload.params
+    layers = workload.num_layers
+    angles = [jnp.asarray(p[name]).reshape(layers, -1) for name in ("u3", "cu3")]
+    linear = {
+        f"linear{i}": {"kernel": jnp.asarray(p[f"w{i}"]), "bias": jnp.asarray(p[f"b{i}"])}
+        for i in range(len(MAP_WIDTHS) - 1)
+    }
+    params = {"angles": jnp.concatenate(angles, axis=1), "map": linear}
+    if [s for pair in TARGET_SHAPES.values() for s in pair] != list(CNN_SHAPES.values()):
+        raise SystemExit("the target network's layers are not the reference's")
+    return quantum_train(), params, jnp.asarray(workload.x[:, 0])
+
+
+def _vqc_side(workload: Workload) -> tuple[Model, Any, jax.Array]:
+    angles = jnp.asarray(workload.params["angles"].reshape(2, 12))
+    return _chen_yoo(), angles, jnp.asarray(workload.x)
+
+
+def _in_reference_layout(workload: Workload, grads: Any) -> Params:
+    """Undo what the functions above did to the parameters."""
+    if workload.name in ("a", "c"):
+        shape = (workload.num_layers, 2, workload.num_qubits)
+        return {"angles": np.asarray(grads).reshape(shape).transpose(0, 2, 1)}
+    if workload.name == "d":
+        return {"angles": np.asarray(grads).reshape(2, 4, 3)}
+    halves = np.split(np.asarray(grads["angles"]), 2, axis=1)
+    shape = workload.params["u3"].shape
+    layers = [(i, grads["map"][f"linear{i}"]) for i in range(len(MAP_WIDTHS) - 1)]
+    return {
+        "u3": halves[0].reshape(shape),
+        "cu3": halves[1].reshape(shape),
+        **{f"w{i}": np.asarray(layer["kernel"]) for i, layer in layers},
+        **{f"b{i}": np.asarray(layer["bias"]) for i, layer in layers},
+    }
+
+
+_SIDES: dict[str, Callable[[Workload], tuple[Model, Any, jax.Array]]] = {
+    "a": _layers_side,
+    "b": _quantum_train_side,
+    "c": _layers_side,
+    "d": _vqc_side,
+}

@@ -1,0 +1,117 @@
+"""Round records: what `rounds.jsonl` holds of each round, and what `summary.json` makes of them."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fedket.errors import CheckpointError
+from fedket.experiment.run_directory import ROUNDS
+from fedket.federated import RoundRecord
+from fedket.files import append_line, write_atomic
+
+
+class Dropped(BaseModel):
+    """An update that was left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    client: int
+    reason: str
+
+
+class RoundLine(BaseModel):
+    """One line of `rounds.jsonl`; docs/run-directory.md says what the fields mean."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    round: int
+    cohort: list[int]
+    dropped: list[Dropped]
+    train_loss: float
+    test_loss: float | None
+    test_accuracy: float | None
+    client_accuracy: list[float | None] | None
+    seconds: float
+    upload_bytes: int
+    download_bytes: int
+    key_bits: int
+    key_source: str
+
+
+def round_line(record: RoundRecord, key_source: str) -> RoundLine:
+    """A round's record as JSON values."""
+    evaluation = record.evaluation
+    return RoundLine(
+        round=record.round_num,
+        cohort=list(record.cohort),
+        dropped=[Dropped(client=c, reason=reason) for c, reason in record.dropped.items()],
+        train_loss=record.train_loss,
+        test_loss=evaluation and _number(evaluation.test_loss),
+        test_accuracy=evaluation and _number(evaluation.test_accuracy),
+        client_accuracy=evaluation and [_number(a) for a in evaluation.client_accuracy.tolist()],
+        seconds=round(record.seconds, 6),
+        upload_bytes=record.upload_bytes,
+        download_bytes=record.download_bytes,
+        key_bits=record.key_bits,
+        key_source=key_source,
+    )
+
+
+def read_rounds(directory: Path, last: int) -> list[RoundLine]:
+    """Records of rounds 1 … `last`; what follows belongs to rounds that are run again.
+
+    Raises:
+        CheckpointError: If one is missing or damaged.
+    """
+    path = directory / ROUNDS
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    try:
+        records = [RoundLine.model_validate_json(line) for line in lines[:last]]
+    except ValidationError:
+        records = []
+    if [record.round for record in records] != list(range(1, last + 1)):
+        raise CheckpointError(
+            f"{path} is damaged: it does not hold rounds 1 to {last} of the checkpoint; "
+            f"nothing was changed"
+        )
+    return records
+
+
+def rewrite_rounds(directory: Path, records: list[RoundLine]) -> None:
+    """Keep only these records."""
+    write_atomic(directory / ROUNDS, "".join(f"{_as_json(record)}\n" for record in records))
+
+
+def append_round(directory: Path, record: RoundLine) -> None:
+    """Append one round's record and force it to disk."""
+    append_line(directory / ROUNDS, _as_json(record))
+
+
+def summarise(records: list[RoundLine], seconds: float, status: str) -> dict[str, Any]:
+    """Totals over the rounds, and the last and best evaluation."""
+    accuracies = [r.test_accuracy for r in records if r.test_accuracy is not None]
+    losses = [r.test_loss for r in records if r.test_accuracy is not None]
+    return {
+        "status": status,
+        "rounds": len(records),
+        "test_accuracy": accuracies[-1] if accuracies else None,
+        "test_loss": losses[-1] if losses else None,
+        "best_test_accuracy": max(accuracies, default=None),
+        "seconds": round(seconds, 3),
+        "upload_bytes": sum(record.upload_bytes for record in records),
+        "download_bytes": sum(record.download_bytes for record in records),
+        "key_bits": sum(record.key_bits for record in records),
+        "dropped_updates": sum(len(record.dropped) for record in records),
+    }
+
+
+def _as_json(record: RoundLine) -> str:
+    return json.dumps(record.model_dump())
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN: a client without samples has no accuracy."""
+    return round(value, 6) if math.isfinite(value) else None
