@@ -30,8 +30,8 @@ from fedket.quantum import ansatz
 from fedket.types import Dataset, Model
 
 CHECKED_CLIENTS = 5
-SHUFFLED_TOLERANCE = 0.01
-"""Of the loss after a round: fedket shuffles each client's samples, the reference does not."""
+SHUFFLED_TOLERANCE = 1e-3
+"""Of the loss after a round, which lowers it by 7e-3: fedket shuffles, the reference does not."""
 
 
 def measure(workload: str, repeats: int) -> dict[str, float]:

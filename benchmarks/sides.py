@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 
 from benchmarks import machine
 from benchmarks.checks import TOLERANCE
+from benchmarks.fedket_side import measure
 from benchmarks.setup_peers import ROOT, environment, is_ready
 
 PEERS = {  # name -> environment
     "pennylane_lightning": "pennylane",
     "pennylane_default": "pennylane",
     "torchquantum": "torchquantum",
+    "torchquantum_modules": "torchquantum",
 }
 
 
@@ -59,12 +61,6 @@ def compare(
 
 
 def _measure_fedket(workload: str, repeats: int) -> Timing:
-    try:
-        from benchmarks.fedket_side import measure
-    except ModuleNotFoundError as error:
-        if error.name != "benchmarks.fedket_side":
-            raise
-        return Timing(None, "benchmarks/fedket_side.py is not there yet")
     measured = measure(workload, repeats)
     return Timing(measured["ms"], compile_s=measured["compile_s"])
 

@@ -8,6 +8,7 @@ gate, through the functional interface, which is faster than modules.
 
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from unittest.mock import MagicMock
 
 import numpy as np
@@ -32,10 +33,11 @@ WIRES_PER_BLOCK = 4  # of 2 to 6, the fastest for workload a, and not beaten for
 class Layers(tq.QuantumModule):
     """Rows of gates in sequence; a row applies one kind of gate along the qubits."""
 
-    def __init__(self, rows: Iterable[tq.QuantumModule]) -> None:
+    def __init__(self, rows: Iterable[tq.QuantumModule], *, static: bool) -> None:
         super().__init__()
         self.rows = tq.QuantumModuleList(rows)
-        self.static_on(wires_per_block=WIRES_PER_BLOCK)
+        if static:
+            self.static_on(wires_per_block=WIRES_PER_BLOCK)
 
     @tq.static_support
     def forward(self, device: tq.QuantumDevice) -> None:
@@ -89,7 +91,7 @@ def _cnots(num_qubits: int, *, ring: bool) -> tq.QuantumModule:
     return tq.Op2QAllLayer(tq.CNOT, num_qubits, jump=1, circular=ring)
 
 
-def _deep_circuit(num_qubits: int, num_layers: int) -> Circuit:
+def _deep_circuit(num_qubits: int, num_layers: int, *, static: bool) -> Circuit:
     """Workloads a and c."""
     n = num_qubits
     rows = (
@@ -97,7 +99,7 @@ def _deep_circuit(num_qubits: int, num_layers: int) -> Circuit:
         for _ in range(num_layers)
         for row in (_cnots(n, ring=False), _rotations(tq.RY, n), _rotations(tq.RX, n))
     )
-    return Circuit(tq.StateEncoder(), Layers(rows), (num_layers, n, 2), num_read=n)
+    return Circuit(tq.StateEncoder(), Layers(rows, static=static), (num_layers, n, 2), num_read=n)
 
 
 class ArctanEncoder(tq.QuantumModule):
@@ -117,7 +119,7 @@ class ArctanEncoder(tq.QuantumModule):
         self.encoder(device, torch.cat([torch.arctan(x), torch.arctan(x**2)], dim=1))
 
 
-def _vqc_circuit() -> Circuit:
+def _vqc_circuit(*, static: bool) -> Circuit:
     """Workload d."""
     n, num_layers = 4, 2
     rows = (
@@ -125,7 +127,7 @@ def _vqc_circuit() -> Circuit:
         for _ in range(num_layers)
         for row in (_cnots(n, ring=True), *(_rotations(gate, n) for gate in (tq.RZ, tq.RY, tq.RZ)))
     )
-    return Circuit(ArctanEncoder(n), Layers(rows), (num_layers, n, 3), num_read=2)
+    return Circuit(ArctanEncoder(n), Layers(rows, static=static), (num_layers, n, 3), num_read=2)
 
 
 def _circuit_gradient(circuit: Circuit, scale: float, workload: Workload) -> Gradient:
@@ -173,17 +175,17 @@ def _generator_gradient(workload: Workload) -> Gradient:
     return Gradient(step, lambda: torch_parts.gradients(params))
 
 
-def _gradient(workload: Workload) -> Gradient:
+def _gradient(workload: Workload, *, static: bool) -> Gradient:
     if workload.name == "b":
         return _generator_gradient(workload)
     if workload.name == "d":
-        return _circuit_gradient(_vqc_circuit(), 1.0, workload)
-    circuit = _deep_circuit(workload.num_qubits, workload.num_layers)
+        return _circuit_gradient(_vqc_circuit(static=static), 1.0, workload)
+    circuit = _deep_circuit(workload.num_qubits, workload.num_layers, static=static)
     return _circuit_gradient(circuit, LOGIT_SCALE, workload)
 
 
-def _client() -> Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
-    circuit = _vqc_circuit()
+def _client(*, static: bool) -> Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
+    circuit = _vqc_circuit(static=static)
 
     def train(angles: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         circuit.set_angles(angles)
@@ -193,5 +195,11 @@ def _client() -> Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
     return train
 
 
+def peer(*, static: bool) -> Peer:
+    """TorchQuantum with or without static mode."""
+    packages = ("torchquantum", "torch", "numpy")
+    return Peer(packages, partial(_gradient, static=static), partial(_client, static=static))
+
+
 if __name__ == "__main__":
-    main(Peer(("torchquantum", "torch", "numpy"), _gradient, _client))
+    main(peer(static=True))

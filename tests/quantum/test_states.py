@@ -1,5 +1,6 @@
 """Gates, encodings, read-outs, drawings and limits."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from fedket.quantum import (
     expval_parity,
     expval_z,
     expval_zz,
+    gradient_bytes,
     make_circuit,
     probabilities,
+    run_circuit,
 )
 from fedket.quantum.gates import GATES
 
@@ -113,6 +116,20 @@ def test_malformed_gates_are_named(gates, message):
 def test_too_many_features_are_refused_with_the_qubits_needed():
     with pytest.raises(CircuitError, match="use 7 qubits"):
         amplitude_state(jnp.ones((1, 65)), 6)
+
+
+@pytest.mark.parametrize("circuit", [ansatz.qfedfisher(10, 2), ansatz.chen_yoo(13, 2)])
+def test_the_memory_estimate_covers_what_xla_allocates(circuit):
+    batch = 16
+
+    def loss(params, psi):
+        return jnp.sum(expval_z(run_circuit(circuit, params, psi), (0, 1)) ** 2)
+
+    params = jax.ShapeDtypeStruct(circuit.params_shape, jnp.float32)
+    psi = jax.ShapeDtypeStruct((2**circuit.num_qubits, batch), jnp.complex64)
+    analysis = jax.jit(jax.grad(loss)).lower(params, psi).compile().memory_analysis()
+    measured = analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
+    assert measured <= gradient_bytes(circuit.num_qubits, batch) <= 3 * measured
 
 
 def test_a_circuit_beyond_memory_is_refused_before_it_compiles():

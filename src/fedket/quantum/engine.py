@@ -37,7 +37,7 @@ from fedket.quantum.plan import (
 )
 from fedket.quantum.reference import apply_gate, gate_matrix
 
-GROUP = 3
+GROUP = 5
 """Neighbouring qubits whose reduced cross matrices come from one GEMM."""
 
 Angles = Float[Array, "layers slots"]
@@ -204,21 +204,21 @@ def _pair_matrix(matrices: Complex[Array, "n 2 2"], qubits: tuple[int, ...]) -> 
 def _qubit_cross_matrices(left: Batch, right: Batch, num_qubits: int) -> Complex[Array, "n 2 2"]:
     """Reduced cross matrix of every qubit, from one GEMM per group of neighbouring qubits."""
     parts = []
-    for group in _groups(num_qubits):
+    for group in qubit_groups(num_qubits):
         size = len(group)
         total = cross_matrix(left, right, group, num_qubits)
         parts.append((_trace_map(size, total.dtype) @ total.reshape(-1)).reshape(size, 2, 2))
     return jnp.concatenate(parts)
 
 
-def _groups(num_qubits: int) -> list[tuple[int, ...]]:
-    """Runs of `GROUP` qubits, the first one with the remainder.
+def qubit_groups(num_qubits: int) -> list[tuple[int, ...]]:
+    """Split the register into runs of nearly equal length, at most `GROUP`.
 
-    A group of g qubits costs 2**g multiplications per amplitude but reads the states once, so small
-    groups save arithmetic and large ones traffic; (4, 3, 3) was fastest for 10 qubits.
+    A group of g qubits costs 2**g multiplications per amplitude but reads the states once: small
+    groups save arithmetic, large ones traffic.
     """
-    starts = range(num_qubits % GROUP, num_qubits, GROUP) if num_qubits >= GROUP else [0]
-    bounds = [0, *list(starts)[1:], num_qubits]
+    count = -(-num_qubits // GROUP)
+    bounds = [num_qubits * part // count for part in range(count + 1)]
     return [tuple(range(*bound)) for bound in pairwise(bounds)]
 
 

@@ -4,15 +4,17 @@ import os
 from pathlib import Path
 
 from fedket.errors import CircuitError
-
-STATE_COPIES = 6
-"""Live copies of the batch of states in a gradient step: input, output, cotangent, two stacked
-for the backward pass and one in flight. Measured, rounded up."""
+from fedket.quantum.engine import qubit_groups
 
 
 def gradient_bytes(num_qubits: int, batch: int, itemsize: int = 8) -> int:
-    """Bytes of one gradient step: STATE_COPIES · 2**num_qubits · batch · itemsize."""
-    return STATE_COPIES * (1 << num_qubits) * batch * itemsize
+    """Bytes of one gradient step on a batch of states.
+
+    Live copies of the batch: input, output, cotangent and three in flight, and for every group of
+    qubits in the backward pass a transposed state and cotangent, all of them at the same time.
+    """
+    copies = 6 + 2 * len(qubit_groups(num_qubits))
+    return copies * (1 << num_qubits) * batch * itemsize
 
 
 def available_bytes() -> int:
