@@ -59,18 +59,18 @@ def test_logits_depend_on_every_parameter_and_every_sample_only_on_itself(name):
 @given(seed=SEEDS)
 def test_im2col_convolution_equals_xlas(seed):
     rng = np.random.default_rng(seed)
-    x = jnp.asarray(rng.normal(size=(2, 9, 8, 3)), jnp.float32)
-    kernel = jnp.asarray(rng.normal(size=(5, 5, 3, 4)), jnp.float32)
+    x = jnp.asarray(rng.normal(size=(3, 9, 8, 2)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(4, 3, 5, 5)), jnp.float32)
     bias = jnp.asarray(rng.normal(size=4), jnp.float32)
-    expected = jax.lax.conv_general_dilated(
-        x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-    np.testing.assert_allclose(conv2d(x, kernel, bias), expected + bias, atol=1e-4)
+    layout = ("CHWN", "OIHW", "CHWN")
+    expected = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=layout)
+    expected = expected + bias[:, None, None, None]
+    np.testing.assert_allclose(conv2d(kernel, bias, x), expected, atol=1e-4)
 
 
 @given(seed=SEEDS)
 def test_reshape_pooling_equals_xlas_window_reduction(seed):
-    x = jnp.asarray(np.random.default_rng(seed).normal(size=(2, 6, 8, 3)), jnp.float32)
+    x = jnp.asarray(np.random.default_rng(seed).normal(size=(3, 6, 8, 2)), jnp.float32)
     window = (1, 2, 2, 1)
     expected = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, window, "VALID")
     np.testing.assert_array_equal(max_pool(x), expected)

@@ -22,8 +22,10 @@ def _matrix(entries: list[list[Array]]) -> Array:
     return jnp.stack(jnp.broadcast_arrays(*rows), axis=-2)
 
 
-def multiply(left: Matrix1, right: Matrix1) -> Matrix1:
-    """Product of 2×2 matrices, written out: XLA would call a GEMM for each of them."""
+def multiply(
+    left: Complex[Array, "*#batch 2 2"], right: Complex[Array, "*#batch 2 2"]
+) -> Complex[Array, "*batch 2 2"]:
+    """Broadcast product of 2×2 matrices, written out: XLA would call a GEMM for each of them."""
     return left[..., :, :1] * right[..., :1, :] + left[..., :, 1:] * right[..., 1:, :]
 
 
