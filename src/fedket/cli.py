@@ -8,16 +8,23 @@ import os
 import re
 import signal
 import sys
-from difflib import get_close_matches
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from shlex import quote
+from typing import Annotated, Any
 
 import click
 import typer
 
 from fedket._version import __version__
 from fedket.errors import ConfigError, FedketError
+from fedket.experiment.interrupts import handled_interrupts
+
+BAD_INPUT, INTERRUPTED = 2, 130
+"""Exit codes beside 0."""
 
 app = typer.Typer(
     help="Train quantum and hybrid models across many sites without moving their data.\n\n"
@@ -27,9 +34,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-FileArgument = Annotated[
-    Path, typer.Argument(help="Experiment file (TOML), or the name of a shipped experiment.")
-]
+FILE_HELP = "Experiment file (TOML), or the name of a shipped experiment."
+FileArgument = Annotated[Path, typer.Argument(help=FILE_HELP)]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change one value; repeat for more."),
@@ -37,15 +43,16 @@ SetOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"fedket {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback(invoke_without_command=True)
 def _root(
-    context: typer.Context,
+    context: click.Context,
     _wanted: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -56,10 +63,7 @@ def _root(
 
 @app.command()
 def run(
-    file: Annotated[
-        Path | None,
-        typer.Argument(help="Experiment file (TOML), or the name of a shipped experiment."),
-    ] = None,
+    file: Annotated[Path | None, typer.Argument(help=FILE_HELP)] = None,
     overrides: SetOption = None,
     resume: Annotated[
         Path | None, typer.Option(help="Continue this run directory from its checkpoint.")
@@ -71,16 +75,17 @@ def run(
 ) -> None:
     """Run an experiment: rounds of local training, aggregation and evaluation, then a report.
 
-    FILE is an experiment file (TOML) or the name of a shipped experiment; `--resume DIR` needs
-    none. Everything a run writes is in one directory. Ctrl-C stops and saves.
+    FILE is an experiment file (TOML) or the name of a shipped experiment.
+    All that a run writes is in one directory. Ctrl-C stops and saves.
 
-    Example: fedket run quickstart --set federation.rounds=10 --set seed=1
+    Example: fedket run quickstart --set federation.rounds=10
     """
     config = _config_of(file, overrides or [], resume, output)
     from fedket.experiment import resume_run, start_run
     from fedket.progress import silent, watch
 
-    with silent() if as_json else watch(config) as (on_start, on_round):
+    watcher = silent() if as_json else watch(config)
+    with _stopping_early(), watcher as (on_start, on_round):
         if resume is None:
             outcome = start_run(config, on_round, on_start=on_start, output=output)
         else:
@@ -108,7 +113,6 @@ def _config_of(
 
 def _conclude(directory: Path, summary: dict[str, Any], as_json: bool) -> None:
     """Say how a run ended and write its report."""
-    from fedket.experiment.interrupts import handled_interrupts
     from fedket.progress import print_summary
     from fedket.report import write_report
 
@@ -116,17 +120,16 @@ def _conclude(directory: Path, summary: dict[str, Any], as_json: bool) -> None:
     if interrupted:
         sys.stderr.write(
             f"fedket: interrupted after round {summary['rounds']}; "
-            f"continue with: fedket run --resume {directory}\n"
+            f"continue with: fedket run --resume {quote(str(directory))}\n"
         )
-    with handled_interrupts():
-        report = write_report([directory])
+    report = write_report([directory])
     if as_json:
         place = {"directory": str(directory), "report": str(report)}
         typer.echo(json.dumps({**summary, **place}))
     else:
         print_summary(summary, directory, report)
     if interrupted:
-        raise typer.Exit(130)
+        raise typer.Exit(INTERRUPTED)
 
 
 @app.command("list")
@@ -153,7 +156,8 @@ def show(file: FileArgument, overrides: SetOption = None, as_json: JsonOption = 
     from fedket.experiment import build_experiment, count_facts, drawing, dump_config, facts_dict
     from fedket.progress import print_facts
 
-    experiment = build_experiment(config)
+    with _stopping_early(), handled_interrupts() as interrupts:
+        experiment = interrupts.run(partial(build_experiment, config))
     facts = facts_dict(count_facts(experiment))
     if as_json:
         values: dict[str, Any] = {"name": config.name, **facts}
@@ -174,8 +178,8 @@ def report(
 ) -> None:
     """Write a self-contained HTML report of one run, or of several side by side.
 
-    DIRECTORIES are what `fedket run` wrote. The report of one run goes into its directory, a
-    comparison to comparison.html.
+    DIRECTORIES are what `fedket run` wrote. The report of one run goes into
+    its directory, a comparison to comparison.html.
     """
     from fedket.report import write_report
 
@@ -184,44 +188,51 @@ def report(
 
 
 def _load(file: Path, overrides: list[str]) -> Any:
-    """Load a file, or the shipped experiment of that name."""
-    from fedket.experiment import load_config, shipped_experiments
+    from fedket.experiment import find_experiment, load_config
 
-    if not file.is_file() and file.parent == Path():
-        shipped = {s.path.stem: s.path for s in shipped_experiments()}
-        near = get_close_matches(file.name, shipped, n=1)
-        if file.name not in shipped and near and not file.exists():
-            raise ConfigError(f"no experiment `{file}`; did you mean `{near[0]}`?")
-        file = shipped.get(file.name, file)
-    return load_config(file, overrides)
+    return load_config(find_experiment(file), overrides)
 
 
-def _interrupt(_signal: int, _frame: object) -> NoReturn:
-    """Treat SIGTERM like Ctrl-C."""
-    raise KeyboardInterrupt
+@contextmanager
+def _stopping_early() -> Iterator[None]:
+    """Say that an interrupt came before there was anything to save (Typer would leave silently)."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        code = _fail("interrupted before anything was written", INTERRUPTED)
+        raise typer.Exit(code) from None
 
 
 def main() -> None:
-    """Entry point: run the app, turn errors of the input into one line and exit code 2."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    """Entry point: run the command line and leave."""
+    code = execute()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    sys.stdout.flush()
+    if code == INTERRUPTED:
+        os._exit(code)  # a round that was given up may still be computing
+    sys.exit(code)
+
+
+def execute() -> int:
+    """Run the app; turn errors of the input into one line and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # not every terminal or pipe can spell `⟨Z⟩`
             stream.reconfigure(errors="replace")
     try:
-        code = app(standalone_mode=False) or 0
-        sys.stdout.flush()
+        with handled_interrupts():
+            code = int(app(standalone_mode=False) or 0)
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
-    except (KeyboardInterrupt, click.Abort):
-        code = _fail("interrupted before anything was written", 130)
+        return 1
     except (FedketError, click.ClickException, OSError, MemoryError) as error:
-        code = _fail(f"error: {_one_line(error)}", 2)
+        return _fail(f"error: {_one_line(error)}", BAD_INPUT)
     except RuntimeError as error:  # JAX's own kind of MemoryError
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        code = _fail(f"error: out of memory: {_one_line(error)}", 2)
-    sys.exit(code)
+        return _fail(f"error: out of memory: {_one_line(error)}", BAD_INPUT)
+    return code
 
 
 def _one_line(error: Exception) -> str:

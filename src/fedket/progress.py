@@ -132,7 +132,7 @@ class _Tally:
         self.rounds, self.seen, self.seconds, self.key_bits = rounds, 0, 0.0, 0
 
     def cells(self, record: dict[str, Any]) -> dict[str, str]:
-        """Count a round and put it in words; the first, which compiles, tells nothing of the pace."""
+        """Count a round and put it in words; the first one compiles, which tells no pace."""
         self.seconds += record["seconds"] if self.seen else 0
         self.seen += 1
         self.key_bits += record["key_bits"]
@@ -148,7 +148,7 @@ class _Tally:
         }
 
 
-def format_bits(bits: float) -> str:
+def format_bits(bits: int | float) -> str:
     """Bits with a decimal prefix."""
     for unit in ("bit", "kbit", "Mbit", "Gbit"):
         if bits < 1000:
@@ -157,7 +157,7 @@ def format_bits(bits: float) -> str:
     return f"{bits:.3g} Tbit"
 
 
-def format_bytes(num_bytes: float) -> str:
+def format_bytes(num_bytes: int | float) -> str:
     """Bytes with a decimal prefix."""
     for unit in ("B", "kB", "MB", "GB"):
         if num_bytes < 1000:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fedket.experiment.run import start_run as start_run
     from fedket.experiment.run_directory import read_config as read_config
     from fedket.experiment.shipped import ShippedExperiment as ShippedExperiment
+    from fedket.experiment.shipped import find_experiment as find_experiment
     from fedket.experiment.shipped import shipped_experiments as shipped_experiments
 
 _HOMES = {
@@ -31,7 +32,7 @@ _HOMES = {
     "load": ("dump_config", "load_config", "parse_config"),
     "run": ("RunOutcome", "resume_run", "start_run"),
     "run_directory": ("read_config",),
-    "shipped": ("ShippedExperiment", "shipped_experiments"),
+    "shipped": ("ShippedExperiment", "find_experiment", "shipped_experiments"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 

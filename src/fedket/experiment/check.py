@@ -10,7 +10,7 @@ from fedket.federated.trainer import tree_size
 from fedket.quantum import check_memory
 from fedket.quantum.memory import available_bytes
 from fedket.secure import headroom
-from fedket.types import Dataset, Model
+from fedket.types import Dataset, Model, Params
 
 PARAMETER_COPIES = 4
 """Live copies of the parameters on one client: global, local, gradient, optimiser state."""
@@ -76,6 +76,11 @@ def _check_evaluation(num_qubits: int, batch: int, itemsize: int) -> None:
         )
 
 
+def parameter_shapes(model: Model) -> Params:
+    """Shapes and types of a model's parameters; nothing compiles, not even a random key."""
+    return jax.eval_shape(lambda: model.init(jax.random.key(0)))
+
+
 def check_fit(model: Model, dataset: Dataset, dtype: str) -> None:
     """Trace the model on two samples and compare its logits with the classes.
 
@@ -86,7 +91,7 @@ def check_fit(model: Model, dataset: Dataset, dtype: str) -> None:
     """
     if dataset.num_classes < 2:
         raise DataError(f"data set `{dataset.name}` has a single class; ask for two or more")
-    params = jax.eval_shape(model.init, jax.random.key(0))
+    params = parameter_shapes(model)
     needed = PARAMETER_COPIES * tree_size(params) * jnp.dtype(dtype).itemsize
     if needed > available_bytes():
         raise ConfigError(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from fedket.data import label_counts
 from fedket.experiment.build import Experiment
-from fedket.experiment.check import cohort_size
+from fedket.experiment.check import cohort_size, parameter_shapes
 from fedket.federated.trainer import tree_size
 from fedket.quantum import draw_layer
 from fedket.secure import key_bits_per_pair, upload_bytes
@@ -48,9 +48,9 @@ def count_facts(experiment: Experiment) -> Facts:
     """Work the facts out by tracing; nothing compiles."""
     config, dataset = experiment.config, experiment.dataset
     itemsize = jnp.dtype(config.engine.dtype).itemsize
-    params = jax.eval_shape(experiment.model.init, jax.random.key(0))
+    params = parameter_shapes(experiment.model)
     contribution = jax.eval_shape(
-        experiment.strategy.contribute, params, ClientResult(params, jnp.ones(()))
+        lambda p: experiment.strategy.contribute(p, ClientResult(p, jnp.ones(()))), params
     )
     num_values, cohort, how = tree_size(contribution), cohort_size(config), config.aggregation
     quantised = how.kind != "plain"

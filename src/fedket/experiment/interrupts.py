@@ -1,14 +1,19 @@
 """Ctrl-C and SIGTERM: at once while computing, after the last byte while saving.
 
-A Python signal handler may raise between any two instructions. Inside `abortable` that is wanted:
-what was being computed is given up. Outside, a signal is only remembered until the next
-`abortable` begins, so that nothing is left half-done, however often Ctrl-C is pressed.
+Work runs in a thread of its own and the main thread waits for it, so that a signal is served even
+while XLA compiles. It raises `KeyboardInterrupt` there and nowhere else: a handler that raises
+between any two instructions would lose files, and Python drops what it raises in a callback of
+the garbage collector. A signal that comes while nobody waits is remembered until somebody does.
 """
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from threading import current_thread, main_thread
+from threading import Thread, current_thread, main_thread
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Interrupts:
@@ -16,38 +21,56 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._requested = False
-        self._abortable = False
+        self._waiting = False
 
-    @contextmanager
-    def abortable(self) -> Iterator[None]:
-        """Let a signal raise `KeyboardInterrupt` in here; one that came before raises at once."""
+    def run(self, function: Callable[[], T]) -> T:
+        """Call a function in another thread and return its result.
+
+        What `jax.config.update` sets reaches it; what JAX's context managers set does not.
+
+        Raises:
+            KeyboardInterrupt: A signal came, now or earlier. The thread is left to itself: what it
+                computes is thrown away, and it must change nothing.
+        """
+        future: Future[T] = Future()
+        Thread(target=_work, args=(future, function)).start()
         try:
-            self._abortable = True
+            self._waiting = True
             if self._requested:
                 raise KeyboardInterrupt
-            yield
+            return future.result()
         finally:
-            self._abortable = False
+            self._waiting = False
 
     def handle(self, _signal: int, _frame: object) -> None:
         """Be the signal handler."""
         self._requested = True
-        if self._abortable:
-            self._abortable = False
+        if self._waiting:
+            self._waiting = False
             raise KeyboardInterrupt
 
 
 @contextmanager
 def handled_interrupts() -> Iterator[Interrupts]:
-    """Handle SIGINT and SIGTERM in here; elsewhere than in the main thread none arrive."""
-    interrupts = Interrupts()
-    if current_thread() is not main_thread():
-        yield interrupts
+    """Handle SIGINT and SIGTERM in here; nested uses share what they remember.
+
+    Elsewhere than in the main thread no signals arrive.
+    """
+    outer = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
+    if isinstance(outer, Interrupts) or current_thread() is not main_thread():
+        yield outer if isinstance(outer, Interrupts) else Interrupts()
         return
-    signals = (signal.SIGINT, signal.SIGTERM)
+    interrupts, signals = Interrupts(), (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, interrupts.handle) for number in signals]
     try:
         yield interrupts
     finally:
         for number, handler in zip(signals, before, strict=True):
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _work(future: "Future[T]", function: Callable[[], T]) -> None:
+    try:
+        future.set_result(function())
+    except BaseException as error:
+        future.set_exception(error)

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from shlex import quote
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -74,20 +76,19 @@ def start_run(
         KeyboardInterrupt: Before anything is written.
     """
     with handled_interrupts() as interrupts, precision(config):
-        with interrupts.abortable():
-            if output is not None:
-                disk.check_output(output)
-            experiment = build_experiment(config)
-            facts = facts_dict(count_facts(experiment))
+        if output is not None:
+            disk.check_output(output)
+        experiment, facts = interrupts.run(partial(_build, config))
         directory = disk.new_run_directory(config, parent, output)
         job = Job(experiment, directory, disk.config_hash(config))
         with disk.held(directory):
-            state = experiment.federation.init()
-            save_checkpoint(directory / disk.CHECKPOINT, state, job.digest)
-            rewrite_rounds(directory, [])
-            disk.write_facts(directory, facts)
-            write_environment(directory)
-            disk.write_config(directory, config)
+            with disk.emptied_on_failure(directory):
+                state = experiment.federation.init()
+                save_checkpoint(directory / disk.CHECKPOINT, state, job.digest)
+                rewrite_rounds(directory, [])
+                disk.write_facts(directory, facts)
+                write_environment(directory)
+                disk.write_config(directory, config)
             on_start(directory)
             return _continue(job, state, [], on_round, interrupts)
 
@@ -116,18 +117,21 @@ def resume_run(
     config = config or own
     disk.check_same_experiment(directory, own, config)
     with handled_interrupts() as interrupts, precision(config), disk.held(directory):
-        with interrupts.abortable():
-            experiment = build_experiment(config)
-            facts = facts_dict(count_facts(experiment))
-            disk.check_same_facts(directory, facts)
-            job = Job(experiment, directory, disk.config_hash(config))
-            state, records = _load(job)
+        experiment, facts = interrupts.run(partial(_build, config))
+        disk.check_same_facts(directory, facts)
+        job = Job(experiment, directory, disk.config_hash(config))
+        state, records = _load(job)
         disk.write_facts(directory, facts)
         write_environment(directory)
         disk.write_config(directory, config)
         rewrite_rounds(directory, records)
         on_start(directory)
         return _continue(job, state, records, on_round, interrupts)
+
+
+def _build(config: ExperimentConfig) -> tuple[Experiment, dict[str, Any]]:
+    experiment = build_experiment(config)
+    return experiment, facts_dict(count_facts(experiment))
 
 
 def _load(job: Job) -> tuple[FederationState, list[RoundLine]]:
@@ -158,8 +162,8 @@ def _continue(
     try:
         while state.round_num < config.federation.rounds:
             evaluated, due = _plan(config, state.round_num + 1)
-            with interrupts.abortable():
-                outcome = job.experiment.federation.run_round(state, evaluated)
+            run_round = partial(job.experiment.federation.run_round, state, evaluated)
+            outcome = interrupts.run(run_round)
             line = round_line(outcome[1], key_source)
             with _saving(directory):
                 append_round(directory, line)
@@ -202,5 +206,5 @@ def _saving(directory: Path) -> Iterator[None]:
     except OSError as error:
         raise CheckpointError(
             f"cannot save: {error.strerror}: {error.filename}; what was saved before is intact, "
-            f"make room and continue with: fedket run --resume {directory}"
+            f"make room and continue with: fedket run --resume {quote(str(directory))}"
         ) from error

@@ -91,6 +91,19 @@ def held(directory: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def emptied_on_failure(directory: Path) -> Iterator[None]:
+    """Take back a new run directory if its first files cannot be written."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for path in directory.iterdir():
+                path.unlink()
+            directory.rmdir()
+        raise
+
+
 def write_config(directory: Path, config: ExperimentConfig) -> None:
     """Write the resolved configuration."""
     write_atomic(directory / CONFIG, dump_config(config))

@@ -1,0 +1,164 @@
+"""A file and a configuration say the same; what is wrong in a file is named in one line."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedket.errors import ConfigError
+from fedket.experiment import ExperimentConfig, dump_config, load_config, parse_config
+from fedket.experiment.explain import MODELS
+
+POSITIVE = st.floats(1e-30, 1e30)
+COUNTS = st.integers(1, 2**31 - 1)
+NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
+MODEL_TABLES = st.one_of(
+    st.fixed_dictionaries({"kind": st.just("mlp"), "hidden": st.lists(COUNTS, max_size=3)}),
+    st.fixed_dictionaries({"kind": st.just("vqc"), "logit_scale": POSITIVE}),
+    st.fixed_dictionaries({"kind": st.sampled_from(["lenet5", "quantum_train"])}),
+)
+CONFIGS = st.fixed_dictionaries(
+    {
+        "name": NAMES,
+        "description": st.text(),
+        "seed": st.integers(0, 2**31 - 1),
+        "data": st.fixed_dictionaries({"path": st.text(), "classes": st.lists(st.integers(0))}),
+        "model": MODEL_TABLES,
+        "training": st.fixed_dictionaries({"learning_rate": POSITIVE, "batch_size": COUNTS}),
+        "strategy": st.fixed_dictionaries({"beta1": st.floats(0, 1, exclude_max=True)}),
+    }
+)
+
+
+@given(values=CONFIGS)
+def test_a_dumped_configuration_loads_as_itself(values, tmp_path):
+    config = parse_config(values)
+    path = tmp_path / "dumped.toml"
+    path.write_text(dump_config(config), encoding="utf-8")
+    assert load_config(path) == config
+
+
+def sections():
+    """Table name, "" for the top, and its keys; the model's once per kind."""
+    yield "", list(ExperimentConfig.model_fields), {}
+    for table, field in ExperimentConfig.model_fields.items():
+        if table != "model" and hasattr(field.annotation, "model_fields"):
+            yield table, list(field.annotation.model_fields), {}
+    for kind, model in MODELS.items():
+        yield "model", list(model.model_fields), {"model": {"kind": kind}}
+
+
+@pytest.mark.parametrize(("table", "keys", "values"), list(sections()))
+def test_a_mistyped_key_is_told_the_nearest_one(table, keys, values):
+    for key in keys:
+        typo = key[0] + key[2:]
+        wrong = {"name": "x", **values}
+        target = wrong.setdefault(table, {}) if table else wrong
+        path = f"{table}.{key}" if table else key
+        with pytest.raises(ConfigError, match="unknown key") as error:
+            parse_config({**wrong, table: target | {typo: 1}} if table else wrong | {typo: 1})
+        assert f"did you mean `{path}`?" in str(error.value)
+
+
+def test_a_key_of_another_model_kind_says_whose_it_is():
+    with pytest.raises(ConfigError) as error:
+        parse_config({"name": "x", "model": {"kind": "mlp", "num_qubits": 4}})
+    assert "belongs to model kind `vqc`, this one is `mlp`" in str(error.value)
+    assert "(known: kind, hidden, match_parameters)" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "hint"),
+    [
+        ({"rounds": 5}, "`federation.rounds`"),
+        ({"federation": {"batch_size": 5}}, "`training.batch_size`"),
+        ({"training": {"seed": 5}}, "`seed` above the first [table]"),
+    ],
+)
+def test_a_key_in_the_wrong_table_is_told_the_right_one(values, hint):
+    with pytest.raises(ConfigError) as error:
+        parse_config({"name": "x", **values})
+    assert hint in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ('federation.rounds="ten"', '`federation.rounds` should be a valid integer, got "ten"'),
+        ("federation.rounds=ten", '`federation.rounds` should be a valid integer, got "ten"'),
+        ("federation.rounds=2.5", "`federation.rounds` should be a valid integer, got 2.5"),
+        ("federation.rounds=true", "`federation.rounds` should be a valid integer, got true"),
+        ("federation.rounds=0", "`federation.rounds` should be greater than or equal to 1, got 0"),
+        ("federation.rounds=99999999999", "should be less than 2147483648, got 99999999999"),
+        ("federation.rounds=2020-01-01", "should not be a date or time, got 2020-01-01"),
+        ("federation.rounds=[1]", "should be a valid integer, got [1]"),
+        ("training.learning_rate=nan", "should be a finite number, got NaN"),
+        ("training.learning_rate=inf", "should be a finite number, got Infinity"),
+        ("training.weight_decay=inf", "should be a finite number, got Infinity"),
+        ("strategy.beta1=nan", "got NaN"),
+        ("training.persistent_optimizer=1", "should be a valid boolean, got 1"),
+        ("strategy.kind=fedavg", "'fed_avg', 'fed_prox', 'fed_adam' or 'fed_yogi', got \"fedavg\""),
+        ("model.kind=vcq", "one of 'vqc', 'quantum_train', 'lenet5', 'mlp', got \"vcq\""),
+        ("model={num_qubits = 4}", "`model.kind` is missing"),
+        ("model=4", "`model` should be a table, got 4"),
+        ("data=4", "`data` should be a table, got 4"),
+        ("data.classes=[0,", "`data.classes` should be a valid array, got "),
+        ("data.sha256=abc", '`data.sha256` should be 64 hexadecimal digits, got "abc"'),
+        ('name="a b"', "`name` should be letters, digits"),
+        ("description=\udcff", "not valid Unicode"),
+        ("seed", "--set takes TABLE.KEY=VALUE, got `seed`"),
+        ("=3", "--set takes TABLE.KEY=VALUE"),
+        ("federation..rounds=3", "--set takes TABLE.KEY=VALUE"),
+        ("name.first=3", "`name` is a value, not a table"),
+    ],
+)
+def test_a_wrong_value_is_told_what_arrived_and_what_is_allowed(line, complaint, tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_text('name = "x"\n')
+    with pytest.raises(ConfigError) as error:
+        load_config(path, [line])
+    assert complaint in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"a = [1,", "not valid TOML"),
+        (b"seed = 1\nseed = 2", "not valid TOML"),
+        (b"a = " + b"[" * 5000, "not valid TOML"),
+        (b"\0", "not valid TOML"),
+        (b'name = "\xff"', "not UTF-8"),
+        (b"[federation]\nrounds = 07:32:00", "`federation.rounds` should not be a date or time"),
+    ],
+)
+def test_a_file_that_is_no_experiment_is_named(content, complaint, tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=complaint) as error:
+        load_config(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_file_and_a_directory_are_named(tmp_path):
+    with pytest.raises(ConfigError, match="no experiment file"):
+        load_config(tmp_path / "no.toml")
+    with pytest.raises(ConfigError, match="is a directory"):
+        load_config(tmp_path)
+
+
+def test_a_file_without_a_name_is_called_after_itself(tmp_path):
+    path = tmp_path / "my first try (2).toml"
+    path.write_bytes(b"\xef\xbb\xbfseed = 4\n")  # with the mark that Windows editors put first
+    config = load_config(path)
+    assert (config.name, config.seed) == ("my-first-try-2", 4)
+
+
+def test_set_changes_one_value_and_makes_tables_as_needed(tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_text("")
+    config = load_config(path, ["federation.rounds = 7", "data.classes=[3, 1]", "description=a b"])
+    assert (config.federation.rounds, config.data.classes) == (7, (3, 1))
+    assert config.description == "a b"
+    json.dumps(config.model_dump(mode="json"))

@@ -1,0 +1,209 @@
+"""What the command line promises: one line per error, one object per `--json`, help at once."""
+
+import json
+import subprocess
+import sys
+import tomllib
+
+import numpy as np
+import pytest
+
+from fedket import __version__, cli
+from fedket.experiment import dump_config, load_config, parse_config
+from fedket.experiment.shipped import shipped_experiments
+from tests.experiment.tiny import contents, values_of, write_blobs
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with a small experiment, and what `fedket run tiny.toml --json` printed there."""
+    folder = tmp_path_factory.mktemp("workplace")
+    values = values_of(write_blobs(folder / "blobs.npz"), "aggregation.kind=quantised")
+    (folder / "tiny.toml").write_text(dump_config(parse_config(values)))
+    return folder
+
+
+@pytest.fixture
+def fedket(workplace, monkeypatch, capsys):
+    """`fedket("list")` in the workplace: exit code, standard output, standard error."""
+    monkeypatch.chdir(workplace)
+
+    def call(*args):
+        monkeypatch.setattr(sys, "argv", ["fedket", *map(str, args)])
+        code = cli.execute()
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def ran(workplace, fedket):
+    """The summary of a run of the small experiment; the first test that asks runs it."""
+    if not (workplace / "ran.json").exists():
+        code, output, errors = fedket("run", "tiny.toml", "--json", "--output", "ran")
+        assert (code, errors) == (0, "")
+        (workplace / "ran.json").write_text(output)
+    return (workplace / "ran.json").read_text()
+
+
+def test_run_with_json_prints_one_object_and_nothing_else(ran, workplace):
+    assert ran.count("\n") == 1
+    summary = json.loads(ran)
+    written = json.loads((workplace / "ran" / "summary.json").read_text())
+    assert summary == written | {"directory": "ran", "report": "ran/report.html"}
+    assert (workplace / "ran" / "report.html").exists()
+
+
+def test_run_tells_a_person_what_happens(ran, fedket):
+    code, output, errors = fedket("run", "--resume", "ran", "--set", "federation.rounds=5")
+    assert (code, errors) == (0, "")
+    lines = output.splitlines()
+    assert lines[:2] == ["tiny", "5 rounds, 4 clients, fed_avg, quantised aggregation, into ran"]
+    assert lines[2].startswith("  round 4/5  loss ")
+    assert "left" not in lines[2], "after one round, which compiles, nothing is known"
+    assert lines[3].endswith("left 0 s")
+    assert "test accuracy     " in output
+    assert lines[-1].split() == ["report", "ran/report.html"]
+
+
+def test_report_compares_runs(ran, fedket, workplace):
+    assert fedket("report", "ran") == (0, "ran/report.html\n", "")
+    assert fedket("report", "ran", "ran", "--output", "two.html", "--json") == (
+        0,
+        '{"report": "two.html"}\n',
+        "",
+    )
+    assert (workplace / "two.html").exists()
+
+
+def test_show_says_what_an_experiment_costs(fedket):
+    code, output, errors = fedket("show", "quickstart", "--json")
+    assert (code, errors) == (0, "")
+    facts = json.loads(output)
+    assert (facts["parameters"], facts["qubits"]) == (240, 6)
+    assert facts["upload_bytes_per_client"] == 240 * 16 // 8
+    assert facts["key_bits_per_pair"] == 240 * 16
+    assert parse_config(facts["config"]) == load_config(shipped_experiments()[0].path)
+
+
+def test_show_prints_a_file_that_can_be_run(fedket):
+    code, output, _ = fedket("show", "tiny.toml", "--set", "seed=7")
+    assert code == 0
+    text, _, facts = output.partition("\nparameters")
+    assert tomllib.loads(text)["seed"] == 7
+    assert "per client and round" in facts
+
+
+def test_list_names_every_shipped_experiment(fedket):
+    code, output, _ = fedket("list")
+    rows = json.loads(fedket("list", "--json")[1])
+    assert code == 0
+    assert [line.split()[0] for line in output.splitlines()] == [
+        s.path.stem for s in shipped_experiments()
+    ]
+    assert [row["path"] for row in rows] == [str(s.path) for s in shipped_experiments()]
+
+
+@pytest.mark.parametrize("experiment", shipped_experiments(), ids=lambda s: s.path.stem)
+def test_every_shipped_experiment_is_a_valid_file(experiment):
+    config = load_config(experiment.path)
+    assert config.name == experiment.path.stem
+    assert config.description
+
+
+def test_help_and_version(fedket):
+    assert fedket("--version") == (0, f"fedket {__version__}\n", "")
+    code, output, errors = fedket()
+    assert (code, errors) == (0, "")
+    for word in ("fedket list", "fedket run quickstart", "run", "show", "report", "--version"):
+        assert word in output
+    assert output == fedket("--help")[1]
+    assert "name of a shipped experiment" in fedket("run", "-h")[1].replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        (["run"], "name an experiment"),
+        (["run", "nosuch"], "no experiment file nosuch"),
+        (["run", "quikstart"], "did you mean `quickstart`?"),
+        (["run", "."], "is a directory"),
+        (["run", "tiny.toml/x"], "tiny.toml"),
+        (["run", "tiny.toml", "--set", "rounds=3"], "did you mean `federation.rounds`?"),
+        (["run", "tiny.toml", "--set", "rounds"], "--set takes"),
+        (["run", "tiny.toml", "--output", "ran"], "continue it with --resume ran"),
+        (["run", "tiny.toml", "--output", "tiny.toml"], "is a file"),
+        (["run", "tiny.toml", "--resume", "ran", "--output", "x"], "exclude each other"),
+        (["run", "quickstart", "--resume", "ran"], "belongs to another configuration"),
+        (["run", "--resume", "nosuch"], "no run directory nosuch"),
+        (["run", "--resume", "ran", "--set", "seed=x"], "`seed` should be a valid integer"),
+        (["run", "tiny.toml", "--set", "data.path=no.npz"], "no.npz"),
+        (["run", "tiny.toml", "--set", "partition.num_clients=61"], "61 clients"),
+        (["show"], "Missing argument 'FILE'"),
+        (["show", "nosuch"], "no experiment file nosuch"),
+        (["report"], "Missing argument"),
+        (["report", "nosuch"], "`nosuch` is not a run directory"),
+        (["rum"], "No such command 'rum'."),
+        (["run", "tiny.toml", "--bogus"], "No such option"),
+        (["run", "tiny.toml", "more"], "unexpected extra argument"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(args, complaint, ran, fedket, workplace):
+    before = contents(workplace)
+    code, output, errors = fedket(*args)
+    assert (code, output) == (2, "")
+    assert errors.startswith("fedket: error: ")
+    assert complaint in errors
+    assert errors.count("\n") == 1
+    assert contents(workplace) == before
+
+
+def test_left_out_updates_are_told(fedket, workplace):
+    arrays = dict(np.load(workplace / "blobs.npz"))
+    arrays["x_train"][:2] = 3e38  # of two classes: one of them is taken for the other
+    np.savez(workplace / "hot.npz", **arrays)
+    code, output, _ = fedket(
+        *("run", "tiny.toml", "--set", "data.path=hot.npz", "--output", "hot"),
+        *("--set", "training={optimizer = 'sgd', learning_rate = 100}"),
+        *("--set", "federation.rounds=1", "--set", "aggregation.kind=plain"),
+    )
+    assert code == 0
+    assert "  round 1: left out client " in output
+    assert "left-out updates  0" not in output
+
+
+CHEAP = """
+import sys
+{code}
+heavy = {heavy!r}
+sys.exit(" ".join(name for name in heavy if name in sys.modules) or 0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "heavy"),
+    [
+        ("import fedket.cli", ["jax", "matplotlib", "pydantic", "rich.live", "numpy"]),
+        (
+            "from fedket.experiment import load_config, read_config, shipped_experiments",
+            ["jax", "matplotlib", "numpy"],
+        ),
+        ("import fedket.experiment.run", ["matplotlib", "pennylane", "torch", "sklearn"]),
+    ],
+)
+def test_nothing_heavy_is_imported_before_it_is_needed(code, heavy):
+    program = CHEAP.format(code=code, heavy=heavy)
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    """As in `fedket show quickstart | head -1`."""
+    code = "import sys; from fedket.cli import main; sys.argv = ['fedket', 'list']; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    process.wait()
