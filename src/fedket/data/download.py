@@ -66,6 +66,8 @@ def fetch_file(
 def _fetch(url: str, name: str, sha256: str, folder: Path, timeout_s: float) -> Path:
     import pooch
 
+    pooch.get_logger().setLevel("ERROR")  # the progress bar says it already
+
     def download(url: str, output: str, mover: object) -> None:
         bar = ProgressBar(name)
         try:

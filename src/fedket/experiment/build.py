@@ -129,7 +129,7 @@ def build_experiment(config: ExperimentConfig) -> Experiment:
         rng = np.random.default_rng(numpy_seed(config.seed, Purpose.PARTITION))
         partition = PARTITIONS[config.partition.kind](dataset, config.partition, rng)
         training = build_training(config.training, largest=max(map(len, partition)))
-        check_memory_of(config, training.batch_size, len(dataset.x_train))
+        check_memory_of(config, training.batch_size)
         model, circuit = build_model(config, dataset)
         check_fit(model, dataset, config.engine.dtype)
         strategy = STRATEGIES[config.strategy.kind](config.strategy)

@@ -3,9 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from fedket.errors import CircuitError, ConfigError, DataError
+from fedket.errors import ConfigError, DataError
 from fedket.experiment.config import ExperimentConfig, QuantumTrainConfig, VqcConfig
-from fedket.federated.evaluate import EVAL_BATCH
 from fedket.federated.trainer import tree_size
 from fedket.quantum import check_memory
 from fedket.quantum.memory import available_bytes
@@ -14,9 +13,6 @@ from fedket.types import Dataset, Model, Params
 
 PARAMETER_COPIES = 4
 """Live copies of the parameters on one client: global, local, gradient, optimiser state."""
-
-EVALUATION_COPIES = 4
-"""Live copies of a batch of states in evaluation; 3.2 were measured with 17 qubits."""
 
 
 def cohort_size(config: ExperimentConfig) -> int:
@@ -47,13 +43,12 @@ def check_cohort(config: ExperimentConfig) -> None:
         headroom(how.bits, how.clip, [1 / cohort] * cohort)
 
 
-def check_memory_of(config: ExperimentConfig, batch_size: int, num_samples: int) -> None:
-    """Refuse a circuit whose gradient step or evaluation would not fit into memory.
+def check_memory_of(config: ExperimentConfig, batch_size: int) -> None:
+    """Refuse a circuit whose gradient step would not fit into memory.
 
     Args:
         config: The experiment.
         batch_size: Samples per gradient step, at most.
-        num_samples: Training samples in all, which are evaluated in batches.
 
     Raises:
         CircuitError: Naming what is needed and what is there.
@@ -62,18 +57,8 @@ def check_memory_of(config: ExperimentConfig, batch_size: int, num_samples: int)
     match config.model:
         case VqcConfig() as c:
             check_memory(c.num_qubits, batch_size, itemsize)
-            _check_evaluation(c.num_qubits, min(EVAL_BATCH, num_samples), itemsize)
         case QuantumTrainConfig():
             check_memory(13, 1, itemsize)
-
-
-def _check_evaluation(num_qubits: int, batch: int, itemsize: int) -> None:
-    needed, available = EVALUATION_COPIES * 2**num_qubits * batch * itemsize, available_bytes()
-    if needed > available:
-        raise CircuitError(
-            f"evaluating {num_qubits} qubits in batches of {batch} needs about "
-            f"{needed / 2**30:.1f} GiB, {available / 2**30:.1f} GiB are available; use fewer qubits"
-        )
 
 
 def parameter_shapes(model: Model) -> Params:

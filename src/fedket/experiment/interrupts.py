@@ -8,12 +8,15 @@ the garbage collector. A signal that comes while nobody waits is remembered unti
 
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from threading import Thread, current_thread, main_thread
 from typing import TypeVar
 
 T = TypeVar("T")
+
+WAKE_SECONDS = 0.1
+"""Longest time until a signal is noticed that came just before the main thread fell asleep."""
 
 
 class Interrupts:
@@ -38,6 +41,8 @@ class Interrupts:
             self._waiting = True
             if self._requested:
                 raise KeyboardInterrupt
+            while not future.done():
+                wait([future], timeout=WAKE_SECONDS)
             return future.result()
         finally:
             self._waiting = False

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float
 
+from fedket.federated.working_set import traced_bytes
 from fedket.types import Model, Params, Partition
 
 EVAL_BATCH = 512
@@ -34,6 +35,24 @@ class Evaluation(NamedTuple):
     test_loss: float
     test_accuracy: float
     client_accuracy: np.ndarray
+
+
+def evaluation_batch(model: Model, x: Array, memory_limit_mb: int) -> int:
+    """Return the largest power of two up to `EVAL_BATCH` whose traced working set fits the limit.
+
+    Args:
+        model: The model.
+        x: Samples, for their shape and type.
+        memory_limit_mb: Limit in MiB; a single sample may exceed it.
+    """
+    params = jax.eval_shape(lambda: model.init(jax.random.key(0)))
+    batch = EVAL_BATCH
+    while batch > 1:
+        some = jax.ShapeDtypeStruct((batch, *x.shape[1:]), x.dtype)
+        if traced_bytes(model.apply, params, some) <= memory_limit_mb * 2**20:
+            break
+        batch //= 2
+    return batch
 
 
 def make_scorer(model: Model, batch: int = EVAL_BATCH) -> Callable[..., Score]:

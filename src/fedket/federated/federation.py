@@ -15,7 +15,13 @@ import numpy as np
 from fedket.data import pack_partition
 from fedket.errors import TrainingError
 from fedket.federated.cohort import sample_cohort
-from fedket.federated.evaluate import Evaluation, Score, client_accuracy, make_scorer
+from fedket.federated.evaluate import (
+    Evaluation,
+    Score,
+    client_accuracy,
+    evaluation_batch,
+    make_scorer,
+)
 from fedket.federated.local import LocalTraining
 from fedket.federated.sequential import sequential_engine
 from fedket.federated.trainer import CohortOutcome, Engine, Trainer, tree_bytes
@@ -113,7 +119,7 @@ def make_federation(
     trainer = Trainer(model, strategy, training, x, y, pack_partition(partition), seed)
     make_engine = {"vectorised": vectorised_engine, "sequential": sequential_engine}[engine]
     runner: Engine = make_engine(trainer, reducer, cohort_size, memory_limit_mb)
-    scorer = make_scorer(model)
+    scorer = make_scorer(model, evaluation_batch(model, x, memory_limit_mb))
 
     def init() -> FederationState:
         params = jax.tree.map(
