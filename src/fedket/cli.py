@@ -21,7 +21,11 @@ import typer
 
 from fedket._version import __version__
 from fedket.errors import ConfigError, FedketError
+from fedket.etsi_cli import add_etsi_commands
 from fedket.experiment.interrupts import handled_interrupts
+from fedket.keys_cli import app as keys_app
+from fedket.kme_cli import kme_app
+from fedket.qkd_cli import app as qkd_app
 
 BAD_INPUT, INTERRUPTED = 2, 130
 """Exit codes beside 0."""
@@ -33,6 +37,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(keys_app, name="keys")
+add_etsi_commands(keys_app)
+app.add_typer(kme_app, name="kme")
+app.add_typer(qkd_app, name="qkd")
 
 FILE_HELP = "Experiment file (TOML), or the name of a shipped experiment."
 FileArgument = Annotated[Path, typer.Argument(help=FILE_HELP)]

@@ -4,7 +4,7 @@ Axis order everywhere: clients first, then samples, then features. `weights` are
 shares of the cohort's samples and sum to 1 over the clients of a `RoundContext`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -103,16 +103,40 @@ class RoundContext(NamedTuple):
     weights: tuple[float, ...]
 
 
+class PhaseCost(NamedTuple):
+    """What one phase of an aggregation cost, summed over all clients; repeats are added up.
+
+    Attributes:
+        name: Action of the phase, for example `upload`.
+        upload_bytes: Payload bytes from clients to the server, without transport framing.
+        download_bytes: Payload bytes from the server to clients, likewise.
+        pad_bits: Key bits set aside as one-time pads, each link's bytes counted once.
+        mac_bits: Key bits set aside as one-time MAC keys, likewise.
+        seconds: Wall time until all answers were in and processed.
+    """
+
+    name: str
+    upload_bytes: int
+    download_bytes: int
+    pad_bits: int
+    mac_bits: int
+    seconds: float
+
+
 class Traffic(NamedTuple):
     """What one aggregation cost, summed over all clients and pairs.
 
     Attributes:
-        upload_bytes: Bytes of contributions as sent to the server.
-        key_bits: Key bits spent (each pair's pad counts once).
+        upload_bytes: Bytes that clients sent to the server, in all phases.
+        key_bits: Key bits used up, pads and MAC keys (each link's bytes count once).
+        num_clipped: Coordinates of updates beyond the clip, over all clients.
+        phases: The same by phase, in order; empty where nothing was exchanged in phases.
     """
 
     upload_bytes: int
     key_bits: int
+    num_clipped: int = 0
+    phases: tuple[PhaseCost, ...] = ()
 
 
 Reducer = Callable[[Contribution, RoundContext], tuple[Contribution, Traffic]]
@@ -130,27 +154,77 @@ class Secret(Protocol):
         ...
 
 
+SERVER = -1
+"""The server as a party of a link; clients are 0 and up."""
+
+Stream = tuple[int, int]
+"""(sender, receiver): one direction of the link between two parties, a client or `SERVER`."""
+
+
 @runtime_checkable
 class KeySource(Protocol):
-    """One-time pads shared by pairs of clients, each byte given to each end at most once.
+    """Directed streams of one-time key, each byte given to each end at most once.
 
-    A pad is named by its unordered pair of clients and its round; `client_id` is the end that
-    asks. Rounds of a pair only go up. Asking again for bytes raises `KeyReusedError`, asking for
-    more than was reserved `KeyExhaustedError`, anything else out of order `KeyMaterialError`.
+    A link joins two parties and is two streams. Only the sender's end allocates offsets of a
+    stream; the receiver follows what the sender announced and never goes back. `client_id` is the
+    end that asks (`SERVER` for the server); one source may serve one party or all of them.
+    Rounds of an end only go up. Asking again for bytes raises `KeyReusedError`, asking for more
+    than there is `KeyExhaustedError`, anything else out of order `KeyMaterialError`. A method that
+    raises has changed nothing, or has burned what it names, but never gives bytes back.
     """
 
     def reserve(
-        self, round_num: int, client_id: int, peer_ids: tuple[int, ...], num_bytes: int
+        self, round_num: int, client_id: int, lengths: Mapping[Stream, int]
+    ) -> dict[Stream, int]:
+        """Set aside bytes on streams that `client_id` sends on, durably, in one transaction.
+
+        What was left of earlier rounds on these streams is burned.
+
+        Args:
+            round_num: Round number; goes up on every stream.
+            client_id: The sender of all these streams.
+            lengths: Bytes to set aside on each.
+
+        Returns:
+            The offset of each reservation in its stream, for the receiver.
+
+        Raises:
+            KeyReusedError: A stream already has a reservation of this round or a later one.
+            KeyExhaustedError: A stream has less key left; nothing is reserved on any.
+            KeyMaterialError: `client_id` is not the sender, or a length is negative.
+        """
+        ...
+
+    def accept(
+        self, round_num: int, client_id: int, ranges: Mapping[Stream, tuple[int, int]]
     ) -> None:
-        """Set aside `num_bytes` with each peer; what was left of earlier rounds is burned."""
+        """Set aside (offset, number of bytes) on streams that `client_id` receives on.
+
+        As the senders announced them; bytes skipped over, and what was left of earlier rounds, are
+        burned at this end. All streams or, when it raises, none.
+
+        Raises:
+            KeyReusedError: An offset is below the high-water mark of its stream, or a stream
+                already has a range of this round or a later one.
+            KeyExhaustedError: A stream does not reach that far.
+            KeyMaterialError: `client_id` is not the receiver, or a number is negative.
+        """
         ...
 
     def spend(
-        self, round_num: int, client_id: int, peer_id: int, offset: int, num_bytes: int
+        self, round_num: int, client_id: int, stream: Stream, start: int, num_bytes: int
     ) -> Secret:
-        """Hand this end the next `num_bytes` of a reserved pad, starting at byte `offset`."""
+        """Hand this end bytes [start, start + num_bytes) of the round's reservation on a stream.
+
+        From low to high: bytes skipped over are burned at this end.
+
+        Raises:
+            KeyReusedError: Some of them were handed out or burned before.
+            KeyExhaustedError: They reach beyond the reservation.
+            KeyMaterialError: Nothing is reserved, or no byte is asked for.
+        """
         ...
 
-    def burn(self, round_num: int, client_id: int, peer_ids: tuple[int, ...]) -> None:
-        """Give up this end's unspent bytes of the round for good; harmless when there are none."""
+    def burn(self, round_num: int, client_id: int, streams: Collection[Stream]) -> None:
+        """Give up what is left of this end's reservations of the round; harmless when none is."""
         ...

@@ -12,7 +12,12 @@ from fedket.errors import TrainingError
 from fedket.federated import LocalTraining, fed_adam, fed_avg, fed_prox, working_set
 from fedket.federated.working_set import chunk_size, traced_bytes
 from fedket.keys import OsRandomSource
-from fedket.secure import masked_sum, quantised_sum
+from fedket.secure import (
+    key_bits_per_round,
+    masked_sum,
+    masked_upload_bytes,
+    quantised_sum,
+)
 from tests.federated.problems import SIZES, run_rounds, small_federation
 
 close = partial(np.testing.assert_allclose, atol=1e-5)
@@ -70,9 +75,8 @@ def test_masked_training_equals_unmasked_bit_for_bit(engine, bits):
     with_masks, records = run_rounds(small_federation(engine=engine, reducer=masked), 2)
     without, _ = run_rounds(small_federation(engine=engine, reducer=plain), 2)
     assert_same(with_masks, without)
-    pairs = len(SIZES) * (len(SIZES) - 1) // 2
-    assert records[0].key_bits == pairs * 37 * bits
-    assert records[0].upload_bytes == len(SIZES) * 37 * bits // 8
+    assert records[0].key_bits == key_bits_per_round(37, bits, "headroom", len(SIZES))
+    assert records[0].upload_bytes == masked_upload_bytes(37, bits, "headroom", len(SIZES))
 
 
 @pytest.mark.parametrize("engine", ["vectorised", "sequential"])

@@ -3,37 +3,46 @@
 import numpy as np
 
 from fedket.keys.os_random import OsRandomSource
+from fedket.secure.channel import ChannelState, authenticated_client, authenticated_server
+from fedket.secure.pairwise import pairwise_server
 from fedket.secure.pairwise_client import ClientState, pairwise_client
-from fedket.secure.phases import Reply
+from fedket.secure.pairwise_terms import higher, lower, make_terms, num_messages, terms_payload
+from fedket.secure.phases import Failure, Reply, drive
+from fedket.secure.signing import MacKeys
 from fedket.secure.words import pack_words, unpack_words, word_dtype
 
 
 class Recorder:
-    """A key source that remembers, per (round, client, peer), the pads it handed out."""
+    """A key source that remembers the pads it handed out: (round, stream) -> pieces."""
 
     def __init__(self):
         self.source = OsRandomSource()
         self.pads = {}
-        self.reserve, self.burn = self.source.reserve, self.source.burn
+        self.reserve, self.accept = self.source.reserve, self.source.accept
+        self.burn = self.source.burn
 
-    def spend(self, round_num, client_id, peer_id, offset, num_bytes):
-        secret = self.source.spend(round_num, client_id, peer_id, offset, num_bytes)
-        self.pads.setdefault((round_num, client_id, peer_id), []).append(secret.reveal())
+    def spend(self, round_num, client_id, stream, start, num_bytes):
+        secret = self.source.spend(round_num, client_id, stream, start, num_bytes)
+        if client_id == stream[0]:
+            self.pads.setdefault((round_num, stream), []).append(secret.reveal())
         return secret
 
 
 class OnePadForever:
-    """What must never be: the same pad in every round."""
+    """What must never be: the same pad in every round and on every stream."""
 
     def __init__(self, pad: bytes):
         self.pad = pad
 
-    def reserve(self, *args):
+    def reserve(self, round_num, client_id, lengths):
+        return dict.fromkeys(lengths, 0)
+
+    def accept(self, *args):
         pass
 
-    burn = reserve
+    burn = accept
 
-    def spend(self, round_num, client_id, peer_id, offset, num_bytes):
+    def spend(self, round_num, client_id, stream, start, num_bytes):
         return self
 
     def reveal(self):
@@ -66,18 +75,68 @@ def ring_sum(updates, word_bits=16):
     return low_bits(np.add.reduce(present, dtype=present[0].dtype), word_bits)
 
 
-def asked_up_to_upload(ids, keys, updates, round_num=1, states=None):
+def serve(ids, round_num=1, num_words=13, word_bits=16, **options):
+    return pairwise_server(make_terms(round_num, ids, num_words, word_bits, **options))
+
+
+def asked_up_to_upload(ids, keys, updates, round_num=1, states=None, **options):
     """Handlers and states of clients that are READY."""
     handlers, states = handlers_of(updates, keys), states or fresh(ids)
-    num_words = len(updates[ids[0]])
-    payload = {"round_num": round_num, "num_words": num_words, "word_bits": 16}
-    for action, extra in (("reserve", {"cohort": list(ids)}), ("ready", {})):
-        for i in ids:
-            outcome, states[i] = handlers[i](action, {**payload, **extra}, states[i])
-            assert isinstance(outcome, Reply)
+    terms = make_terms(round_num, ids, len(updates[ids[0]]), 16, **options)
+    offers = {}
+    for i in ids:
+        outcome, states[i] = handlers[i]("reserve", terms_payload(terms), states[i])
+        offers[i] = dict(zip(higher(terms, i), outcome.payload["offsets"], strict=True))
+    for i in ids:
+        outcome, states[i] = handlers[i]("ready", ready(terms, i, offers), states[i])
+        assert isinstance(outcome, Reply)
     return handlers, states
+
+
+def ready(terms, client_id, offers):
+    senders = list(lower(terms, client_id))
+    offsets = [offers[i][client_id] for i in senders]
+    return {"round_num": terms.round_num, "senders": senders, "offsets": offsets}
 
 
 def upload(members, num_words=13, round_num=1, offset=0):
     request = {"round_num": round_num, "offset": offset, "num_words": num_words}
     return {**request, "members": list(members)}
+
+
+class Wire:
+    """The network between server and clients in one process, in the hands of `attack`.
+
+    Args:
+        updates: Client -> words.
+        source: Key source of all parties.
+        mac: False is the naive variant without authentication.
+        attack: (client, action, "request" or "answer", payload) -> payload to deliver instead.
+    """
+
+    def __init__(self, updates, source, *, mac=True, attack=lambda *message: message[3]):
+        self.ids, self.mac, self.attack = tuple(updates), mac, attack
+        self.keys = MacKeys(source, "a run")
+        handlers = handlers_of(updates, source)
+        if mac:
+            handlers = {i: authenticated_client(h, i, self.keys) for i, h in handlers.items()}
+        self.handlers = {i: self._tapped(i, h) for i, h in handlers.items()}
+        self.states = {i: ChannelState(ClientState()) if mac else ClientState() for i in updates}
+
+    def run(self, round_num=1, word_bits=16, **options):
+        terms = make_terms(round_num, self.ids, 13, word_bits, **options)
+        server = pairwise_server(terms)
+        if self.mac:
+            count = num_messages(terms)
+            server = authenticated_server(server, self.keys, round_num, self.ids, count)
+        return drive(server, self.handlers, self.states)
+
+    def _tapped(self, client_id, handler):
+        def handle(action, payload, state):
+            payload = self.attack(client_id, action, "request", payload)
+            outcome, state = handler(action, payload, state)
+            if isinstance(outcome, Failure):
+                return outcome, state
+            return Reply(self.attack(client_id, action, "answer", outcome.payload)), state
+
+        return handle

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedket.errors import ConfigError, ProtocolError
+from fedket.errors import ConfigError, KeyReusedError, ProtocolError
 from fedket.keys.os_random import OsRandomSource
 from fedket.secure import reducers
-from fedket.secure.costs import key_bits_per_pair, key_bits_per_round, upload_bytes
+from fedket.secure.costs import key_bits_per_round, masked_upload_bytes, upload_bytes
 from fedket.secure.quantise import QUANTISERS
 from fedket.secure.reducers import masked_sum, plain_sum, quantise_round, quantised_sum
-from fedket.types import RoundContext
+from fedket.types import RoundContext, Traffic
 
 GRID = [
     (word, bits, num_clients)
@@ -56,10 +56,38 @@ def test_masks_cancel_masked_equals_quantised_equals_plain_within_the_steps(
     step = 1 / QUANTISERS[word](bits, 1.0, context.weights).scale
     for left, right in zip(jax.tree.leaves(masked), jax.tree.leaves(plain), strict=True):
         np.testing.assert_allclose(left, right, rtol=0, atol=num_clients * step + 1e-6)
-    assert traffic.upload_bytes == unmasked_traffic.upload_bytes
-    assert traffic.upload_bytes == num_clients * upload_bytes(13, bits, word, num_clients)
+    words = num_clients * upload_bytes(13, bits, word, num_clients)
+    assert unmasked_traffic == Traffic(words, 0)
+    assert traffic.upload_bytes == masked_upload_bytes(13, bits, word, num_clients)
     assert traffic.key_bits == key_bits_per_round(13, bits, word, num_clients)
-    assert unmasked_traffic.key_bits == 0
+
+
+@pytest.mark.parametrize("mac", [True, False])
+@pytest.mark.parametrize("degree", [None, "auto", 4, 6])
+@settings(deadline=None, max_examples=1)
+@given(seed=st.integers(0, 2**31 - 1))
+def test_the_graph_and_the_macs_change_the_costs_and_not_a_bit_of_the_sum(degree, mac, seed):
+    contributions, context = a_round(seed, 24)
+    reduce = masked_sum(16, "headroom", 1.0, OsRandomSource(), degree=degree, mac=mac)
+    masked, traffic = reduce(contributions, context)
+    assert_same_bits(masked, quantised_sum(16, "headroom", 1.0)(contributions, context)[0])
+    options = {"degree": degree, "mac": mac}
+    assert traffic.key_bits == key_bits_per_round(13, 16, "headroom", 24, **options)
+    assert traffic.upload_bytes == masked_upload_bytes(13, 16, "headroom", 24, **options)
+
+
+def test_the_costs_of_a_round_are_told_by_phase():
+    contributions, context = a_round(2, 5)
+    _, traffic = masked_sum(8, "safe", 1.0, OsRandomSource())(contributions, context)
+    assert [phase.name for phase in traffic.phases] == ["reserve", "ready", "upload"]
+    assert traffic.upload_bytes == sum(phase.upload_bytes for phase in traffic.phases)
+    assert traffic.key_bits == sum(phase.pad_bits + phase.mac_bits for phase in traffic.phases)
+    reserve, ready, upload = traffic.phases
+    assert (reserve.pad_bits, reserve.mac_bits) == (10 * 8 * 18, 5 * 2 * 4 * 256)
+    assert ready.upload_bytes == 5 * 16
+    assert upload.upload_bytes == 5 * (18 + 16)
+    assert min(phase.seconds for phase in traffic.phases) > 0
+    assert min(phase.download_bytes for phase in traffic.phases) > 0
 
 
 @settings(deadline=None, max_examples=10)
@@ -81,49 +109,48 @@ def test_chunked_uploads_give_the_same_sum_and_the_same_bytes(monkeypatch):
     monkeypatch.setattr(reducers, "PAD_MEMORY_BYTES", 1)
     chunked, chunked_traffic = masked_sum(16, "safe", 1.0, OsRandomSource())(contributions, context)
     assert_same_bits(chunked, expected)
-    assert chunked_traffic.upload_bytes == traffic.upload_bytes
+    words, tags, offsets = traffic.upload_bytes, 5 * (2 + 2) * 16, 5 * 8 + 10 * 8
+    assert chunked_traffic.upload_bytes == words + tags + offsets
+    assert chunked_traffic.phases[0].mac_bits == 5 * 2 * (3 + 2) * 256
 
 
 def test_plain_sum_is_the_sum_and_four_bytes_per_value():
     contributions, context = a_round(0, 3)
     total, traffic = plain_sum()(contributions, context)
     np.testing.assert_allclose(total["angles"], np.sum(contributions["angles"], 0), atol=1e-6)
-    assert traffic == (3 * 13 * 4, 0)
+    assert traffic == Traffic(3 * 13 * 4, 0)
 
 
 def test_the_ledger_agrees_with_the_accounting():
     contributions, context = a_round(1, 5)
     source = OsRandomSource()
     _, traffic = masked_sum(8, "safe", 1.0, source)(contributions, context)
-    assert 8 * source.ledger.totals().consumed == 2 * traffic.key_bits  # each pad has two ends
-    assert source.ledger.totals().reserved == source.ledger.totals().burned == 0
-
-
-def test_key_and_byte_budgets_are_the_papers():
-    """LeNet-5, 61,706 values: 493,648 key bits per pair at q = 8 (spec/papers.md, section 2)."""
-    assert key_bits_per_pair(61_706, 8, "headroom", 4) == 493_648
-    assert upload_bytes(61_706, 8, "headroom", 4) * 4 == 61_706 * 4  # 25 % of float32
-    assert upload_bytes(13, 4, "headroom", 4) == 7
-    assert upload_bytes(61_706, 16, "safe", 20) == -(-61_706 * 21 // 8)
-    assert key_bits_per_round(8, 8, "headroom", 20) == 190 * 64
+    totals = source.ledger.totals()
+    assert 8 * sum(totals) == 2 * traffic.key_bits  # every byte has two ends
+    assert 8 * totals.consumed == 2 * (traffic.key_bits - 5 * 2 * 256)  # all but the aborts' keys
+    contributions, context = a_round(1, 5)
+    masked_sum(8, "safe", 1.0, source)(contributions, context._replace(round_num=2))
+    assert source.ledger.totals().reserved == totals.reserved
 
 
 def test_a_round_is_masked_once():
     contributions, context = a_round(1, 3, round_num=4)
-    reduce = masked_sum(16, "headroom", 1.0, OsRandomSource())
-    reduce(contributions, context)
-    for round_num in (4, 3):
-        with pytest.raises(ProtocolError, match=r"3 dropped out, .* rounds only go up"):
-            reduce(contributions, context._replace(round_num=round_num))
-    reduce(contributions, context._replace(round_num=5))
+    for options in ({}, {"mac": False}):
+        reduce = masked_sum(16, "headroom", 1.0, OsRandomSource(), **options)
+        reduce(contributions, context)
+        for round_num in (4, 3):
+            with pytest.raises((ProtocolError, KeyReusedError), match="rounds only go up"):
+                reduce(contributions, context._replace(round_num=round_num))
+        reduce(contributions, context._replace(round_num=5))
 
 
-def test_another_reducer_cannot_reuse_the_pads_of_a_source():
+@pytest.mark.parametrize("mac", [True, False])
+def test_another_reducer_cannot_reuse_the_pads_of_a_source(mac):
     contributions, context = a_round(1, 3)
     source = OsRandomSource()
-    masked_sum(16, "headroom", 1.0, source)(contributions, context)
-    with pytest.raises(ProtocolError, match="already reserved its pad"):
-        masked_sum(16, "headroom", 1.0, source)(contributions, context)
+    masked_sum(16, "headroom", 1.0, source, mac=mac)(contributions, context)
+    with pytest.raises((ProtocolError, KeyReusedError), match="is already reserved"):
+        masked_sum(16, "headroom", 1.0, source, mac=mac)(contributions, context)
 
 
 def test_one_client_cannot_hide():
@@ -156,12 +183,23 @@ def test_a_round_that_does_not_fit_its_context_is_refused():
         quantised_sum(16, "safe", 1.0)(broken, context)
 
 
-def test_clipping_is_counted_per_client():
+def test_clipping_is_counted_per_client_and_in_all():
     contributions, context = a_round(1, 3)
     _, updates = quantise_round(contributions, context, 16, "headroom", 0.5)
     values = np.concatenate([np.asarray(v).reshape(3, -1) for v in contributions.values()], 1)
     deltas = values / np.asarray(context.weights)[:, None]
     assert [u.num_clipped for u in updates] == (np.abs(deltas) > 0.5).sum(1).tolist()
+    for reduce in (
+        quantised_sum(16, "headroom", 0.5),
+        masked_sum(16, "headroom", 0.5, OsRandomSource()),
+    ):
+        assert reduce(contributions, context)[1].num_clipped == (np.abs(deltas) > 0.5).sum()
+
+
+def test_a_degree_without_a_graph_is_a_config_error():
+    contributions, context = a_round(1, 9)
+    with pytest.raises(ConfigError, match="got degree 3"):
+        masked_sum(16, "headroom", 1.0, OsRandomSource(), degree=3)(contributions, context)
 
 
 def test_same_seed_same_bits_in_another_cohort_order_of_rounds():

@@ -1,22 +1,25 @@
-"""Who has had which pad bytes: each end of a link gets each byte once, or never.
+"""Who has had which bytes of which stream: each end gets each byte once, or never.
 
-A link joins two clients and has two ends; an end is (client, peer). At an end the bytes of one
-round's pad go AVAILABLE -> RESERVED -> CONSUMED | BURNED, never back, and from byte 0 upwards.
-Rounds of an end only go up, so the ledger keeps one entry per end, however long the run.
+A stream (sender, receiver) is one direction of a link and has two ends. At an end, bytes go
+AVAILABLE -> RESERVED -> CONSUMED | BURNED, never back and from low to high: everything below the
+end's position is gone for it. Reservations of an end are for rounds that only go up, so the
+ledger keeps one entry per end, however long the run.
 
-First version: the ledger lives in memory. It protects one process from itself; surviving crashes
-and roll-back (RESERVED becomes BURNED after a restart) comes with the durable pad store.
+This ledger lives in memory: it protects one process from itself. Surviving crashes and roll-back
+(RESERVED becomes BURNED after a restart) is the durable pad store's part.
 """
 
 import enum
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from fedket.errors import KeyExhaustedError, KeyMaterialError, KeyReusedError
+from fedket.types import Stream
 
 
 class PadState(enum.Enum):
-    """Where a pad stands at one end; a pad partly consumed and then burned is BURNED."""
+    """Where a round's reservation stands at one end; BURNED if any byte was given up unspent."""
 
     AVAILABLE = "available"
     RESERVED = "reserved"
@@ -25,12 +28,12 @@ class PadState(enum.Enum):
 
 
 class PadTotals(NamedTuple):
-    """Bytes over all ends (a pad used by both its ends counts twice).
+    """Bytes over all ends (a byte used by both its ends counts twice).
 
     Attributes:
         reserved: Set aside and still unspent.
         consumed: Handed out.
-        burned: Given up unspent.
+        burned: Given up unspent, or skipped.
     """
 
     reserved: int
@@ -40,107 +43,170 @@ class PadTotals(NamedTuple):
 
 @dataclass(slots=True)
 class _Entry:
-    """The latest round of one end: bytes below `spent` are handed out, the rest still reserved."""
+    """The latest reservation of one end: bytes of the stream from `start` to `end`.
+
+    Bytes below `position` are handed out or, `lost` of them, burned.
+    """
 
     round_num: int
-    num_bytes: int
-    spent: int = 0
-    burned: bool = False
+    start: int
+    end: int
+    position: int
+    lost: int = 0
 
 
 class PadLedger:
-    """Bookkeeping of pads; holds no key bytes, so it may be printed and logged."""
+    """Bookkeeping of streams; holds no key bytes, so it may be printed and logged."""
 
     def __init__(self) -> None:
-        self._entries: dict[tuple[int, int], _Entry] = {}
+        self._entries: dict[tuple[int, Stream], _Entry] = {}
         self._consumed = 0
         self._burned = 0
 
-    def reserve(self, round_num: int, client_id: int, peer_id: int, num_bytes: int) -> None:
-        """Set aside a pad at one end; what is left of this end's earlier rounds is burned.
+    def reserve(
+        self, round_num: int, client_id: int, lengths: Mapping[Stream, int]
+    ) -> dict[Stream, int]:
+        """Set aside bytes at the sender's end of streams; returns their offsets.
 
         Raises:
-            KeyReusedError: This end already reserved this round or a later one.
-            KeyMaterialError: A client with itself, or a negative length.
+            KeyReusedError: An end already has a reservation of this round or a later one.
+            KeyMaterialError: `client_id` is not the sender, or a length is negative.
         """
-        if client_id == peer_id or num_bytes < 0:
-            raise KeyMaterialError(
-                f"a pad joins two clients and has 0 or more bytes; got clients {client_id} and "
-                f"{peer_id}, {num_bytes} bytes"
-            )
-        entry = self._entries.get((client_id, peer_id))
-        if entry is not None:
-            if round_num <= entry.round_num:
+        offsets = {stream: self._high_water(client_id, stream) for stream in lengths}
+        for stream, num_bytes in lengths.items():
+            self._check_new(round_num, client_id, stream, stream[0], num_bytes)
+        for stream, num_bytes in lengths.items():
+            self._enter(round_num, client_id, stream, offsets[stream], num_bytes)
+        return offsets
+
+    def accept(
+        self, round_num: int, client_id: int, ranges: Mapping[Stream, tuple[int, int]]
+    ) -> None:
+        """Set aside (offset, number of bytes) at the receiver's end; skipped bytes are burned.
+
+        Raises:
+            KeyReusedError: An offset is below what this end has had, or the end already has a
+                reservation of this round or a later one.
+            KeyMaterialError: `client_id` is not the receiver, or a length is negative.
+        """
+        for stream, (offset, num_bytes) in ranges.items():
+            self._check_new(round_num, client_id, stream, stream[1], num_bytes)
+            mark = self._high_water(client_id, stream)
+            if offset < mark:
                 raise KeyReusedError(
-                    f"client {client_id} already reserved its pad with client {peer_id} for round "
-                    f"{entry.round_num}, now asks for round {round_num}; rounds only go up, start "
-                    "a new round with new updates"
+                    f"{_link(client_id, stream)}: key from byte {offset} was announced, bytes "
+                    f"below {mark} are already used up at this end; the sender's key store went "
+                    "back in time or the message is old: let both ends start from the higher mark"
                 )
-            self._burn(entry)
-        self._entries[client_id, peer_id] = _Entry(round_num, num_bytes)
+        for stream, (offset, num_bytes) in ranges.items():
+            self._burned += offset - self._high_water(client_id, stream)
+            self._enter(round_num, client_id, stream, offset, num_bytes)
 
     def spend(
-        self, round_num: int, client_id: int, peer_id: int, offset: int, num_bytes: int
-    ) -> None:
-        """Mark bytes [offset, offset + num_bytes) of a reserved pad as handed to this end.
+        self, round_num: int, client_id: int, stream: Stream, start: int, num_bytes: int
+    ) -> int:
+        """Mark bytes [start, start + num_bytes) of a reservation as handed to this end.
+
+        Returns:
+            Their offset in the stream.
 
         Raises:
             KeyReusedError: Some of them were handed out or burned before.
             KeyExhaustedError: They reach beyond what was reserved.
-            KeyMaterialError: Nothing is reserved, or bytes would be skipped.
+            KeyMaterialError: Nothing is reserved, or no byte is asked for.
         """
-        pad = f"pad of clients {client_id} and {peer_id} for round {round_num}"
-        entry = self._entries.get((client_id, peer_id))
-        if entry is None or round_num > entry.round_num:
-            raise KeyMaterialError(f"{pad} was never reserved by client {client_id}; reserve first")
-        if round_num < entry.round_num or entry.burned or offset < entry.spent:
-            raise KeyReusedError(
-                f"{pad} is spent or burned at byte {offset} for client {client_id}; "
-                "a pad is used once: start a new round"
-            )
-        if offset > entry.spent or num_bytes < 1:
+        entry = self._entries.get((client_id, stream))
+        if entry is None or round_num > entry.round_num or num_bytes < 1:
             raise KeyMaterialError(
-                f"{pad} is spent in order: byte {entry.spent} is next, bytes "
-                f"{offset}..{offset + num_bytes} were asked for"
+                f"{_link(client_id, stream)}: {num_bytes} bytes of round {round_num} were asked "
+                "for, nothing of it is reserved; reserve 1 or more bytes first"
             )
-        if offset + num_bytes > entry.num_bytes:
+        if round_num < entry.round_num or entry.start + start < entry.position:
+            raise KeyReusedError(
+                f"{_link(client_id, stream)}: byte {start} of round {round_num} is spent or "
+                "burned; a pad is used once: start a new round"
+            )
+        if entry.start + start + num_bytes > entry.end:
             raise KeyExhaustedError(
-                f"{pad} has {entry.num_bytes} bytes, {offset + num_bytes} were asked for; "
-                "reserve more in the next round"
+                f"{_link(client_id, stream)}: round {round_num} has {entry.end - entry.start} "
+                f"bytes, {start + num_bytes} were asked for; reserve more in the next round"
             )
-        entry.spent += num_bytes
+        self._lose(entry, entry.start + start)
+        entry.position += num_bytes
         self._consumed += num_bytes
+        return entry.start + start
 
-    def burn(self, round_num: int, client_id: int, peer_id: int) -> None:
-        """Give up this end's unspent bytes of a round; harmless when there are none."""
-        entry = self._entries.get((client_id, peer_id))
-        if entry is not None and entry.round_num == round_num:
-            self._burn(entry)
+    def burn(self, round_num: int, client_id: int, streams: Collection[Stream]) -> None:
+        """Give up what is left of this end's reservations of a round; harmless when none is."""
+        for stream in streams:
+            entry = self._entries.get((client_id, stream))
+            if entry is not None and entry.round_num == round_num:
+                self._lose(entry, entry.end)
 
-    def state(self, round_num: int, client_id: int, peer_id: int) -> PadState:
-        """Return where a pad stands at one end.
+    def state(self, round_num: int, client_id: int, stream: Stream) -> PadState:
+        """Return where a round's reservation stands at one end.
 
         Raises:
             KeyMaterialError: A later round was reserved since, so the entry is gone.
         """
-        entry = self._entries.get((client_id, peer_id))
+        entry = self._entries.get((client_id, stream))
         if entry is None or round_num > entry.round_num:
             return PadState.AVAILABLE
         if round_num < entry.round_num:
             raise KeyMaterialError(
-                f"round {round_num} is over for clients {client_id} and {peer_id}: the ledger "
-                f"remembers round {entry.round_num} only; ask before the next round is reserved"
+                f"{_link(client_id, stream)}: round {round_num} is over, the ledger remembers "
+                f"round {entry.round_num} only; ask before the next round is reserved"
             )
-        if entry.burned:
-            return PadState.BURNED
-        return PadState.CONSUMED if entry.spent == entry.num_bytes else PadState.RESERVED
+        if entry.position < entry.end:
+            return PadState.RESERVED
+        return PadState.BURNED if entry.lost else PadState.CONSUMED
+
+    def position(self, client_id: int, stream: Stream) -> int:
+        """Return the first byte of a stream that this end can still get."""
+        entry = self._entries.get((client_id, stream))
+        return entry.position if entry else 0
 
     def totals(self) -> PadTotals:
         """Return how many bytes are reserved, consumed and burned so far."""
-        reserved = sum(e.num_bytes - e.spent for e in self._entries.values() if not e.burned)
+        reserved = sum(entry.end - entry.position for entry in self._entries.values())
         return PadTotals(reserved, self._consumed, self._burned)
 
-    def _burn(self, entry: _Entry) -> None:
-        if not entry.burned and entry.spent < entry.num_bytes:
-            entry.burned = True
-            self._burned += entry.num_bytes - entry.spent
+    def _high_water(self, client_id: int, stream: Stream) -> int:
+        """Return the byte from which on nothing was ever reserved at this end."""
+        entry = self._entries.get((client_id, stream))
+        return entry.end if entry else 0
+
+    def _check_new(
+        self, round_num: int, client_id: int, stream: Stream, owner: int, num_bytes: int
+    ) -> None:
+        if client_id != owner or stream[0] == stream[1] or num_bytes < 0:
+            raise KeyMaterialError(
+                f"the sender reserves and the receiver accepts 0 or more bytes of a stream between "
+                f"two parties; got {_link(client_id, stream)}, {num_bytes} bytes"
+            )
+        entry = self._entries.get((client_id, stream))
+        if entry is not None and round_num <= entry.round_num:
+            raise KeyReusedError(
+                f"{_link(client_id, stream)}: key of round {entry.round_num} is already reserved, "
+                f"now round {round_num} is asked for; rounds only go up, start a new round with "
+                "new updates"
+            )
+
+    def _enter(
+        self, round_num: int, client_id: int, stream: Stream, offset: int, num_bytes: int
+    ) -> None:
+        entry = self._entries.get((client_id, stream))
+        if entry is not None:
+            self._lose(entry, entry.end)
+        self._entries[client_id, stream] = _Entry(round_num, offset, offset + num_bytes, offset)
+
+    def _lose(self, entry: _Entry, position: int) -> None:
+        """Burn what lies below `position`."""
+        entry.lost += position - entry.position
+        self._burned += position - entry.position
+        entry.position = position
+
+
+def _link(client_id: int, stream: Stream) -> str:
+    end = {stream[0]: "sender's", stream[1]: "receiver's"}.get(client_id, "no")
+    return f"stream {stream[0]} -> {stream[1]}, {end} end"

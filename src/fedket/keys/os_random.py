@@ -1,27 +1,26 @@
-"""Pads from the operating system's generator, for all pairs of clients in one process.
+"""Key streams from the operating system's generator, for all parties in one process.
 
-For simulation and tests of the protocol: both ends live in this process, so nothing is
-distributed. Bytes are drawn when the first end spends them and dropped as soon as the second end
-has them, so memory holds only what one end is ahead of the other. Not safe for several threads.
+For simulation and tests of the protocol: both ends of every link live in this process, so nothing
+is distributed. Bytes are drawn when the first end spends them and dropped as soon as the second
+end has them, so memory holds only what one end is ahead of the other. Not safe for several threads.
 """
 
 import os
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 from fedket.errors import KeyMaterialError
-from fedket.keys.ledger import PadLedger, PadState
+from fedket.keys.ledger import PadLedger
 from fedket.keys.material import KeyMaterial
+from fedket.types import Stream
 
 
-@dataclass(slots=True)
-class _Link:
-    """A pair's current round: bytes below `drawn` exist, some wait for the end that is behind."""
+class _Waiting(NamedTuple):
+    """Bytes that one end has had and the other, `client_id`, has not."""
 
-    round_num: int
-    num_bytes: int
-    drawn: int = 0
-    waiting: dict[int, tuple[int, KeyMaterial]] = field(default_factory=dict)
-    """Byte offset -> (the client it waits for, the bytes)."""
+    client_id: int
+    material: KeyMaterial
 
 
 class OsRandomSource:
@@ -29,71 +28,68 @@ class OsRandomSource:
 
     def __init__(self) -> None:
         self.ledger = PadLedger()
-        self._links: dict[tuple[int, int], _Link] = {}
+        self._drawn: defaultdict[Stream, int] = defaultdict(int)
+        """The byte of a stream from which on nothing was ever drawn."""
+        self._waiting: defaultdict[Stream, dict[int, _Waiting]] = defaultdict(dict)
+        """Offset in the stream -> bytes that wait for their second end."""
 
     def reserve(
-        self, round_num: int, client_id: int, peer_ids: tuple[int, ...], num_bytes: int
-    ) -> None:
-        """Set aside `num_bytes` with each peer; what was left of earlier rounds is burned.
+        self, round_num: int, client_id: int, lengths: Mapping[Stream, int]
+    ) -> dict[Stream, int]:
+        """Set aside bytes on streams that `client_id` sends on; see `KeySource`."""
+        offsets = self.ledger.reserve(round_num, client_id, lengths)
+        self._drop(client_id, lengths)
+        return offsets
 
-        Raises:
-            KeyReusedError: This end already reserved this round or a later one.
-            KeyMaterialError: The two ends ask for different lengths, or the peer is rounds ahead.
-        """
-        for peer_id in peer_ids:
-            self.ledger.reserve(round_num, client_id, peer_id, num_bytes)
-            pair = _pair(client_id, peer_id)
-            link = self._links.get(pair)
-            if link is None or link.round_num < round_num:
-                self._links[pair] = _Link(round_num, num_bytes)
-            elif (link.round_num, link.num_bytes) != (round_num, num_bytes):
-                raise KeyMaterialError(
-                    f"client {peer_id} reserved {link.num_bytes} bytes for round {link.round_num} "
-                    f"with client {client_id}, which reserves {num_bytes} for round {round_num}; "
-                    "both ends must reserve the same"
-                )
+    def accept(
+        self, round_num: int, client_id: int, ranges: Mapping[Stream, tuple[int, int]]
+    ) -> None:
+        """Set aside the announced bytes on streams that `client_id` receives on."""
+        self.ledger.accept(round_num, client_id, ranges)
+        self._drop(client_id, ranges)
 
     def spend(
-        self, round_num: int, client_id: int, peer_id: int, offset: int, num_bytes: int
+        self, round_num: int, client_id: int, stream: Stream, start: int, num_bytes: int
     ) -> KeyMaterial:
-        """Hand this end the next `num_bytes` of a reserved pad, starting at byte `offset`.
+        """Hand this end bytes [start, start + num_bytes) of the round's reservation.
 
         Raises:
             KeyReusedError: This end had some of these bytes before, or burned them.
             KeyExhaustedError: They reach beyond what was reserved.
-            KeyMaterialError: Nothing is reserved, bytes would be skipped, the ends cut the pad
-                differently, or the peer has gone on to a later round and the bytes are dropped.
+            KeyMaterialError: Nothing is reserved, or the other end cut the stream elsewhere.
         """
-        self.ledger.spend(round_num, client_id, peer_id, offset, num_bytes)
-        link = self._links[_pair(client_id, peer_id)]
-        if link.round_num != round_num:
+        offset = self.ledger.spend(round_num, client_id, stream, start, num_bytes)
+        if offset >= self._drawn[stream]:
+            return self._draw(client_id, stream, offset, num_bytes)
+        waiting = self._waiting[stream].pop(offset, None)
+        if waiting is None or len(waiting.material) != num_bytes:
             raise KeyMaterialError(
-                f"client {peer_id} is in round {link.round_num}: its pad with client {client_id} "
-                f"for round {round_num} is gone; start a new round"
+                f"stream {stream[0]} -> {stream[1]}: party {client_id} asks for {num_bytes} bytes "
+                f"at offset {offset}, the other end cut the stream elsewhere; both ends must "
+                "reserve the same bytes and cut them alike"
             )
-        if offset == link.drawn:
-            material = KeyMaterial(os.urandom(num_bytes))
-            link.drawn += num_bytes
-            if self.ledger.state(round_num, peer_id, client_id) is not PadState.BURNED:
-                link.waiting[offset] = (peer_id, material)
-            return material
-        _, material = link.waiting.pop(offset, (client_id, KeyMaterial(b"")))
-        if len(material) != num_bytes:
-            raise KeyMaterialError(
-                f"client {client_id} asks for {num_bytes} bytes at byte {offset} of its pad with "
-                f"client {peer_id}, which cut the pad elsewhere; cut it alike at both ends"
-            )
+        return waiting.material
+
+    def burn(self, round_num: int, client_id: int, streams: Collection[Stream]) -> None:
+        """Give up what is left of this end's reservations of the round; harmless when none is."""
+        self.ledger.burn(round_num, client_id, streams)
+        self._drop(client_id, streams)
+
+    def _draw(self, client_id: int, stream: Stream, offset: int, num_bytes: int) -> KeyMaterial:
+        """Draw bytes nobody has had, and keep them for the other end unless it has gone past."""
+        material = KeyMaterial(os.urandom(num_bytes))
+        self._drawn[stream] = offset + num_bytes
+        other = stream[0] + stream[1] - client_id
+        if self.ledger.position(other, stream) <= offset:
+            self._waiting[stream][offset] = _Waiting(other, material)
         return material
 
-    def burn(self, round_num: int, client_id: int, peer_ids: tuple[int, ...]) -> None:
-        """Give up this end's unspent bytes of the round for good; harmless when there are none."""
-        for peer_id in peer_ids:
-            self.ledger.burn(round_num, client_id, peer_id)
-            link = self._links.get(_pair(client_id, peer_id))
-            if link is not None and link.round_num == round_num:
-                link.waiting = {o: w for o, w in link.waiting.items() if w[0] != client_id}
-
-
-def _pair(client_id: int, peer_id: int) -> tuple[int, int]:
-    """Return the unordered pair as an ordered tuple."""
-    return (client_id, peer_id) if client_id < peer_id else (peer_id, client_id)
+    def _drop(self, client_id: int, streams: Collection[Stream]) -> None:
+        """Drop the bytes that wait for this end below its position."""
+        for stream in streams:
+            position = self.ledger.position(client_id, stream)
+            self._waiting[stream] = {
+                offset: waiting
+                for offset, waiting in self._waiting[stream].items()
+                if waiting.client_id != client_id or offset >= position
+            }

@@ -1,35 +1,61 @@
-"""Protocol A, server side: a ring sum under pairwise one-time pads over the complete graph.
+"""Protocol A, server side: a ring sum under pairwise one-time pads.
 
 Client i sends y_i = x_i + sum_{j>i} K_ij - sum_{j<i} K_ij mod 2^w, where x_i are its d quantised
-words, K_ij is the pad of clients i and j for this round and j runs over the members U1; in the
-sum over U1 every pad appears once with each sign (QuNetQFL, arXiv:2501.12709; the sign is a
-convention).
+words, K_ij is the pad of clients i and j for this round and j runs over i's neighbours in the
+graph that are members, U1; in the sum over U1 every pad appears once with each sign (QuNetQFL,
+arXiv:2501.12709; the sign is a convention). K_ij comes from the stream from the lower id to the
+higher: the lower one allocates it and announces its offset.
 
-RESERVE  to the cohort: set aside ceil(w*d/8) pad bytes with every other client.
-READY    after local training: those who answer are U1. Dropping out until here costs nothing;
-         pads between a member and a drop-out are burned.
+RESERVE  to the cohort: every client sets aside the pads it sends and answers with their offsets.
+READY    passes the offsets on, and after local training those who answer are U1. Dropping out
+         until here costs nothing; pads between a member and a drop-out are burned.
 UPLOAD   publishes U1 and collects y_i, in pieces where that saves memory. If anyone of U1 is
          missing at the deadline the round is over: pads are burned, nothing is masked again.
 
-Who learns what, with true one-time pads and without any computational assumption:
+Messages are authenticated by `channel.authenticated_server` around this generator; without it
+(the naive variant, for tests of attacks) whoever is on the way can alter a sum unnoticed.
+
+Who learns what, with true one-time pads and MAC keys and no computational assumption:
 - A server that follows the protocol learns the sum over U1 and who is in it. Together with T
-  clients it learns the sum over the honest members of U1; with all but one of them colluding,
-  that is the last one's update. No exact sum can do better; only noise at the clients can.
+  clients it learns one sum per connected component of the other members of U1; that is one sum,
+  except with the probability in `graph`. With all but one of U1 colluding, it is the last one's
+  update. No exact sum can do better; only noise at the clients can.
 - A server that does not follow it can tell clients different U1, so that groups of them close
   their masks on their own, and learn one sum per group of 2 or more members. Clients see only
-  that their own list is sound. This version does not cross-check the lists.
-- The network sees sizes, timing, the public lists and uniform noise. There is no MAC yet: who can
-  alter messages can corrupt the sum unnoticed or end the round, but not read an update.
+  that their own list is sound. Protocol B has a phase against that, this one has not.
+- The network sees sizes, timing, the public lists and uniform noise. It can end a round, and the
+  keys of a round that ended are lost; it cannot read an update nor change a sum.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from fedket.errors import ProtocolError
-from fedket.secure.phases import Failure, Outcome, Outcomes, Phase, Reply, Server, octets
-from fedket.secure.words import Words, packed_size, unpack_words, word_dtype
+from fedket.errors import FedketError, ProtocolError
+from fedket.secure.graph import is_connected
+from fedket.secure.pairwise_terms import (
+    Terms,
+    check_terms,
+    graph_of,
+    higher,
+    lower,
+    pad_bits,
+    terms_payload,
+    too_few,
+)
+from fedket.secure.phases import (
+    Failure,
+    Outcome,
+    Outcomes,
+    Payload,
+    Phase,
+    Reply,
+    Server,
+    integers,
+    octets,
+)
+from fedket.secure.words import Words, unpack_words, word_dtype
 
 
 class RingSum(NamedTuple):
@@ -39,105 +65,119 @@ class RingSum(NamedTuple):
         words: Sum over the members, shape (num_words,), in the container of `word_dtype`, wrapped
             there; its low `word_bits` bits are the sum.
         members: Clients in the sum (U1).
-        upload_bytes: Bytes of masked words received.
-        key_bits: Pad bits set aside for the cohort, each pair counted once; all are used up.
     """
 
     words: Words
     members: tuple[int, ...]
-    upload_bytes: int
-    key_bits: int
 
 
-def pairwise_server(
-    round_num: int,
-    cohort: tuple[int, ...],
-    num_words: int,
-    word_bits: int,
-    chunk_words: int | None = None,
-    deadline: float = 60.0,
-) -> Server[RingSum]:
+Offers = Mapping[int, Mapping[int, int]]
+"""Client -> neighbour with a higher id -> offset of their pad in the stream between them."""
+
+
+def pairwise_server(terms: Terms, deadline: float = 60.0) -> Server[RingSum]:
     """Return the server generator of one round.
 
     Args:
-        round_num: Round number; clients refuse one that does not go up.
-        cohort: Client ids, ascending, at least 2.
-        num_words: Words per client (d).
-        word_bits: Bits per word (w).
-        chunk_words: Words per UPLOAD phase, a multiple of 8; None sends all at once. Smaller
-            pieces bound the memory for pads in a simulation and the size of messages.
+        terms: What the round is about, from `make_terms`.
         deadline: Seconds that clients have for each phase.
 
     Raises:
-        ProtocolError: Fewer than 2 clients, a bad chunk size, or a member of U1 failed.
+        ProtocolError: Fewer than 2 clients, a member of U1 failed, or so many dropped out that
+            the masks of the others fall apart.
     """
-    chunk = chunk_words or 8 * packed_size(num_words, 1)
-    if chunk % 8 or chunk < 0:
-        raise ProtocolError(f"chunk_words must be a positive multiple of 8, got {chunk_words}")
-    _check_hidden(round_num, cohort, {})
-    request = {"round_num": round_num, "num_words": num_words, "word_bits": word_bits}
-    reserved = yield Phase("reserve", cohort, {**request, "cohort": list(cohort)}, deadline)
-    members = _answered(cohort, reserved)
-    ready = yield Phase("ready", members, {"round_num": round_num}, deadline)
-    members = _answered(members, ready)
+    check_terms(terms)
+    request = terms_payload(terms)
+    reserved = yield Phase("reserve", terms.cohort, request, deadline, pad_bits=pad_bits(terms))
+    offers, failures = _offers(terms, reserved)
+    announced = {client_id: _announcement(terms, client_id, offers) for client_id in offers}
+    request = {"round_num": terms.round_num}
+    outcomes = yield Phase("ready", tuple(offers), request, deadline, announced)
+    members = tuple(i for i in offers if isinstance(outcomes.get(i), Reply))
     try:
-        _check_hidden(round_num, members, {**reserved, **ready})
-        ring_sum, upload_bytes = yield from _collect(
-            round_num, members, num_words, word_bits, chunk, deadline
-        )
-    except ProtocolError:
-        yield Phase("abort", cohort, {"round_num": round_num}, deadline)
+        _check_members(terms, members, {**failures, **outcomes})
+        words = yield from _collect(terms, members, deadline)
+    except FedketError:
+        yield Phase("abort", terms.cohort, {"round_num": terms.round_num}, deadline)
         raise
-    num_pairs = len(cohort) * (len(cohort) - 1) // 2
-    key_bits = num_pairs * 8 * packed_size(num_words, word_bits)
-    return RingSum(ring_sum, members, upload_bytes, key_bits)
+    return RingSum(words, members)
+
+
+def _offers(terms: Terms, outcomes: Outcomes) -> tuple[Offers, Outcomes]:
+    """Return the sound answers to RESERVE, and why the others are not."""
+    offers, failures = {}, {}
+    for client_id in terms.cohort:
+        try:
+            offsets = integers(_reply(client_id, outcomes).payload, "offsets")
+            peers = higher(terms, client_id)
+            if len(offsets) != len(peers):
+                raise ProtocolError(
+                    f"client {client_id} sends pads to {len(peers)} neighbours and announced "
+                    f"{len(offsets)} offsets; all sides must run the same version of fedket"
+                )
+            offers[client_id] = dict(zip(peers, offsets, strict=True))
+        except ProtocolError as error:
+            failures[client_id] = Failure(str(error))
+    return offers, failures
+
+
+def _announcement(terms: Terms, client_id: int, offers: Offers) -> Payload:
+    """Return which pads a client receives: who sends them, and from which offset."""
+    senders = [i for i in lower(terms, client_id) if i in offers]
+    return {"senders": senders, "offsets": [offers[i][client_id] for i in senders]}
 
 
 def _collect(
-    round_num: int,
-    members: tuple[int, ...],
-    num_words: int,
-    word_bits: int,
-    chunk: int,
-    deadline: float,
-) -> Generator[Phase, Outcomes, tuple[Words, int]]:
-    """Yield the UPLOAD phases; return the ring sum and the bytes received."""
-    total = np.zeros(num_words, word_dtype(word_bits))
-    upload_bytes = 0
-    for offset in range(0, num_words, chunk):
-        part = total[offset : offset + chunk]
-        request = {"round_num": round_num, "offset": offset, "num_words": part.size}
-        outcomes = yield Phase("upload", members, {**request, "members": list(members)}, deadline)
+    terms: Terms, members: tuple[int, ...], deadline: float
+) -> Generator[Phase, Outcomes, Words]:
+    """Yield the UPLOAD phases; return the ring sum.
+
+    Clients are asked in the order of the ring, so that one process holds few pads at a time.
+    """
+    total = np.zeros(terms.num_words, word_dtype(terms.word_bits))
+    present = set(members)
+    in_ring_order = tuple(i for i in graph_of(terms).ring if i in present)
+    for offset in range(0, terms.num_words, terms.chunk_words):
+        part = total[offset : offset + terms.chunk_words]
+        request: Payload = {
+            "round_num": terms.round_num,
+            "offset": offset,
+            "num_words": part.size,
+            "members": list(members),
+        }
+        outcomes = yield Phase("upload", in_ring_order, request, deadline)
         for client_id in members:
-            data = octets(_reply(round_num, client_id, outcomes).payload, "words")
-            part += unpack_words(data, part.size, word_bits)
-            upload_bytes += len(data)
-    return total, upload_bytes
+            part += _delivered(terms, client_id, part.size, outcomes)
+    return total
 
 
-def _answered(asked: tuple[int, ...], outcomes: Outcomes) -> tuple[int, ...]:
-    """Return the clients that replied, in the order of the cohort."""
-    return tuple(i for i in asked if isinstance(outcomes.get(i), Reply))
+def _delivered(terms: Terms, client_id: int, num_words: int, outcomes: Outcomes) -> Words:
+    """Return masked words of a member."""
+    try:
+        data = octets(_reply(client_id, outcomes).payload, "words")
+        return unpack_words(data, num_words, terms.word_bits)
+    except ProtocolError as error:
+        raise ProtocolError(
+            f"client {client_id} was ready in round {terms.round_num} but did not deliver its "
+            f"masked update ({error}); the masks of the others cannot be removed: the round is "
+            "lost and its keys are burned; go on with the next round"
+        ) from error
 
 
-def _reply(round_num: int, client_id: int, outcomes: Outcomes) -> Reply:
+def _reply(client_id: int, outcomes: Outcomes) -> Reply:
     outcome: Outcome = outcomes.get(client_id, Failure("no answer"))
     if isinstance(outcome, Failure):
-        raise ProtocolError(
-            f"client {client_id} was ready in round {round_num} but did not deliver its masked "
-            f"update ({outcome.reason}); the masks of the others cannot be removed: the round is "
-            "lost and its keys are burned; go on with the next round"
-        )
+        raise ProtocolError(outcome.reason)
     return outcome
 
 
-def _check_hidden(round_num: int, clients: tuple[int, ...], outcomes: Outcomes) -> None:
-    if len(clients) < 2:
-        reasons = [o.reason for o in outcomes.values() if isinstance(o, Failure)]
+def _check_members(terms: Terms, members: tuple[int, ...], outcomes: Outcomes) -> None:
+    if len(members) < 2:
+        reasons = tuple(o.reason for o in outcomes.values() if isinstance(o, Failure))
+        raise ProtocolError(too_few(terms.round_num, members, reasons))
+    if not is_connected(graph_of(terms), members):
         raise ProtocolError(
-            f"masked aggregation hides nothing with fewer than 2 clients; in round {round_num} "
-            f"there are {len(clients)} ({list(clients)}"
-            + (f"; {len(reasons)} dropped out, the first: {reasons[0]}" if reasons else "")
-            + "); let more clients take part in a round, or set aggregation.kind = "
-            '"plain" if their updates need no protection'
+            f"{len(terms.cohort) - len(members)} of {len(terms.cohort)} clients dropped out of "
+            f"round {terms.round_num}, and the masks of the others would open more than one sum; "
+            "the round is lost; use a larger graph degree or more reliable clients"
         )

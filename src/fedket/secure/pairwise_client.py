@@ -1,26 +1,35 @@
 """Protocol A, client side: checks what the server says, and masks one update once per round.
 
 The state is what the client remembers between messages. A message about an earlier round changes
-nothing; any other message that breaks the protocol ends the round for this client: its pads are
-burned and every further request of that round is refused. A repeated request gets the same bytes
-again, never another update under the same pads.
+nothing; any other message that breaks the protocol, a repeated one included, ends the round for
+this client: its keys are burned and every further request of that round is refused. Requests are
+retried one level up, where `channel.authenticated_client` gives the same bytes again.
 
 `round_num` only goes up within the life of the state: a client that restarts must start in a new
 round with a new update, since the same update under fresh pads in another group is a leak.
 """
 
 import enum
-import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from fedket.errors import FedketError, ProtocolError
+from fedket.secure.graph import is_connected
+from fedket.secure.pairwise_terms import (
+    Terms,
+    graph_of,
+    higher,
+    lower,
+    pad_bytes,
+    piece,
+    read_terms,
+)
 from fedket.secure.phases import Failure, Handler, Outcome, Payload, Reply, integer, integers
 from fedket.secure.words import Words, pack_words, packed_size, unpack_words, word_dtype
-from fedket.types import KeySource
+from fedket.types import KeySource, Stream
 
 
 class Stage(enum.Enum):
@@ -39,24 +48,20 @@ class ClientState(NamedTuple):
     Attributes:
         round_num: Latest round taken part in, or refused.
         stage: How far it is.
-        cohort: Clients with whom pads are reserved, itself included, ascending.
-        num_words: Words per client.
-        word_bits: Bits per word.
+        terms: Terms of the round, from RESERVE on.
+        receives: Neighbour with a lower id -> offset of the pad on the stream from it.
         words: The quantised update, fixed at READY and dropped when all of it is sent. Private.
         members: U1 as the server published it.
         num_sent: Words masked and sent so far.
-        sent: (offset, number of words) -> masked bytes, for repeated requests.
     """
 
     round_num: int = 0
     stage: Stage = Stage.IDLE
-    cohort: tuple[int, ...] = ()
-    num_words: int = 0
-    word_bits: int = 0
+    terms: Terms | None = None
+    receives: Mapping[int, int] = {}
     words: Words | None = None
     members: tuple[int, ...] = ()
     num_sent: int = 0
-    sent: Mapping[tuple[int, int], bytes] = {}
 
     def __repr__(self) -> str:
         return f"ClientState(round {self.round_num}, {self.stage.value}, update hidden)"
@@ -74,7 +79,7 @@ def pairwise_client(
     """Return the handler of one client.
 
     Args:
-        client_id: This client.
+        client_id: This client, 0 or more.
         keys: Where its pads come from.
         update: Round number -> quantised words, shape (num_words,), or None when there is no
             usable update (then the client drops out before READY, at no cost to the others).
@@ -97,83 +102,75 @@ def _handle(
     try:
         return STEPS[action](client, payload, state)
     except FedketError as error:
-        _burn(client, state, state.cohort)
+        _burn_all(client, state)
         return Failure(str(error)), ClientState(round_num, Stage.ENDED)
 
 
 def _reserve(client: _Client, payload: Payload, state: ClientState) -> tuple[Outcome, ClientState]:
-    asked = ClientState(
-        integer(payload, "round_num"),
-        Stage.RESERVED,
-        integers(payload, "cohort"),
-        integer(payload, "num_words"),
-        integer(payload, "word_bits"),
-    )
-    if asked == state:
-        return Reply({}), state
-    if asked.round_num == state.round_num:
-        raise _refusal(client, state, "a second `reserve`, but rounds only go up")
-    if not _is_ascending(asked.cohort) or client.client_id not in asked.cohort:
-        raise _refusal(client, asked, f"cohort {list(asked.cohort)}: not ascending or without it")
-    if len(asked.cohort) < 2 or asked.num_words < 1:
-        raise _refusal(client, asked, f"{len(asked.cohort)} clients, {asked.num_words} words")
-    word_dtype(asked.word_bits)
-    _burn(client, state, state.cohort)
-    num_bytes = packed_size(asked.num_words, asked.word_bits)
-    try:
-        client.keys.reserve(
-            asked.round_num, client.client_id, _peers(client, asked.cohort), num_bytes
-        )
-    except FedketError:
-        _burn(client, asked, asked.cohort)
-        raise
-    return Reply({}), asked
+    terms, me = read_terms(payload), client.client_id
+    if terms.round_num == state.round_num:
+        raise _refusal(client, terms.round_num, "a second `reserve`, but rounds only go up")
+    if me not in terms.cohort:
+        raise _refusal(client, terms.round_num, f"a cohort without it, {list(terms.cohort)}")
+    _burn_all(client, state)
+    lengths = {(me, peer): pad_bytes(terms) for peer in higher(terms, me)}
+    offsets = client.keys.reserve(terms.round_num, me, lengths)
+    answer = Reply({"offsets": [offsets[stream] for stream in lengths]})
+    return answer, ClientState(terms.round_num, Stage.RESERVED, terms)
 
 
 def _ready(client: _Client, payload: Payload, state: ClientState) -> tuple[Outcome, ClientState]:
-    _check_stage(client, payload, state, "ready", (Stage.RESERVED, Stage.READY))
-    if state.stage is Stage.READY:
-        return Reply({}), state
-    words = client.update(state.round_num)
+    terms = _terms(client, payload, state, "ready", (Stage.RESERVED,))
+    receives = _announced(client, terms, payload)
+    me, num_bytes = client.client_id, pad_bytes(terms)
+    ranges = {(i, me): (offset, num_bytes) for i, offset in receives.items()}
+    client.keys.accept(terms.round_num, me, ranges)
+    words = client.update(terms.round_num)
     if words is None:
-        raise ProtocolError(f"client {client.client_id} has no usable update this round")
-    if words.shape != (state.num_words,) or words.dtype != word_dtype(state.word_bits):
+        raise ProtocolError(f"client {me} has no usable update this round")
+    if words.shape != (terms.num_words,) or words.dtype != word_dtype(terms.word_bits):
         raise _refusal(
             client,
-            state,
-            f"{state.num_words} words of {state.word_bits} bits reserved for an update of shape "
+            terms.round_num,
+            f"{terms.num_words} words of {terms.word_bits} bits reserved for an update of shape "
             f"{words.shape}, {words.dtype}",
         )
-    return Reply({}), state._replace(stage=Stage.READY, words=words)
+    return Reply({}), state._replace(stage=Stage.READY, words=words, receives=receives)
+
+
+def _announced(client: _Client, terms: Terms, payload: Payload) -> dict[int, int]:
+    """Return neighbour with a lower id -> offset of its pad, as the server passes it on."""
+    senders, offsets = integers(payload, "senders"), integers(payload, "offsets")
+    known = lower(terms, client.client_id)
+    if senders != tuple(i for i in known if i in senders) or len(senders) != len(offsets):
+        raise _refusal(
+            client,
+            terms.round_num,
+            f"{len(offsets)} pads from clients {list(senders)}; pads come from {list(known)}",
+        )
+    return dict(zip(senders, offsets, strict=True))
 
 
 def _upload(client: _Client, payload: Payload, state: ClientState) -> tuple[Outcome, ClientState]:
-    _check_stage(client, payload, state, "upload", (Stage.READY, Stage.UPLOADING))
+    terms = _terms(client, payload, state, "upload", (Stage.READY, Stage.UPLOADING))
     members = integers(payload, "members")
     offset, count = integer(payload, "offset"), integer(payload, "num_words")
     if state.stage is Stage.READY:
-        state = _join(client, state, members)
+        _check_members(client, terms, state, members)
+        state = state._replace(stage=Stage.UPLOADING, members=members)
     if members != state.members:
-        raise _refusal(
-            client, state, f"members changed from {list(state.members)} to {list(members)}"
-        )
-    if (offset, count) in state.sent:
-        return Reply({"words": state.sent[offset, count]}), state
-    is_last = offset + count == state.num_words
-    is_piece = offset + count < state.num_words and count % 8 == 0
-    if offset != state.num_sent or count < 1 or not (is_last or is_piece):
-        raise _refusal(client, state, f"words {offset}..{offset + count}, {state.num_sent} is next")
-    data = _masked(client, state, offset, count)
-    state = state._replace(
-        num_sent=offset + count,
-        sent={**state.sent, (offset, count): data},
-        words=None if is_last else state.words,
-    )
-    return Reply({"words": data}), state
+        what = f"members changed from {list(state.members)} to {list(members)}"
+        raise _refusal(client, terms.round_num, what)
+    if offset != state.num_sent or count != piece(terms, offset):
+        what = f"words {offset}..{offset + count}, {state.num_sent} is next"
+        raise _refusal(client, terms.round_num, what)
+    data = _masked(client, terms, state, offset, count)
+    rest = state.words if offset + count < terms.num_words else None
+    return Reply({"words": data}), state._replace(num_sent=offset + count, words=rest)
 
 
 def _abort(client: _Client, payload: Payload, state: ClientState) -> tuple[Outcome, ClientState]:
-    _burn(client, state, state.cohort)
+    _burn_all(client, state)
     return Reply({}), ClientState(integer(payload, "round_num"), Stage.ENDED)
 
 
@@ -185,58 +182,67 @@ STEPS: dict[str, Callable[[_Client, Payload, ClientState], tuple[Outcome, Client
 }
 
 
-def _join(client: _Client, state: ClientState, members: tuple[int, ...]) -> ClientState:
-    """Check the published U1, burn the pads shared with drop-outs, and fix U1 for the round."""
-    in_order = tuple(i for i in state.cohort if i in set(members)) == members
-    if not in_order or client.client_id not in members or len(members) < 2:
+def _check_members(
+    client: _Client, terms: Terms, state: ClientState, members: tuple[int, ...]
+) -> None:
+    """Check the published U1, and burn the pads shared with drop-outs."""
+    me, present = client.client_id, set(members)
+    in_order = tuple(i for i in terms.cohort if i in present) == members
+    if not in_order or me not in present or len(members) < 2:
         raise _refusal(
             client,
-            state,
-            f"members {list(members)}: they must be 2 or more of the cohort {list(state.cohort)}, "
+            terms.round_num,
+            f"members {list(members)}: they must be 2 or more of the cohort {list(terms.cohort)}, "
             "in its order, this client among them",
         )
-    _burn(client, state, tuple(i for i in state.cohort if i not in set(members)))
-    return state._replace(stage=Stage.UPLOADING, members=members)
+    strangers = [i for i in lower(terms, me) if i in present and i not in state.receives]
+    if strangers or not is_connected(graph_of(terms), members):
+        why = f"no pad from {strangers}" if strangers else "their masks open more than one sum"
+        raise _refusal(client, terms.round_num, f"members {list(members)}: {why}")
+    gone = (i for i in (*lower(terms, me), *higher(terms, me)) if i not in present)
+    client.keys.burn(terms.round_num, me, _pads(me, gone))
 
 
-def _masked(client: _Client, state: ClientState, offset: int, count: int) -> bytes:
+def _masked(client: _Client, terms: Terms, state: ClientState, offset: int, count: int) -> bytes:
     """Add the pads of higher members and subtract those of lower ones, pair by pair; pack."""
     if state.words is None:
-        raise _refusal(client, state, "more words than the update has")
+        raise _refusal(client, terms.round_num, "more words than the update has")
+    me, present = client.client_id, set(state.members)
     masked = np.array(state.words[offset : offset + count])
-    start, num_bytes = offset * state.word_bits // 8, packed_size(count, state.word_bits)
-    for peer_id in _peers(client, state.members):
-        pad = client.keys.spend(state.round_num, client.client_id, peer_id, start, num_bytes)
-        sign = np.add if peer_id > client.client_id else np.subtract
-        sign(masked, unpack_words(pad.reveal(), count, state.word_bits), out=masked)
-    return pack_words(masked, state.word_bits)
+    start, num_bytes = offset * terms.word_bits // 8, packed_size(count, terms.word_bits)
+    for peers, sign in ((higher(terms, me), np.add), (lower(terms, me), np.subtract)):
+        for stream in _pads(me, (peer for peer in peers if peer in present)):
+            pad = client.keys.spend(terms.round_num, me, stream, start, num_bytes)
+            sign(masked, unpack_words(pad.reveal(), count, terms.word_bits), out=masked)
+    return pack_words(masked, terms.word_bits)
 
 
-def _check_stage(
+def _terms(
     client: _Client, payload: Payload, state: ClientState, action: str, stages: tuple[Stage, ...]
-) -> None:
-    if integer(payload, "round_num") != state.round_num or state.stage not in stages:
-        raise _refusal(
-            client,
-            state,
-            f"`{action}` for round {integer(payload, 'round_num')} when it is {state.stage.value}",
-        )
+) -> Terms:
+    """Return the terms of the round the message is about, if it comes at the right stage."""
+    round_num = integer(payload, "round_num")
+    if state.terms is None or round_num != state.round_num or state.stage not in stages:
+        what = f"`{action}` for round {round_num} when it is {state.stage.value}"
+        raise _refusal(client, state.round_num, what)
+    return state.terms
 
 
-def _burn(client: _Client, state: ClientState, clients: tuple[int, ...]) -> None:
-    client.keys.burn(state.round_num, client.client_id, _peers(client, clients))
+def _pads(client_id: int, peers: Iterable[int]) -> list[Stream]:
+    """Return the streams that the pads with some peers come from."""
+    return [(min(client_id, peer), max(client_id, peer)) for peer in peers]
 
 
-def _peers(client: _Client, clients: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(i for i in clients if i != client.client_id)
+def _burn_all(client: _Client, state: ClientState) -> None:
+    """Give up what is left of the pads of the state's round."""
+    if state.terms is not None:
+        me, terms = client.client_id, state.terms
+        streams = _pads(me, (*lower(terms, me), *higher(terms, me)))
+        client.keys.burn(state.round_num, me, streams)
 
 
-def _is_ascending(ids: tuple[int, ...]) -> bool:
-    return all(low < high for low, high in itertools.pairwise(ids))
-
-
-def _refusal(client: _Client, state: ClientState, what: str) -> ProtocolError:
+def _refusal(client: _Client, round_num: int, what: str) -> ProtocolError:
     return ProtocolError(
-        f"client {client.client_id} in round {state.round_num} refuses the server's request: "
-        f"{what}; it burns its keys of the round, start a new round"
+        f"client {client.client_id} in round {round_num} refuses the server's request: {what}; it "
+        "burns its keys of the round, start a new round"
     )

@@ -19,15 +19,26 @@ class Phase(NamedTuple):
 
     Attributes:
         action: What to do.
-        to: Client ids, in the order of the cohort.
-        payload: Arguments.
+        to: Client ids; the order is a hint, answers may come in any.
+        payload: Arguments that all of them get.
         deadline: Seconds after which a client that has not answered counts as failed.
+        each: Client id -> further arguments that only this client gets.
+        pad_bits: Key bits that the phase sets aside as pads, each link's bytes counted once; for
+            the accounts only.
+        mac_bits: The same for MAC keys.
     """
 
     action: str
     to: tuple[int, ...]
     payload: Payload
     deadline: float
+    each: Mapping[int, Payload] = {}
+    pad_bits: int = 0
+    mac_bits: int = 0
+
+    def payload_for(self, client_id: int) -> Payload:
+        """Return all arguments that one client gets."""
+        return {**self.payload, **self.each.get(client_id, {})}
 
 
 class Reply(NamedTuple):
@@ -86,7 +97,9 @@ def _ask(
     handler = handlers.get(client_id)
     if handler is None:
         return Failure(f"client {client_id} did not answer within {phase.deadline:g} s")
-    outcome, states[client_id] = handler(phase.action, phase.payload, states[client_id])
+    outcome, states[client_id] = handler(
+        phase.action, phase.payload_for(client_id), states[client_id]
+    )
     return outcome
 
 

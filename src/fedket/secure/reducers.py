@@ -5,6 +5,7 @@ clients' shares. `masked_sum` runs the same protocol functions as a deployment, 
 packed bytes; `quantised_sum` is the same sum without masks, and equals it bit for bit.
 """
 
+import hashlib
 import math
 from functools import partial
 
@@ -15,10 +16,14 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from fedket.errors import ProtocolError
+from fedket.secure.channel import ChannelState, authenticated_client, authenticated_server
 from fedket.secure.costs import upload_bytes
-from fedket.secure.pairwise import pairwise_server
+from fedket.secure.graph import Degree, choose_degree
+from fedket.secure.metering import metered
+from fedket.secure.pairwise import RingSum, pairwise_server
 from fedket.secure.pairwise_client import ClientState, pairwise_client
-from fedket.secure.phases import drive
+from fedket.secure.pairwise_terms import Terms, graph_of, make_terms, num_messages
+from fedket.secure.phases import Handler, drive
 from fedket.secure.quantise import (
     QUANTISERS,
     Quantised,
@@ -28,8 +33,9 @@ from fedket.secure.quantise import (
     quantise,
     rounding_noise,
 )
+from fedket.secure.signing import MacKeys
 from fedket.secure.words import Words
-from fedket.types import Contribution, KeySource, Reducer, RoundContext, Traffic
+from fedket.types import Contribution, KeySource, PhaseCost, Reducer, RoundContext, Traffic
 
 PAD_MEMORY_BYTES = 128 * 2**20
 """In one process, pads that one end has used and the other not yet; the chunk size obeys it."""
@@ -65,12 +71,22 @@ def quantised_sum(bits: int, word: WordMode, clip: float) -> Reducer:
         ring_sum = np.add.reduce(rows, axis=0, dtype=rows[0].dtype)
         num_bytes = len(rows) * upload_bytes(rows[0].size, bits, word, len(rows))
         total = _unravel(jnp.asarray(dequantise(quantiser, ring_sum)), contributions)
-        return total, Traffic(upload_bytes=num_bytes, key_bits=0)
+        return total, Traffic(num_bytes, key_bits=0, num_clipped=_num_clipped(updates))
 
     return reduce
 
 
-def masked_sum(bits: int, word: WordMode, clip: float, key_source: KeySource) -> Reducer:
+def masked_sum(
+    bits: int,
+    word: WordMode,
+    clip: float,
+    key_source: KeySource,
+    *,
+    degree: Degree = "auto",
+    bad_fraction: float = 1 / 3,
+    mac: bool = True,
+    run_id: str = "in process",
+) -> Reducer:
     """Return the reducer that adds masked words: the server sees the sum, see `pairwise`.
 
     Rounds only go up: the same round cannot be reduced twice by one reducer or key source.
@@ -79,35 +95,67 @@ def masked_sum(bits: int, word: WordMode, clip: float, key_source: KeySource) ->
         bits: Bits per value (q).
         word: `headroom` or `safe`, see `fedket.secure.quantise`.
         clip: Largest absolute unweighted update per coordinate.
-        key_source: Pads for all pairs of clients.
+        key_source: Pads for all pairs of clients and MAC keys for all links with the server.
+        degree: With how many others each client shares a pad; see `choose_degree`.
+        bad_fraction: Fraction of colluding or dropping clients that degree "auto" provides for.
+        mac: False leaves out the authentication of messages: for tests of attacks.
+        run_id: Name of the run, part of every authenticated message.
 
     Raises (the reducer):
-        ConfigError: The cohort is too large for `bits` with `headroom`.
+        ConfigError: The cohort is too large for `bits` with `headroom`, or there is no graph of
+            that degree.
         ProtocolError: Fewer than 2 clients, an update is not finite, contributions and context
             disagree, or a client refused (for example because its keys ran out).
+        KeyMaterialError: The server's own keys ran out or were used before.
     """
     last_rounds: dict[int, int] = {}
+    mac_keys = MacKeys(key_source, run_id) if mac else None
 
     def reduce(contributions: Contribution, context: RoundContext) -> tuple[Contribution, Traffic]:
-        ids = context.client_ids
         quantiser, updates = quantise_round(contributions, context, bits, word, clip)
-        rows = [update.words for update in updates]
-        num_words = rows[0].size
-        chunk = _chunk_words(len(ids), num_words, quantiser.word_bits)
-        server = pairwise_server(context.round_num, ids, num_words, quantiser.word_bits, chunk)
+        rows = {i: u.words for i, u in zip(context.client_ids, updates, strict=True)}
+        terms = _terms(context, len(updates[0].words), quantiser.word_bits, degree, bad_fraction)
         handlers = {
             client_id: pairwise_client(client_id, key_source, partial(_held, row))
-            for client_id, row in zip(ids, rows, strict=True)
+            for client_id, row in rows.items()
         }
-        states = {client_id: ClientState(last_rounds.get(client_id, 0)) for client_id in ids}
+        states = {client_id: ClientState(last_rounds.get(client_id, 0)) for client_id in rows}
         try:
-            result = drive(server, handlers, states)
+            result, phases = _run(terms, handlers, states, mac_keys)
         finally:
-            last_rounds.update({client_id: state.round_num for client_id, state in states.items()})
+            for client_id in rows:
+                last_rounds[client_id] = max(last_rounds.get(client_id, 0), terms.round_num)
         total = _unravel(jnp.asarray(dequantise(quantiser, result.words)), contributions)
-        return total, Traffic(result.upload_bytes, result.key_bits)
+        return total, phases_traffic(phases, _num_clipped(updates))
 
     return reduce
+
+
+def phases_traffic(phases: tuple[PhaseCost, ...], num_clipped: int) -> Traffic:
+    """Return the cost of an aggregation from that of its phases."""
+    return Traffic(
+        upload_bytes=sum(phase.upload_bytes for phase in phases),
+        key_bits=sum(phase.pad_bits + phase.mac_bits for phase in phases),
+        num_clipped=num_clipped,
+        phases=phases,
+    )
+
+
+def _run(
+    terms: Terms,
+    handlers: dict[int, Handler[ClientState]],
+    states: dict[int, ClientState],
+    mac: MacKeys | None,
+) -> tuple[RingSum, tuple[PhaseCost, ...]]:
+    """Run Protocol A in this process, over authenticated messages if there are keys for them."""
+    server = pairwise_server(terms)
+    if mac is None:
+        return drive(metered(server), handlers, states)
+    messages = num_messages(terms)
+    server = authenticated_server(server, mac, terms.round_num, terms.cohort, messages)
+    signing = {i: authenticated_client(handler, i, mac) for i, handler in handlers.items()}
+    channels = {client_id: ChannelState(state) for client_id, state in states.items()}
+    return drive(metered(server), signing, channels)
 
 
 def quantise_round(
@@ -146,14 +194,34 @@ def _check_clients(contributions: Contribution, context: RoundContext) -> None:
         )
 
 
-def _chunk_words(num_clients: int, num_words: int, word_bits: int) -> int:
+def _terms(
+    context: RoundContext, num_words: int, word_bits: int, degree: Degree, bad_fraction: float
+) -> Terms:
+    """Return the terms of a simulated round; the seed of the graph is public, not secret."""
+    num_clients = len(context.client_ids)
+    seed = f"fedket graph of round {context.round_num} of seed {context.seed}"
+    terms = make_terms(
+        context.round_num,
+        context.client_ids,
+        num_words,
+        word_bits,
+        degree=choose_degree(degree, num_clients, bad_fraction),
+        graph_seed=hashlib.sha256(seed.encode()).digest(),
+    )
+    return terms._replace(chunk_words=_chunk_words(graph_of(terms).reach, num_words, word_bits))
+
+
+def _chunk_words(reach: int, num_words: int, word_bits: int) -> int:
     """Return how many words to upload at a time, a multiple of 8.
 
-    At most n^2/4 pads wait for their second end when clients take turns.
+    Clients take turns in the order of the ring, which r*(r+1) edges cross in two places (reach r).
     """
-    waiting = max(num_clients**2 // 4, 1)
-    affordable = PAD_MEMORY_BYTES * 8 // (waiting * word_bits)
+    affordable = PAD_MEMORY_BYTES * 8 // (reach * (reach + 1) * word_bits)
     return max(8, min(affordable, num_words + 7) // 8 * 8)
+
+
+def _num_clipped(updates: list[Quantised]) -> int:
+    return sum(update.num_clipped for update in updates)
 
 
 def _held(row: Words, round_num: int) -> Words:  # noqa: ARG001  # there is one update per client

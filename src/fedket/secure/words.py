@@ -74,18 +74,26 @@ def unpack_words(data: bytes, num_words: int, word_bits: int) -> Words:
         )
     if word_bits == 8 * dtype.itemsize:
         return np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype, copy=False)
-    # windows[b] is the 64-bit number that starts at byte b: it holds any 32-bit field whole.
-    stream = np.frombuffer(data + bytes(8), np.uint8)
-    windows = np.ndarray((len(data) + 1,), np.dtype("<u8"), stream, strides=(1,))
-    starts = np.arange(num_words) * word_bits
-    words = _bit_fields(windows, starts, min(word_bits, 32))
+    words = _bit_fields(data, num_words, word_bits, 0, min(word_bits, 32))
     if word_bits > 32:
-        words |= _bit_fields(windows, starts + 32, word_bits - 32) << np.uint64(32)
+        high = _bit_fields(data, num_words, word_bits, 32, word_bits - 32)
+        words |= high << np.uint64(32)
     return words.astype(dtype, copy=False)
 
 
-def _bit_fields(windows: UInt[np.ndarray, " bytes"], starts: np.ndarray, width: int) -> Words:
-    """Return the `width`-bit numbers (width <= 32) at bit positions `starts`, as uint64."""
-    shifts = (starts & 7).astype(np.uint64)
-    fields: Words = (windows[starts >> 3] >> shifts) & np.uint64(2**width - 1)
-    return fields
+def _bit_fields(data: bytes, num_words: int, word_bits: int, first: int, width: int) -> Words:
+    """Return bits first .. first + width - 1 (width <= 32) of every word, as uint32 or uint64.
+
+    Eight words fill a whole number of bytes, so every eighth word has the same place in a byte:
+    one strided view reads them all.
+    """
+    num_groups = -(-num_words // 8)
+    stream = np.zeros((num_groups + 1) * word_bits + 8, np.uint8)
+    stream[: len(data)] = np.frombuffer(data, np.uint8)
+    window = np.dtype("<u4") if word_bits <= 25 else np.dtype("<u8")
+    fields = np.empty((num_groups, 8), window.newbyteorder("="))
+    for place in range(8):
+        byte, shift = divmod(place * word_bits + first, 8)
+        windows = np.ndarray((num_groups,), window, stream, byte, (word_bits,))
+        fields[:, place] = (windows >> window.type(shift)) & window.type(2**width - 1)
+    return fields.reshape(-1)[:num_words]

@@ -1,0 +1,190 @@
+"""Key pools of a simulated QKD network: filled at the links' rates, emptied by `enc_keys`.
+
+A pool counts bits; key bytes are drawn from the operating system when they are delivered, and
+wait, in memory only, until each slave has fetched them once. Everything is *simulated*: all KMEs
+of a network see the same pools, as if the quantum layer had done its work.
+"""
+
+import math
+import os
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from fedket.keys.etsi014.answers import canonical
+from fedket.keys.kme.config import FaultSection, KmeConfig
+from fedket.keys.material import KeyMaterial
+
+Feed = Callable[[float], float]
+"""Seconds since the start -> secret bits distilled until then; never decreasing."""
+
+Pair = frozenset[str]
+"""The SAEs at the ends of a link; one of them alone for a probe link."""
+
+
+def constant_rate(rate_bps: float) -> Feed:
+    """A link that distils evenly."""
+    return lambda elapsed_s: rate_bps * elapsed_s
+
+
+class ShortageError(Exception):
+    """A pool holds too little; becomes a 503 or 400."""
+
+
+class UnknownKeyError(Exception):
+    """A key is not there (any more); becomes a 400."""
+
+
+class NotYourKeyError(Exception):
+    """A key was made for other SAEs; becomes a 401."""
+
+
+class PoolKey(NamedTuple):
+    """A key with the ID under which both ends know it."""
+
+    key_id: str
+    secret: KeyMaterial
+
+
+@dataclass(slots=True)
+class _Pool:
+    """Bits of one link."""
+
+    feed: Feed
+    capacity_bits: float
+    bits: float
+    fed_bits: float = 0.0
+
+    def level(self, elapsed_s: float) -> float:
+        """Bits in the pool; what is beyond its capacity is gone."""
+        fed = self.feed(elapsed_s)
+        self.bits = min(self.capacity_bits, self.bits + fed - self.fed_bits)
+        self.fed_bits = fed
+        return self.bits
+
+
+@dataclass(slots=True)
+class _Issued:
+    """A delivered key, for whom it was made, and who has yet to fetch it."""
+
+    master: str
+    secret: KeyMaterial
+    slaves: frozenset[str]
+    waiting: set[str]
+
+
+class Network:
+    """The pools of all links and the keys that wait for their slaves; for one thread.
+
+    Args:
+        config: Limits, KMEs and links.
+        feeds: Feeds by pair of SAEs, instead of the configured constant rates.
+        clock: Seconds, monotonic.
+
+    Attributes:
+        config: As given.
+        faults: What goes wrong now; may be replaced at any time.
+    """
+
+    def __init__(
+        self,
+        config: KmeConfig,
+        feeds: Mapping[Pair, Feed] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.config = config
+        self.faults: FaultSection = config.faults
+        self._clock, self._start = clock, clock()
+        limits, feeds = config.limits, feeds or {}
+        self._pools = {
+            pair: _Pool(
+                feeds.get(pair, constant_rate(link.rate_bps)),
+                float(limits.max_key_count * limits.key_size),
+                float(link.initial_keys * limits.key_size),
+            )
+            for link in config.link
+            for pair in [frozenset(link.saes)]
+        }
+        self._issued: dict[str, _Issued] = {}
+        self._home = {sae: kme.id for kme in config.kme for sae in kme.saes}
+
+    def home_of(self, sae: str) -> str | None:
+        """The KME of an SAE."""
+        return self._home.get(sae)
+
+    def is_linked(self, master: str, slave: str) -> bool:
+        """Whether two SAEs share a pool."""
+        return frozenset((master, slave)) in self._pools
+
+    def stored_key_count(self, master: str, slave: str) -> int:
+        """Keys of the default size in a pair's pool."""
+        return math.floor(self._level(master, slave) / self.config.limits.key_size)
+
+    def deliver(
+        self, master: str, slaves: tuple[str, ...], number: int, size_bits: int
+    ) -> tuple[PoolKey, ...]:
+        """Take keys from the pools of a master with each of its slaves, for all of them alike.
+
+        Raises:
+            ShortageError: One of the pools holds too little; nothing is taken.
+        """
+        if "forget_unfetched" in self.faults.kinds:
+            self._forget(master, slaves)
+        needed = number * size_bits
+        if any(self._level(master, slave) < needed for slave in slaves):
+            raise ShortageError
+        for slave in slaves:
+            self._pools[frozenset((master, slave))].bits -= needed
+        keys = tuple(
+            PoolKey(str(uuid.uuid4()), KeyMaterial(os.urandom(size_bits // 8)))
+            for _ in range(number)
+        )
+        for key in keys:
+            self._issued[key.key_id] = _Issued(master, key.secret, frozenset(slaves), set(slaves))
+        self._bound_memory()
+        return keys
+
+    def collect(self, master: str, slave: str, key_ids: tuple[str, ...]) -> tuple[PoolKey, ...]:
+        """Give a slave its keys, all or none, each once.
+
+        Raises:
+            UnknownKeyError: One is not there, or not of this master, or was fetched before.
+            NotYourKeyError: One was made for other slaves.
+        """
+        names = tuple(canonical(key_id) for key_id in key_ids)
+        issued = [self._issued.get(name) for name in names]
+        found = [key for key in issued if key is not None and key.master == master]
+        if any(slave not in key.slaves for key in found):
+            raise NotYourKeyError
+        there = [key for key in found if slave in key.waiting]
+        if len(there) < len(names) or len(set(names)) < len(names):
+            raise UnknownKeyError
+        for name, key in zip(names, found, strict=True):
+            key.waiting.discard(slave)
+            if not key.waiting:
+                del self._issued[name]
+        return tuple(PoolKey(i, key.secret) for i, key in zip(key_ids, found, strict=True))
+
+    def _level(self, master: str, slave: str) -> float:
+        return self._pools[frozenset((master, slave))].level(self._clock() - self._start)
+
+    def _forget(self, master: str, slaves: tuple[str, ...]) -> None:
+        stale = [
+            name
+            for name, key in self._issued.items()
+            if key.master == master and key.waiting & set(slaves)
+        ]
+        for name in stale:
+            del self._issued[name]
+
+    def _bound_memory(self) -> None:
+        """Throw away the oldest keys that nobody fetches, beyond what one pool may hold."""
+        limits = self.config.limits
+        excess = -(limits.max_key_count * limits.key_size)
+        excess += sum(8 * len(key.secret) for key in self._issued.values())
+        for name in list(self._issued):
+            if excess <= 0:
+                return
+            excess -= 8 * len(self._issued.pop(name).secret)

@@ -1,0 +1,101 @@
+"""A trial in one directory: certificates, a configuration of KMEs, and one for each application.
+
+All KMEs run on this machine, on ports from `FIRST_PORT`; every pair of applications is linked.
+"""
+
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tomli_w
+
+from fedket.keys.etsi014.dev_pki import DAYS, HOSTS, PkiFiles, create
+from fedket.keys.etsi014.errors import KmeError
+
+FIRST_PORT = 8441
+RATE_BPS = 32_800.0
+"""Simulated key rate of each link: the 32.8 kbit/s per pair that the QuNetQFL paper reports."""
+
+INITIAL_KEYS = 10_000
+"""Keys of 256 bits in each pool at the start: 320 kB."""
+
+NAME = "kme.toml"
+
+
+class Trial(NamedTuple):
+    """What `write_trial` wrote.
+
+    Attributes:
+        pki: The certificates.
+        kme_config: For `fedket kme serve`.
+        sae_configs: SAE ID -> its file for `fedket keys doctor`.
+    """
+
+    pki: PkiFiles
+    kme_config: Path
+    sae_configs: dict[str, Path]
+
+
+def write_trial(
+    directory: Path,
+    kmes: Sequence[str],
+    saes: Sequence[str],
+    hosts: Sequence[str] = HOSTS,
+    days: int = DAYS,
+) -> Trial:
+    """Write everything; the applications are dealt to the KMEs in turn.
+
+    Raises:
+        KmeError: A file is there already, an ID does not fit, or there are more KMEs than
+            applications.
+    """
+    if not 1 <= len(kmes) <= len(saes):
+        raise KmeError(
+            f"{len(kmes)} KMEs cannot share {len(saes)} SAEs; name one SAE or more for each KME"
+        )
+    if (directory / NAME).exists():
+        raise KmeError(f"{directory / NAME} is there already; name a new directory")
+    pki = create(directory, kmes, saes, hosts, days)
+    homes = {sae: kmes[i % len(kmes)] for i, sae in enumerate(saes)}
+    sections = [_kme(pki, kme, i, homes) for i, kme in enumerate(kmes)]
+    links = [_link(pair) for pair in combinations(saes, 2)]
+    path = directory / NAME
+    path.write_text(tomli_w.dumps({"kme": sections, "link": links}), encoding="utf-8")
+    ports = {section["id"]: section["port"] for section in sections}
+    configs = {
+        sae: _write_sae(pki, sae, kme, ports[kme], [s for s in saes if s != sae])
+        for sae, kme in homes.items()
+    }
+    return Trial(pki, path, configs)
+
+
+def _kme(pki: PkiFiles, kme: str, index: int, homes: dict[str, str]) -> dict[str, Any]:
+    return {
+        "id": kme,
+        "port": FIRST_PORT + index,
+        **_files(pki, kme),
+        "saes": [sae for sae, home in homes.items() if home == kme],
+    }
+
+
+def _link(pair: tuple[str, str]) -> dict[str, Any]:
+    return {"saes": list(pair), "rate_bps": RATE_BPS, "initial_keys": INITIAL_KEYS}
+
+
+def _write_sae(pki: PkiFiles, sae: str, kme: str, port: int, peers: list[str]) -> Path:
+    path = pki.certificates[sae][0].with_suffix(".toml")
+    values = {
+        "kme_url": f"https://localhost:{port}",
+        "kme_id": kme,
+        **_files(pki, sae),
+        "sae_id": sae,
+        "peers": peers,
+    }
+    path.write_text(tomli_w.dumps(values), encoding="utf-8")
+    return path
+
+
+def _files(pki: PkiFiles, name: str) -> dict[str, str]:
+    certificate, key = pki.certificates[name]
+    return {"ca": pki.ca.name, "certificate": certificate.name, "key": key.name}

@@ -1,0 +1,224 @@
+"""Key bytes on the disk: sealed segments in append-only files, and their keys in a file apart.
+
+A segment is at most 64 KiB of one stream, sealed once by AES-256-GCM under a key of its own (so a
+constant nonce is safe), and read alone: nothing larger is ever in memory. Files hold segments of
+one stream and are removed when all of these are used up.
+
+Segment keys are wrapped by the store key and lie in numbered 64-byte slots of `segment.keys`. To
+erase a segment its slot is overwritten in place with zeros and synced; what remains of the segment
+is noise. What that is worth depends on the medium. On a plain file system and a magnetic disk the
+old key is gone. SSDs and copying file systems (btrfs, ZFS, APFS, snapshots, backups) may keep an
+older version of the block until they reuse it. Such a left-over still is wrapped by the store key:
+who has both, can read pads that were used. Keep the store key off that disk where this matters.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, count, groupby
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from fedket.errors import KeyMaterialError
+from fedket.keys.material import KeyMaterial
+from fedket.keys.store.disk import Disk
+from fedket.types import Stream
+
+SEGMENT_BYTES = 1 << 16
+"""Pad bytes under one key: so much that was used stays readable until the rest is used, too."""
+
+FILE_BYTES = 1 << 22
+"""A file that has reached this gets no more segments."""
+
+FILES_NAME, KEYS_NAME = "segments", "segment.keys"
+SLOT_BYTES, TAG_BYTES, NONCE_BYTES, KEY_BYTES = 64, 16, 12, 32
+WRAPPED_BYTES = NONCE_BYTES + KEY_BYTES + TAG_BYTES
+ONLY_NONCE = bytes(NONCE_BYTES)
+"""Of a segment: its key seals nothing else."""
+
+
+class Segment(NamedTuple):
+    """Where some bytes of a stream lie.
+
+    Attributes:
+        slot: Number of its key's slot.
+        sender: Sender of the stream.
+        receiver: Receiver of the stream.
+        start: Offset of its first byte in the stream.
+        length: Bytes that count; fewer than `sealed` if its end was withdrawn.
+        sealed: Bytes it was sealed with.
+        file: Number of its file.
+        position: Offset of its ciphertext in the file.
+    """
+
+    slot: int
+    sender: int
+    receiver: int
+    start: int
+    length: int
+    sealed: int
+    file: int
+    position: int
+
+
+class Place(NamedTuple):
+    """Where the next segment of a stream goes.
+
+    Attributes:
+        file: Number of the stream's last file.
+        position: End of its last segment; `FILE_BYTES` if there is no such file.
+        next_file: Number that no file has had.
+    """
+
+    file: int
+    position: int
+    next_file: int
+
+
+def plan(
+    stream: Stream, start: int, num_bytes: int, place: Place, slots: Iterator[int]
+) -> list[Segment]:
+    """Cut bytes that come at offset `start` of a stream into segments."""
+    file, position, next_file = place
+    segments = []
+    for offset in range(start, start + num_bytes, SEGMENT_BYTES):
+        if position >= FILE_BYTES:
+            file, position, next_file = next_file, 0, next_file + 1
+        length = min(SEGMENT_BYTES, start + num_bytes - offset)
+        segments.append(Segment(next(slots), *stream, offset, length, length, file, position))
+        position += length + TAG_BYTES
+    return segments
+
+
+class SegmentFiles:
+    """The segments and their keys; which of them count is the database's to say."""
+
+    def __init__(self, directory: Path, store_id: str, wrap_key: KeyMaterial, disk: Disk) -> None:
+        self._directory = directory / FILES_NAME
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        self._store_id, self._disk = store_id, disk
+        self._wrap = AESGCM(wrap_key.reveal())
+        self._keys = os.open(directory / KEYS_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+        self._free: set[int] = set()
+        self._top = 0
+        disk.sync_directory(directory)
+
+    def close(self) -> None:
+        """Close the file of keys."""
+        os.close(self._keys)
+
+    def slots(self) -> Iterator[int]:
+        """Numbers of unused slots, without taking them."""
+        return chain(sorted(self._free), count(self._top))
+
+    def write(self, segments: Sequence[Segment], secret: bytes) -> None:
+        """Seal bytes into planned segments, durably; they count when the database says so."""
+        first = segments[0].start
+        wrapped = []
+        for number, group in groupby(segments, key=lambda segment: segment.file):
+            with self._file(number, os.O_WRONLY | os.O_CREAT) as handle:
+                for segment in group:
+                    key = AESGCM.generate_key(8 * KEY_BYTES)
+                    start = segment.start - first
+                    plain = memoryview(secret)[start : start + segment.length]
+                    sealed = AESGCM(key).encrypt(ONLY_NONCE, plain, self._name(segment))
+                    self._disk.write(handle, sealed, segment.position, "segment")
+                    wrapped.append(self._wrapped(segment, key))
+                self._disk.sync(handle, "segment")
+        self._disk.sync_directory(self._directory)
+        for segment, slot in zip(segments, wrapped, strict=True):
+            self._disk.write(self._keys, slot, segment.slot * SLOT_BYTES, "segment key")
+        self._disk.sync(self._keys, "segment key")
+
+    def claim(self, segments: Iterable[Segment]) -> None:
+        """Take the slots of segments that now count."""
+        for segment in segments:
+            self._free.discard(segment.slot)
+            self._top = max(self._top, segment.slot + 1)
+
+    def read(self, segment: Segment) -> bytes:
+        """Return the bytes of a segment that count.
+
+        Raises:
+            KeyMaterialError: It is damaged or missing, or its key is.
+            OSError: It cannot be read.
+        """
+        slot = os.pread(self._keys, WRAPPED_BYTES, segment.slot * SLOT_BYTES)
+        name = self._name(segment)
+        try:
+            with self._file(segment.file, os.O_RDONLY) as handle:
+                sealed = os.pread(handle, segment.sealed + TAG_BYTES, segment.position)
+            nonce, rest = slot[:NONCE_BYTES], slot[NONCE_BYTES:]
+            key = self._wrap.decrypt(nonce, rest, name + b" %d" % segment.slot)
+            return AESGCM(key).decrypt(ONLY_NONCE, sealed, name)[: segment.length]
+        except (InvalidTag, ValueError, FileNotFoundError):
+            raise KeyMaterialError(
+                f"bytes {segment.start}..{segment.start + segment.length} of stream "
+                f"{(segment.sender, segment.receiver)} are damaged or missing "
+                f"({self._path(segment.file)}); skip them with `advance` at both ends, and check "
+                "the disk"
+            ) from None
+
+    def erase(self, segments: Sequence[Segment], files: Iterable[int]) -> None:
+        """Destroy the keys of segments that count no more, and remove files of none that does."""
+        for segment in segments:
+            self._zero(segment.slot)
+        if segments:
+            self._disk.sync(self._keys, "erased key")
+        for number in files:
+            self._disk.remove(self._path(number), "file")
+        self._free.update(segment.slot for segment in segments)
+
+    def sweep(self, known: Iterable[Segment]) -> None:
+        """Erase all that the database does not know: what a crash or a full disk left behind."""
+        used, ends = set(), dict[int, int]()
+        for segment in known:
+            used.add(segment.slot)
+            end = segment.position + segment.sealed + TAG_BYTES
+            ends[segment.file] = max(end, ends.get(segment.file, 0))
+        self._sweep_keys(used)
+        for path in self._directory.iterdir():
+            number = int(path.stem) if path.stem.isdecimal() else -1
+            if number not in ends:
+                self._disk.remove(path, "file")
+            elif path.stat().st_size > ends[number]:
+                os.truncate(path, ends[number])
+
+    def _sweep_keys(self, used: set[int]) -> None:
+        """Zero the slots of unknown segments, and learn which slots are free."""
+        content = os.pread(self._keys, os.fstat(self._keys).st_size, 0)
+        unknown = set(range(-(-len(content) // SLOT_BYTES))) - used
+        left = [s for s in unknown if any(content[s * SLOT_BYTES : (s + 1) * SLOT_BYTES])]
+        for slot in left:
+            self._zero(slot)
+        if left:
+            self._disk.sync(self._keys, "erased key")
+        self._top = max(used, default=-1) + 1
+        self._free = set(range(self._top)) - used
+
+    def _zero(self, slot: int) -> None:
+        self._disk.write(self._keys, bytes(SLOT_BYTES), slot * SLOT_BYTES, "erased key")
+
+    def _wrapped(self, segment: Segment, key: bytes) -> bytes:
+        nonce = os.urandom(NONCE_BYTES)
+        name = self._name(segment) + b" %d" % segment.slot
+        return nonce + self._wrap.encrypt(nonce, key, name)
+
+    def _name(self, segment: Segment) -> bytes:
+        """What a segment and its key are bound to, so that none can stand for another."""
+        where = (segment.sender, segment.receiver, segment.start, segment.sealed)
+        return " ".join(map(str, (self._store_id, *where))).encode()
+
+    def _path(self, number: int) -> Path:
+        return self._directory / f"{number:08d}.pads"
+
+    @contextmanager
+    def _file(self, number: int, flags: int) -> Iterator[int]:
+        handle = os.open(self._path(number), flags, 0o600)
+        try:
+            yield handle
+        finally:
+            os.close(handle)

@@ -1,0 +1,206 @@
+"""What can happen to the bytes of a stream, one function per event.
+
+Each function changes the database within the caller's transaction and returns the ledger's entry
+for it. The events are the only edges of the state machine AVAILABLE -> RESERVED -> CONSUMED |
+BURNED; none leads back.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from fedket.errors import KeyExhaustedError, KeyReusedError
+from fedket.keys.store.audit import Entry, Event, Use, entry_of
+from fedket.keys.store.segments import Segment
+from fedket.types import Stream
+
+
+class StreamMarks(NamedTuple):
+    """Where a stream stands at this end, in bytes.
+
+    Attributes:
+        deposited: End of the key that has come.
+        high_water: End of what was ever set aside or skipped; allocation goes on from here.
+        consumed: Bytes handed out.
+        burned: Bytes given up or skipped.
+    """
+
+    deposited: int = 0
+    high_water: int = 0
+    consumed: int = 0
+    burned: int = 0
+
+    @property
+    def available(self) -> int:
+        """Bytes nobody has touched."""
+        return self.deposited - self.high_water
+
+    @property
+    def reserved(self) -> int:
+        """Bytes set aside and neither consumed nor burned yet."""
+        return self.high_water - self.consumed - self.burned
+
+
+def read_marks(connection: sqlite3.Connection, stream: Stream) -> StreamMarks:
+    """Read where a stream stands; one that never had key stands at zero."""
+    row = connection.execute(
+        "SELECT deposited, high_water, consumed, burned FROM streams "
+        "WHERE sender = ? AND receiver = ?",
+        stream,
+    ).fetchone()
+    return StreamMarks(*row) if row else StreamMarks()
+
+
+def read_all_marks(connection: sqlite3.Connection) -> dict[Stream, StreamMarks]:
+    """Read where all streams stand, in ascending order."""
+    rows = connection.execute("SELECT * FROM streams ORDER BY sender, receiver")
+    return {(row[0], row[1]): StreamMarks(*row[2:]) for row in rows}
+
+
+def deposit(
+    connection: sqlite3.Connection, stream: Stream, segments: Iterable[Segment], key_id: str
+) -> Entry:
+    """Count bytes that were written to segments."""
+    marks, rows = read_marks(connection, stream), list(segments)
+    length = sum(segment.length for segment in rows)
+    connection.executemany("INSERT INTO segments VALUES (?,?,?,?,?,?,?,?)", rows)
+    next_file = max(segment.file for segment in rows) + 1
+    connection.execute("UPDATE store SET next_file = max(next_file, ?)", (next_file,))
+    _write_marks(connection, stream, marks._replace(deposited=marks.deposited + length))
+    entry = entry_of(Event.DEPOSITED, stream, marks.deposited, length)
+    return entry._replace(key_id=key_id)
+
+
+def withdraw(connection: sqlite3.Connection, stream: Stream, end: int) -> Entry:
+    """Forget available bytes from `end` on."""
+    marks = read_marks(connection, stream)
+    connection.execute(
+        "UPDATE segments SET length = ? - start WHERE sender = ? AND receiver = ? "
+        "AND start < ? AND start + length > ?",
+        (end, *stream, end, end),
+    )
+    _write_marks(connection, stream, marks._replace(deposited=end))
+    return entry_of(Event.WITHDRAWN, stream, end, marks.deposited - end)
+
+
+def reserve(
+    connection: sqlite3.Connection, stream: Stream, start: int, length: int, use: Use
+) -> Entry:
+    """Set aside the available bytes that come next.
+
+    Raises:
+        KeyExhaustedError: There are fewer.
+    """
+    marks = read_marks(connection, stream)
+    if length > marks.available:
+        raise KeyExhaustedError(
+            f"stream {stream} has {marks.available} bytes of key left, {length} were asked for; "
+            "deposit more, or lower what a round needs"
+        )
+    connection.execute(
+        "INSERT INTO reserved VALUES (?,?,?,?,?,?,?,?)", (*stream, start, length, *use)
+    )
+    _write_marks(connection, stream, marks._replace(high_water=start + length))
+    return entry_of(Event.RESERVED, stream, start, length, use)
+
+
+def skip(connection: sqlite3.Connection, stream: Stream, end: int) -> Entry:
+    """Burn what comes before `end`, also key that never came to this end."""
+    marks = read_marks(connection, stream)
+    length = end - marks.high_water
+    later = StreamMarks(max(marks.deposited, end), end, marks.consumed, marks.burned + length)
+    _write_marks(connection, stream, later)
+    return entry_of(Event.SKIPPED, stream, marks.high_water, length)
+
+
+def follow(connection: sqlite3.Connection, stream: Stream, start: int, length: int) -> list[Entry]:
+    """Go to where the sender's range begins; returns an entry if bytes had to be skipped.
+
+    Raises:
+        KeyReusedError: It begins below this end's mark.
+        KeyExhaustedError: It ends beyond the key that came.
+    """
+    marks = read_marks(connection, stream)
+    if start < marks.high_water:
+        raise KeyReusedError(
+            f"stream {stream} was used up to byte {marks.high_water}, offered from byte {start}; "
+            f"exchange marks with party {stream[0]}, its store may be an old copy"
+        )
+    if start + length > marks.deposited:
+        raise KeyExhaustedError(
+            f"stream {stream} ends at byte {marks.deposited}, offered up to byte "
+            f"{start + length}; wait until the key has come to both ends"
+        )
+    return [skip(connection, stream, start)] if start > marks.high_water else []
+
+
+def settle(
+    connection: sqlite3.Connection,
+    stream: Stream,
+    pieces: Iterable[tuple[Event, int, int]],
+    use: Use,
+) -> list[Entry]:
+    """End a reservation: all of its bytes, from low to high, are consumed or burned."""
+    settled = list(pieces)
+    marks = read_marks(connection, stream)
+    consumed = sum(length for event, _, length in settled if event is Event.CONSUMED)
+    burned = sum(length for event, _, length in settled if event is Event.BURNED)
+    connection.execute(
+        "DELETE FROM reserved WHERE sender = ? AND receiver = ? AND start = ?",
+        (*stream, settled[0][1]),
+    )
+    later = marks._replace(consumed=marks.consumed + consumed, burned=marks.burned + burned)
+    _write_marks(connection, stream, later)
+    return [entry_of(event, stream, start, length, use) for event, start, length in settled]
+
+
+def ended_in(entries: Iterable[Entry]) -> list[Stream]:
+    """The streams of which entries say that bytes ceased to count."""
+    ending = (Event.CONSUMED, Event.BURNED, Event.SKIPPED, Event.WITHDRAWN)
+    return sorted({(e.sender, e.receiver) for e in entries if e.event in ending})
+
+
+def check_new_round(connection: sqlite3.Connection, stream: Stream, use: Use) -> None:
+    """Refuse a round of a run that a stream had before for this purpose, also before a restart.
+
+    Raises:
+        KeyReusedError: It had, or a later one.
+    """
+    (latest,) = connection.execute(
+        "SELECT max(round_num) FROM ledger WHERE event = 'reserved' AND sender = ? "
+        "AND receiver = ? AND run = ? AND purpose = ?",
+        (*stream, use.run, use.purpose),
+    ).fetchone()
+    if latest is not None and use.round_num <= latest:
+        raise KeyReusedError(
+            f"stream {stream} already has a {use.purpose} of round {latest} of run `{use.run}`, "
+            f"now asked for round {use.round_num}; rounds only go up: start a new round with new "
+            "updates, or a new run"
+        )
+
+
+def check_new_key(connection: sqlite3.Connection, stream: Stream, key_id: str) -> None:
+    """Refuse a key that either stream of the link was given before.
+
+    Raises:
+        KeyReusedError: It was.
+    """
+    found = connection.execute(
+        "SELECT sender, receiver FROM ledger WHERE event = 'deposited' AND "
+        "min(sender, receiver) = ? AND max(sender, receiver) = ? AND key_id = ?",
+        (min(stream), max(stream), key_id),
+    ).fetchone()
+    if found is not None:
+        raise KeyReusedError(
+            f"key `{key_id}` was already deposited on stream {found}, now comes for {stream}; a "
+            "key is deposited once per link"
+        )
+
+
+def _write_marks(connection: sqlite3.Connection, stream: Stream, marks: StreamMarks) -> None:
+    connection.execute(
+        "INSERT INTO streams VALUES (?,?,?,?,?,?) ON CONFLICT (sender, receiver) DO UPDATE SET "
+        "deposited = excluded.deposited, high_water = excluded.high_water, "
+        "consumed = excluded.consumed, burned = excluded.burned",
+        (*stream, *marks),
+    )

@@ -1,0 +1,50 @@
+"""`fedket kme`: our own key managers, with simulated keys, for trials and tests."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedket.errors import ConfigError
+from fedket.experiment.interrupts import handled_interrupts
+
+kme_app = typer.Typer(help="Run our own key managers (ETSI GS QKD 014), with simulated keys.")
+
+
+@kme_app.callback()
+def _kme() -> None:
+    """Keep `serve` a command of its own."""
+
+
+@kme_app.command()
+def serve(
+    config: Annotated[
+        Path, typer.Argument(help="Configuration (TOML), see `fedket keys dev-pki`.")
+    ],
+) -> None:
+    """Serve key managers until Ctrl-C; their keys are simulated, their door is real.
+
+    Example: fedket keys dev-pki trial && fedket kme serve trial/kme.toml
+    """
+    from fedket.keys.etsi014.config import read_section
+    from fedket.keys.kme.config import KmeConfig
+
+    settings = read_section(config, KmeConfig)
+    try:
+        from fedket.keys.kme.pools import Network
+        from fedket.keys.kme.server import serving
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"the package `{error.name}` is missing; install it with: pip install 'fedket[kme]'"
+        ) from None
+    with handled_interrupts() as interrupts, serving(Network(settings)) as served:
+        for kme in settings.kme:
+            saes = ", ".join(kme.saes)
+            typer.echo(f"KME {kme.id} on {served.urls[kme.id]} for {saes}")
+        if settings.faults.kinds:
+            typer.echo(f"faults injected: {', '.join(settings.faults.kinds)}")
+        typer.echo("all keys are simulated; Ctrl-C stops")
+        try:
+            interrupts.run(served.thread.join)
+        except KeyboardInterrupt:
+            typer.echo("stopped; keys that nobody fetched are gone")

@@ -1,0 +1,137 @@
+"""`fedket qkd`: what simulated QKD links would give. Heavy imports happen inside commands."""
+
+import enum
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fedket.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fedket.keys.qkd.rates import Curve, Protocol, RatePoint
+
+app = typer.Typer(
+    help="Simulated QKD links: how much key they would give. Models, not measurements.",
+    no_args_is_help=True,
+)
+
+MAX_POINTS = 1000
+
+
+class ProtocolChoice(enum.StrEnum):
+    """Which curves to compute."""
+
+    MDI = "mdi"
+    BB84 = "bb84"
+    BOTH = "both"
+
+
+class BoundChoice(enum.StrEnum):
+    """Bound on the phase error of the asymptotic MDI rate."""
+
+    JOINT = "joint"
+    COIN = "coin"
+
+
+@app.callback()
+def _root() -> None:
+    """Keep `rate` a sub-command even while it is the only one."""
+
+
+@app.command()
+def rate(
+    protocol: Annotated[
+        ProtocolChoice,
+        typer.Option(help="Four-phase MDI-QKD, decoy-state BB84, or both."),
+    ] = ProtocolChoice.MDI,
+    loss: Annotated[
+        str,
+        typer.Option(
+            metavar="DB|FROM:TO:STEP", help="Total loss in dB, detectors included; one or a range."
+        ),
+    ] = "0:40:1",
+    finite: Annotated[
+        float | None,
+        typer.Option(metavar="PULSES", help="Pulses per block, e.g. 1e11; without: asymptotic."),
+    ] = None,
+    clock_hz: Annotated[float, typer.Option(help="Pulses per second; an assumption.")] = 1e8,
+    bound: Annotated[
+        BoundChoice, typer.Option(help="Bound on the phase error of the asymptotic MDI rate.")
+    ] = BoundChoice.JOINT,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the curves: .svg, .png or .pdf.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Print key rate against loss, each point at its best intensities and basis probability.
+
+    Example: fedket qkd rate --protocol both --loss 0:40:1 --finite 1e11 --plot rate.svg
+    """
+    from fedket.keys.qkd.rate_plot import check_plot_file, plot_rates
+    from fedket.keys.qkd.rates import rate_curve
+
+    losses = _losses(loss)
+    if plot is not None:
+        check_plot_file(plot)
+    both: tuple[Protocol, ...] = ("mdi", "bb84")
+    wanted = [p for p in both if protocol in (p, ProtocolChoice.BOTH)]
+    curves = [
+        rate_curve(p, losses, pulses=finite, clock_hz=clock_hz, bound=bound.value) for p in wanted
+    ]
+    if plot is not None:
+        plot_rates(curves, clock_hz, plot)
+    if as_json:
+        typer.echo(json.dumps(_as_dict(curves, clock_hz, plot)))
+        return
+    for curve in curves:
+        _print_table(curve, clock_hz)
+    if plot is not None:
+        typer.echo(f"plot: {plot}")
+
+
+def _losses(text: str) -> list[float]:
+    """Read `20`, `0:40` or `0:40:1`, the end included."""
+    try:
+        numbers = [float(part) for part in text.split(":")]
+        if len(numbers) == 1:
+            numbers *= 2
+        start, stop, step = numbers if len(numbers) == 3 else (*numbers, 1.0)
+    except ValueError:
+        raise ConfigError(f"a loss is DB or FROM:TO:STEP in dB, got `{text}`") from None
+    if not (0 <= start <= stop < 1000 and step > 0 and (stop - start) / step < MAX_POINTS):
+        raise ConfigError(
+            f"losses run upwards from 0 dB or more in steps above 0 dB, {MAX_POINTS} at most; "
+            f"got `{text}`"
+        )
+    return [start + i * step for i in range(int((stop - start) / step + 1e-9) + 1)]
+
+
+def _as_dict(curves: Sequence["Curve"], clock_hz: float, plot: Path | None) -> dict[str, object]:
+    listed = [
+        {**curve._asdict(), "points": [point._asdict() for point in curve.points]}
+        for curve in curves
+    ]
+    place = {} if plot is None else {"plot": str(plot)}
+    return {"simulated": True, "clock_hz": clock_hz, "curves": listed, **place}
+
+
+def _print_table(curve: "Curve", clock_hz: float) -> None:
+    name = {"mdi": "four-phase MDI-QKD, relay in the middle", "bb84": "decoy-state BB84"}
+    block = "asymptotic" if curve.pulses is None else f"blocks of {curve.pulses:g} pulses"
+    heading = f"{name[curve.protocol]}, {block}, {clock_hz:g} Hz, {curve.bound} bound (simulated)"
+    typer.echo(heading.replace("e+", "e"))
+    typer.echo(f"{'loss dB':>8} {'bit/s':>14} {'QBER %':>7} {'phase %':>8} {'mu':>9} {'p_key':>6}")
+    for point in curve.points:
+        typer.echo(_row(point))
+    typer.echo()
+
+
+def _row(point: "RatePoint") -> str:
+    start = f"{point.loss_db:>8.4g} {point.rate_bps:>14,.1f}"
+    if point.error is None or point.phase_error is None or point.mu is None:
+        return f"{start}  no key"
+    working = f"{point.mu:>9.3g} {point.p_key:>6.3f}"
+    return f"{start} {100 * point.error:>7.2f} {100 * point.phase_error:>8.2f} {working}"

@@ -1,0 +1,142 @@
+"""Protocol A: what server and clients agree on before a round, and how both sides read it."""
+
+from typing import NamedTuple
+
+from fedket.errors import ProtocolError
+from fedket.secure.graph import Graph, check_degree, make_graph, neighbours, num_edges
+from fedket.secure.phases import Payload, integer, integers, octets
+from fedket.secure.words import packed_size, word_dtype
+
+
+class Terms(NamedTuple):
+    """The public description of a round.
+
+    Attributes:
+        round_num: Round number, from 1; goes up.
+        cohort: Client ids, ascending, at least 2.
+        num_words: Words per client (d).
+        word_bits: Bits per word (w).
+        chunk_words: Words per UPLOAD message, a multiple of 8 unless all fit in one. Smaller
+            pieces bound the memory for pads in a simulation and the size of messages.
+        degree: Clients with whom each shares a pad (k), len(cohort) - 1 for all.
+        graph_seed: Public randomness that orders the ring, see `fedket.secure.graph`.
+    """
+
+    round_num: int
+    cohort: tuple[int, ...]
+    num_words: int
+    word_bits: int
+    chunk_words: int
+    degree: int
+    graph_seed: bytes
+
+
+def make_terms(
+    round_num: int,
+    cohort: tuple[int, ...],
+    num_words: int,
+    word_bits: int,
+    *,
+    chunk_words: int | None = None,
+    degree: int | None = None,
+    graph_seed: bytes = b"",
+) -> Terms:
+    """Return checked terms; by default one message per client and the complete graph.
+
+    Raises:
+        ProtocolError: Terms that no client would accept.
+        ConfigError: No such word size or degree.
+    """
+    chunk_words = num_words if chunk_words is None else chunk_words
+    degree = len(cohort) - 1 if degree is None else degree
+    terms = Terms(round_num, cohort, num_words, word_bits, chunk_words, degree, graph_seed)
+    check_terms(terms)
+    return terms
+
+
+def check_terms(terms: Terms) -> None:
+    """Raise `ProtocolError` or `ConfigError` unless a round can be held on these terms."""
+    ids = terms.cohort
+    if len(ids) < 2:
+        raise ProtocolError(too_few(terms.round_num, ids))
+    if min(ids) < 0 or list(ids) != sorted(set(ids)):
+        raise ProtocolError(f"a cohort is client ids from 0, ascending; got {list(ids)}")
+    if terms.num_words < 1:
+        raise ProtocolError(f"an update has 1 or more words, got {terms.num_words}")
+    if terms.chunk_words < 1 or (terms.chunk_words % 8 and terms.chunk_words < terms.num_words):
+        raise ProtocolError(
+            f"chunk_words must be a positive multiple of 8, got {terms.chunk_words}"
+        )
+    word_dtype(terms.word_bits)
+    check_degree(terms.degree, len(ids))
+
+
+def too_few(round_num: int, clients: tuple[int, ...], reasons: tuple[str, ...] = ()) -> str:
+    """Return the message that there are too few clients to hide behind each other."""
+    dropped = f"; {len(reasons)} dropped out, the first: {reasons[0]}" if reasons else ""
+    return (
+        f"masked aggregation hides nothing with fewer than 2 clients; in round {round_num} there "
+        f"are {len(clients)} ({list(clients)}{dropped}); let more clients take part in a round, "
+        'or set aggregation.kind = "plain" if their updates need no protection'
+    )
+
+
+def graph_of(terms: Terms) -> Graph:
+    """Return who shares pads with whom."""
+    return make_graph(terms.cohort, terms.degree, terms.graph_seed)
+
+
+def pad_bytes(terms: Terms) -> int:
+    """Return the bytes of one pad."""
+    return packed_size(terms.num_words, terms.word_bits)
+
+
+def piece(terms: Terms, offset: int) -> int:
+    """Return the words of the UPLOAD message that starts at a word; 0 where none does."""
+    starts_here = 0 <= offset < terms.num_words and offset % terms.chunk_words == 0
+    return min(terms.chunk_words, terms.num_words - offset) if starts_here else 0
+
+
+def num_messages(terms: Terms) -> int:
+    """Return the most messages to a client in the round: RESERVE, READY, UPLOADs and an abort."""
+    return 3 - (-terms.num_words // terms.chunk_words)
+
+
+def pad_bits(terms: Terms) -> int:
+    """Return the key bits of all pads of the round, each counted once."""
+    return 8 * pad_bytes(terms) * num_edges(len(terms.cohort), terms.degree)
+
+
+def higher(terms: Terms, client_id: int) -> tuple[int, ...]:
+    """Return the neighbours that a client sends pads to, ascending."""
+    return tuple(i for i in neighbours(graph_of(terms), client_id) if i > client_id)
+
+
+def lower(terms: Terms, client_id: int) -> tuple[int, ...]:
+    """Return the neighbours that a client receives pads from, ascending."""
+    return tuple(i for i in neighbours(graph_of(terms), client_id) if i < client_id)
+
+
+def terms_payload(terms: Terms) -> Payload:
+    """Return the terms as a message."""
+    return {**terms._asdict(), "cohort": list(terms.cohort)}
+
+
+def read_terms(payload: Payload) -> Terms:
+    """Return the terms in a message, checked.
+
+    Raises:
+        ProtocolError: A field is missing or of the wrong kind, or the terms cannot be held.
+        ConfigError: No such word size or degree.
+    """
+    terms = Terms(
+        integer(payload, "round_num"),
+        integers(payload, "cohort"),
+        integer(payload, "num_words"),
+        integer(payload, "word_bits"),
+        integer(payload, "chunk_words"),
+        integer(payload, "degree"),
+        octets(payload, "graph_seed"),
+    )
+    check_terms(terms)
+    return terms

@@ -1,0 +1,262 @@
+"""Protocol B, client side: shares one mask, sends one masked update, opens one sum per round.
+
+The state is what the client remembers between messages. A message about an earlier round changes
+nothing; any other message that breaks the protocol ends the round for this client: its keys are
+burned and every further request of that round is refused. Sizes, thresholds and mode are the
+client's own `Plan`, never the server's. `fedket.secure.channel` around this handler knows the
+server from others and answers a repeated request with the same bytes.
+
+A restarted client starts in a new round with a new update: the same update in two rounds shows,
+in the difference of the sums, who was alive in one of them only.
+"""
+
+import enum
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int64
+
+from fedket.errors import FedketError, ProtocolError
+from fedket.secure.field import Residues, add, pack_residues, random_residues, residues_of
+from fedket.secure.mac import TAG_BYTES
+from fedket.secure.phases import (
+    Failure,
+    Handler,
+    Outcome,
+    Payload,
+    Reply,
+    integer,
+    integers,
+    octets,
+)
+from fedket.secure.shared_masks_alive import check_confirmed, confirm_alive, read_alive
+from fedket.secure.shared_masks_messages import (
+    accept_offsets,
+    cut,
+    refusal,
+    seal_share,
+    unseal_share,
+)
+from fedket.secure.shared_masks_plan import Plan, Terms, is_part, plan_payload, terms_of
+from fedket.secure.sharing import share_blocks
+from fedket.types import KeySource, Stream
+
+Update = Callable[[int], Int64[np.ndarray, " values"] | None]
+"""Round number -> integers within +-(2^(bits-1) - 1), or None; never the same in two rounds."""
+
+
+class Stage(enum.Enum):
+    """How far a client is in its latest round."""
+
+    IDLE = "idle"
+    SHARED = "shared"
+    HOLDING = "holding"
+    UPLOADED = "uploaded"
+    CONFIRMED = "confirmed"
+    ENDED = "ended"
+
+
+class ClientState(NamedTuple):
+    """What a client remembers; `ClientState()` has seen no round.
+
+    Attributes:
+        round_num: Latest round taken part in, or refused.
+        stage: How far it is.
+        terms: Terms of the round while it lasts.
+        offsets: Where the round begins in every stream of this client.
+        mask: The self-mask, shape (num_values,), until it is used. Secret.
+        held: Client -> its share that this client holds, shape (share_length,). Secret.
+        alive: Whose sum this client has confirmed, against a malicious server.
+    """
+
+    round_num: int = 0
+    stage: Stage = Stage.IDLE
+    terms: Terms | None = None
+    offsets: Mapping[Stream, int] = {}
+    mask: Residues | None = None
+    held: Mapping[int, Residues] = {}
+    alive: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"ClientState(round {self.round_num}, {self.stage.value}, mask and shares hidden)"
+
+
+Step = tuple[Reply, ClientState]
+
+
+class _Client(NamedTuple):
+    client_id: int
+    keys: KeySource
+    update: Update
+    plan: Plan
+
+
+def shared_masks_client(
+    client_id: int, keys: KeySource, update: Update, plan: Plan
+) -> Handler[ClientState]:
+    """Return the handler of one client.
+
+    Args:
+        client_id: This client, 0 or more.
+        keys: Its ends of the streams from and to the other clients.
+        update: What to contribute, asked for once per round; None when there is no usable update
+            (then the client drops out, at no cost to the others).
+        plan: What this client has agreed to; it refuses a request that says otherwise.
+    """
+    return partial(_handle, _Client(client_id, keys, update, plan))
+
+
+def _handle(
+    client: _Client, action: str, payload: Payload, state: ClientState
+) -> tuple[Outcome, ClientState]:
+    try:
+        round_num = integer(payload, "round_num")
+        if action not in STEPS or round_num < state.round_num:
+            raise ProtocolError(
+                f"client {client.client_id} is in round {state.round_num} and refuses `{action}` "
+                f"for round {round_num}; rounds only go up, actions are {', '.join(STEPS)}"
+            )
+    except ProtocolError as error:
+        return Failure(str(error)), state
+    try:
+        return STEPS[action](client, payload, state)
+    except FedketError as error:
+        _burn(client, state.terms)
+        return Failure(str(error)), ClientState(round_num, Stage.ENDED)
+
+
+def _share(client: _Client, payload: Payload, state: ClientState) -> Step:
+    """B1: draw a mask, share it, send every other client its share under a one-time pad."""
+    if integer(payload, "round_num") == state.round_num:
+        raise refusal(client.client_id, payload, "a second `share`, but rounds only go up")
+    agreed = plan_payload(client.plan)
+    asked = {field: integer(payload, field) for field in agreed}
+    if asked != agreed:
+        raise refusal(client.client_id, payload, f"terms {asked}, agreed are {agreed}")
+    terms = terms_of(client.plan, integer(payload, "round_num"), integers(payload, "cohort"))
+    if client.client_id not in terms.cohort:
+        raise refusal(client.client_id, payload, f"a cohort without it, {list(terms.cohort)}")
+    _burn(client, state.terms)
+    try:
+        return _deal(client, terms)
+    except FedketError:
+        _burn(client, terms)
+        raise
+
+
+def _deal(client: _Client, terms: Terms) -> Step:
+    me, field = client.client_id, terms.sharing.field
+    streams = [(me, peer) for peer in terms.peers(me)]
+    offsets = client.keys.reserve(terms.round_num, me, dict.fromkeys(streams, terms.stream_bytes))
+    blocks = random_residues(field, (terms.num_blocks, terms.share_length))
+    noise = random_residues(field, (terms.plan.colluders, terms.share_length))
+    shares = dict(zip(terms.cohort, share_blocks(terms.sharing, blocks, noise), strict=True))
+    sealed = (
+        seal_share(client.keys, terms, stream, offsets[stream], shares[stream[1]])
+        for stream in streams
+    )
+    answer = Reply({"offsets": [offsets[s] for s in streams], "shares": b"".join(sealed)})
+    mask = blocks.reshape(-1)[: terms.plan.num_values]
+    held = {me: shares[me].copy()}  # not a view, which would keep all shares
+    return answer, ClientState(terms.round_num, Stage.SHARED, terms, offsets, mask, held)
+
+
+def _hold(client: _Client, payload: Payload, state: ClientState) -> Step:
+    """B1: take the shares of the others; one that fails its MAC is as good as missing."""
+    terms, me = _terms(client, payload, state, "hold", Stage.SHARED), client.client_id
+    senders, starts = integers(payload, "senders"), integers(payload, "offsets")
+    messages = cut(octets(payload, "shares"), terms.pad_bytes + TAG_BYTES)
+    if not is_part(senders, terms.peers(me)) or not len(senders) == len(starts) == len(messages):
+        raise refusal(me, payload, f"{len(messages)} shares from clients {list(senders)}")
+    announced = {(i, me): start for i, start in zip(senders, starts, strict=True)}
+    accepted = accept_offsets(client.keys, terms, me, announced)
+    held = dict(state.held)
+    for stream, message in zip(announced, messages, strict=True):
+        if stream in accepted:
+            with suppress(FedketError):
+                start = announced[stream]
+                held[stream[0]] = unseal_share(client.keys, terms, stream, start, message)
+    offsets = {**state.offsets, **announced}
+    state = state._replace(stage=Stage.HOLDING, offsets=offsets, held=held)
+    return Reply({"held": sorted(held)}), state
+
+
+def _upload(client: _Client, payload: Payload, state: ClientState) -> Step:
+    """B2: send x + z mod p."""
+    terms = _terms(client, payload, state, "upload", Stage.HOLDING)
+    values, field = client.update(terms.round_num), terms.sharing.field
+    if values is None or state.mask is None:
+        raise ProtocolError(f"client {client.client_id} has no usable update this round")
+    fits = (values >= -terms.max_value) & (values <= terms.max_value)
+    if values.shape != state.mask.shape or not fits.all():
+        raise ProtocolError(
+            f"client {client.client_id} has {values.size} values, {np.count_nonzero(fits)} of them "
+            f"within +-{terms.max_value}; the plan takes {terms.plan.num_values}, all of them "
+            "within: quantise with its bits"
+        )
+    data = pack_residues(field, add(field, residues_of(field, values), state.mask))
+    return Reply({"residues": data}), state._replace(stage=Stage.UPLOADED, mask=None)
+
+
+def _confirm(client: _Client, payload: Payload, state: ClientState) -> Step:
+    """B3: tell the others, under MACs, whose sum the server wants to open; one list per round."""
+    terms, me = _terms(client, payload, state, "confirm", Stage.UPLOADED), client.client_id
+    alive = read_alive(terms, me, payload)
+    tags = confirm_alive(client.keys, terms, me, state.offsets, alive)
+    return Reply({"tags": tags}), state._replace(stage=Stage.CONFIRMED, alive=alive)
+
+
+def _open(client: _Client, payload: Payload, state: ClientState) -> Step:
+    """B4: send the sum of the shares of those alive, once."""
+    malicious, me = client.plan.malicious, client.client_id
+    before = Stage.CONFIRMED if malicious else Stage.UPLOADED
+    terms = _terms(client, payload, state, "open", before)
+    alive = read_alive(terms, me, payload)
+    missing = [i for i in alive if i not in state.held]
+    if missing:
+        raise refusal(me, payload, f"it holds no sound share of clients {missing}")
+    if malicious and alive != state.alive:
+        raise refusal(me, payload, f"clients {list(alive)}, it confirmed {list(state.alive)}")
+    if malicious:
+        check_confirmed(client.keys, terms, me, state.offsets, alive, payload)
+    total = np.add.reduce([state.held[i] for i in alive])
+    total %= np.uint64(terms.sharing.field.modulus)
+    data = pack_residues(terms.sharing.field, total)
+    _burn(client, terms)
+    return Reply({"residues": data}), ClientState(terms.round_num, Stage.ENDED)
+
+
+def _abort(client: _Client, payload: Payload, state: ClientState) -> Step:
+    _burn(client, state.terms)
+    return Reply({}), ClientState(integer(payload, "round_num"), Stage.ENDED)
+
+
+STEPS: dict[str, Callable[[_Client, Payload, ClientState], Step]] = {
+    "share": _share,
+    "hold": _hold,
+    "upload": _upload,
+    "confirm": _confirm,
+    "open": _open,
+    "abort": _abort,
+}
+
+
+def _terms(
+    client: _Client, payload: Payload, state: ClientState, action: str, stage: Stage
+) -> Terms:
+    """Return the terms of the round if the client is where `action` is due."""
+    in_round = integer(payload, "round_num") == state.round_num
+    if state.terms is None or state.stage is not stage or not in_round:
+        what = f"`{action}` when it is {state.stage.value} in round {state.round_num}"
+        raise refusal(client.client_id, payload, what)
+    return state.terms
+
+
+def _burn(client: _Client, terms: Terms | None) -> None:
+    if terms is not None:
+        me = client.client_id
+        streams = [stream for i in terms.peers(me) for stream in ((me, i), (i, me))]
+        client.keys.burn(terms.round_num, me, streams)

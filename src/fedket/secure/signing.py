@@ -1,0 +1,70 @@
+"""A tag for every message of a round between two parties, each under a key of its own."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from fedket.secure.mac import MAC_KEY_BYTES, Header, check_tag, encode, make_tag
+from fedket.secure.phases import Payload, octets
+from fedket.types import KeySource, Secret, Stream
+
+
+class MacKeys(NamedTuple):
+    """One party's means to authenticate the messages of a run.
+
+    Attributes:
+        keys: Source of the one-time MAC keys.
+        run_id: Name of the run, the same at all parties and another for every run.
+    """
+
+    keys: KeySource
+    run_id: str
+
+
+class Slot(NamedTuple):
+    """Which message of a round it is.
+
+    Attributes:
+        round_num: Round.
+        message: Number of the message in the round, from 0; requests and answers count alike.
+        action: What it is about.
+        starts: Where the round's MAC keys begin in each stream.
+    """
+
+    round_num: int
+    message: int
+    action: str
+    starts: Mapping[Stream, int]
+
+
+def sign(mac: MacKeys, slot: Slot, stream: Stream, payload: Payload) -> bytes:
+    """Return the tag of a message from the sender of a stream to its receiver.
+
+    Raises:
+        KeyMaterialError: The sender's key for it is missing or spent.
+    """
+    return make_tag(*_key(mac, slot, stream, stream[0]), _encoded(payload))
+
+
+def verify(mac: MacKeys, slot: Slot, stream: Stream, payload: Payload) -> None:
+    """Check a message, with its tag in the field `tag`, at the receiver's end of a stream.
+
+    Raises:
+        ProtocolError: It is not the message that the sender tagged.
+        KeyMaterialError: The receiver's key for it is missing or spent.
+    """
+    said = {name: value for name, value in payload.items() if name != "tag"}
+    check_tag(*_key(mac, slot, stream, stream[1]), _encoded(said), octets(payload, "tag"))
+
+
+def _key(mac: MacKeys, slot: Slot, stream: Stream, end: int) -> tuple[Secret, Header]:
+    """Return a message's one-time key at one end of its stream, and what the tag is for."""
+    start = slot.message * MAC_KEY_BYTES
+    key = mac.keys.spend(slot.round_num, end, stream, start, MAC_KEY_BYTES)
+    place = slot.starts[stream] + start
+    return key, Header(mac.run_id, slot.action, slot.round_num, *stream, place)
+
+
+def _encoded(payload: Payload) -> bytes:
+    """Return the bytes of a payload's fields in the order of their names."""
+    fields = ((name, payload[name]) for name in sorted(payload))
+    return encode(*(tuple(x) if isinstance(x, list) else x for field in fields for x in field))

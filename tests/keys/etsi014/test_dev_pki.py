@@ -1,0 +1,74 @@
+"""Certificates for a trial: complete, private, never overwritten."""
+
+import datetime
+import stat
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from fedket.keys.etsi014.dev_pki import create
+from fedket.keys.etsi014.errors import KmeCertificateError
+from fedket.keys.etsi014.identity import (
+    check_pair,
+    names_of,
+    read_certificate,
+    read_private_key,
+    utc_now,
+    window_of,
+)
+
+ODD = "site 7/östlich %"
+
+
+def test_every_certificate_comes_from_the_ca_names_its_owner_and_matches_its_key(tmp_path):
+    pki = create(tmp_path / "pki", ["kme-1"], ["alice", ODD], hosts=["kme.example", "10.0.0.7"])
+    ca = read_certificate(pki.ca)
+    assert set(pki.certificates) == {"kme-1", "alice", ODD}
+    for name, (path, key) in pki.certificates.items():
+        certificate = read_certificate(path)
+        certificate.verify_directly_issued_by(ca)
+        check_pair(certificate, read_private_key(key), key)
+        assert name in names_of(certificate)
+        assert stat.S_IMODE(key.stat().st_mode) == 0o600
+        purpose = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        server = ExtendedKeyUsageOID.SERVER_AUTH
+        assert list(purpose) == [server if name == "kme-1" else ExtendedKeyUsageOID.CLIENT_AUTH]
+    server = read_certificate(pki.certificates["kme-1"][0])
+    san = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert san.get_values_for_type(x509.DNSName) == ["kme.example", "kme-1"]
+    assert [str(ip) for ip in san.get_values_for_type(x509.IPAddress)] == ["10.0.0.7"]
+
+
+def test_certificates_hold_for_the_days_asked_for(tmp_path):
+    pki = create(tmp_path, ["kme-1"], ["alice"], days=3)
+    start, end = window_of(read_certificate(pki.certificates["alice"][0]))
+    assert start < utc_now() < end < utc_now() + datetime.timedelta(days=3)
+
+
+def test_nothing_is_overwritten(tmp_path):
+    create(tmp_path, ["kme-1"], ["alice"])
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(KmeCertificateError, match="not overwritten"):
+        create(tmp_path, ["kme-1"], ["bob"])
+    assert before.items() <= {path: path.read_bytes() for path in tmp_path.iterdir()}.items()
+
+
+@pytest.mark.parametrize(
+    ("kmes", "saes", "hosts", "says"),
+    [
+        (["kme"], ["alice", "alice"], ["localhost"], "given twice"),
+        (["kme"], ["kme"], ["localhost"], "given twice"),
+        (["kme"], ["CA"], ["localhost"], "cannot name"),
+        (["kme"], [""], ["localhost"], "cannot name"),
+        (["kme"], ["x" * 65], ["localhost"], "cannot name"),
+        (["kme"], ["a\nb"], ["localhost"], "cannot name"),
+        (["kme"], ["alice"], ["a host"], "neither a host name nor an address"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused_before_anything_is_written(
+    tmp_path, kmes, saes, hosts, says
+):
+    with pytest.raises(KmeCertificateError, match=says):
+        create(tmp_path / "pki", kmes, saes, hosts)
+    assert list(tmp_path.iterdir()) == []
