@@ -23,6 +23,7 @@ from benchmarks.workloads import (
     reference_round,
     round_loss,
 )
+from fedket.allocator import keep_freed_memory
 from fedket.federated import LocalTraining, fed_avg, make_federation
 from fedket.models import quantum_train, vqc
 from fedket.models.quantum_train import TARGET_SHAPES
@@ -36,6 +37,7 @@ SHUFFLED_TOLERANCE = 1e-3
 
 def measure(workload: str, repeats: int) -> dict[str, float]:
     """Return the median in ms and the compile time in s of one step, or of one whole round."""
+    keep_freed_memory()  # as the command line does
     if workload.startswith("round-"):
         return _measure_round(int(workload.removeprefix("round-")), repeats)
     return _measure_gradient(load(workload), repeats)

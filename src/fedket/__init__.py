@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fedket._version import __version__
 
 if TYPE_CHECKING:
+    from fedket.allocator import keep_freed_memory as keep_freed_memory
     from fedket.data import by_group as by_group
     from fedket.data import dirichlet as dirichlet
     from fedket.data import iid as iid
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from fedket.secure import quantised_sum as quantised_sum
 
 _HOMES = {
+    "fedket.allocator": ("keep_freed_memory",),
     "fedket.data": (
         "by_group", "dirichlet", "iid", "label_shards", "load_dataset", "quantity_skew",
     ),

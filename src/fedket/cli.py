@@ -20,6 +20,7 @@ import click
 import typer
 
 from fedket._version import __version__
+from fedket.allocator import keep_freed_memory
 from fedket.errors import ConfigError, FedketError
 from fedket.etsi_cli import add_etsi_commands
 from fedket.experiment.interrupts import handled_interrupts
@@ -93,6 +94,7 @@ def run(
     from fedket.experiment import resume_run, start_run
     from fedket.progress import silent, watch
 
+    keep_freed_memory()
     watcher = silent() if as_json else watch(config)
     with _stopping_early(), watcher as (on_start, on_round):
         if resume is None:

@@ -76,6 +76,21 @@ def test_reshape_pooling_equals_xlas_window_reduction(seed):
     np.testing.assert_array_equal(max_pool(x), expected)
 
 
+@given(seed=SEEDS)
+def test_pooling_sends_the_gradient_to_the_first_maximum_of_each_tile(seed):
+    """Few distinct values make ties; the first is counted row by row, as PyTorch does."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 3, size=(2, 4, 6, 3)).astype(np.float32)
+    weight = rng.normal(size=(2, 2, 3, 3)).astype(np.float32)
+    found = jax.grad(lambda x: (max_pool(x) * weight).sum())(jnp.asarray(x))
+    expected = np.zeros_like(x)
+    for c, i, j, b in np.ndindex(*weight.shape):
+        tile = x[c, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2, b]
+        row, column = divmod(int(tile.argmax()), 2)
+        expected[c, 2 * i + row, 2 * j + column, b] = weight[c, i, j, b]
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_quantum_train_generates_the_target_networks_6690_weights():
     """QFed: 6,690 weights of mean 0 from 8,192 probabilities; 77.6 % fewer parameters."""
     model = quantum_train()

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from fedket.errors import DataError
 
 Images = Float[Array, "channels height width batch"]
+Pooled = Float[Array, "channels rows columns batch"]
 Layer = dict[str, Array]
 
 
@@ -32,23 +33,55 @@ def as_images(x: Float[Array, "batch *shape"], side: int) -> Images:
 def conv2d(
     kernel: Float[Array, "outputs inputs k k"], bias: Float[Array, " outputs"], x: Images
 ) -> Float[Array, "outputs rows columns batch"]:
-    """Valid cross-correlation with stride 1 as an im2col GEMM: sides shrink by k − 1."""
+    """Valid cross-correlation with stride 1 as an im2col GEMM: sides shrink by k − 1.
+
+    Columns are unfolded before rows, so that the backward pass folds k + k slices, not k².
+    """
     outputs, inputs, k, _ = kernel.shape
     channels, height, width, batch = x.shape
     if channels != inputs:
         raise DataError(f"the network takes {inputs} channels, got images with {channels}")
     rows, columns = height - k + 1, width - k + 1
-    patches = jnp.stack(
-        [x[:, i : i + rows, j : j + columns] for i in range(k) for j in range(k)], axis=1
-    )
+    patches = jnp.stack([x[:, :, j : j + columns] for j in range(k)], axis=1)
+    patches = jnp.stack([patches[:, :, i : i + rows] for i in range(k)], axis=1)
     flat = kernel.reshape(outputs, -1) @ patches.reshape(inputs * k * k, -1)
     return (flat + bias[:, None]).reshape(outputs, rows, columns, batch)
 
 
-def max_pool(x: Images) -> Float[Array, "channels rows columns batch"]:
-    """Maximum over 2×2 tiles; sides must be even."""
+@jax.custom_vjp
+def max_pool(x: Images) -> Pooled:
+    """Maximum over 2×2 tiles; sides must be even.
+
+    The gradient goes to the first maximum of a tile, as in PyTorch; JAX would share it out among
+    equals, at twice the cost of the whole layer.
+    """
+    upper_left, upper_right, lower_left, lower_right = _tile(x)
+    return jnp.maximum(jnp.maximum(upper_left, upper_right), jnp.maximum(lower_left, lower_right))
+
+
+def _max_pool_forward(x: Images) -> tuple[Pooled, tuple[Images, Pooled]]:
+    maxima = max_pool(x)
+    return maxima, (x, maxima)
+
+
+def _max_pool_backward(saved: tuple[Images, Pooled], cotangent: Pooled) -> tuple[Images]:
+    x, maxima = saved
+    rest, parts = cotangent, []
+    for corner in _tile(x)[:3]:
+        parts.append(jnp.where(corner == maxima, rest, 0))
+        rest = jnp.where(corner == maxima, 0, rest)
+    rows = [jnp.stack(parts[:2], axis=3), jnp.stack([parts[2], rest], axis=3)]
+    return (jnp.stack(rows, axis=2).reshape(x.shape),)
+
+
+max_pool.defvjp(_max_pool_forward, _max_pool_backward)
+
+
+def _tile(x: Images) -> list[Pooled]:
+    """The four corners of every 2×2 tile, row by row."""
     channels, height, width, batch = x.shape
-    return x.reshape(channels, height // 2, 2, width // 2, 2, batch).max(axis=(2, 4))
+    tiles = x.reshape(channels, height // 2, 2, width // 2, 2, batch)
+    return [tiles[:, :, i, :, j] for i in (0, 1) for j in (0, 1)]
 
 
 def flatten(x: Images) -> Float[Array, "features batch"]:

@@ -3,11 +3,15 @@
 States are arrays (num_states, 2**num_qubits, batch), batch last: every kernel is then vertical
 and vectorises over the batch. `num_states` is 1 going forward and 2 (ψ and its cotangent) going
 back, when both are un-applied by the same kernel.
+
+Large products run on real and imaginary planes: on CPUs a real GEMM of twice the size takes half
+the time of a complex one.
 """
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex
+from jax import lax
+from jaxtyping import Array, Complex, Float
 
 from fedket.quantum.monomial import Monomial
 from fedket.quantum.plan import PairStep
@@ -77,7 +81,10 @@ def apply_window(
     """Apply a dense matrix on ascending `qubits`: neighbours as one GEMM, or a pair far apart."""
     view = _window_view(psi, qubits, num_qubits)
     if view.ndim == 4:
-        return jnp.einsum("ij,sajb->saib", matrix, view).reshape(psi.shape)
+        real, imag = matrix.real, matrix.imag
+        embedded = jnp.block([[real, -imag], [imag, real]])
+        product = jnp.einsum("ij,sajb->saib", embedded, _planes(view))
+        return lax.complex(*jnp.split(product, 2, axis=2)).reshape(psi.shape)
     slices = [view[:, i, :, j] for i in range(2) for j in range(2)]
     out = _multiply(matrix, slices)
     rows = [jnp.stack(out[2 * i : 2 * i + 2], axis=2) for i in range(2)]
@@ -100,8 +107,14 @@ def cross_matrix(
     """
     left, right = (_window_view(x[None], qubits, num_qubits) for x in (left, right))
     if left.ndim == 4:
-        return jnp.einsum("saib,sajb->ij", left, right)
+        m = left.shape[2]
+        total = jnp.einsum("saib,sajb->ij", _planes(left), _planes(right))
+        return lax.complex(total[:m, :m] - total[m:, m:], total[:m, m:] + total[m:, :m])
     return jnp.einsum("aibjc,akblc->ijkl", left, right).reshape(4, 4)
+
+
+def _planes(view: Complex[Array, "states a m b"]) -> Float[Array, "states a two_m b"]:
+    return jnp.concatenate([view.real, view.imag], axis=2)
 
 
 def _window_view(psi: States, qubits: tuple[int, ...], num_qubits: int) -> Array:
