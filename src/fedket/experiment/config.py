@@ -4,9 +4,10 @@ Every value has a unit in its name or description and a range that is checked be
 compiles. Unknown keys are errors; `fedket.experiment.load` turns them into one clear line.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 PositiveInt = Annotated[int, Field(ge=1, lt=2**31)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -153,6 +154,56 @@ class EngineConfig(Section):
     """Upper bound for the working set of clients trained at the same time."""
 
 
+class PaperConfig(Section):
+    """The published number that an experiment stands for; decides nothing about the run."""
+
+    source: Annotated[str, Field(min_length=1)]
+    """Where it is printed: `arXiv:2507.17580, Table 2`."""
+    row: Annotated[str, Field(min_length=1)]
+    """Name of the row in the table of results."""
+    metric: Literal["test_accuracy", "test_loss", "train_loss"] = "test_accuracy"
+    """What is compared, after the last round."""
+    reported: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """The paper's number (an accuracy as a fraction); absent if it gives none."""
+    choices: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Values that the paper does not state, in words, as chosen here."""
+    seeds: Annotated[
+        tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1, max_length=100)
+    ] = (0, 1, 2)
+
+    @model_validator(mode="after")
+    def _is_a_fraction(self) -> "PaperConfig":
+        number = 0.0 if self.reported is None else self.reported
+        if self.metric == "test_accuracy" and not 0 <= number <= 1:
+            raise PydanticCustomError("fraction", "have `reported` as a fraction of 0 to 1")
+        return self
+
+    @field_validator("seeds")
+    @classmethod
+    def _are_distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) != len(value):
+            raise PydanticCustomError("distinct", "name each seed once")
+        return value
+
+
+def dotted(tables: Any) -> Any:
+    """Nested tables as one, keys joined by dots: `a.b = 1` in TOML means the same quoted or not."""
+    if not isinstance(tables, dict):
+        return tuple(tables) if isinstance(tables, list) else tables
+    flat: dict[str, Any] = {}
+    for key, value in tables.items():
+        inner = dotted(value)
+        flat |= (
+            {f"{key}.{k}": v for k, v in inner.items()} if isinstance(value, dict) else {key: inner}
+        )
+    return flat
+
+
+Overrides = Annotated[
+    dict[str, bool | int | float | str | tuple[int | float | str, ...]], BeforeValidator(dotted)
+]
+
+
 class ExperimentConfig(Section):
     """A whole experiment."""
 
@@ -168,3 +219,6 @@ class ExperimentConfig(Section):
     keys: KeysConfig = KeysConfig()
     federation: FederationConfig = FederationConfig()
     engine: EngineConfig = EngineConfig()
+    paper: PaperConfig | None = None
+    fast: Overrides = {}
+    """What the fast profile changes: `TABLE.KEY = value`."""

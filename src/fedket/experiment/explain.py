@@ -20,6 +20,8 @@ SPELLED = {
 }
 """Fields with a pattern -> what the pattern means."""
 
+ALLOWED_IN_FAST = "be a number, a text, true, false, or a list of numbers or texts"
+
 SHOWN = 60
 """Characters of a wrong value that a message repeats."""
 
@@ -45,6 +47,8 @@ def _place(loc: tuple[int | str, ...]) -> tuple[str, list[str]]:
     path = [str(part) for part in loc]
     if path[:1] == ["model"] and len(path) > 1:
         return path[1], [path[0], *path[2:]]
+    if path[:1] == ["fast"]:  # pydantic adds which of the allowed types it tried
+        return "", path[:2]
     return "", path
 
 
@@ -81,7 +85,14 @@ def _keys(table: str, kind: str) -> list[str]:
 def _tables() -> dict[str, Any]:
     """Name -> class of each table; a union for the model's."""
     fields = ExperimentConfig.model_fields.items()
-    return {n: f.annotation for n, f in fields if f.annotation not in (str, int)}
+    tables = {n: _without_none(f.annotation) for n, f in fields}
+    return {n: t for n, t in tables.items() if n == "model" or hasattr(t, "model_fields")}
+
+
+def _without_none(annotation: Any) -> Any:
+    """`PaperConfig` of `PaperConfig | None`."""
+    options = [option for option in get_args(annotation) if option is not type(None)]
+    return options[0] if len(options) == 1 else annotation
 
 
 def _wrong(problem: ErrorDetails, field: str) -> str:
@@ -103,5 +114,6 @@ def _wrong(problem: ErrorDetails, field: str) -> str:
         case "string_pattern_mismatch":
             should = SPELLED[field.rpartition(".")[2]]
         case _:
-            should = problem["msg"].removeprefix("Input should ").removeprefix("String should ")
+            should = problem["msg"].partition(" should ")[2] or problem["msg"]
+            should = ALLOWED_IN_FAST if field.startswith("fast.") else should
     return f"`{field}` should {should}, got {arrived}"

@@ -4,7 +4,7 @@ import datetime
 import json
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,29 @@ from fedket.errors import ConfigError
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.explain import explain
 
+FAST_SUFFIX = "-fast"
+"""Ends the name of an experiment in its fast profile, so that its numbers never pass for full."""
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+
+def load_config(
+    path: Path, overrides: Sequence[str] = (), *, fast: bool = False
+) -> ExperimentConfig:
     """Read an experiment file.
 
     Args:
         path: TOML file; gives the experiment its name if it does not say one.
         overrides: `table.key=value` strings; the value is TOML, bare words count as strings.
+        fast: Take the file's fast profile, to which the overrides are then applied.
 
     Raises:
-        ConfigError: Naming file, field, what arrived and what is allowed.
+        ConfigError: Naming file, field, what arrived and what is allowed; or if a fast profile is
+            asked for and there is none.
     """
     values = read_toml(path)
-    override(values, overrides)
     values.setdefault("name", _as_name(path.stem))
+    if fast:
+        _apply_fast(values, str(path))
+    override(values, overrides)
     return parse_config(values, source=str(path))
 
 
@@ -73,6 +82,28 @@ def override(values: dict[str, Any], overrides: Sequence[str]) -> None:
         target[key] = _parse_value(raw.strip())
 
 
+def _apply_fast(values: dict[str, Any], source: str) -> None:
+    """Change nested values in place to the fast profile, and the name with them."""
+    own = parse_config(values, source)
+    if not own.fast:
+        raise ConfigError(f"{source} has no [fast] table, so no fast profile; leave --fast out")
+    _change(values, own.fast)
+    values["name"] = own.name[: 80 - len(FAST_SUFFIX)] + FAST_SUFFIX
+    parse_config(values, f"{source} [fast]")
+
+
+def _change(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Set the values at dotted paths."""
+    for name, value in changes.items():
+        *tables, key = name.split(".")
+        target = values
+        for table in tables:
+            target = target.setdefault(table, {})
+            if not isinstance(target, dict):
+                raise ConfigError(f"`fast.{name}`: `{table}` is a value, not a table")
+        target[key] = value
+
+
 def parse_config(values: dict[str, Any], source: str = "config") -> ExperimentConfig:
     """Validate nested values; errors name the field and, for a typing mistake, the nearest key."""
     _refuse_dates(values, source)
@@ -84,7 +115,7 @@ def parse_config(values: dict[str, Any], source: str = "config") -> ExperimentCo
 
 def dump_config(config: ExperimentConfig) -> str:
     """The whole configuration as TOML; `load_config` of it gives an equal config."""
-    return tomli_w.dumps(config.model_dump(mode="json"))
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
 
 
 def _parse_value(raw: str) -> Any:

@@ -39,6 +39,9 @@ MODEL_FACTS = (
 FREE = ("description", "data.directory", "federation.rounds", "federation.checkpoint_every")
 """Values that decide no number: a run may be described anew, moved, extended and saved oftener."""
 
+FREE_TABLES = ("paper", "fast")
+"""Tables that decide no number: what a paper prints, and what another profile would change."""
+
 
 def check_output(output: Path) -> None:
     """Check that a run may be written to `output`: it does not exist yet, or is empty.
@@ -134,7 +137,7 @@ def read_config(directory: Path, overrides: Sequence[str] = ()) -> ExperimentCon
 
 def config_hash(config: ExperimentConfig) -> str:
     """SHA-256 of everything that decides the numbers."""
-    values = {path: v for path, v in _flat(config.model_dump(mode="json")) if path not in FREE}
+    values = {path: v for path, v in _flat(config.model_dump(mode="json")) if not _is_free(path)}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -142,7 +145,7 @@ def check_same_experiment(directory: Path, own: ExperimentConfig, config: Experi
     """Raise `CheckpointError` naming the first value in which `config` and a run's `own` differ."""
     old, new = (dict(_flat(c.model_dump(mode="json"))) for c in (own, config))
     for path in {**old, **new}:
-        if path in FREE or (path in old and path in new and old[path] == new[path]):
+        if _is_free(path) or (path in old and path in new and old[path] == new[path]):
             continue
         there, here = (show_value(v[path]) if path in v else "absent" for v in (old, new))
         raise CheckpointError(
@@ -178,6 +181,10 @@ def check_same_facts(directory: Path, facts: dict[str, Any]) -> None:
 def write_summary(directory: Path, summary: dict[str, Any]) -> None:
     """Write the closing summary."""
     write_atomic(directory / SUMMARY, json.dumps(summary, indent=2) + "\n")
+
+
+def _is_free(path: str) -> bool:
+    return path in FREE or path.partition(".")[0] in FREE_TABLES
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
