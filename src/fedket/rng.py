@@ -19,6 +19,7 @@ class Purpose(enum.IntEnum):
     COHORT = 2
     TRAIN = 3
     QUANTISE = 4
+    MEASURE = 5
 
 
 def rng_for(

@@ -53,10 +53,15 @@ class Model(NamedTuple):
     Attributes:
         init: rng -> params.
         apply: (params, x of shape (batch, ...), rng=None) -> logits of shape (batch, classes).
+        per_sample_vjp: (params, x) -> logits and a function from their cotangent to the gradient
+            of each sample by itself, leaves (batch, ...). None if the model has no fast way.
+        layered: Tree prefix of the parameters: whether the first axis of a leaf counts layers.
     """
 
     init: Callable[[PRNGKeyArray], Params]
     apply: Callable[..., Float[Array, "batch classes"]]
+    per_sample_vjp: Callable[[Params, Array], tuple[Array, Callable[[Array], Params]]] | None = None
+    layered: Any = False
 
 
 class ClientResult(NamedTuple):
@@ -65,10 +70,34 @@ class ClientResult(NamedTuple):
     Attributes:
         params: Trained parameters.
         weight: Share of the cohort's samples, sums to 1 over the cohort's survivors.
+        measured: What the strategy's `measure` found, or None if it has none.
     """
 
     params: Params
     weight: Float[Array, ""]
+    measured: Params | None = None
+
+
+class Bound(NamedTuple):
+    """Range of a contribution's values, known to everybody before the round.
+
+    Attributes:
+        limit: Largest absolute value; a client's own is `limit` times its weight if `weighted`.
+        weighted: Whether the client multiplied its values by its weight.
+    """
+
+    limit: float
+    weighted: bool = True
+
+
+def weighted_clip(clip: float) -> Bound:
+    """Bound of a weighted update whose coordinates are clipped to ±`clip`."""
+    return Bound(clip)
+
+
+def no_metrics(total: Contribution) -> dict[str, Float[Array, ""]]:  # noqa: ARG001
+    """Metrics of a strategy that has none."""
+    return {}
 
 
 class Strategy(NamedTuple):
@@ -79,12 +108,20 @@ class Strategy(NamedTuple):
         contribute: (global params, client result) -> contribution; runs on the client.
         apply: (server state, params, summed contribution) -> (server state, params).
         proximal_mu: Strength of the pull towards the global model during local training.
+        measure: (model, trained params, x, y, mask, rng) -> a tree shaped like the parameters,
+            worked out on the client's own samples after training (padding has mask False); None
+            skips it.
+        bounds: clip -> tree prefix of the contribution with a `Bound` for each leaf.
+        metrics: Summed contribution -> numbers for the round's record, by name.
     """
 
     init: Callable[[Params], ServerState]
     contribute: Callable[[Params, ClientResult], Contribution]
     apply: Callable[[ServerState, Params, Contribution], tuple[ServerState, Params]]
     proximal_mu: float = 0.0
+    measure: Callable[[Model, Params, Array, Array, Array, PRNGKeyArray], Params] | None = None
+    bounds: Callable[[float], Any] = weighted_clip
+    metrics: Callable[[Contribution], dict[str, Float[Array, ""]]] = no_metrics
 
 
 class RoundContext(NamedTuple):
@@ -131,12 +168,20 @@ class Traffic(NamedTuple):
         key_bits: Key bits used up, pads and MAC keys (each link's bytes count once).
         num_clipped: Coordinates of updates beyond the clip, over all clients.
         phases: The same by phase, in order; empty where nothing was exchanged in phases.
+        missing: Clients whose updates are not in the sum, because they stopped answering.
+        starvation: What was given up for want of key, in words; empty if nothing was.
+        key_wait_s: Time the round waited for key, on the clock of the key source.
+        key_levels: Pair of parties -> key bits in store after the round; empty if not known.
     """
 
     upload_bytes: int
     key_bits: int
     num_clipped: int = 0
     phases: tuple[PhaseCost, ...] = ()
+    missing: tuple[int, ...] = ()
+    starvation: str = ""
+    key_wait_s: float = 0.0
+    key_levels: Mapping[tuple[int, int], int] = {}
 
 
 Reducer = Callable[[Contribution, RoundContext], tuple[Contribution, Traffic]]
@@ -227,4 +272,37 @@ class KeySource(Protocol):
 
     def burn(self, round_num: int, client_id: int, streams: Collection[Stream]) -> None:
         """Give up what is left of this end's reservations of the round; harmless when none is."""
+        ...
+
+
+class KeyWait(NamedTuple):
+    """How long until a demand for key is met.
+
+    Attributes:
+        seconds: Waiting time on the source's clock; inf if the key never comes.
+        link: The tight link, the last to be ready; None if nobody waits.
+    """
+
+    seconds: float
+    link: tuple[int, int] | None
+
+
+@runtime_checkable
+class PacedKeySource(KeySource, Protocol):
+    """A key source that fills up while time passes, and can say how far it is."""
+
+    def waiting_time(self, lengths: Mapping[Stream, int]) -> KeyWait:
+        """Return how long it probably takes until all these bytes can be reserved."""
+        ...
+
+    def waited_s(self) -> float:
+        """Return the time that reservations have waited so far."""
+        ...
+
+    def levels(self) -> dict[tuple[int, int], int]:
+        """Return the key bits in store of every link, the smaller party first."""
+        ...
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass while clients train; a source on the wall clock does nothing."""
         ...

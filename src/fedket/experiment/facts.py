@@ -50,7 +50,7 @@ def count_facts(experiment: Experiment) -> Facts:
     itemsize = jnp.dtype(config.engine.dtype).itemsize
     params = parameter_shapes(experiment.model)
     contribution = jax.eval_shape(
-        lambda p: experiment.strategy.contribute(p, ClientResult(p, jnp.ones(()))), params
+        lambda p: experiment.strategy.contribute(p, ClientResult(p, jnp.ones(()), p)), params
     )
     num_values, cohort, how = tree_size(contribution), cohort_size(config), config.aggregation
     quantised = how.kind != "plain"

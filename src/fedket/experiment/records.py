@@ -11,6 +11,10 @@ from fedket.errors import CheckpointError
 from fedket.experiment.run_directory import ROUNDS
 from fedket.federated import RoundRecord
 from fedket.files import append_line, write_atomic
+from fedket.types import SERVER, PhaseCost, Traffic
+
+MAX_LINKS = 64
+"""Links whose key level a round records."""
 
 
 class Dropped(BaseModel):
@@ -20,6 +24,19 @@ class Dropped(BaseModel):
 
     client: int
     reason: str
+
+
+class Phase(BaseModel):
+    """What one phase of an aggregation cost, all clients together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: str
+    upload_bytes: int
+    download_bytes: int
+    pad_bits: int
+    mac_bits: int
+    seconds: float
 
 
 class RoundLine(BaseModel):
@@ -39,6 +56,11 @@ class RoundLine(BaseModel):
     download_bytes: int
     key_bits: int
     key_source: str
+    phases: list[Phase] = []
+    starvation: str = ""
+    key_wait_s: float = 0.0
+    key_levels: dict[str, int] = {}
+    metrics: dict[str, float] = {}
 
 
 def round_line(record: RoundRecord, key_source: str) -> RoundLine:
@@ -57,7 +79,27 @@ def round_line(record: RoundRecord, key_source: str) -> RoundLine:
         download_bytes=record.download_bytes,
         key_bits=record.key_bits,
         key_source=key_source,
+        phases=[_phase(cost) for cost in record.traffic.phases],
+        starvation=record.traffic.starvation,
+        key_wait_s=round(record.traffic.key_wait_s, 6),
+        key_levels=_levels(record.traffic),
+        metrics=dict(record.metrics),
     )
+
+
+def _phase(cost: PhaseCost) -> Phase:
+    return Phase(**cost._replace(seconds=round(cost.seconds, 6))._asdict())
+
+
+def _levels(traffic: Traffic) -> dict[str, int]:
+    """Key bits in store by link, `0-1` or `server-0`; of the emptiest links if there are many."""
+    lowest = sorted(traffic.key_levels.items(), key=lambda item: (item[1], item[0]))[:MAX_LINKS]
+    return {link_name(pair): bits for pair, bits in sorted(lowest)}
+
+
+def link_name(pair: tuple[int, int]) -> str:
+    """The name of a link in records: its parties, the smaller first."""
+    return "-".join("server" if party == SERVER else str(party) for party in pair)
 
 
 def read_rounds(directory: Path, last: int) -> list[RoundLine]:
@@ -104,6 +146,8 @@ def summarise(records: list[RoundLine], seconds: float, status: str) -> dict[str
         "upload_bytes": sum(record.upload_bytes for record in records),
         "download_bytes": sum(record.download_bytes for record in records),
         "key_bits": sum(record.key_bits for record in records),
+        "key_wait_s": round(sum(record.key_wait_s for record in records), 3),
+        "starved_rounds": sum(bool(record.starvation) for record in records),
         "dropped_updates": sum(len(record.dropped) for record in records),
     }
 

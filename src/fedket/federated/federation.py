@@ -4,7 +4,7 @@
 everything that does, and is the checkpoint.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any, Literal, NamedTuple
 
@@ -27,7 +27,18 @@ from fedket.federated.sequential import sequential_engine
 from fedket.federated.trainer import CohortOutcome, Engine, Trainer, tree_bytes
 from fedket.federated.vectorised import vectorised_engine
 from fedket.rng import Purpose, rng_for
-from fedket.types import Dataset, Model, Params, Partition, Reducer, ServerState, Strategy
+from fedket.types import (
+    Dataset,
+    Model,
+    Params,
+    Partition,
+    Reducer,
+    ServerState,
+    Strategy,
+    Traffic,
+)
+
+SILENT = "stopped answering during the aggregation"
 
 EngineKind = Literal["vectorised", "sequential"]
 
@@ -51,7 +62,8 @@ class FederationState(NamedTuple):
 class RoundRecord(NamedTuple):
     """What is reported of a round; see docs/run-directory.md for the fields' units.
 
-    `dropped` maps a client to the reason why its update was left out.
+    `dropped` maps a client to the reason why its update was left out, `metrics` names what the
+    strategy reports.
     """
 
     round_num: int
@@ -60,9 +72,19 @@ class RoundRecord(NamedTuple):
     train_loss: float
     evaluation: Evaluation | None
     seconds: float
-    upload_bytes: int
     download_bytes: int
-    key_bits: int
+    traffic: Traffic
+    metrics: Mapping[str, float]
+
+    @property
+    def upload_bytes(self) -> int:
+        """Bytes that clients sent to the server."""
+        return self.traffic.upload_bytes
+
+    @property
+    def key_bits(self) -> int:
+        """Key bits used up, pads and MAC keys, each link's bytes counted once."""
+        return self.traffic.key_bits
 
 
 class Federation(NamedTuple):
@@ -168,11 +190,11 @@ def _record(
     return RoundRecord(
         round_num=round_num,
         cohort=tuple(int(c) for c in cohort),
-        dropped=outcome.dropped,
+        dropped=outcome.dropped | dict.fromkeys(outcome.traffic.missing, SILENT),
         train_loss=outcome.train_loss,
         evaluation=evaluation,
         seconds=0.0,
-        upload_bytes=outcome.traffic.upload_bytes,
         download_bytes=tree_bytes(params) * len(cohort),
-        key_bits=outcome.traffic.key_bits,
+        traffic=outcome.traffic,
+        metrics=outcome.metrics,
     )

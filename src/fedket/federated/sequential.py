@@ -16,9 +16,11 @@ from fedket.federated.trainer import (
     CohortOutcome,
     Engine,
     Trainer,
+    as_numbers,
     cohort_weights,
     compilations,
     select_clients,
+    server_step,
     train_client,
     training_data,
     tree_bytes,
@@ -35,7 +37,7 @@ def sequential_engine(
     """Build the engine. Contributions are added in ascending order of client ids."""
     data = training_data(trainer)
     program = jax.jit(partial(train_client, trainer))
-    server_step = jax.jit(trainer.strategy.apply)
+    apply_sum = jax.jit(partial(server_step, trainer.strategy))
     num_samples = np.asarray(trainer.clients.num_samples)
 
     def train(
@@ -81,7 +83,7 @@ def sequential_engine(
         with _stage("aggregation", round_num):
             total, traffic = _reduce([outcomes[r] for r in rows], reducer, context)
         with _stage("the server step", round_num):
-            new_server, new_params = server_step(server, params, total)
+            new_server, new_params, metrics = apply_sum(server, params, total)
         for row in rows:
             clients = jax.tree.map(
                 lambda old, new, client=int(cohort[row]): old.at[client].set(new),
@@ -89,7 +91,9 @@ def sequential_engine(
                 outcomes[row].opt_state if trainer.training.persistent else (),
             )
         loss = float(sum(weights[r] * float(outcomes[r].loss) for r in rows))
-        return CohortOutcome(new_params, new_server, clients, loss, reasons, traffic)
+        return CohortOutcome(
+            new_params, new_server, clients, loss, reasons, traffic, as_numbers(metrics)
+        )
 
     return Engine(run, lambda: compilations(program))
 

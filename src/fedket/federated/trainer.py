@@ -43,7 +43,7 @@ class ClientOutcome(NamedTuple):
         contribution: For the reducer; zero where the weight is zero.
         opt_state: Optimiser state after training.
         loss: Mean local training loss.
-        finite: Whether every number of the trained model is finite.
+        finite: Whether every number of the trained model, and measured on it, is finite.
     """
 
     contribution: Contribution
@@ -53,7 +53,7 @@ class ClientOutcome(NamedTuple):
 
 
 class CohortOutcome(NamedTuple):
-    """What a round changes, and what it cost."""
+    """What a round changes, what it cost, and what the strategy has to report."""
 
     params: Params
     server: ServerState
@@ -61,6 +61,7 @@ class CohortOutcome(NamedTuple):
     train_loss: float
     dropped: dict[int, str]
     traffic: Traffic
+    metrics: dict[str, float]
 
 
 class Engine(NamedTuple):
@@ -135,10 +136,29 @@ def train_client(
         mask,
         rng,
     )
-    finite = all_finite(result.params) & jnp.isfinite(result.loss)
-    contribution = trainer.strategy.contribute(params, ClientResult(result.params, weight))
+    measured = None
+    if trainer.strategy.measure is not None:
+        measure_rng = rng_for(trainer.seed, Purpose.MEASURE, round_num, client)
+        measured = trainer.strategy.measure(trainer.model, result.params, x, y, mask, measure_rng)
+    finite = all_finite((result.params, measured)) & jnp.isfinite(result.loss)
+    contribution = trainer.strategy.contribute(
+        params, ClientResult(result.params, weight, measured)
+    )
     contribution = jax.tree.map(lambda leaf: jnp.where(weight > 0, leaf, 0), contribution)
     return ClientOutcome(contribution, result.opt_state, result.loss, finite)
+
+
+def server_step(
+    strategy: Strategy, server: ServerState, params: Params, total: Contribution
+) -> tuple[ServerState, Params, dict[str, Float[Array, ""]]]:
+    """Apply the sum and report on it; traceable."""
+    server, params = strategy.apply(server, params, total)
+    return server, params, strategy.metrics(total)
+
+
+def as_numbers(metrics: dict[str, Array]) -> dict[str, float]:
+    """Metrics as Python numbers."""
+    return {name: float(value) for name, value in metrics.items()}
 
 
 def all_finite(tree: Any) -> Bool[Array, ""]:

@@ -22,9 +22,11 @@ from fedket.federated.trainer import (
     Engine,
     Trainer,
     TrainingData,
+    as_numbers,
     cohort_weights,
     compilations,
     select_clients,
+    server_step,
     train_client,
     training_data,
     tree_bytes,
@@ -55,7 +57,7 @@ def vectorised_engine(
     data = training_data(trainer)
     step = _plain_program(trainer) if reducer is None else _stacking_program(trainer)
     program = jax.jit(step)
-    server_step = jax.jit(trainer.strategy.apply)
+    apply_sum = jax.jit(partial(server_step, trainer.strategy))
     num_samples = np.asarray(trainer.clients.num_samples)
     size: list[int] = []
 
@@ -84,14 +86,16 @@ def vectorised_engine(
         loss = float(np.sum(weights[alive] * losses[alive]))
         dropped = {int(c): NON_FINITE for c in np.sort(ids[~alive])}
         if reducer is None:
-            new_server, new_params, num_bytes = first
+            new_server, new_params, metrics, num_bytes = first
             traffic = Traffic(int(alive.sum()) * int(num_bytes), 0)
         else:
             context, rows = _context(trainer.seed, round_num, ids, weights, alive)
             contributions = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], first)
             total, traffic = reducer(contributions, context)
-            new_server, new_params = server_step(server, params, total)
-        return CohortOutcome(new_params, new_server, outcome.clients, loss, dropped, traffic)
+            new_server, new_params, metrics = apply_sum(server, params, total)
+        return CohortOutcome(
+            new_params, new_server, outcome.clients, loss, dropped, traffic, as_numbers(metrics)
+        )
 
     return Engine(run, lambda: compilations(program))
 
@@ -176,8 +180,7 @@ def _plain_program(trainer: Trainer) -> Program:
         )
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape[1:], s.dtype), shapes.contribution)
         total, outcomes = jax.lax.scan(body, zeros, chunks)
-        server, params_after = trainer.strategy.apply(server, params, total)
-        result = server, params_after, tree_bytes(zeros)
+        result = *server_step(trainer.strategy, server, params, total), tree_bytes(zeros)
         return result, _unchunk(clients, chunks, outcomes)
 
     return program
