@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from io import TextIOWrapper
+from itertools import groupby
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any
@@ -50,6 +51,9 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change one value; repeat for more."),
 ]
+FastOption = Annotated[
+    bool, typer.Option("--fast", help="Take the fast profile of the file: minutes, not the result.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
@@ -81,6 +85,7 @@ def run(
     output: Annotated[
         Path | None, typer.Option(help="Write the run here instead of runs/NAME-SEED-N.")
     ] = None,
+    fast: FastOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run an experiment: rounds of local training, aggregation and evaluation, then a report.
@@ -90,7 +95,7 @@ def run(
 
     Example: fedket run quickstart --set federation.rounds=10
     """
-    config = _config_of(file, overrides or [], resume, output)
+    config = _config_of(file, overrides or [], resume, output, fast)
     from fedket.experiment import resume_run, start_run
     from fedket.progress import silent, watch
 
@@ -105,7 +110,11 @@ def run(
 
 
 def _config_of(
-    file: Path | None, overrides: list[str], resume: Path | None, output: Path | None
+    file: Path | None,
+    overrides: list[str],
+    resume: Path | None,
+    output: Path | None,
+    fast: bool,
 ) -> Any:
     """The configuration that the arguments of `run` ask for."""
     from fedket.experiment import read_config
@@ -113,7 +122,9 @@ def _config_of(
     if resume is not None and output is not None:
         raise ConfigError("--output and --resume exclude each other; a run stays where it is")
     if file is not None:
-        return _load(file, overrides)
+        return _load(file, overrides, fast)
+    if fast and resume is not None:
+        raise ConfigError("--fast is for new runs; a run to be resumed keeps its own values")
     if resume is None:
         raise ConfigError(
             "name an experiment, for example `fedket run quickstart` (`fedket list` shows all), "
@@ -145,25 +156,33 @@ def _conclude(directory: Path, summary: dict[str, Any], as_json: bool) -> None:
 
 @app.command("list")
 def list_experiments(as_json: JsonOption = False) -> None:
-    """List the shipped experiments, one line each."""
+    """List the shipped experiments, one line each, by paper."""
     from fedket.experiment import shipped_experiments
 
     shipped = shipped_experiments()
     if as_json:
         typer.echo(json.dumps([{**s._asdict(), "path": str(s.path)} for s in shipped]))
         return
-    width = max((len(s.path.stem) for s in shipped), default=0)
-    for s in shipped:
-        typer.echo(f"{s.path.stem:<{width}}  {s.description}")
+    width = max((len(s.name) for s in shipped), default=0)
+    for paper, group in groupby(shipped, key=lambda s: s.paper):
+        if paper:
+            typer.echo(f"\n{paper}: all of it with `fedket reproduce {paper}`")
+        for s in group:
+            typer.echo(f"{s.name:<{width}}  {s.description}".rstrip())
 
 
 @app.command()
-def show(file: FileArgument, overrides: SetOption = None, as_json: JsonOption = False) -> None:
+def show(
+    file: FileArgument,
+    overrides: SetOption = None,
+    fast: FastOption = False,
+    as_json: JsonOption = False,
+) -> None:
     """Show what an experiment is and costs per round, before running it.
 
     FILE is an experiment file (TOML) or the name of a shipped experiment.
     """
-    config = _load(file, overrides or [])
+    config = _load(file, overrides or [], fast)
     from fedket.experiment import build_experiment, count_facts, drawing, dump_config, facts_dict
     from fedket.progress import print_facts
 
@@ -198,10 +217,10 @@ def report(
     typer.echo(json.dumps({"report": str(path)}) if as_json else str(path))
 
 
-def _load(file: Path, overrides: list[str]) -> Any:
+def _load(file: Path, overrides: list[str], fast: bool) -> Any:
     from fedket.experiment import find_experiment, load_config
 
-    return load_config(find_experiment(file), overrides)
+    return load_config(find_experiment(file), overrides, fast=fast)
 
 
 @contextmanager

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from fedket.errors import ConfigError
 from fedket.experiment import ExperimentConfig, dump_config, load_config, parse_config
+from fedket.experiment.config import PaperConfig
 from fedket.experiment.explain import MODELS
+from fedket.experiment.run_directory import config_hash
 
 POSITIVE = st.floats(1e-30, 1e30)
 COUNTS = st.integers(1, 2**31 - 1)
@@ -45,6 +47,7 @@ def sections():
     for table, field in ExperimentConfig.model_fields.items():
         if table != "model" and hasattr(field.annotation, "model_fields"):
             yield table, list(field.annotation.model_fields), {}
+    yield "paper", list(PaperConfig.model_fields), {}
     for kind, model in MODELS.items():
         yield "model", list(model.model_fields), {"model": {"kind": kind}}
 
@@ -107,6 +110,12 @@ def test_a_key_in_the_wrong_table_is_told_the_right_one(values, hint):
         ("data.sha256=abc", '`data.sha256` should be 64 hexadecimal digits, got "abc"'),
         ('name="a b"', "`name` should be letters, digits"),
         ("description=\udcff", "not valid Unicode"),
+        ("paper=4", "`paper` should be a table, got 4"),
+        ("paper.source=x", "`paper.row` is missing"),
+        ('paper={source="x", row="y", reported=91.2}', "`paper` should have `reported` as a frac"),
+        ('paper={source="x", row="y", seeds=[1, 1]}', "should name each seed once, got [1, 1]"),
+        ("fast=4", "`fast` should be a table, got 4"),
+        ("fast={a=[[1]]}", "`fast.a` should be a number, a text, true, false, or a list of"),
         ("seed", "--set takes TABLE.KEY=VALUE, got `seed`"),
         ("=3", "--set takes TABLE.KEY=VALUE"),
         ("federation..rounds=3", "--set takes TABLE.KEY=VALUE"),
@@ -162,3 +171,54 @@ def test_set_changes_one_value_and_makes_tables_as_needed(tmp_path):
     assert (config.federation.rounds, config.data.classes) == (7, (3, 1))
     assert config.description == "a b"
     json.dumps(config.model_dump(mode="json"))
+
+
+PUBLISHED = """
+name = "x"
+[federation]
+rounds = 100
+[paper]
+source = "arXiv:0000.00000, Table 1"
+row = "x"
+reported = 0.5
+[fast]
+federation.rounds = 3
+"data.classes" = [0, 1]
+"""
+
+
+def test_the_fast_profile_changes_the_values_it_names_and_the_name(tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_text(PUBLISHED)
+    full, fast = load_config(path), load_config(path, ["seed=5"], fast=True)
+    assert (full.name, full.federation.rounds, full.data.classes) == ("x", 100, ())
+    assert (fast.name, fast.federation.rounds, fast.data.classes) == ("x-fast", 3, (0, 1))
+    assert fast.seed == 5
+    assert fast.model_copy(update={"name": "x", "seed": 0}) == load_config(
+        path, ["federation.rounds=3", "data.classes=[0, 1]"]
+    )
+    assert config_hash(full) != config_hash(load_config(path, fast=True))
+
+
+def test_what_a_paper_prints_decides_no_number(tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_text(PUBLISHED)
+    bare = parse_config({"name": "x"})
+    assert config_hash(load_config(path)) == config_hash(bare)
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ("", "has no [fast] table"),
+        ("[fast]\nfederation.runds = 3", "[fast]: unknown key `federation.runds`; did you mean"),
+        ("[fast]\nfederation.rounds = 0", "[fast]: `federation.rounds` should be greater"),
+        ("[fast]\nname.first = 0", "`fast.name.first`: `name` is a value, not a table"),
+    ],
+)
+def test_a_fast_profile_that_is_missing_or_wrong_is_told(table, complaint, tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_text(table)
+    with pytest.raises(ConfigError) as error:
+        load_config(path, fast=True)
+    assert complaint in str(error.value)

@@ -1,4 +1,7 @@
-"""The experiments that come with fedket: `experiments/` of the checkout or of the wheel."""
+"""The experiments that come with fedket: `experiments/` of the checkout or of the wheel.
+
+An experiment is named by its file, one of a paper by folder and file: `qfedfisher/mnist-qfedavg`.
+"""
 
 import tomllib
 from difflib import get_close_matches
@@ -9,22 +12,33 @@ from fedket.errors import ConfigError
 
 
 class ShippedExperiment(NamedTuple):
-    """A file and its one-line description."""
+    """A file and its one-line description.
+
+    Attributes:
+        name: What the command line calls it: the path below `experiments/`, without `.toml`.
+        description: As in the file.
+        path: The file.
+    """
 
     name: str
     description: str
     path: Path
 
+    @property
+    def paper(self) -> str:
+        """Folder of the paper it belongs to; empty if none."""
+        return self.name.rpartition("/")[0]
+
 
 def shipped_experiments() -> list[ShippedExperiment]:
-    """All shipped experiments, by name."""
+    """All shipped experiments by name, those of no paper first."""
+    top = experiments_directory()
     found = []
-    for path in sorted(experiments_directory().glob("*.toml")):
+    for path in top.rglob("*.toml"):
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-        found.append(
-            ShippedExperiment(values.get("name", path.stem), values.get("description", ""), path)
-        )
-    return found
+        name = path.relative_to(top).with_suffix("").as_posix()
+        found.append(ShippedExperiment(name, values.get("description", ""), path))
+    return sorted(found, key=lambda shipped: (shipped.paper, shipped.name))
 
 
 def find_experiment(name: Path) -> Path:
@@ -33,13 +47,20 @@ def find_experiment(name: Path) -> Path:
     Raises:
         ConfigError: If only a similar name is known.
     """
-    if name.is_file() or name.parent != Path():
+    if name.is_file():
         return name
-    shipped = {experiment.path.stem: experiment.path for experiment in shipped_experiments()}
-    near = get_close_matches(name.name, shipped, n=1)
-    if name.name not in shipped and near and not name.exists():
-        raise ConfigError(f"no experiment `{name}`; did you mean `{near[0]}`?")
-    return shipped.get(name.name, name)
+    shipped = {experiment.name: experiment.path for experiment in shipped_experiments()}
+    wanted = name.as_posix()
+    near = _nearest(wanted, list(shipped))
+    if wanted not in shipped and near and not name.exists():
+        raise ConfigError(f"no experiment `{name}`; did you mean `{near}`?")
+    return shipped.get(wanted, name)
+
+
+def _nearest(wanted: str, names: list[str]) -> str:
+    """The name meant, which may have been given without its paper; empty if none is near."""
+    last = [name for name in names if name.rpartition("/")[2] == wanted]
+    return (last or get_close_matches(wanted, names, n=1) or [""])[0]
 
 
 def experiments_directory() -> Path:
