@@ -5,14 +5,15 @@ from itertools import combinations
 from typing import Literal
 
 import jax
+import numpy as np
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
 from fedket.errors import ConfigError
 from fedket.quantum import ENCODINGS, Circuit, expval_parity, probabilities, run_circuit
 from fedket.types import Model
 
-Readout = Literal["z", "z_zz", "probabilities"]
-Encoding = Literal["amplitude", "angle", "arctan"]
+Readout = Literal["z", "z0", "z_zz", "probabilities"]
+Encoding = Literal["amplitude", "angle", "arctan", "state"]
 
 
 def vqc(
@@ -29,9 +30,11 @@ def vqc(
     Args:
         circuit: Trainable circuit; parameters have shape `circuit.params_shape`, in radians.
         num_classes: Number of logits.
-        encoding: `amplitude` (2**n features), `angle` or `arctan` (one feature per qubit).
-        readout: `z` takes ⟨Z_i⟩ of the first qubits; `z_zz` continues with ⟨Z_i Z_j⟩, i < j,
-            nearest pairs first; `probabilities` those of the first basis states.
+        encoding: `amplitude` (2**n features), `angle` or `arctan` (one feature per qubit), `state`
+            (samples are states).
+        readout: `z` takes ⟨Z_i⟩ of the first qubits; `z0` is ⟨Z₀⟩ for class 0 and −⟨Z₀⟩ for
+            class 1; `z_zz` is `z` and then ⟨Z_i Z_j⟩, i < j, nearest pairs first;
+            `probabilities` those of the first basis states.
         logit_scale: Logits are this times the read-out. Expectation values lie in [−1, 1], so a
             scale of 1 bounds the loss from below (ln(1 + e⁻²) for two classes).
         init_std: Angles start at N(0, init_std²).
@@ -67,6 +70,9 @@ def _readout(
         )
     if readout == "probabilities":
         return lambda psi: probabilities(psi)[:num_classes].T
+    if readout == "z0":
+        signs = np.array([1, -1][:num_classes], np.int32)
+        return lambda psi: expval_parity(psi, ((0,),)) * signs
     subsets: list[tuple[int, ...]] = [(q,) for q in range(num_qubits)]
     if readout == "z_zz":
         subsets += sorted(combinations(range(num_qubits), 2), key=lambda pair: pair[1] - pair[0])
@@ -77,6 +83,7 @@ def readout_size(readout: Readout, num_qubits: int) -> int:
     """How many values a read-out offers."""
     sizes = {
         "z": num_qubits,
+        "z0": 2,
         "z_zz": num_qubits * (num_qubits + 1) // 2,
         "probabilities": 1 << num_qubits,
     }

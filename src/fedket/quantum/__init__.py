@@ -3,11 +3,23 @@
 from fedket.quantum import ansatz
 from fedket.quantum.circuit import Circuit, Gate, make_circuit
 from fedket.quantum.draw import draw_layer
-from fedket.quantum.encoding import ENCODINGS, amplitude_state, angle_state, arctan_state
+from fedket.quantum.encoding import (
+    ENCODINGS,
+    amplitude_state,
+    angle_state,
+    arctan_state,
+    given_state,
+    product_state,
+)
 from fedket.quantum.engine import circuit_unitary, run_circuit
 from fedket.quantum.memory import check_memory, gradient_bytes
 from fedket.quantum.readout import expval_parity, expval_z, expval_zz, probabilities
 from fedket.quantum.reference import reference_run
+from fedket.quantum.resources import (
+    concentratable_entanglement,
+    pauli_averages,
+    stabilizer_entropy,
+)
 
 __all__ = [
     "ENCODINGS",
@@ -19,13 +31,18 @@ __all__ = [
     "arctan_state",
     "check_memory",
     "circuit_unitary",
+    "concentratable_entanglement",
     "draw_layer",
     "expval_parity",
     "expval_z",
     "expval_zz",
+    "given_state",
     "gradient_bytes",
     "make_circuit",
+    "pauli_averages",
     "probabilities",
+    "product_state",
     "reference_run",
     "run_circuit",
+    "stabilizer_entropy",
 ]

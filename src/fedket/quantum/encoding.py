@@ -35,6 +35,25 @@ def amplitude_state(
     return amplitudes + 0j
 
 
+def given_state(x: Float[Array, "batch *features"], num_qubits: int) -> Complex[Array, "dim batch"]:
+    """Quantum data: samples are states already, real and imaginary parts on the last axis.
+
+    Args:
+        x: States of norm 1, shape (batch, 2**num_qubits, 2).
+        num_qubits: Size of the register.
+
+    Raises:
+        CircuitError: If samples have another shape.
+    """
+    expected = (2**num_qubits, 2)
+    if x.shape[1:] != expected:
+        raise CircuitError(
+            f"encoding `state` takes states of {num_qubits} qubits, samples of shape {expected}, "
+            f"got {x.shape[1:]}; choose the model's `num_qubits` as the data's"
+        )
+    return (x[..., 0] + 1j * x[..., 1]).T
+
+
 def product_state(vectors: Complex[Array, "batch qubits 2"]) -> Complex[Array, "dim batch"]:
     """Tensor product of one-qubit states, qubit 0 most significant."""
     psi = vectors[:, 0].T
@@ -79,4 +98,9 @@ def _one_feature_per_qubit(
     return flat
 
 
-ENCODINGS = {"amplitude": amplitude_state, "angle": angle_state, "arctan": arctan_state}
+ENCODINGS = {
+    "amplitude": amplitude_state,
+    "angle": angle_state,
+    "arctan": arctan_state,
+    "state": given_state,
+}
