@@ -58,6 +58,19 @@ def read_npz(path: Path, sha256: str = "") -> RawData:
     raise _no_data_set(path, found)
 
 
+def read_arrays(path: Path) -> Arrays:
+    """Read every array of an .npz file, whatever it holds.
+
+    Raises:
+        DataError: The file is missing or damaged.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; give a path to an .npz file")
+    with _open(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        return {name: _read_member(archive, name) for name in names}
+
+
 def _check_sha256(path: Path, expected: str) -> None:
     try:
         with path.open("rb") as file:
