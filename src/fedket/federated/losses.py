@@ -1,0 +1,33 @@
+"""What training minimises: losses per sample, from logits and labels."""
+
+from collections.abc import Callable
+
+import jax
+import optax
+from jaxtyping import Array, Float, Int
+
+Logits = Float[Array, "batch classes"]
+Labels = Int[Array, " batch"]
+Losses = Float[Array, " batch"]
+
+Loss = Callable[[Logits, Labels], Losses]
+"""(logits, labels 0..classes-1) -> one non-negative number per sample."""
+
+
+def cross_entropy(logits: Logits, y: Labels) -> Losses:
+    """Softmax cross-entropy, in nats."""
+    losses: Losses = optax.softmax_cross_entropy_with_integer_labels(logits, y)
+    return losses
+
+
+def squared_error(logits: Logits, y: Labels) -> Losses:
+    """Mean over classes of (logit − target)², target 1 for the label's class and −1 for others.
+
+    With the two logits (z, −z) of the read-out `z0` this is (z − t)² for labels t = ±1, the loss
+    of QuNetQFL (arXiv:2501.12709).
+    """
+    targets = 2 * jax.nn.one_hot(y, logits.shape[1], dtype=logits.dtype) - 1
+    return ((logits - targets) ** 2).mean(axis=1)
+
+
+LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "mse": squared_error}
