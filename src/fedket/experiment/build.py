@@ -22,6 +22,7 @@ from fedket.experiment.config import (
     VqcConfig,
 )
 from fedket.federated import (
+    LOSSES,
     Federation,
     LocalTraining,
     fed_adam,
@@ -74,10 +75,10 @@ PARTITIONS: dict[str, Callable[[Dataset, PartitionConfig, np.random.Generator], 
     ),
 }
 
-OPTIMIZERS: dict[str, Callable[[float], optax.GradientTransformation]] = {
-    "adam": optax.adam,
-    "sgd": optax.sgd,
-    "momentum": lambda learning_rate: optax.sgd(learning_rate, momentum=0.9),
+OPTIMIZERS: dict[str, Callable[[TrainingConfig], optax.GradientTransformation]] = {
+    "adam": lambda c: optax.adam(c.learning_rate, eps=c.adam_epsilon),
+    "sgd": lambda c: optax.sgd(c.learning_rate),
+    "momentum": lambda c: optax.sgd(c.learning_rate, momentum=0.9),
 }
 
 STRATEGIES: dict[str, Callable[[StrategyConfig], Strategy]] = {
@@ -183,11 +184,13 @@ def build_model(config: ExperimentConfig, dataset: Dataset) -> tuple[Model, Circ
 
 def build_training(config: TrainingConfig, largest: int) -> LocalTraining:
     """Local training of a configuration; batches beyond the `largest` client would be padding."""
-    optimizer = OPTIMIZERS[config.optimizer](config.learning_rate)
+    optimizer = OPTIMIZERS[config.optimizer](config)
     if config.weight_decay:
         optimizer = optax.chain(optax.add_decayed_weights(config.weight_decay), optimizer)
     batch_size = min(config.batch_size, largest)
-    return LocalTraining(optimizer, config.epochs, batch_size, config.persistent_optimizer)
+    return LocalTraining(
+        optimizer, config.epochs, batch_size, config.persistent_optimizer, LOSSES[config.loss]
+    )
 
 
 def build_reducer(config: ExperimentConfig) -> Reducer | None:

@@ -55,8 +55,8 @@ class VqcConfig(Section):
     circuit: Literal["qfedfisher", "qunetqfl", "chen_yoo", "quantum_train"] = "qfedfisher"
     num_qubits: Annotated[int, Field(ge=1, le=24)] = 6
     num_layers: PositiveInt = 20
-    encoding: Literal["amplitude", "angle", "arctan"] = "amplitude"
-    readout: Literal["z", "z_zz", "probabilities"] = "z_zz"
+    encoding: Literal["amplitude", "angle", "arctan", "state"] = "amplitude"
+    readout: Literal["z", "z0", "z_zz", "probabilities"] = "z_zz"
     logit_scale: PositiveFloat = 10.0
     """Logits are this factor times the expectation values (or probabilities)."""
     init_std: PositiveFloat = 0.1
@@ -93,8 +93,12 @@ ModelConfig = Annotated[
 class TrainingConfig(Section):
     """Local training on one client in one round."""
 
+    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
+    """`mse`: mean over classes of (logit − target)², target 1 for the label's class, else −1."""
     optimizer: Literal["adam", "sgd", "momentum"] = "adam"
     learning_rate: PositiveFloat = 0.01
+    adam_epsilon: PositiveFloat = 1e-8
+    """Added to the square root of Adam's second moment."""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """L2 coefficient added to the gradient."""
     epochs: PositiveInt = 1

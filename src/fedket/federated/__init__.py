@@ -7,12 +7,15 @@ from fedket.federated.federation import (
     make_federation,
 )
 from fedket.federated.local import LocalTraining
+from fedket.federated.losses import LOSSES, Loss
 from fedket.federated.strategies import fed_adam, fed_avg, fed_opt, fed_prox, fed_yogi
 
 __all__ = [
+    "LOSSES",
     "Federation",
     "FederationState",
     "LocalTraining",
+    "Loss",
     "RoundRecord",
     "fed_adam",
     "fed_avg",

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Bool, Float
 
+from fedket.federated.losses import Loss, cross_entropy
 from fedket.federated.working_set import traced_bytes
 from fedket.types import Model, Params, Partition
 
@@ -17,7 +17,7 @@ EVAL_BATCH = 512
 
 
 class Score(NamedTuple):
-    """Per-sample outcome: cross-entropy and whether the largest logit is the label's."""
+    """Per-sample outcome: the loss and whether the largest logit is the label's."""
 
     loss: Float[Array, " samples"]
     correct: Bool[Array, " samples"]
@@ -27,7 +27,7 @@ class Evaluation(NamedTuple):
     """The global model after a round.
 
     Attributes:
-        test_loss: Mean cross-entropy on the test set.
+        test_loss: Mean loss on the test set, the loss being that of training.
         test_accuracy: Share of the test set classified correctly.
         client_accuracy: The same on each client's training samples, shape (clients,).
     """
@@ -55,7 +55,9 @@ def evaluation_batch(model: Model, x: Array, memory_limit_mb: int) -> int:
     return batch
 
 
-def make_scorer(model: Model, batch: int = EVAL_BATCH) -> Callable[..., Score]:
+def make_scorer(
+    model: Model, batch: int = EVAL_BATCH, loss: Loss = cross_entropy
+) -> Callable[..., Score]:
     """Return a jitted (params, x, y) -> Score that walks through the samples in batches."""
 
     @jax.jit
@@ -64,16 +66,15 @@ def make_scorer(model: Model, batch: int = EVAL_BATCH) -> Callable[..., Score]:
         pad = -count % size
         xs = jnp.pad(x, ((0, pad), *((0, 0),) * (x.ndim - 1))).reshape(-1, size, *x.shape[1:])
         ys = jnp.pad(y, (0, pad)).reshape(-1, size)
-        scores = jax.lax.map(lambda xy: _score_batch(model, params, *xy), (xs, ys))
+        scores = jax.lax.map(lambda xy: _score_batch(model, loss, params, *xy), (xs, ys))
         return Score(*(a.reshape(-1)[:count] for a in scores))
 
     return score
 
 
-def _score_batch(model: Model, params: Params, x: Array, y: Array) -> Score:
+def _score_batch(model: Model, loss: Loss, params: Params, x: Array, y: Array) -> Score:
     logits = model.apply(params, x)
-    loss = optax.softmax_cross_entropy_with_integer_labels(logits, y)
-    return Score(loss, logits.argmax(axis=-1) == y)
+    return Score(loss(logits, y), logits.argmax(axis=-1) == y)
 
 
 def client_accuracy(correct: np.ndarray, partition: Partition) -> np.ndarray:

@@ -141,7 +141,7 @@ def make_federation(
     trainer = Trainer(model, strategy, training, x, y, pack_partition(partition), seed)
     make_engine = {"vectorised": vectorised_engine, "sequential": sequential_engine}[engine]
     runner: Engine = make_engine(trainer, reducer, cohort_size, memory_limit_mb)
-    scorer = make_scorer(model, evaluation_batch(model, x, memory_limit_mb))
+    scorer = make_scorer(model, evaluation_batch(model, x, memory_limit_mb), training.loss)
 
     def init() -> FederationState:
         params = jax.tree.map(

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from fedket.federated.losses import Loss, cross_entropy
 from fedket.types import Model, Params
 
 OptState = Any
@@ -24,12 +25,14 @@ class LocalTraining(NamedTuple):
         epochs: Passes over the client's samples per round (E).
         batch_size: Samples per step (B); the last batch of an epoch may be smaller.
         persistent: Whether the optimiser state lives on between rounds.
+        loss: What is minimised, per sample.
     """
 
     optimizer: optax.GradientTransformation
     epochs: int = 1
     batch_size: int = 32
     persistent: bool = False
+    loss: Loss = cross_entropy
 
 
 class LocalResult(NamedTuple):
@@ -47,11 +50,13 @@ class LocalResult(NamedTuple):
 
 
 def masked_loss(
-    logits: Float[Array, "batch classes"], y: Int[Array, " batch"], mask: Bool[Array, " batch"]
+    logits: Float[Array, "batch classes"],
+    y: Int[Array, " batch"],
+    mask: Bool[Array, " batch"],
+    loss: Loss = cross_entropy,
 ) -> Float[Array, ""]:
-    """Mean softmax cross-entropy over the samples whose mask is set."""
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, y)
-    return jnp.sum(jnp.where(mask, losses, 0)) / jnp.maximum(mask.sum(), 1)
+    """Mean loss over the samples whose mask is set."""
+    return jnp.sum(jnp.where(mask, loss(logits, y), 0)) / jnp.maximum(mask.sum(), 1)
 
 
 def local_train(
@@ -77,7 +82,7 @@ def local_train(
     def objective(
         w: Params, batch: Int[Array, " batch"], valid: Bool[Array, " batch"], step_rng: PRNGKeyArray
     ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        loss = masked_loss(model.apply(w, x[batch], step_rng), y[batch], valid)
+        loss = masked_loss(model.apply(w, x[batch], step_rng), y[batch], valid, training.loss)
         return loss + proximal_term(proximal_mu, w, params), loss
 
     def epoch(e: Int[Array, ""], carry: tuple[Params, OptState, Array]) -> Any:
