@@ -20,6 +20,7 @@ class Purpose(enum.IntEnum):
     TRAIN = 3
     QUANTISE = 4
     MEASURE = 5
+    SILENCE = 6
 
 
 def rng_for(

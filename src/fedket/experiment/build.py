@@ -10,7 +10,8 @@ import optax
 
 from fedket import data
 from fedket.errors import ConfigError
-from fedket.experiment.check import check_cohort, check_fit, check_memory_of
+from fedket.experiment.aggregation import build_reducer
+from fedket.experiment.check import check_cohort, check_fit, check_memory_of, cohort_size
 from fedket.experiment.config import (
     ExperimentConfig,
     LeNetConfig,
@@ -21,6 +22,7 @@ from fedket.experiment.config import (
     TrainingConfig,
     VqcConfig,
 )
+from fedket.experiment.key_sources import check_keys
 from fedket.federated import (
     LOSSES,
     Federation,
@@ -31,12 +33,10 @@ from fedket.federated import (
     fed_yogi,
     make_federation,
 )
-from fedket.keys import OsRandomSource
 from fedket.models import lenet5, matched_width, mlp, quantum_train, vqc
 from fedket.quantum import Circuit, ansatz
 from fedket.rng import Purpose, numpy_seed
-from fedket.secure import masked_sum, quantised_sum
-from fedket.types import Dataset, Model, Partition, Reducer, Strategy
+from fedket.types import Dataset, KeySource, Model, Partition, Strategy
 
 CIRCUITS: dict[str, Callable[[int, int], Circuit]] = {
     "qfedfisher": ansatz.qfedfisher,
@@ -118,13 +118,19 @@ def precision(config: ExperimentConfig) -> Iterator[None]:
         yield
 
 
-def build_experiment(config: ExperimentConfig) -> Experiment:
+def build_experiment(config: ExperimentConfig, keys: KeySource | None = None) -> Experiment:
     """Load the data, make the objects and check that they fit; compiles nothing.
+
+    Args:
+        config: The experiment.
+        keys: Its open key source, see `fedket.experiment.key_sources.open_keys`; without it
+            masked rounds run on `os_random` only.
 
     Raises:
         FedketError: One clear line about whatever does not fit.
     """
     check_cohort(config)
+    check_keys(config)
     with precision(config):
         dataset = data.load_dataset(**config.data.model_dump())
         rng = np.random.default_rng(numpy_seed(config.seed, Purpose.PARTITION))
@@ -140,7 +146,7 @@ def build_experiment(config: ExperimentConfig) -> Experiment:
             partition,
             strategy,
             training,
-            reducer=build_reducer(config),
+            reducer=build_reducer(config, cohort_size(config), keys),
             clients_per_round=config.federation.clients_per_round,
             seed=config.seed,
             engine=config.engine.kind,
@@ -191,16 +197,6 @@ def build_training(config: TrainingConfig, largest: int) -> LocalTraining:
     return LocalTraining(
         optimizer, config.epochs, batch_size, config.persistent_optimizer, LOSSES[config.loss]
     )
-
-
-def build_reducer(config: ExperimentConfig) -> Reducer | None:
-    """How contributions become a sum; None is the engine's own floating-point sum."""
-    c = config.aggregation
-    if c.kind == "plain":
-        return None
-    if c.kind == "quantised":
-        return quantised_sum(c.bits, c.word, c.clip)
-    return masked_sum(c.bits, c.word, c.clip, OsRandomSource())
 
 
 def _groups(dataset: Dataset) -> np.ndarray:

@@ -1,15 +1,22 @@
 """What a configuration promises beyond its fields' ranges, checked before anything compiles."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
 from fedket.errors import ConfigError, DataError
-from fedket.experiment.config import ExperimentConfig, QuantumTrainConfig, VqcConfig
+from fedket.experiment.config import (
+    AggregationConfig,
+    ExperimentConfig,
+    QuantumTrainConfig,
+    VqcConfig,
+)
 from fedket.federated.trainer import tree_size
 from fedket.quantum import check_memory
 from fedket.quantum.memory import available_bytes
-from fedket.secure import headroom
-from fedket.types import Dataset, Model, Params
+from fedket.secure import choose_degree, headroom, shared_mask_demand
+from fedket.types import Dataset, Model, Params, RoundContext
 
 PARAMETER_COPIES = 4
 """Live copies of the parameters on one client: global, local, gradient, optimiser state."""
@@ -34,13 +41,37 @@ def check_cohort(config: ExperimentConfig) -> None:
             f"federation.clients_per_round is {cohort}, but partition.num_clients is {clients}; "
             f"use 1 to {clients}, or 0 for all"
         )
-    if how.kind == "masked" and cohort < 2:
+    if how.kind in ("masked", "shared_masks") and cohort < 2:
         raise ConfigError(
             "masked aggregation needs at least 2 clients per round, got 1: the sum over one "
             'client is its update; use more clients, or aggregation.kind = "plain"'
         )
-    if how.kind != "plain" and how.word == "headroom":
+    if how.kind == "shared_masks":
+        check_shared_masks(how, cohort)
+    elif how.dropout:
+        raise ConfigError(
+            f"aggregation.dropout simulates clients that fall silent, which only "
+            f'kind = "shared_masks" survives; got kind = "{how.kind}"'
+        )
+    if how.kind == "masked":
+        choose_degree(how.degree or "auto", cohort, how.bad_fraction)
+    if how.kind in ("quantised", "masked") and how.word == "headroom":
         headroom(how.bits, how.clip, [1 / cohort] * cohort)
+
+
+def threshold_of(how: AggregationConfig, cohort: int) -> int:
+    """Clients that must be alive until the sum opens (U)."""
+    return how.threshold or max(how.colluders + 2, math.ceil(3 * cohort / 4))
+
+
+def check_shared_masks(how: AggregationConfig, cohort: int) -> None:
+    """Check that a cohort can be masked under these colluders and threshold.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    demand = shared_mask_demand(how.bits, how.colluders, threshold_of(how, cohort), how.malicious)
+    demand(RoundContext(0, 1, tuple(range(cohort)), (1 / cohort,) * cohort), 1)
 
 
 def check_memory_of(config: ExperimentConfig, batch_size: int) -> None:

@@ -1,7 +1,7 @@
 """Run an experiment into a directory: start, continue, interrupt, finish."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -15,6 +15,7 @@ from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.environment import write_environment
 from fedket.experiment.facts import count_facts, facts_dict
 from fedket.experiment.interrupts import Interrupts, handled_interrupts
+from fedket.experiment.key_sources import open_keys, takes_key
 from fedket.experiment.records import (
     RoundLine,
     append_round,
@@ -30,6 +31,7 @@ from fedket.federated.checkpoint import (
     save_checkpoint,
     save_params,
 )
+from fedket.types import KeySource
 
 OnStart = Callable[[Path], None]
 OnRound = Callable[[dict[str, Any]], None]
@@ -75,10 +77,11 @@ def start_run(
         FedketError: Before anything is written, if the configuration does not work out.
         KeyboardInterrupt: Before anything is written.
     """
-    with handled_interrupts() as interrupts, precision(config):
+    with handled_interrupts() as interrupts, precision(config), ExitStack() as stack:
         if output is not None:
             disk.check_output(output)
-        experiment, facts = interrupts.run(partial(_build, config))
+        keys = stack.enter_context(open_keys(config))
+        experiment, facts = interrupts.run(partial(_build, config, keys))
         directory = disk.new_run_directory(config, parent, output)
         job = Job(experiment, directory, disk.config_hash(config))
         with disk.held(directory):
@@ -116,8 +119,14 @@ def resume_run(
     own = disk.read_config(directory)
     config = config or own
     disk.check_same_experiment(directory, own, config)
-    with handled_interrupts() as interrupts, precision(config), disk.held(directory):
-        experiment, facts = interrupts.run(partial(_build, config))
+    with (
+        handled_interrupts() as interrupts,
+        precision(config),
+        disk.held(directory),
+        ExitStack() as stack,
+    ):
+        keys = stack.enter_context(open_keys(config))
+        experiment, facts = interrupts.run(partial(_build, config, keys))
         disk.check_same_facts(directory, facts)
         job = Job(experiment, directory, disk.config_hash(config))
         state, records = _load(job)
@@ -129,8 +138,8 @@ def resume_run(
         return _continue(job, state, records, on_round, interrupts)
 
 
-def _build(config: ExperimentConfig) -> tuple[Experiment, dict[str, Any]]:
-    experiment = build_experiment(config)
+def _build(config: ExperimentConfig, keys: KeySource | None) -> tuple[Experiment, dict[str, Any]]:
+    experiment = build_experiment(config, keys)
     return experiment, facts_dict(count_facts(experiment))
 
 
@@ -156,7 +165,7 @@ def _continue(
 ) -> RunOutcome:
     """Run the remaining rounds; on Ctrl-C keep the last finished one and say so."""
     config, directory = job.experiment.config, job.directory
-    key_source = config.keys.source if config.aggregation.kind == "masked" else "none"
+    key_source = config.keys.source if takes_key(config) else "none"
     start, before = perf_counter(), sum(record.seconds for record in records)
     saved, status = state.round_num, "finished"
     try:

@@ -7,21 +7,35 @@ from fedket.secure.costs import (
     masked_upload_bytes,
     upload_bytes,
 )
-from fedket.secure.graph import choose_degree, smallest_degree
+from fedket.secure.demand import Demand, masked_demand, per_link, shared_mask_demand
+from fedket.secure.graph import Degree, choose_degree, smallest_degree
 from fedket.secure.quantise import headroom, safe
 from fedket.secure.reducers import masked_sum, plain_sum, quantised_sum
+from fedket.secure.shared_masks_reducer import shared_mask_sum
+from fedket.secure.sparse import kept_values, random_k
+from fedket.secure.starvation import Option, starving_sum
 
 __all__ = [
+    "Degree",
+    "Demand",
+    "Option",
     "choose_degree",
     "headroom",
+    "kept_values",
     "key_bits_per_pair",
     "key_bits_per_round",
     "mac_bits_per_client",
+    "masked_demand",
     "masked_sum",
     "masked_upload_bytes",
+    "per_link",
     "plain_sum",
     "quantised_sum",
+    "random_k",
     "safe",
+    "shared_mask_demand",
+    "shared_mask_sum",
     "smallest_degree",
+    "starving_sum",
     "upload_bytes",
 ]

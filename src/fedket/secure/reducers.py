@@ -114,7 +114,9 @@ def masked_sum(
     def reduce(contributions: Contribution, context: RoundContext) -> tuple[Contribution, Traffic]:
         quantiser, updates = quantise_round(contributions, context, bits, word, clip)
         rows = {i: u.words for i, u in zip(context.client_ids, updates, strict=True)}
-        terms = _terms(context, len(updates[0].words), quantiser.word_bits, degree, bad_fraction)
+        terms = round_terms(
+            context, len(updates[0].words), quantiser.word_bits, degree, bad_fraction
+        )
         handlers = {
             client_id: pairwise_client(client_id, key_source, partial(_held, row))
             for client_id, row in rows.items()
@@ -194,7 +196,7 @@ def _check_clients(contributions: Contribution, context: RoundContext) -> None:
         )
 
 
-def _terms(
+def round_terms(
     context: RoundContext, num_words: int, word_bits: int, degree: Degree, bad_fraction: float
 ) -> Terms:
     """Return the terms of a simulated round; the seed of the graph is public, not secret."""

@@ -87,7 +87,9 @@ def shared_mask_sum(
             last_rounds.update({i: state.inner.round_num for i, state in states.items()})
         flat = dequantise(quantiser, ring_words(quantiser, result.total))
         num_clipped = sum(update.num_clipped for update in updates)
-        return _like_one(contributions, flat), phases_traffic(phases, num_clipped)
+        missing = tuple(i for i in terms.cohort if i not in result.members)
+        traffic = phases_traffic(phases, num_clipped)._replace(missing=missing)
+        return _like_one(contributions, flat), traffic
 
     return reduce
 

@@ -9,7 +9,6 @@ from fedket.keys.qkd.network import fibre_loss, link_network, star_network, unif
 from fedket.keys.qkd.presets import network_links, pair_rates
 from fedket.keys.qkd.reservoir import (
     Reservoir,
-    Wait,
     drain,
     empty_reservoir,
     fill,
@@ -92,13 +91,13 @@ def test_after_the_wait_the_demand_is_met_and_not_before(level, demand, seconds)
 
 def test_the_tight_link_is_the_one_that_is_ready_last():
     demand = {(0, 1): 3000.0, (0, 2): 1000.0}
-    assert wait_for(empty_reservoir(RATES), RATES, demand) == Wait(4.0, (0, 2))
-    assert round_seconds(RATES, demand) == Wait(4.0, (0, 2))
+    assert wait_for(empty_reservoir(RATES), RATES, demand) == KeyWait(4.0, (0, 2))
+    assert round_seconds(RATES, demand) == KeyWait(4.0, (0, 2))
     filled = Reservoir(0.0, {(0, 2): 900.0})
-    assert wait_for(filled, RATES, demand) == Wait(3.0, (0, 1))
-    assert wait_for(filled, RATES, {(1, 2): 1.0}) == Wait(inf, (1, 2))
-    assert wait_for(filled, RATES, {(0, 2): 900.0}) == Wait(0.0, None)
-    assert wait_for(filled, RATES, {}) == Wait(0.0, None)
+    assert wait_for(filled, RATES, demand) == KeyWait(3.0, (0, 1))
+    assert wait_for(filled, RATES, {(1, 2): 1.0}) == KeyWait(inf, (1, 2))
+    assert wait_for(filled, RATES, {(0, 2): 900.0}) == KeyWait(0.0, None)
+    assert wait_for(filled, RATES, {}) == KeyWait(0.0, None)
 
 
 def test_a_round_that_is_refused_takes_nothing():

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from fedket.errors import KeyExhaustedError
 from fedket.keys.qkd.network import Pair
+from fedket.types import KeyWait
 
 Bits = Mapping[Pair, float]
 
@@ -24,18 +25,6 @@ class Reservoir(NamedTuple):
 
     clock_s: float
     level_bits: Bits
-
-
-class Wait(NamedTuple):
-    """How long until a demand is met.
-
-    Attributes:
-        seconds: Waiting time; inf if a link gives no key.
-        pair: The tight link, the last one to be ready; None if nobody waits.
-    """
-
-    seconds: float
-    pair: Pair | None
 
 
 def empty_reservoir(rates_bps: Bits) -> Reservoir:
@@ -66,7 +55,7 @@ def drain(reservoir: Reservoir, demand_bits: Bits) -> Reservoir:
     return reservoir._replace(level_bits=levels)
 
 
-def wait_for(reservoir: Reservoir, rates_bps: Bits, demand_bits: Bits) -> Wait:
+def wait_for(reservoir: Reservoir, rates_bps: Bits, demand_bits: Bits) -> KeyWait:
     """Return how long the links need until they can meet a demand, and the last one to do so."""
     waits = {
         pair: _seconds(demand - reservoir.level_bits.get(pair, 0.0), rates_bps.get(pair, 0.0))
@@ -75,15 +64,15 @@ def wait_for(reservoir: Reservoir, rates_bps: Bits, demand_bits: Bits) -> Wait:
     return last_ready(waits)
 
 
-def round_seconds(rates_bps: Bits, demand_bits: Bits) -> Wait:
+def round_seconds(rates_bps: Bits, demand_bits: Bits) -> KeyWait:
     """Return how long every round waits for key in the long run, if all rounds need the same."""
     return wait_for(Reservoir(0.0, {}), rates_bps, demand_bits)
 
 
-def last_ready(waits: Mapping[Pair, float]) -> Wait:
+def last_ready(waits: Mapping[Pair, float]) -> KeyWait:
     """Return the longest of several waits."""
     pair = max(waits, key=waits.__getitem__, default=None)
-    return Wait(0.0, None) if pair is None or waits[pair] <= 0 else Wait(waits[pair], pair)
+    return KeyWait(0.0, None) if pair is None or waits[pair] <= 0 else KeyWait(waits[pair], pair)
 
 
 def _seconds(missing_bits: float, rate_bps: float) -> float:

@@ -22,8 +22,8 @@ from fedket.keys.qkd.key_stream import KeyStream
 from fedket.keys.qkd.link import Link
 from fedket.keys.qkd.link_run import Distil, LinkRun, LinkSettings, LinkTotals
 from fedket.keys.qkd.network import FibreNetwork, Pair, ordered
-from fedket.keys.qkd.reservoir import Wait, last_ready
-from fedket.types import Stream
+from fedket.keys.qkd.reservoir import last_ready
+from fedket.types import KeyWait, Stream
 
 FULL_ROUND_BYTES = 2**20
 """Key per round and network up to which all of it is distilled if the caller says nothing.
@@ -103,11 +103,19 @@ class SimulatedKeySource:
         links = {pair: run.totals() for pair, run in self._links.items()}
         return SourceStatus(self._clock_s, self._waited_s, links)
 
+    def waited_s(self) -> float:
+        """Return the simulated time that reservations have waited so far."""
+        return self._waited_s
+
+    def levels(self) -> dict[Pair, int]:
+        """Return the key bits in store of every link."""
+        return {pair: 8 * run.level for pair, run in self._links.items()}
+
     def advance(self, seconds: float) -> None:
         """Let simulated time pass, for example while clients train; links distil meanwhile."""
         self._run_until(self._clock_s + max(0.0, seconds))
 
-    def waiting_time(self, lengths: Mapping[Stream, int]) -> Wait:
+    def waiting_time(self, lengths: Mapping[Stream, int]) -> KeyWait:
         """Return how long it probably takes until all these bytes are there, and the tight link."""
         needs = self._needs(lengths)
         return last_ready({p: self._links[p].seconds_until(need) for p, need in needs.items()})
