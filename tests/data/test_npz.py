@@ -201,5 +201,5 @@ def test_a_damaged_or_odd_image_is_named(tmp_path, jpeg_arrays):
 
 def test_without_pillow_the_message_says_so(tmp_path, jpeg_arrays, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(DataError, match="pip install pillow"):
+    with pytest.raises(DataError, match=r"pip install .fedket\[vision\]"):
         read_npz(write_npz(tmp_path / "a.npz", jpeg_arrays))

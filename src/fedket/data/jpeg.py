@@ -28,7 +28,7 @@ def decode_jpegs(
     Raises:
         DataError: Pillow is absent, offsets are wrong, or an image is damaged or of another size.
     """
-    image_module = _pillow(source)
+    image_module = pillow(source)
     _check_offsets(data, offsets, source)
     content, bounds = data.tobytes(), offsets.tolist()
     first = _decode(image_module, content[bounds[0] : bounds[1]], f"{source}: image 0")
@@ -42,12 +42,17 @@ def decode_jpegs(
     return images
 
 
-def _pillow(source: str) -> "ModuleType":
+def pillow(source: str) -> "ModuleType":
+    """Import Pillow's `Image` when it is needed.
+
+    Raises:
+        DataError: It is not installed.
+    """
     try:
         from PIL import Image
     except ImportError as error:
         raise DataError(
-            f"{source} holds JPEG images; install Pillow: pip install pillow"
+            f"{source} holds JPEG or other images; install Pillow: pip install 'fedket[vision]'"
         ) from error
     return Image
 
