@@ -1,0 +1,98 @@
+"""Hybrid transfer learning (Chen and Yoo, arXiv:2103.12010): classical head, then a small circuit.
+
+The backbone before it is frozen: its features are worked out once (`fedket.models.backbones`) and
+are this model's input. Parameters are `{"head": ..., "circuit": ...}`, so that an optimiser can
+treat the two differently.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from fedket.errors import ConfigError
+from fedket.models.layers import init_linear, linear
+from fedket.models.vqc import Encoding, Readout, vqc
+from fedket.quantum import Circuit
+from fedket.types import Model, Params
+
+
+def hybrid(
+    num_features: int,
+    circuit: Circuit,
+    num_classes: int,
+    *,
+    hidden: tuple[int, ...] = (),
+    dropout: float = 0.5,
+    encoding: Encoding = "arctan",
+    readout: Readout = "z",
+    logit_scale: float = 1.0,
+    init_std: float = 0.01,
+) -> Model:
+    """A head from features to one number per qubit, and a circuit from these to logits.
+
+    With 25,088 features, hidden layers of 4,096 and 4,096 units and the 4-qubit, 2-layer circuit
+    these are the paper's 119,562,268 parameters; without hidden layers the head is one linear map.
+
+    Args:
+        num_features: Features per sample after flattening.
+        circuit: The trainable circuit; its number of qubits is the head's output.
+        num_classes: Number of logits.
+        hidden: Width of each hidden layer, followed by ReLU and dropout.
+        dropout: Share of hidden units set to 0 in training, the others divided by 1 − dropout;
+            in [0, 1).
+        encoding: How the head's numbers enter the circuit: `arctan` or `angle`.
+        readout: As of `vqc`.
+        logit_scale: As of `vqc`; 1 is the paper's.
+        init_std: Angles start at N(0, init_std²), radians.
+
+    Raises:
+        ConfigError: The encoding does not take one number per qubit, or the read-out has fewer
+            values than classes.
+    """
+    if encoding == "amplitude":
+        raise ConfigError(
+            'the head gives one number per qubit; use model.encoding = "arctan" or "angle"'
+        )
+    quantum = vqc(
+        circuit,
+        num_classes,
+        encoding=encoding,
+        readout=readout,
+        logit_scale=logit_scale,
+        init_std=init_std,
+    )
+    widths = (num_features, *hidden, circuit.num_qubits)
+
+    def init(rng: PRNGKeyArray) -> Params:
+        head_rng, circuit_rng = jax.random.split(rng)
+        return {"head": _init_head(head_rng, widths), "circuit": quantum.init(circuit_rng)}
+
+    def apply(
+        params: Params, x: Float[Array, "batch *features"], rng: PRNGKeyArray | None = None
+    ) -> Float[Array, "batch classes"]:
+        h = x.reshape(x.shape[0], -1).T
+        for i in range(len(hidden)):
+            h = jax.nn.relu(linear(**params["head"][f"linear{i}"], x=h))
+            h = _drop(h, dropout, None if rng is None else jax.random.fold_in(rng, i))
+        h = linear(**params["head"][f"linear{len(hidden)}"], x=h)
+        return quantum.apply(params["circuit"], h.T)
+
+    return Model(init, apply)
+
+
+def _init_head(rng: PRNGKeyArray, widths: tuple[int, ...]) -> Params:
+    rngs = jax.random.split(rng, len(widths) - 1)
+    return {
+        f"linear{i}": init_linear(layer_rng, widths[i], widths[i + 1])
+        for i, layer_rng in enumerate(rngs)
+    }
+
+
+def _drop(
+    h: Float[Array, "units batch"], rate: float, rng: PRNGKeyArray | None
+) -> Float[Array, "units batch"]:
+    """Inverted dropout; the identity in evaluation, where there is no rng."""
+    if rng is None or rate == 0:
+        return h
+    kept = jax.random.bernoulli(rng, 1 - rate, h.shape)
+    return jnp.where(kept, h / (1 - rate), 0)
