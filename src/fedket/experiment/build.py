@@ -11,9 +11,10 @@ import optax
 from fedket import data
 from fedket.errors import ConfigError
 from fedket.experiment.aggregation import build_reducer
-from fedket.experiment.check import check_cohort, check_fit, check_memory_of, cohort_size
+from fedket.experiment.check import check_cohort, check_fit, check_head, check_memory_of, cohort_size
 from fedket.experiment.config import (
     ExperimentConfig,
+    HybridConfig,
     LeNetConfig,
     MlpConfig,
     PartitionConfig,
@@ -22,6 +23,7 @@ from fedket.experiment.config import (
     TrainingConfig,
     VqcConfig,
 )
+from fedket.experiment.features import with_features
 from fedket.experiment.key_sources import check_keys
 from fedket.federated import (
     LOSSES,
@@ -33,7 +35,7 @@ from fedket.federated import (
     fed_yogi,
     make_federation,
 )
-from fedket.models import lenet5, matched_width, mlp, quantum_train, vqc
+from fedket.models import hybrid, lenet5, matched_width, mlp, quantum_train, vqc
 from fedket.quantum import Circuit, ansatz
 from fedket.rng import Purpose, numpy_seed
 from fedket.types import Dataset, KeySource, Model, Partition, Strategy
@@ -119,7 +121,9 @@ def precision(config: ExperimentConfig) -> Iterator[None]:
 
 
 def build_experiment(config: ExperimentConfig, keys: KeySource | None = None) -> Experiment:
-    """Load the data, make the objects and check that they fit; compiles nothing.
+    """Load the data, make the objects and check that they fit; trains nothing.
+
+    Nothing is compiled but a frozen network whose features of these images are not cached yet.
 
     Args:
         config: The experiment.
@@ -131,8 +135,10 @@ def build_experiment(config: ExperimentConfig, keys: KeySource | None = None) ->
     """
     check_cohort(config)
     check_keys(config)
+    check_head(config)
     with precision(config):
         dataset = data.load_dataset(**config.data.model_dump())
+        dataset = with_features(config, dataset)
         rng = np.random.default_rng(numpy_seed(config.seed, Purpose.PARTITION))
         partition = PARTITIONS[config.partition.kind](dataset, config.partition, rng)
         training = build_training(config.training, largest=max(map(len, partition)))
@@ -176,6 +182,20 @@ def build_model(config: ExperimentConfig, dataset: Dataset) -> tuple[Model, Circ
                 init_std=c.init_std,
             )
             return model, circuit
+        case HybridConfig() as c:
+            circuit = CIRCUITS[c.circuit](c.num_qubits, c.num_layers)
+            model = hybrid(
+                int(np.prod(dataset.x_train.shape[1:])),
+                circuit,
+                dataset.num_classes,
+                hidden=c.hidden,
+                dropout=c.dropout,
+                encoding=c.encoding,
+                readout=c.readout,
+                logit_scale=c.logit_scale,
+                init_std=c.init_std,
+            )
+            return model, circuit
         case QuantumTrainConfig() as c:
             return quantum_train(c.num_layers), ansatz.quantum_train(13, c.num_layers)
         case LeNetConfig():
@@ -191,12 +211,22 @@ def build_model(config: ExperimentConfig, dataset: Dataset) -> tuple[Model, Circ
 def build_training(config: TrainingConfig, largest: int) -> LocalTraining:
     """Local training of a configuration; batches beyond the `largest` client would be padding."""
     optimizer = OPTIMIZERS[config.optimizer](config)
+    if config.head_learning_rate:
+        optimizer = _two_rates(config)
     if config.weight_decay:
         optimizer = optax.chain(optax.add_decayed_weights(config.weight_decay), optimizer)
     batch_size = min(config.batch_size, largest)
     return LocalTraining(
         optimizer, config.epochs, batch_size, config.persistent_optimizer, LOSSES[config.loss]
     )
+
+
+def _two_rates(config: TrainingConfig) -> optax.GradientTransformation:
+    """Head and circuit of a hybrid model, each at its own learning rate."""
+    of_head = config.model_copy(update={"learning_rate": config.head_learning_rate})
+    parts = {"head": of_head, "circuit": config}
+    make = OPTIMIZERS[config.optimizer]
+    return optax.multi_transform({p: make(c) for p, c in parts.items()}, {p: p for p in parts})
 
 
 def _groups(dataset: Dataset) -> np.ndarray:

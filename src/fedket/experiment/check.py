@@ -9,6 +9,7 @@ from fedket.errors import ConfigError, DataError
 from fedket.experiment.config import (
     AggregationConfig,
     ExperimentConfig,
+    HybridConfig,
     QuantumTrainConfig,
     VqcConfig,
 )
@@ -74,6 +75,19 @@ def check_shared_masks(how: AggregationConfig, cohort: int) -> None:
     demand(RoundContext(0, 1, tuple(range(cohort)), (1 / cohort,) * cohort), 1)
 
 
+def check_head(config: ExperimentConfig) -> None:
+    """Check that only a model with a head gives it a learning rate of its own.
+
+    Raises:
+        ConfigError: Another model does.
+    """
+    if config.training.head_learning_rate and not isinstance(config.model, HybridConfig):
+        raise ConfigError(
+            f"training.head_learning_rate is for model kind `hybrid`, this one is "
+            f"`{config.model.kind}`; leave it out"
+        )
+
+
 def check_memory_of(config: ExperimentConfig, batch_size: int) -> None:
     """Refuse a circuit whose gradient step would not fit into memory.
 
@@ -86,7 +100,7 @@ def check_memory_of(config: ExperimentConfig, batch_size: int) -> None:
     """
     itemsize = 16 if config.engine.dtype == "float64" else 8
     match config.model:
-        case VqcConfig() as c:
+        case VqcConfig() | HybridConfig() as c:
             check_memory(c.num_qubits, batch_size, itemsize)
         case QuantumTrainConfig():
             check_memory(13, 1, itemsize)

@@ -36,6 +36,19 @@ class DataConfig(Section):
     max_test: Annotated[int, Field(ge=0)] = 0
 
 
+class FeaturesConfig(Section):
+    """A frozen, pretrained network between images and model; its features are kept on disk."""
+
+    backbone: Literal["none", "squeezenet1_1", "mobilenet_v2", "vgg16"] = "none"
+    weights: str = ""
+    """Weights file: a path, or a name below the data directory; empty means the usual one, which
+    is downloaded for `vgg16`."""
+    image_side: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Resize images to so many pixels a side; 0 takes them as they are."""
+    cache: str = ""
+    """Folder for features; empty means the user's cache."""
+
+
 class PartitionConfig(Section):
     """Who holds which samples."""
 
@@ -63,6 +76,24 @@ class VqcConfig(Section):
     """Angles start at N(0, init_std^2), radians."""
 
 
+class HybridConfig(Section):
+    """Chen and Yoo's transfer learning: a classical head, then a small circuit."""
+
+    kind: Literal["hybrid"] = "hybrid"
+    hidden: tuple[PositiveInt, ...] = ()
+    """Hidden layers of the head, ReLU and dropout after each; the paper's are 4096, 4096."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    circuit: Literal["qfedfisher", "qunetqfl", "chen_yoo", "quantum_train"] = "chen_yoo"
+    num_qubits: Annotated[int, Field(ge=1, le=24)] = 4
+    num_layers: PositiveInt = 2
+    encoding: Literal["angle", "arctan"] = "arctan"
+    readout: Literal["z", "z_zz", "probabilities"] = "z"
+    logit_scale: PositiveFloat = 1.0
+    """Logits are this factor times the expectation values (or probabilities)."""
+    init_std: PositiveFloat = 0.01
+    """Angles start at N(0, init_std^2), radians."""
+
+
 class QuantumTrainConfig(Section):
     """QFed's model: a 13-qubit circuit and a small map generate the weights of a CNN."""
 
@@ -86,7 +117,7 @@ class MlpConfig(Section):
 
 
 ModelConfig = Annotated[
-    VqcConfig | QuantumTrainConfig | LeNetConfig | MlpConfig, Field(discriminator="kind")
+    VqcConfig | HybridConfig | QuantumTrainConfig | LeNetConfig | MlpConfig, Field(discriminator="kind")
 ]
 
 
@@ -97,6 +128,8 @@ class TrainingConfig(Section):
     """`mse`: mean over classes of (logit − target)², target 1 for the label's class, else −1."""
     optimizer: Literal["adam", "sgd", "momentum"] = "adam"
     learning_rate: PositiveFloat = 0.01
+    head_learning_rate: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Learning rate of the head of a `hybrid` model; 0 means `learning_rate`."""
     adam_epsilon: PositiveFloat = 1e-8
     """Added to the square root of Adam's second moment."""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
@@ -269,6 +302,7 @@ class ExperimentConfig(Section):
     description: str = ""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     data: DataConfig = DataConfig()
+    features: FeaturesConfig = FeaturesConfig()
     partition: PartitionConfig = PartitionConfig()
     model: ModelConfig = VqcConfig()
     training: TrainingConfig = TrainingConfig()

@@ -36,7 +36,13 @@ MODEL_FACTS = (
 )
 """What `model.json` holds."""
 
-FREE = ("description", "data.directory", "federation.rounds", "federation.checkpoint_every")
+FREE = (
+    "description",
+    "data.directory",
+    "features.cache",
+    "federation.rounds",
+    "federation.checkpoint_every",
+)
 """Values that decide no number: a run may be described anew, moved, extended and saved oftener."""
 
 FREE_TABLES = ("paper", "fast")
