@@ -14,24 +14,26 @@ from jaxtyping import Float32
 from fedket.errors import DataError
 from fedket.files import write_atomic
 
-BATCH = 64
-"""Images per call of the network."""
-
 Extract = Callable[[Float32[np.ndarray, "batch ..."]], Float32[np.ndarray, "batch features"]]
 """Images of a batch -> their features."""
 
 
 def cached_features(
-    extract: Extract, parts: Mapping[str, np.ndarray], recipe: str, folder: Path
+    extract: Extract,
+    parts: Mapping[str, np.ndarray],
+    recipe: str,
+    folder: Path,
+    batch: int = 64,
 ) -> dict[str, np.ndarray]:
     """Return the features of every part, from the cache if it has them.
 
     Args:
-        extract: The network; called with `BATCH` images at most.
+        extract: The network; called with `batch` images each time.
         parts: Part name -> images, shape (samples, ...), float32.
         recipe: Everything else that the features depend on; a file name begins with its first
             word.
         folder: Where cache files are; made if absent.
+        batch: Images per call; changes nothing but memory and time.
 
     Returns:
         Part name -> features, shape (samples, features), float32.
@@ -43,13 +45,13 @@ def cached_features(
     kept = _read(path, parts)
     if kept is not None:
         return kept
-    features = extract_all(extract, parts, recipe.split()[0])
+    features = extract_all(extract, parts, recipe.split()[0], batch)
     _write(path, features)
     return features
 
 
 def extract_all(
-    extract: Extract, parts: Mapping[str, np.ndarray], name: str
+    extract: Extract, parts: Mapping[str, np.ndarray], name: str, batch: int = 64
 ) -> dict[str, np.ndarray]:
     """Work the features out in batches, with a progress bar on standard error on a terminal."""
     from rich.console import Console
@@ -62,11 +64,18 @@ def extract_all(
         features = {}
         for part, images in parts.items():
             rows = []
-            for start in range(0, len(images), BATCH):
-                rows.append(extract(images[start : start + BATCH]))
-                progress.advance(task, len(rows[-1]))
+            for start in range(0, len(images), batch):
+                some = images[start : start + batch]
+                rows.append(extract(_padded(some, batch))[: len(some)])
+                progress.advance(task, len(some))
             features[part] = np.concatenate(rows)
     return features
+
+
+def _padded(images: np.ndarray, batch: int) -> np.ndarray:
+    """Repeat the last image up to a whole batch, so that one compiled program serves all."""
+    pads = [(0, batch - len(images)), *[(0, 0)] * (images.ndim - 1)]
+    return np.pad(images, pads, mode="edge")
 
 
 def weights_digest(weights: Mapping[str, np.ndarray]) -> str:
