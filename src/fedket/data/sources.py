@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fedket.data.digits import read_digits
+from fedket.data.image_folder import read_image_folder
 from fedket.data.npz import read_npz
 from fedket.data.originals import FASHION_MNIST, MNIST, read_image_set
 from fedket.data.raw import RawData, check_raw, count_classes, select
@@ -24,6 +25,9 @@ class Request(NamedTuple):
     path: str
     directory: str
     sha256: str
+    image_side: int = 0
+    test_fraction: float = 0.2
+    class_names: tuple[str, ...] = ()
 
 
 SOURCES: dict[str, Callable[[Request], RawData]] = {
@@ -32,8 +36,17 @@ SOURCES: dict[str, Callable[[Request], RawData]] = {
     "fashion_mnist": lambda request: read_image_set(
         FASHION_MNIST, data_directory(request.directory)
     ),
+    "cats_vs_dogs": lambda request: read_npz(_file_of("cats_vs_dogs_96_jpeg.npz", request)),
+    "cats_vs_dogs_64": lambda request: read_npz(_file_of("cats_vs_dogs_64.npz", request)),
+    "planes_cars": lambda request: read_npz(_file_of("cifar10_planes_cars.npz", request)),
     "npz": lambda request: read_npz(
         _find_file(request.path, data_directory(request.directory)), request.sha256
+    ),
+    "image_folder": lambda request: read_image_folder(
+        _find_folder(request.path, data_directory(request.directory)),
+        request.image_side,
+        request.test_fraction,
+        request.class_names,
     ),
 }
 
@@ -47,21 +60,27 @@ def load_dataset(
     classes: tuple[int, ...] = (),
     max_train: int = 0,
     max_test: int = 0,
+    image_side: int = 0,
+    test_fraction: float = 0.2,
+    class_names: tuple[str, ...] = (),
 ) -> Dataset:
     """Load a data set; the arguments are the fields of `DataConfig`.
 
     Args:
-        name: `digits`, `mnist`, `fashion_mnist` or `npz`.
-        path: File for `npz`: a path, or a name below the data directory.
+        name: A name of `SOURCES`.
+        path: File for `npz`, folder for `image_folder`: a path, or a name below the data directory.
         directory: Data directory; empty means `FEDKET_DATA`, else the user's cache.
         sha256: Expected checksum of the `npz` file in hex; empty means not checked.
         classes: Labels to keep, relabelled 0, 1, ... in this order; empty keeps all.
         max_train: Keep the first so many training samples, in stored order, after `classes`;
             0 keeps all.
         max_test: The same for the test part.
+        image_side: `image_folder`: resize images to so many pixels a side; 0 keeps them.
+        test_fraction: `image_folder` without a `test` folder: share of each class for testing.
+        class_names: `image_folder`: classes to keep, numbered in this order; empty keeps all.
 
     Returns:
-        The data set; an `npz` is named after its file. `num_classes` is counted before `max_train`
+        The data set; an `npz` or `image_folder` is named after its path. `num_classes` is counted before `max_train`
         and `max_test` cut.
 
     Raises:
@@ -69,15 +88,19 @@ def load_dataset(
     """
     if name not in SOURCES:
         raise DataError(f"unknown data set `{name}`; known are {', '.join(SOURCES)}")
-    if name != "npz" and (path or sha256):
+    if (path and name not in ("npz", "image_folder")) or (sha256 and name != "npz"):
         raise DataError(
-            f"`path` and `sha256` belong to data set `npz`; leave them out for `{name}`"
+            f"`path` and `sha256` belong to data set `npz`, `path` to `image_folder` too; leave "
+            f"them out for `{name}`"
         )
-    source = path if name == "npz" else name
-    raw = check_raw(_read(name, Request(path, directory, sha256)), source)
+    if class_names and name != "image_folder":
+        raise DataError(f"`class_names` belong to data set `image_folder`, not to `{name}`")
+    source = path or name
+    request = Request(path, directory, sha256, image_side, test_fraction, class_names)
+    raw = check_raw(_read(name, request), source)
     kept = select(raw, source, classes, max_train, max_test)
     return Dataset(
-        name=Path(path).stem if name == "npz" else name,
+        name=Path(path).stem or name,
         x_train=scale_features(kept.x_train, raw.max_value, f"{source}: x_train"),
         y_train=kept.y_train,
         x_test=scale_features(kept.x_test, raw.max_value, f"{source}: x_test"),
@@ -102,6 +125,21 @@ def _read(name: str, request: Request) -> RawData:
         return SOURCES[name](request)
     except OSError as error:
         raise DataError(f"data set `{name}` cannot be read ({error}); check its path") from error
+
+
+def _file_of(name: str, request: Request) -> Path:
+    """A packed data set, which has to be in the data directory under its usual name."""
+    path = data_directory(request.directory) / name
+    if not path.is_file():
+        raise DataError(f"no file at {path}; set FEDKET_DATA to the folder that holds {name}")
+    return path
+
+
+def _find_folder(path: str, directory: Path) -> Path:
+    if not path:
+        raise DataError("data set `image_folder` needs `path`: a folder of <class>/<name>.jpg")
+    here = Path(path).expanduser()
+    return here if here.is_dir() or not (directory / path).is_dir() else directory / path
 
 
 def _find_file(path: str, directory: Path) -> Path:

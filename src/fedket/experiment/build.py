@@ -11,7 +11,13 @@ import optax
 from fedket import data
 from fedket.errors import ConfigError
 from fedket.experiment.aggregation import build_reducer
-from fedket.experiment.check import check_cohort, check_fit, check_head, check_memory_of, cohort_size
+from fedket.experiment.check import (
+    check_cohort,
+    check_fit,
+    check_head,
+    check_memory_of,
+    cohort_size,
+)
 from fedket.experiment.config import (
     ExperimentConfig,
     HybridConfig,

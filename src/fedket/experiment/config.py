@@ -22,9 +22,18 @@ class Section(BaseModel):
 class DataConfig(Section):
     """What is learned from."""
 
-    name: Literal["digits", "mnist", "fashion_mnist", "npz"] = "digits"
+    name: Literal[
+        "digits",
+        "mnist",
+        "fashion_mnist",
+        "cats_vs_dogs",
+        "cats_vs_dogs_64",
+        "planes_cars",
+        "npz",
+        "image_folder",
+    ] = "digits"
     path: str = ""
-    """File for `npz`: a path, or a name below the data directory."""
+    """File for `npz`, folder for `image_folder`: a path, or a name below the data directory."""
     directory: str = ""
     """Data directory; empty means `FEDKET_DATA`, else the user's cache."""
     sha256: Annotated[str, Field(pattern="^([0-9A-Fa-f]{64})?$")] = ""
@@ -34,6 +43,12 @@ class DataConfig(Section):
     max_train: Annotated[int, Field(ge=0)] = 0
     """Keep the first so many training samples; 0 keeps all."""
     max_test: Annotated[int, Field(ge=0)] = 0
+    image_side: Annotated[int, Field(ge=0, le=1024)] = 0
+    """`image_folder`: resize images to so many pixels a side; 0 keeps them, all of one size."""
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """`image_folder` without a `test` folder: share of each class that is for testing."""
+    class_names: tuple[str, ...] = ()
+    """`image_folder`: classes to keep, numbered in this order; empty keeps all, by name."""
 
 
 class FeaturesConfig(Section):
@@ -117,7 +132,8 @@ class MlpConfig(Section):
 
 
 ModelConfig = Annotated[
-    VqcConfig | HybridConfig | QuantumTrainConfig | LeNetConfig | MlpConfig, Field(discriminator="kind")
+    VqcConfig | HybridConfig | QuantumTrainConfig | LeNetConfig | MlpConfig,
+    Field(discriminator="kind"),
 ]
 
 
