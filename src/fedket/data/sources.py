@@ -80,8 +80,8 @@ def load_dataset(
         class_names: `image_folder`: classes to keep, numbered in this order; empty keeps all.
 
     Returns:
-        The data set; an `npz` or `image_folder` is named after its path. `num_classes` is counted before `max_train`
-        and `max_test` cut.
+        The data set; an `npz` or `image_folder` is named after its path. `num_classes` is counted
+        before `max_train` and `max_test` cut.
 
     Raises:
         DataError: The data is missing, damaged, inconsistent, or not what was asked for.
