@@ -5,6 +5,7 @@ shares of the cohort's samples and sum to 1 over the clients of a `RoundContext`
 """
 
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -32,6 +33,7 @@ class Dataset(NamedTuple):
         num_classes: Number of classes.
         groups: Owner of each training sample (for example a subject), shape (num_train,), int64 or
             string, or None.
+        measured: What was measured on generated samples: description -> value.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Dataset(NamedTuple):
     y_test: np.ndarray
     num_classes: int
     groups: np.ndarray | None = None
+    measured: Mapping[str, float] = MappingProxyType({})
 
 
 Partition = list[np.ndarray]

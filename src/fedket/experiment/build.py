@@ -143,7 +143,11 @@ def build_experiment(config: ExperimentConfig, keys: KeySource | None = None) ->
     check_keys(config)
     check_head(config)
     with precision(config):
-        dataset = data.load_dataset(**config.data.model_dump())
+        dataset = data.load_dataset(
+            **config.data.model_dump(),
+            states=data.StateRequest(**config.states.model_dump()),
+            transform=data.Transform(**config.transform.model_dump()),
+        )
         dataset = with_features(config, dataset)
         rng = np.random.default_rng(numpy_seed(config.seed, Purpose.PARTITION))
         partition = PARTITIONS[config.partition.kind](dataset, config.partition, rng)

@@ -31,6 +31,8 @@ class DataConfig(Section):
         "planes_cars",
         "npz",
         "image_folder",
+        "ntangled",
+        "magic",
     ] = "digits"
     path: str = ""
     """File for `npz`, folder for `image_folder`: a path, or a name below the data directory."""
@@ -49,6 +51,35 @@ class DataConfig(Section):
     """`image_folder` without a `test` folder: share of each class that is for testing."""
     class_names: tuple[str, ...] = ()
     """`image_folder`: classes to keep, numbered in this order; empty keeps all, by name."""
+
+
+class StatesConfig(Section):
+    """Quantum states for `data.name` `ntangled` (entanglement) or `magic`: two classes."""
+
+    num_qubits: Annotated[int, Field(ge=2, le=8)] = 6
+    targets: tuple[PositiveFloat, PositiveFloat] = (0.15, 0.45)
+    """Of class 0 and class 1: concentratable entanglement of `ntangled`, M2 in bits of `magic`."""
+    generator: Literal["trained", "public"] = "trained"
+    """`trained` to the targets on the spot; `public`: NTangled's weights from the data directory."""
+    generator_layers: Annotated[int, Field(ge=1, le=20)] = 4
+    inputs: Literal["haar", "hemisphere", "stabilizer"] = "hemisphere"
+    """Qubits of the product inputs: uniform on the Bloch sphere, on its half around |0>, or one of
+    |0>, |+>, |+i>. `haar` gives both classes the same mean state."""
+    train_samples: Annotated[int, Field(ge=2, le=100_000, multiple_of=2)] = 100
+    test_samples: Annotated[int, Field(ge=2, le=100_000, multiple_of=2)] = 400
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Of inputs and generators; the experiment's seed leaves the data alone."""
+
+
+class TransformConfig(Section):
+    """What is done to the features, in this order."""
+
+    pixel_range: Literal["unit", "signed"] = "unit"
+    """`signed`: (x - 0.5) / 0.5, so images lie in [-1, 1]."""
+    resize: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Shrink images to so many pixels a side, by area; 0 keeps them."""
+    pca: Annotated[int, Field(ge=0, le=4096)] = 0
+    """Replace features by so many principal components of the training samples; 0 keeps them."""
 
 
 class FeaturesConfig(Section):
@@ -318,6 +349,8 @@ class ExperimentConfig(Section):
     description: str = ""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     data: DataConfig = DataConfig()
+    states: StatesConfig = StatesConfig()
+    transform: TransformConfig = TransformConfig()
     features: FeaturesConfig = FeaturesConfig()
     partition: PartitionConfig = PartitionConfig()
     model: ModelConfig = VqcConfig()

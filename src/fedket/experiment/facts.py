@@ -29,6 +29,7 @@ class Facts(NamedTuple):
         num_test: Test samples.
         num_classes: Classes.
         label_counts: Samples of each class (columns) on each client (rows).
+        measured: What was measured on generated samples.
     """
 
     parameters: int
@@ -42,6 +43,7 @@ class Facts(NamedTuple):
     num_test: int
     num_classes: int
     label_counts: list[list[int]]
+    measured: dict[str, float]
 
 
 def count_facts(experiment: Experiment) -> Facts:
@@ -74,6 +76,7 @@ def count_facts(experiment: Experiment) -> Facts:
         num_test=len(dataset.y_test),
         num_classes=dataset.num_classes,
         label_counts=counts.tolist(),
+        measured=dict(dataset.measured),
     )
 
 

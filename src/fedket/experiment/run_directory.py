@@ -33,6 +33,7 @@ MODEL_FACTS = (
     "num_test",
     "num_classes",
     "label_counts",
+    "measured",
 )
 """What `model.json` holds."""
 

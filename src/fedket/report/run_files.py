@@ -71,6 +71,7 @@ class ModelCard(_FileContent):
     num_test: Count
     num_classes: Annotated[int, Field(ge=1)]
     label_counts: list[list[Count]]
+    measured: dict[str, float] = {}
 
 
 def damaged(path: Path, what: str) -> CheckpointError:
