@@ -28,6 +28,7 @@ from fedket.experiment.interrupts import handled_interrupts
 from fedket.keys_cli import app as keys_app
 from fedket.kme_cli import kme_app
 from fedket.qkd_cli import app as qkd_app
+from fedket.reproduce_cli import add_reproduce_commands
 
 BAD_INPUT, INTERRUPTED = 2, 130
 """Exit codes beside 0."""
@@ -44,6 +45,7 @@ app.add_typer(keys_app, name="keys")
 add_etsi_commands(keys_app)
 app.add_typer(kme_app, name="kme")
 app.add_typer(qkd_app, name="qkd")
+add_reproduce_commands(app)
 
 FILE_HELP = "Experiment file (TOML), or the name of a shipped experiment."
 FileArgument = Annotated[Path, typer.Argument(help=FILE_HELP)]

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
+from rich.text import Text
 
 from fedket.experiment import ExperimentConfig
 
@@ -56,6 +57,21 @@ def watch(config: ExperimentConfig) -> Iterator[Watcher]:
         yield Watcher(on_start, _draw_table(live, config))
     finally:
         live.stop()
+
+
+@contextmanager
+def follow(title: str, config: ExperimentConfig) -> Iterator[Watcher]:
+    """Show one of many runs in a single line, which goes away at its end; nothing elsewhere."""
+    console, tally = Console(highlight=False, markup=False), _Tally(config.federation.rounds)
+    with console.status(Text(f"{title}: preparing")) as status:
+
+        def on_start(_: Path) -> None:
+            status.update(Text(f"{title}: compiling the first round"))
+
+        def on_round(record: dict[str, Any]) -> None:
+            status.update(Text(f"{title}: {_line(tally.cells(record))}"))
+
+        yield Watcher(on_start, on_round)
 
 
 def _introduce(console: Console, config: ExperimentConfig, directory: Path) -> None:
@@ -203,9 +219,35 @@ def print_facts(facts: dict[str, Any]) -> None:
         f"{facts['num_classes']} classes",
         "upload": f"{format_bytes(facts['upload_bytes_per_client'])} per client and round",
         "download": f"{format_bytes(facts['download_bytes_per_client'])} per client and round",
-        "key": f"{format_bits(facts['key_bits_per_pair'])} per pair and round",
+        "key": _key_use(facts),
+        **_key_feed(facts["key_feed"]),
     }
     _print_rows(rows)
+
+
+def _key_use(facts: dict[str, Any]) -> str:
+    if not facts["key_bits_per_round"]:
+        return "none"
+    each = format_bits(facts["key_bits_per_pair"])
+    server = format_bits(facts["key_bits_per_server_link"])
+    total = format_bits(facts["key_bits_per_round"])
+    return f"{each} per pair and round, {server} per client with the server; {total} in all"
+
+
+def _key_feed(feed: dict[str, Any] | None) -> dict[str, str]:
+    """How long simulated links take to feed a round, and which is the tight one."""
+    if feed is None:
+        return {}
+    if feed["seconds_per_round"] is None:
+        return {"key supply": f"link {feed['tight_link']} never gives key (simulated)"}
+    slowest = feed["links"][0]
+    pace = "key sets the pace" if feed["bound"] == "key" else "training sets the pace"
+    return {
+        "key supply": f"{feed['seconds_per_round']:g} s per round (simulated): link "
+        f"{feed['tight_link']} needs {format_bits(slowest['bits_per_round'])} at "
+        f"{format_bits(slowest['rate_bps'])}/s; {pace}",
+        "first key": f"after {feed['first_key_s']:g} s (simulated), when its first block is whole",
+    }
 
 
 def _print_rows(rows: dict[str, str]) -> None:

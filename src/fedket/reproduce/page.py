@@ -1,0 +1,142 @@
+"""The table of a paper as one self-contained HTML file, with learning curves."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+
+from fedket.report import RunRecord, html
+from fedket.report.compare_figures import height_for
+from fedket.report.drawing import SERIES, render
+from fedket.report.wording import plural
+from fedket.reproduce.curves import RowCurve, paint_accuracy, paint_loss, row_curve
+from fedket.reproduce.result import FEWEST_SEEDS, RowResult
+from fedket.reproduce.table import (
+    COLUMNS,
+    cells,
+    heading,
+    open_choices,
+    problems,
+    used_in,
+    warning,
+)
+
+ROWS_PER_FIGURE = 8
+"""As many as there are colours."""
+
+
+class RunRow(NamedTuple):
+    """A row's result with the finished runs it was made of."""
+
+    result: RowResult
+    records: list[RunRecord]
+
+
+def reproduction_page(paper: str, rows: Sequence[RunRow]) -> str:
+    """The whole document.
+
+    Args:
+        paper: Name of the paper.
+        rows: At least one; all of one profile.
+    """
+    results = [row.result for row in rows]
+    groups = figure_groups(rows)
+    title = heading(paper, results[0].profile)
+    table = html.table(COLUMNS, map(cells, results), _swatches(groups))
+    parts = [
+        html.header("fedket reproduction", title, _description(results)),
+        html.section("Results", html.card(table)),
+        _notes("Not run", problems(results)),
+        _figures(groups),
+        _choices(results),
+        html.section("How to read these numbers", html.notes(_reading(results[0].profile))),
+        html.footer("Written by fedket from the run directories below this file."),
+    ]
+    return html.page(title, "\n".join(part for part in parts if part))
+
+
+def figure_groups(rows: Sequence[RunRow]) -> list[list[RunRow]]:
+    """Neighbouring rows whose names begin with the same word share a figure."""
+    groups: list[list[RunRow]] = []
+    for row in rows:
+        last = groups[-1] if groups else []
+        if last and _theme(last[0]) == _theme(row) and len(last) < ROWS_PER_FIGURE:
+            last.append(row)
+        else:
+            groups.append([row])
+    return groups
+
+
+def _theme(row: RunRow) -> str:
+    return row.result.row.partition("-")[0]
+
+
+def _swatches(groups: Sequence[Sequence[RunRow]]) -> list[str]:
+    """The colour of every row's line."""
+    return [f"var(--series-{n % len(SERIES)})" for group in groups for n in range(len(group))]
+
+
+def _description(results: Sequence[RowResult]) -> str:
+    sources = "; ".join(dict.fromkeys(result.source for result in results))
+    return "\n".join(text for text in (warning(results[0].profile), sources) if text)
+
+
+def _figures(groups: Sequence[Sequence[RunRow]]) -> str:
+    drawn = [
+        figure
+        for number, group in enumerate(groups)
+        for figure in (
+            _figure(f"accuracy-{number}", group, "test_accuracy", paint_accuracy),
+            _figure(f"loss-{number}", group, "test_loss", paint_loss),
+        )
+    ]
+    if not any(drawn):
+        return ""
+    return html.section("Learning curves", f'<div class="figures">\n{"".join(drawn)}\n</div>')
+
+
+def _figure(
+    name: str,
+    group: Sequence[RunRow],
+    field: str,
+    paint: Callable[[Axes, Sequence[RowCurve]], None],
+) -> str:
+    """One drawing; empty if no row has points."""
+    curves = [row_curve(row.result.title, row.records, field) for row in group]
+    if not any(len(curve.rounds) for curve in curves):
+        return ""
+    caption = "Mean over seeds; the band goes from the lowest to the highest seed."
+    svg = render(name, lambda ax: paint(ax, curves), caption, height_for(len(curves)))
+    return html.figure(f"{_theme(group[0])}: {field.replace('_', ' ')}", svg, caption)
+
+
+def _choices(results: Sequence[RowResult]) -> str:
+    pairs = [(c, used_in(rows, len(results))) for c, rows in open_choices(results)]
+    return _notes("Values that the paper does not state", pairs)
+
+
+def _notes(title: str, pairs: Sequence[tuple[str, str]]) -> str:
+    return html.section(title, html.notes(pairs)) if pairs else ""
+
+
+def _reading(profile: str) -> list[tuple[str, str]]:
+    return [
+        ("Profile", warning(profile) or "full: every round of the paper's experiment."),
+        (
+            "Ours",
+            "Mean and sample standard deviation over seeds, after the last round. The best round "
+            f"is not shown: it would be chosen on the test set. Fewer than "
+            f"{plural(FEWEST_SEEDS, 'seed')} say little.",
+        ),
+        ("Difference", "Ours minus the paper's; accuracies in percentage points."),
+        (
+            "Key and bytes",
+            "Totals of one run over all its rounds and clients, counted from the messages' "
+            "contents. Key bits are what a real key supply would have to deliver.",
+        ),
+        (
+            "Configuration",
+            "SHA-256 of everything that decides the numbers but the seed and the number of "
+            "rounds; the first digits.",
+        ),
+    ]

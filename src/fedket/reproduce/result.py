@@ -1,0 +1,213 @@
+"""What is known of a row after its runs: the content of `results/<paper>/<row>.json`.
+
+Types are strict. Accuracies are fractions; bytes and key bits are totals over all rounds of a run
+and all its clients.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fedket.errors import CheckpointError
+from fedket.experiment.load import parse_config
+from fedket.experiment.run_directory import config_hash
+from fedket.report import RunRecord
+from fedket.reproduce.rows import Profile, Row
+from fedket.reproduce.runs import SeedRun
+
+FEWEST_SEEDS = 3
+"""With fewer a mean says little, and the table says so."""
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Content(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class SeedResult(_Content):
+    """One finished run."""
+
+    seed: Count
+    final: Finite | None
+    """The row's metric after the last round; None if it was not finite."""
+    best: Finite | None
+    """Over all evaluated rounds: chosen by looking at the test set, so it flatters."""
+    rounds: Count
+    seconds: Finite
+    upload_bytes: Count
+    download_bytes: Count
+    key_bits: Count
+    parameters_sha256: str
+
+
+class Machine(_Content):
+    """What computed, without names of hosts or people."""
+
+    platform: str
+    machine: str
+    num_cpus: Count | None
+    devices: tuple[str, ...]
+
+
+class RowResult(_Content):
+    """One row: what the paper prints, what we measured, and how to get it again."""
+
+    paper: str
+    row: str
+    title: str
+    source: str
+    metric: Literal["test_accuracy", "test_loss", "train_loss"]
+    reported: Finite | None
+    choices: tuple[str, ...]
+    profile: Annotated[str, Field(pattern=r"^(full|fast|rounds-[1-9][0-9]*)$")]
+    planned_rounds: Annotated[int, Field(ge=1)]
+    """Of the full profile."""
+    parameters: Count
+    config_sha256: str
+    """Of everything that decides the numbers but the seed and the number of rounds."""
+    seeds: tuple[SeedResult, ...]
+    problem: str
+    """Why seeds are missing, one line; empty if none are."""
+    machine: Machine | None
+    date: str
+    """Day on which the last run started, UTC."""
+    fedket: str
+    jax: str
+
+    @property
+    def values(self) -> list[float]:
+        """The metric of every seed that has one."""
+        return [seed.final for seed in self.seeds if seed.final is not None]
+
+    @property
+    def mean(self) -> float | None:
+        """Over seeds."""
+        return fmean(self.values) if self.values else None
+
+    @property
+    def deviation(self) -> float | None:
+        """Sample standard deviation over seeds; None for fewer than two."""
+        return stdev(self.values) if len(self.values) > 1 else None
+
+    @property
+    def difference(self) -> float | None:
+        """Ours minus the paper's."""
+        if self.mean is None or self.reported is None:
+            return None
+        return self.mean - self.reported
+
+    @property
+    def rounds(self) -> int:
+        """Rounds that every seed has."""
+        return min((seed.rounds for seed in self.seeds), default=0)
+
+    @property
+    def is_beyond_spread(self) -> bool:
+        """Whether the difference exceeds the standard deviation over seeds."""
+        if self.difference is None or self.deviation is None:
+            return False
+        return abs(self.difference) > self.deviation
+
+    @property
+    def seconds_left(self) -> float:
+        """Estimate, for one seed, of the rounds that the full profile has more than this one."""
+        pace = [seed.seconds / seed.rounds for seed in self.seeds if seed.rounds]
+        missing = self.planned_rounds - self.rounds
+        return max(missing, 0) * fmean(pace) if pace else math.nan
+
+
+def condense(
+    row: Row, profile: Profile, runs: Sequence[SeedRun], records: Sequence[RunRecord]
+) -> RowResult:
+    """Condense the runs of one row.
+
+    Args:
+        row: The row.
+        profile: In which it was run.
+        runs: All its runs; those that did not finish count as missing.
+        records: What the finished ones wrote.
+    """
+    published = row.published
+    newest = max((r.environment for r in records), key=_started, default={})
+    failed = [f"seed {r.seed}: {r.problem or r.status}" for r in runs if r.status == "failed"]
+    same = {text.partition(": ")[2] for text in failed}
+    return RowResult(
+        paper=row.paper,
+        row=row.name,
+        title=published.row,
+        source=published.source,
+        metric=published.metric,
+        reported=published.reported,
+        choices=published.choices,
+        profile=profile.name,
+        planned_rounds=row.config.federation.rounds,
+        parameters=records[0].model.parameters if records else 0,
+        config_sha256=_hash_of(records[0]) if records else "",
+        seeds=tuple(_seed_result(record, published.metric) for record in records),
+        problem=same.pop() if len(same) == 1 else "; ".join(failed),
+        machine=_machine(newest) if newest else None,
+        date=_started(newest)[:10],
+        fedket=str(newest.get("fedket", "")),
+        jax=str(newest.get("jax", "")),
+    )
+
+
+def read_result(path: Path) -> RowResult:
+    """Read a stored row.
+
+    Raises:
+        CheckpointError: If it is missing or damaged.
+    """
+    try:
+        return RowResult.model_validate_json(path.read_bytes(), strict=True)
+    except OSError as error:
+        raise CheckpointError(f"cannot read `{path}`: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise CheckpointError(
+            f"`{path}` is no stored result: `{place}`: {first['msg']}; store it again"
+        ) from None
+
+
+def _seed_result(record: RunRecord, metric: str) -> SeedResult:
+    values = [getattr(r, metric) for r in record.rounds]
+    known = [v for v in values if v is not None and math.isfinite(v)]
+    last = values[-1] if values else None
+    better = max if metric == "test_accuracy" else min
+    totals = record.totals
+    return SeedResult(
+        seed=int(record.setting("seed", 0)),
+        final=last if last in known else None,
+        best=better(known, default=None),
+        rounds=totals.rounds,
+        seconds=totals.seconds,
+        upload_bytes=totals.upload_bytes,
+        download_bytes=totals.download_bytes,
+        key_bits=totals.key_bits,
+        parameters_sha256=totals.parameters_sha256,
+    )
+
+
+def _hash_of(record: RunRecord) -> str:
+    return config_hash(parse_config(record.config | {"seed": 0}, record.directory))
+
+
+def _started(environment: dict[str, Any]) -> str:
+    return str(environment.get("started", ""))
+
+
+def _machine(environment: dict[str, Any]) -> Machine:
+    cpus = environment.get("num_cpus")
+    return Machine(
+        platform=str(environment.get("platform", "")),
+        machine=str(environment.get("machine", "")),
+        num_cpus=cpus if isinstance(cpus, int) else None,
+        devices=tuple(map(str, environment.get("devices", ()))),
+    )

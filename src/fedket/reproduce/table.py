@@ -1,0 +1,164 @@
+"""The table of a paper as cells, and as Markdown that reads well as plain text too."""
+
+from collections.abc import Iterable, Sequence
+
+from fedket.report.wording import MISSING, plural, quantity
+from fedket.reproduce.result import FEWEST_SEEDS, RowResult
+
+COLUMNS = (
+    "Row",
+    "Ours, mean ± s. d.",
+    "Paper",
+    "Difference",
+    "Seeds",
+    "Rounds",
+    "Key spent",
+    "Uploaded",
+    "Configuration",
+    "Note",
+)
+METRICS = {
+    "test_accuracy": "test accuracy",
+    "test_loss": "test loss",
+    "train_loss": "training loss",
+}
+HASH_DIGITS = 12
+LESS_THAN_FULL = {
+    "fast": "Fast profile: shortened, to show that everything runs. Not the paper's experiment.",
+    "rounds": "Stopped early, see the column Rounds. Not the whole of the paper's experiment.",
+}
+
+
+def heading(paper: str, profile: str) -> str:
+    """Names the paper and, unless everything was run, the profile."""
+    return paper if profile == "full" else f"{paper}, profile {profile}"
+
+
+def warning(profile: str) -> str:
+    """What a reader must know of a profile before its numbers; empty for the full one."""
+    return LESS_THAN_FULL.get(profile.partition("-")[0], "")
+
+
+def cells(result: RowResult) -> tuple[str, ...]:
+    """One row of the table, a text for each of `COLUMNS`."""
+    return (
+        result.title,
+        _ours(result),
+        _value(result.reported, result.metric),
+        _difference(result),
+        ", ".join(str(seed.seed) for seed in result.seeds) or MISSING,
+        _rounds(result),
+        _largest([seed.key_bits for seed in result.seeds], "bit"),
+        _largest([seed.upload_bytes for seed in result.seeds], "B"),
+        result.config_sha256[:HASH_DIGITS] or MISSING,
+        "; ".join(remarks(result)) or MISSING,
+    )
+
+
+def remarks(result: RowResult) -> list[str]:
+    """What the number of a row does not tell."""
+    found = []
+    if not result.seeds:
+        return ["not run, see below" if result.problem else "not run"]
+    if result.metric != "test_accuracy":
+        found.append(METRICS[result.metric])
+    if len(result.seeds) < FEWEST_SEEDS:
+        found.append(f"only {plural(len(result.seeds), 'seed')}")
+    if len(result.values) < len(result.seeds):
+        found.append(f"{len(result.seeds) - len(result.values)} not finite")
+    if result.problem:
+        found.append("seeds missing, see below")
+    if result.is_beyond_spread:
+        found.append("differs by more than the spread")
+    return found
+
+
+def problems(results: Iterable[RowResult]) -> list[tuple[str, str]]:
+    """Title of a row, and why runs of it are missing."""
+    return [(result.title, result.problem) for result in results if result.problem]
+
+
+def open_choices(results: Iterable[RowResult]) -> list[tuple[str, list[str]]]:
+    """Every value that the paper does not state, with the titles of the rows it is used in."""
+    users: dict[str, list[str]] = {}
+    for result in results:
+        for choice in result.choices:
+            users.setdefault(choice, []).append(result.title)
+    return list(users.items())
+
+
+def used_in(rows: Sequence[str], total: int) -> str:
+    """The rows of a choice in words."""
+    return "all rows" if len(rows) == total else ", ".join(rows)
+
+
+def markdown(results: Sequence[RowResult]) -> str:
+    """The table alone, columns aligned."""
+    return markdown_table(COLUMNS, [cells(result) for result in results])
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose columns are aligned in plain text."""
+    lines = [[_escaped(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    return "".join(
+        "| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |\n"
+        for line in lines
+    )
+
+
+def document(paper: str, results: Sequence[RowResult]) -> str:
+    """The table with everything that belongs beside it, as Markdown."""
+    profile = results[0].profile
+    parts = [f"# {heading(paper, profile)}\n", warning(profile), markdown(results)]
+    if missing := problems(results):
+        parts.append("Not run:\n\n" + "".join(f"- {t}: {text}\n" for t, text in missing))
+    if choices := open_choices(results):
+        parts.append(
+            "Values that the paper does not state:\n\n"
+            + "".join(f"- {c} ({used_in(rows, len(results))})\n" for c, rows in choices)
+        )
+    parts.append(f"Sources: {'; '.join(dict.fromkeys(r.source for r in results))}.\n")
+    return "\n".join(part.rstrip("\n") + "\n" for part in parts if part)
+
+
+def _ours(result: RowResult) -> str:
+    if result.mean is None:
+        return MISSING
+    mean = _value(result.mean, result.metric)
+    if result.deviation is None:
+        return mean
+    if result.metric == "test_accuracy":
+        return f"{100 * result.mean:.2f} ± {100 * result.deviation:.2f} %"
+    return f"{mean} ± {result.deviation:.4f}"
+
+
+def _value(value: float | None, metric: str) -> str:
+    if value is None:
+        return MISSING
+    return f"{100 * value:.2f} %" if metric == "test_accuracy" else f"{value:.4f}"
+
+
+def _difference(result: RowResult) -> str:
+    if result.difference is None:
+        return MISSING
+    if result.metric == "test_accuracy":
+        return f"{100 * result.difference:+.2f} points".replace("-", "−")
+    return f"{result.difference:+.4f}".replace("-", "−")
+
+
+def _rounds(result: RowResult) -> str:
+    if not result.seeds:
+        return MISSING
+    whole = result.rounds == result.planned_rounds
+    return str(result.rounds) if whole else f"{result.rounds} of {result.planned_rounds}"
+
+
+def _largest(values: Sequence[int], unit: str) -> str:
+    """A total per run; the largest if the seeds differ."""
+    return quantity(max(values), unit) if values else MISSING
+
+
+def _escaped(cell: str) -> str:
+    return " ".join(cell.split()).replace("|", "\\|")

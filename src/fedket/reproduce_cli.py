@@ -1,0 +1,147 @@
+"""`fedket reproduce` and `fedket results`: a paper's table again. Heavy imports happen inside.
+
+The lead command mounts both with `add_reproduce_commands`. Exit codes: 0 all rows ran, 1 some did
+not (the table says why), 2 bad input, 130 interrupted with everything saved.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fedket.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fedket.reproduce.reproduction import Reproduction
+    from fedket.reproduce.rows import Profile, Row
+    from fedket.reproduce.runs import SeedRun
+
+INCOMPLETE, INTERRUPTED = 1, 130
+
+
+def reproduce(
+    paper: Annotated[
+        str, typer.Argument(help="A shipped paper (`fedket list`), or a folder of experiments.")
+    ],
+    rows: Annotated[
+        list[str] | None, typer.Argument(help="Rows of its table; default: all.")
+    ] = None,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Take the rows' fast profiles: minutes, not the result.")
+    ] = False,
+    rounds: Annotated[
+        int, typer.Option(min=0, help="Stop after so many rounds, as a profile of its own; 0: all.")
+    ] = 0,
+    seeds: Annotated[
+        str, typer.Option(metavar="N,N,…", help="Seeds of every row; default: each row's own.")
+    ] = "",
+    output: Annotated[Path, typer.Option(help="Folder of runs and tables.")] = Path(
+        "runs/reproduce"
+    ),
+    store: Annotated[
+        Path | None, typer.Option(help="Also store the rows here, and generate its README.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Run a paper's experiments for several seeds; print our numbers beside the paper's.
+
+    Runs that are finished are kept, interrupted ones go on: after Ctrl-C start it again.
+
+    Example: fedket reproduce qfedfisher --fast
+    """
+    from fedket.allocator import keep_freed_memory
+    from fedket.reproduce.rows import find_rows
+
+    profile, numbers = _profile(fast, rounds), _seeds(seeds)
+    wanted = find_rows(paper, rows or [])
+    keep_freed_memory()
+    runs = _run_all(wanted, profile, numbers, output, as_json)
+    _conclude(wanted, profile, runs, output, store, as_json)
+
+
+def results(
+    directory: Annotated[Path, typer.Argument(help="Folder of stored results.")] = Path("results"),
+) -> None:
+    """Generate the README of stored results from the files beside it."""
+    from fedket.reproduce.store import write_readme
+
+    typer.echo(str(write_readme(directory)))
+
+
+def add_reproduce_commands(app: typer.Typer) -> None:
+    """Mount both commands on the lead app."""
+    app.command("reproduce")(reproduce)
+    app.command("results")(results)
+
+
+def _profile(fast: bool, rounds: int) -> "Profile":
+    from fedket.reproduce.rows import FAST, FULL, first_rounds
+
+    if fast and rounds:
+        raise ConfigError("--fast and --rounds exclude each other; the fast profile has its own")
+    return FAST if fast else first_rounds(rounds) if rounds else FULL
+
+
+def _seeds(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")] if text else []
+    if not all(part.isdecimal() and int(part) < 2**31 for part in parts):
+        raise ConfigError(f"--seeds takes whole numbers such as 0,1,2 below 2^31, got `{text}`")
+    return list(dict.fromkeys(map(int, parts)))
+
+
+def _run_all(
+    rows: "list[Row]", profile: "Profile", seeds: list[int], output: Path, quiet: bool
+) -> "list[SeedRun]":
+    """Run everything and tell of every run how it ended."""
+    from fedket.progress import follow, silent
+    from fedket.reproduce.runs import run_rows
+
+    def watch(row: "Row", config: Any) -> Any:
+        return silent() if quiet else follow(f"{row.name}, seed {config.seed}", config)
+
+    runs = []
+    for run in run_rows(rows, profile, seeds, output, watch):
+        runs.append(run)
+        if not quiet:
+            problem = f": {run.problem}" if run.problem else ""
+            typer.echo(f"{run.row.name}, seed {run.seed}: {run.status}{problem}")
+    return runs
+
+
+def _conclude(
+    rows: "list[Row]",
+    profile: "Profile",
+    runs: "list[SeedRun]",
+    output: Path,
+    store: Path | None,
+    as_json: bool,
+) -> None:
+    """Write and print the table; leave with the exit code that fits."""
+    from fedket.reproduce.reproduction import write_reproduction
+    from fedket.reproduce.store import store as store_rows
+
+    made = write_reproduction(rows, profile, runs, output)
+    stored: list[Path] = []
+    if store is not None:
+        begun = {run.row.name for run in runs if run.status == "interrupted"}
+        stored = store_rows([r for r in made.results if r.row not in begun], store)
+    _print(made, stored, as_json)
+    if any(run.status == "interrupted" for run in runs):
+        typer.echo("fedket: interrupted; start the same command again to go on", err=True)
+        raise typer.Exit(INTERRUPTED)
+    if any(run.status == "failed" for run in runs):
+        raise typer.Exit(INCOMPLETE)
+
+
+def _print(made: "Reproduction", stored: list[Path], as_json: bool) -> None:
+    if as_json:
+        values: dict[str, Any] = {"rows": [r.model_dump(mode="json") for r in made.results]}
+        values |= {"table": str(made.table), "report": str(made.page)}
+        typer.echo(json.dumps(values | {"stored": [str(path) for path in stored]}))
+        return
+    typer.echo(f"\n{made.table.read_text(encoding='utf-8')}")
+    for name, path in (("table", made.table), ("report", made.page)):
+        typer.echo(f"{name:<7} {path}")
+    for path in stored:
+        typer.echo(f"stored  {path}")
