@@ -8,10 +8,12 @@ import jax.numpy as jnp
 from fedket.data import label_counts
 from fedket.experiment.build import Experiment
 from fedket.experiment.check import cohort_size, parameter_shapes
+from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.key_feed import key_feed, round_bits
 from fedket.federated.trainer import tree_size
 from fedket.quantum import draw_layer
-from fedket.secure import key_bits_per_pair, upload_bytes
-from fedket.types import ClientResult
+from fedket.secure import masked_vector_bytes, upload_bytes
+from fedket.types import SERVER, ClientResult
 
 
 class Facts(NamedTuple):
@@ -20,9 +22,14 @@ class Facts(NamedTuple):
     Attributes:
         parameters: Trainable numbers.
         qubits: Qubits of the circuit; 0 for classical models.
-        upload_bytes_per_client: Size of one contribution as sent to the server.
+        upload_bytes_per_client: Size of one contribution as sent to the server: its words. What
+            the protocol adds (offsets, tags, shares of masks) comes on top and is in the record.
         download_bytes_per_client: Size of the global model.
-        key_bits_per_pair: Key bits each pair of clients spends; 0 without masking.
+        key_bits_per_pair: Key bits that two clients who share pads spend on them; 0 without
+            masking.
+        key_bits_per_server_link: Key bits a client spends with the server, on MACs.
+        key_bits_per_round: Key bits of all links together.
+        key_feed: How long simulated links need to feed a round, see `key_feed`; None for others.
         clients: Clients in all.
         clients_per_round: Clients of a cohort.
         num_train: Training samples.
@@ -37,6 +44,9 @@ class Facts(NamedTuple):
     upload_bytes_per_client: int
     download_bytes_per_client: int
     key_bits_per_pair: int
+    key_bits_per_server_link: int
+    key_bits_per_round: int
+    key_feed: dict[str, Any] | None
     clients: int
     clients_per_round: int
     num_train: int
@@ -54,22 +64,18 @@ def count_facts(experiment: Experiment) -> Facts:
     contribution = jax.eval_shape(
         lambda p: experiment.strategy.contribute(p, ClientResult(p, jnp.ones(()), p)), params
     )
-    num_values, cohort, how = tree_size(contribution), cohort_size(config), config.aggregation
-    quantised = how.kind != "plain"
-    masked = how.kind == "masked"
+    num_values, cohort = tree_size(contribution), cohort_size(config)
+    needs = round_bits(config, num_values)
     counts = label_counts(experiment.partition, dataset.y_train, dataset.num_classes)
     return Facts(
         parameters=tree_size(params),
         qubits=experiment.circuit.num_qubits if experiment.circuit else 0,
-        upload_bytes_per_client=(
-            upload_bytes(num_values, how.bits, how.word, cohort)
-            if quantised
-            else num_values * itemsize
-        ),
+        upload_bytes_per_client=_upload_bytes(config, num_values, itemsize),
         download_bytes_per_client=tree_size(params) * itemsize,
-        key_bits_per_pair=(
-            key_bits_per_pair(num_values, how.bits, how.word, cohort) if masked else 0
-        ),
+        key_bits_per_pair=max((b for pair, b in needs.items() if SERVER not in pair), default=0),
+        key_bits_per_server_link=needs.get((SERVER, 0), 0),
+        key_bits_per_round=sum(needs.values()),
+        key_feed=key_feed(config, needs) if needs and config.keys.source == "simulated" else None,
         clients=len(experiment.partition),
         clients_per_round=cohort,
         num_train=len(dataset.y_train),
@@ -78,6 +84,15 @@ def count_facts(experiment: Experiment) -> Facts:
         label_counts=counts.tolist(),
         measured=dict(dataset.measured),
     )
+
+
+def _upload_bytes(config: ExperimentConfig, num_values: int, itemsize: int) -> int:
+    how, cohort = config.aggregation, cohort_size(config)
+    if how.kind == "plain":
+        return num_values * itemsize
+    if how.kind == "shared_masks":
+        return masked_vector_bytes(num_values, how.bits, cohort)
+    return upload_bytes(num_values, how.bits, how.word, cohort)
 
 
 def facts_dict(facts: Facts) -> dict[str, Any]:

@@ -29,6 +29,8 @@ MODEL_FACTS = (
     "qubits",
     "upload_bytes_per_client",
     "key_bits_per_pair",
+    "key_bits_per_round",
+    "key_feed",
     "num_train",
     "num_test",
     "num_classes",

@@ -12,6 +12,11 @@ SERVER_VIEWS = {
         "masked: the server sees only the sum of the cohort's updates. All other clients "
         "together with the server can still work out one client's update."
     ),
+    "shared_masks": (
+        "shared_masks: the server, together with up to aggregation.colluders clients, sees only "
+        "the sum over the clients that were alive to the end. All other clients together with the "
+        "server can still work out one client's update."
+    ),
 }
 WORDS = {
     "headroom": "Words of q bits; values are scaled down so that the sum does not overflow.",
@@ -22,6 +27,15 @@ KEY_SOURCES = {
     "os_random": (
         "os_random: operating-system random numbers, for tests and simulations, not QKD. "
         "The key bits counted here are what a real key supply would have to deliver."
+    ),
+    "simulated": (
+        "simulated: key from simulated QKD links. The channel is a model; error correction, "
+        "privacy amplification and the accounting of every byte really ran. The key bytes are "
+        "operating-system random numbers and protect nothing beyond this program."
+    ),
+    "etsi014": (
+        "etsi014: key from key managers over ETSI GS QKD 014, through durable pad stores. All "
+        "parties ran in this one program, which therefore saw all keys."
     ),
 }
 SIMULATED_ENGINES = ("vectorised", "sequential")
@@ -65,7 +79,11 @@ def server_view(record: RunRecord) -> str:
     kind = record.setting("aggregation.kind", "unknown")
     if kind not in SERVER_VIEWS:
         return f"Aggregation {kind}: this report does not know what its server sees."
-    word = WORDS.get(record.setting("aggregation.word", ""), "") if kind != "plain" else ""
+    word = (
+        WORDS.get(record.setting("aggregation.word", ""), "")
+        if kind in ("quantised", "masked")
+        else ""
+    )
     return f"{SERVER_VIEWS[kind]} {word}".rstrip()
 
 

@@ -27,6 +27,17 @@ class Dropped(_FileContent):
     reason: str
 
 
+class Phase(_FileContent):
+    """What one phase of an aggregation cost, all clients together."""
+
+    name: str
+    upload_bytes: Count
+    download_bytes: Count
+    pad_bits: Count
+    mac_bits: Count
+    seconds: Seconds
+
+
 class RoundLine(_FileContent):
     """One line of `rounds.jsonl`."""
 
@@ -42,6 +53,11 @@ class RoundLine(_FileContent):
     download_bytes: Count
     key_bits: Count
     key_source: str
+    phases: list[Phase] = []
+    starvation: str = ""
+    key_wait_s: Seconds = 0.0
+    key_levels: dict[str, Count] = {}
+    metrics: dict[str, float] = {}
 
 
 class Totals(_FileContent):
@@ -67,6 +83,7 @@ class ModelCard(_FileContent):
     qubits: Count
     upload_bytes_per_client: Count
     key_bits_per_pair: Count
+    key_feed: dict[str, Any] | None = None
     num_train: Count
     num_test: Count
     num_classes: Annotated[int, Field(ge=1)]

@@ -28,6 +28,15 @@ from fedket.report.figures import (
     paint_traffic,
 )
 from fedket.report.honesty import honest_notes, standard_error
+from fedket.report.key_figures import (
+    caption_levels,
+    caption_waits,
+    paint_levels,
+    paint_waits,
+    phases_section,
+    starvation_section,
+    supply_section,
+)
 from fedket.report.run_record import RunRecord
 from fedket.report.wording import (
     MISSING,
@@ -52,6 +61,9 @@ def run_page(record: RunRecord) -> str:
         html.tiles(key_figures(record)),
         _figures(record),
         _dropped(record),
+        starvation_section(record),
+        supply_section(record),
+        phases_section(record),
         html.section("How to read these numbers", html.notes(honest_notes(record))),
         html.section("Environment and result", _environment(record)),
         html.section(
@@ -138,7 +150,7 @@ def key_figures(record: RunRecord) -> list[html.Tile]:
 
 
 def _keys(record: RunRecord) -> str:
-    if record.setting("aggregation.kind") != "masked":
+    if record.setting("aggregation.kind") not in ("masked", "shared_masks"):
         return "nothing is masked"
     return f"{quantity(record.model.key_bits_per_pair, 'bit')} per pair and round"
 
@@ -171,8 +183,18 @@ def _drawings(record: RunRecord) -> list[_Drawing]:
         _Drawing("labels", "Who holds what", paint_labels, caption_labels, True),
         _Drawing("traffic", "Traffic", paint_traffic, caption_traffic, started),
         _Drawing("keys", "Key spent", paint_key_bits, caption_keys, record.totals.key_bits > 0),
+        _Drawing("levels", "Key reservoirs", paint_levels, caption_levels, _has_levels(record)),
+        _Drawing("waits", "Waiting for key", paint_waits, caption_waits, _has_waited(record)),
         _Drawing("seconds", "Time", paint_seconds, caption_seconds, started),
     ]
+
+
+def _has_levels(record: RunRecord) -> bool:
+    return bool(record.rounds) and all(r.key_levels for r in record.rounds)
+
+
+def _has_waited(record: RunRecord) -> bool:
+    return any(r.key_wait_s > 0 for r in record.rounds)
 
 
 def _figures(record: RunRecord) -> str:

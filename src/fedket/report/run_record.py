@@ -16,6 +16,7 @@ from fedket.errors import CheckpointError
 from fedket.report.run_files import (
     Dropped,
     ModelCard,
+    Phase,
     RoundLine,
     Totals,
     damaged,
@@ -50,6 +51,10 @@ class Round(NamedTuple):
     download_bytes: int
     key_bits: int
     key_source: str
+    phases: list[Phase]
+    starvation: str
+    key_wait_s: float
+    key_levels: dict[str, int]
 
 
 class RunRecord(NamedTuple):
@@ -190,7 +195,8 @@ def _parse_round(path: Path, number: int, line: bytes, num_clients: int) -> Roun
 
 
 def _condense(parsed: RoundLine) -> Round:
-    fields = parsed.model_dump(exclude={"round", "cohort", "client_accuracy", "dropped"})
+    named = {"round", "cohort", "client_accuracy", "dropped", "phases", "metrics"}
+    fields = parsed.model_dump(exclude=named)
     accuracy = parsed.client_accuracy
     quantiles = None if accuracy is None else np.quantile(accuracy, QUANTILES).tolist()
     return Round(
@@ -198,6 +204,7 @@ def _condense(parsed: RoundLine) -> Round:
         cohort_size=len(parsed.cohort),
         client_quantiles=quantiles,
         dropped=parsed.dropped,
+        phases=parsed.phases,
         **fields,
     )
 

@@ -1,0 +1,67 @@
+"""How long simulated links need to feed the rounds of an experiment, said before it runs."""
+
+from math import ceil, inf
+from typing import Any
+
+from fedket.experiment.aggregation import demand_of
+from fedket.experiment.check import cohort_size
+from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.key_sources import fibre_network, takes_key
+from fedket.experiment.records import MAX_LINKS, link_name
+from fedket.keys.qkd.network import Pair
+from fedket.keys.qkd.presets import network_links, pair_rates
+from fedket.secure import per_link
+from fedket.types import RoundContext
+
+Bits = dict[Pair, int]
+
+
+def round_bits(config: ExperimentConfig, num_values: int) -> Bits:
+    """Key bits of every link in a round of the first clients; empty if nothing is masked."""
+    if not takes_key(config):
+        return {}
+    cohort = cohort_size(config)
+    context = RoundContext(config.seed, 1, tuple(range(cohort)), (1 / cohort,) * cohort)
+    return per_link(demand_of(config.aggregation, cohort)(context, num_values))
+
+
+def key_feed(config: ExperimentConfig, needs: Bits) -> dict[str, Any]:
+    """Planned rate, need and time per round of each link, and the tight one; simulated.
+
+    Args:
+        config: An experiment with simulated links.
+        needs: From `round_bits`.
+
+    Returns:
+        `tight_link`, its `seconds_per_round` (null: it never gives key), whether `key` or
+        `training` is the `bound` of a round's pace, `first_key_s` after which the first block is
+        there, and `links`, the slowest first.
+    """
+    keys, network = config.keys, fibre_network(config)
+    links = network_links(network, keys.protocol, keys.block_pulses, keys.clock_hz)
+    rates = pair_rates(network, links)
+    seconds = {pair: bits / rates[pair] if rates[pair] else inf for pair, bits in needs.items()}
+    slowest = sorted(seconds, key=lambda pair: (-seconds[pair], pair))
+    tight = slowest[0]
+    blocks = ceil(needs[tight] / max(1.0, links[tight].planned_bits()))
+    first = blocks * links[tight].block_seconds * network.relay_mux
+    return {
+        "tight_link": link_name(tight),
+        "seconds_per_round": _finite(seconds[tight]),
+        "bound": "key" if seconds[tight] > keys.training_s else "training",
+        "first_key_s": _finite(first if rates[tight] else inf),
+        "links": [
+            {
+                "link": link_name(pair),
+                "rate_bps": round(rates[pair], 1),
+                "bits_per_round": needs[pair],
+                "seconds_per_round": _finite(seconds[pair]),
+            }
+            for pair in slowest[:MAX_LINKS]
+        ],
+    }
+
+
+def _finite(seconds: float) -> float | None:
+    """JSON knows no infinity."""
+    return None if seconds == inf else round(seconds, 4)

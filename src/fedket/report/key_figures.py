@@ -1,0 +1,157 @@
+"""Drawings and tables of key supply: reservoirs, waiting, starvation, cost by phase."""
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from fedket.report import html
+from fedket.report.drawing import (
+    DASHES,
+    SERIES,
+    EndLabel,
+    label_ends,
+    round_axis,
+    thin,
+)
+from fedket.report.run_record import RunRecord
+from fedket.report.wording import (
+    count,
+    decimal_prefix,
+    duration,
+    number_ranges,
+    plural,
+    quantity,
+    shorten,
+)
+
+MAX_LEVELS = 6
+"""Links whose reservoir is drawn: the emptiest ones."""
+
+
+def emptiest_links(record: RunRecord) -> list[str]:
+    """Links by the least key they ever had in store."""
+    lowest: dict[str, int] = {}
+    for r in record.rounds:
+        for link, bits in r.key_levels.items():
+            lowest[link] = min(bits, lowest.get(link, bits))
+    return sorted(lowest, key=lambda link: (lowest[link], link))
+
+
+def paint_levels(ax: Axes, record: RunRecord) -> None:
+    """Key in store after each round, of the emptiest links."""
+    links = emptiest_links(record)[:MAX_LEVELS]
+    factor, prefix = decimal_prefix(max(max(r.key_levels.values()) for r in record.rounds))
+    rounds = np.arange(1, len(record.rounds) + 1)
+    some = thin(len(rounds))
+    labels = []
+    for i, link in enumerate(links):
+        level = np.array([r.key_levels.get(link, 0) for r in record.rounds], dtype=float) / factor
+        colour = SERIES[i % len(SERIES)]
+        ax.plot(rounds[some], level[some], color=colour, linestyle=DASHES[i % len(DASHES)])
+        labels.append(EndLabel(level[-1], link, colour))
+    ax.set_ylim(bottom=0)
+    round_axis(ax, len(record.rounds))
+    ax.set_title(f"key in store after the round, {prefix}bit")
+    label_ends(ax, labels)
+
+
+def caption_levels(record: RunRecord) -> str:
+    """Of the reservoirs."""
+    links = emptiest_links(record)
+    drawn = min(len(links), MAX_LEVELS)
+    which = "" if drawn == len(links) else f"the {drawn} emptiest of "
+    return f"{_simulated(record)}Key of {which}{plural(len(links), 'link')}; it comes in blocks."
+
+
+def paint_waits(ax: Axes, record: RunRecord) -> None:
+    """Time each round waited for key."""
+    waits = np.array([r.key_wait_s for r in record.rounds])
+    rounds = np.arange(1, len(waits) + 1)
+    some = thin(len(waits))
+    if len(waits) <= 60:
+        ax.bar(rounds, waits, width=0.7, color=SERIES[4])
+    else:
+        ax.plot(rounds[some], waits[some], color=SERIES[4], linewidth=1.1)
+    round_axis(ax, len(waits))
+    ax.set_xlim(0, len(waits) + 0.5)
+    ax.set_ylim(bottom=0)
+    ax.set_title("seconds waited for key")
+    mean = float(waits.mean())
+    label_ends(ax, [EndLabel(mean, f"mean {duration(mean)}", SERIES[4])])
+
+
+def caption_waits(record: RunRecord) -> str:
+    """Of the waiting times."""
+    total = sum(r.key_wait_s for r in record.rounds)
+    clock = "on the clock of the simulated links" if _simulated(record) else "wall time"
+    return f"{_simulated(record)}{duration(total)} in all, {clock}."
+
+
+def starvation_section(record: RunRecord) -> str:
+    """What rounds gave up for want of key; empty if nothing."""
+    by_name: dict[str, list[int]] = {}
+    for r in record.rounds:
+        if r.starvation:
+            by_name.setdefault(r.starvation, []).append(r.round_num)
+    if not by_name:
+        return ""
+    rows = [
+        (name, count(len(numbers)), shorten(number_ranges(numbers), 80))
+        for name, numbers in by_name.items()
+    ]
+    table = html.table(("Given up for want of key", "Rounds", "Which"), rows)
+    return html.section("Key starvation", html.card(table))
+
+
+def phases_section(record: RunRecord) -> str:
+    """Cost of the aggregation by phase, summed over rounds; empty if it has none."""
+    totals: dict[str, list[float]] = {}
+    for r in record.rounds:
+        for phase in r.phases:
+            row = totals.setdefault(phase.name, [0.0] * 5)
+            parts = (
+                phase.upload_bytes,
+                phase.download_bytes,
+                phase.pad_bits,
+                phase.mac_bits,
+                phase.seconds,
+            )
+            for i, part in enumerate(parts):
+                row[i] += part
+    if not totals:
+        return ""
+    rows = [
+        (
+            name,
+            quantity(int(up), "B"),
+            quantity(int(down), "B"),
+            quantity(int(pads), "bit"),
+            quantity(int(macs), "bit"),
+            duration(seconds),
+        )
+        for name, (up, down, pads, macs, seconds) in totals.items()
+    ]
+    head = ("Phase", "To the server", "To clients", "Pads set aside", "MAC keys", "Time")
+    return html.section("Aggregation by phase, all rounds", html.card(html.table(head, rows)))
+
+
+def supply_section(record: RunRecord) -> str:
+    """Planned rate and need of each simulated link; empty for other sources."""
+    feed = record.model.key_feed
+    if not feed:
+        return ""
+    rows = [
+        (
+            link["link"],
+            quantity(int(link["rate_bps"]), "bit") + "/s",
+            quantity(link["bits_per_round"], "bit"),
+            "never" if link["seconds_per_round"] is None else duration(link["seconds_per_round"]),
+        )
+        for link in feed["links"]
+    ]
+    head = ("Link (simulated)", "Planned key rate", "Need per round", "Time to feed a round")
+    return html.section("Key supply", html.card(html.table(head, rows)))
+
+
+def _simulated(record: RunRecord) -> str:
+    simulated = any(r.key_source == "simulated" for r in record.rounds)
+    return "Simulated QKD links. " if simulated else ""
