@@ -13,10 +13,10 @@ from fedket.data.digits import read_digits
 from fedket.data.image_folder import read_image_folder
 from fedket.data.npz import read_npz
 from fedket.data.originals import FASHION_MNIST, MNIST, read_image_set
-from fedket.data.quantum_states import RESOURCES, StateRequest, make_states
+from fedket.data.quantum_states import DEFAULT_STATES, RESOURCES, StateRequest, make_states
 from fedket.data.raw import RawData, check_raw, count_classes, select
 from fedket.data.scale import scale_features
-from fedket.data.transform import Transform, transform_dataset
+from fedket.data.transform import UNCHANGED, Transform, transform_dataset
 from fedket.errors import DataError
 from fedket.types import Dataset
 
@@ -65,8 +65,8 @@ def load_dataset(
     image_side: int = 0,
     test_fraction: float = 0.2,
     class_names: tuple[str, ...] = (),
-    states: StateRequest = StateRequest(),
-    transform: Transform = Transform(),
+    states: StateRequest = DEFAULT_STATES,
+    transform: Transform = UNCHANGED,
 ) -> Dataset:
     """Load a data set; the arguments are the fields of `DataConfig`, and two tables of their own.
 

@@ -30,6 +30,10 @@ class Transform(NamedTuple):
     pca: int = 0
 
 
+UNCHANGED = Transform()
+"""Features as they come."""
+
+
 def transform_dataset(dataset: Dataset, transform: Transform) -> Dataset:
     """Apply a transform to both parts of a data set.
 
@@ -90,8 +94,8 @@ def principal_components(
     flat = x.reshape(len(x), -1).astype(np.float64)
     if count > min(flat.shape):
         raise DataError(
-            f"pca = {count} needs {count} training samples of {count} features, got {flat.shape[0]} "
-            f"of {flat.shape[1]}; ask for fewer components"
+            f"pca = {count} needs as many training samples and features, got {flat.shape[0]} of "
+            f"{flat.shape[1]}; ask for fewer components"
         )
     mean = flat.mean(axis=0)
     flat -= mean

@@ -18,13 +18,13 @@ def pauli_averages(psi: States) -> Float[Array, "paulis batch"]:
     The index of a string has base-4 digits 0, 1, 2, 3 for I, X, Y, Z, qubit 0 most significant.
     """
     num_qubits, batch = psi.shape[0].bit_length() - 1, psi.shape[1]
-    rho = jnp.einsum("ib,jb->bij", psi, psi.conj()).reshape(batch, *(2,) * (2 * num_qubits))
-    pairs = [axis for q in range(num_qubits) for axis in (1 + q, 1 + num_qubits + q)]
-    digits = rho.transpose(0, *pairs).reshape(batch, *(4,) * num_qubits)
-    table = jnp.asarray(_PAULI_TABLE, psi.dtype)
-    for _ in range(num_qubits):  # contracts the first qubit's digit and puts its letter last
-        digits = jnp.tensordot(digits, table, axes=((1,), (1,)))
-    return digits.reshape(batch, -1).T.real
+    rho = (psi[:, None] * psi.conj()[None]).reshape(*(2,) * (2 * num_qubits), batch)
+    pairs = [axis for q in range(num_qubits) for axis in (q, num_qubits + q)]
+    upper = num_qubits // 2  # one GEMM for each half of the qubits
+    halves = rho.transpose(*pairs, 2 * num_qubits).reshape(4**upper, -1, batch)
+    first, second = (jnp.asarray(_pauli_table(n), psi.dtype) for n in (upper, num_qubits - upper))
+    letters = (first @ halves.reshape(4**upper, -1)).reshape(halves.shape)
+    return jnp.einsum("qj,pjb->pqb", second, letters).reshape(-1, batch).real
 
 
 def concentratable_entanglement(psi: States) -> Float[Array, " batch"]:
@@ -47,8 +47,14 @@ def stabilizer_entropy(psi: States) -> Float[Array, " batch"]:
     return -jnp.log2((pauli_averages(psi) ** 4).sum(axis=0) / psi.shape[0])
 
 
-_PAULI_TABLE = np.array([[1, 0, 0, 1], [0, 1, 1, 0], [0, 1j, -1j, 0], [1, 0, 0, -1]])
-"""Row P, column 2i + j: the coefficient of ρ_ij in Tr(ρP), which is P_ji."""
+@lru_cache(maxsize=16)
+def _pauli_table(num_qubits: int) -> np.ndarray:
+    """Row P, column of base-4 digits 2i + j: the coefficient of ρ_ij in Tr(ρP), which is P_ji."""
+    one = np.array([[1, 0, 0, 1], [0, 1, 1, 0], [0, 1j, -1j, 0], [1, 0, 0, -1]])
+    table = np.ones((1, 1))
+    for _ in range(num_qubits):
+        table = np.kron(table, one)
+    return table
 
 
 @lru_cache(maxsize=16)

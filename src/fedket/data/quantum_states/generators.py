@@ -4,6 +4,7 @@ Weights have shape (layers, qubits, 3): angles (θ, φ, λ) of U3 = RZ(φ) RY(θ
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -94,10 +95,30 @@ def train_generator(
         DataError: If the mean over inputs does not come near the target: the circuit is too
             shallow, or no state of so many qubits has so much.
     """
+    batches = jnp.asarray(np.stack([draw(BATCH) for _ in range(STEPS)]))
+    start = 0.3 * jax.random.normal(jax.random.key(seed), circuit.params_shape, jnp.float32)
+    generator = Generator(circuit, np.asarray(_descend(measure, circuit, start, batches, target)))
+    reached = float(jax.jit(measure)(generate(generator, draw(BATCH))).mean())
+    if abs(reached - target) > TOLERANCE * (1 + target):
+        raise DataError(
+            f"a generator of {circuit.num_qubits} qubits and {circuit.num_layers} layers reached "
+            f"{reached:.3f} instead of the target {target}; use another target or more layers"
+        )
+    return generator
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _descend(
+    measure: Measure,
+    circuit: Circuit,
+    start: Float[Array, "layers slots"],
+    batches: Complex[Array, "steps count qubits 2"],
+    target: float,
+) -> Float[Array, "layers slots"]:
+    """Adam on the mean squared distance from the target, one step per batch of inputs."""
     import optax
 
     optimizer = optax.adam(LEARNING_RATE)
-    batches = jnp.asarray(np.stack([draw(BATCH) for _ in range(STEPS)]))
 
     def objective(angles: Array, inputs: Array) -> Array:
         values = measure(run_circuit(circuit, angles, product_state(inputs)))
@@ -108,17 +129,5 @@ def train_generator(
         updates, state = optimizer.update(jax.grad(objective)(angles, inputs), state)
         return (optax.apply_updates(angles, updates), state), None
 
-    @jax.jit
-    def train(angles: Array, batches: Array) -> Array:
-        (angles, _), _ = jax.lax.scan(step, (angles, optimizer.init(angles)), batches)
-        return angles
-
-    start = 0.3 * jax.random.normal(jax.random.key(seed), circuit.params_shape, jnp.float32)
-    generator = Generator(circuit, np.asarray(train(start, batches)))
-    reached = float(jax.jit(measure)(generate(generator, draw(BATCH))).mean())
-    if abs(reached - target) > TOLERANCE * (1 + target):
-        raise DataError(
-            f"a generator of {circuit.num_qubits} qubits and {circuit.num_layers} layers reached "
-            f"{reached:.3f} instead of the target {target}; use another target or more layers"
-        )
-    return generator
+    (angles, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), batches)
+    return angles

@@ -2,13 +2,13 @@
 
 A generator is unitary: inputs whose mean is the maximally mixed state give every class the same
 mean state, and no observable of one copy (so no ⟨Z₀⟩) tells the classes apart on average. That is
-so for `haar`; `hemisphere` and `stabilizer` have a mean Bloch vector and leave a difference.
+so for `haar` and for all of `basis`; `hemisphere` and `stabilizer` have a mean Bloch vector.
 """
 
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Complex64
+from jaxtyping import Complex64, Int
 
 from fedket.errors import DataError
 
@@ -32,13 +32,31 @@ def stabilizer_inputs(rng: np.random.Generator, count: int, num_qubits: int) -> 
         DataError: If `count` exceeds the 3**num_qubits states there are.
     """
     states = np.array([[1, 0], [0.5**0.5, 0.5**0.5], [0.5**0.5, 1j * 0.5**0.5]], np.complex64)
-    if count > 3**num_qubits:
+    return states[_distinct(rng, count, 3, num_qubits, "stabilizer")]
+
+
+def basis_inputs(rng: np.random.Generator, count: int, num_qubits: int) -> Inputs:
+    """Computational basis states, all different (`cb` of NTangled).
+
+    Raises:
+        DataError: If `count` exceeds the 2**num_qubits states there are.
+    """
+    index = _distinct(rng, count, 2, num_qubits, "basis")
+    return np.eye(2, dtype=np.complex64)[index]
+
+
+def _distinct(
+    rng: np.random.Generator, count: int, choices: int, num_qubits: int, name: str
+) -> Int[np.ndarray, "count qubits"]:
+    """Which of `choices` states each qubit is in, no two rows equal."""
+    known = choices**num_qubits
+    if count > known:
         raise DataError(
-            f"inputs `stabilizer` of {num_qubits} qubits are {3**num_qubits} states, {count} per "
-            f"class were asked for; use fewer samples or more qubits"
+            f"inputs `{name}` of {num_qubits} qubits are {known} states, {count} per class were "
+            f"asked for; use fewer samples or more qubits"
         )
-    index = rng.choice(3**num_qubits, size=count, replace=False)
-    return states[index[:, None] // 3 ** np.arange(num_qubits)[::-1] % 3]
+    index = rng.choice(known, size=count, replace=False)
+    return index[:, None] // choices ** np.arange(num_qubits)[::-1] % choices
 
 
 def _from_sphere(rng: np.random.Generator, height: np.ndarray) -> Inputs:
@@ -52,4 +70,5 @@ INPUTS: dict[str, Callable[[np.random.Generator, int, int], Inputs]] = {
     "haar": haar_inputs,
     "hemisphere": hemisphere_inputs,
     "stabilizer": stabilizer_inputs,
+    "basis": basis_inputs,
 }

@@ -48,6 +48,10 @@ class StateRequest(NamedTuple):
     seed: int = 0
 
 
+DEFAULT_STATES = StateRequest()
+"""Six qubits, entanglement .15 against .45."""
+
+
 def make_states(name: str, request: StateRequest, directory: Path) -> Dataset:
     """Make a data set of quantum states; everything is a function of the request.
 
@@ -90,7 +94,9 @@ def _generator(
     )
     if request.generator == "public":
         if name != "ntangled":
-            raise DataError(f'data set `{name}` has no public generators; use generator = "trained"')
+            raise DataError(
+                f'data set `{name}` has no public generators; use generator = "trained"'
+            )
         return public_generator(directory, num_qubits, target, layers)
     rng = np.random.default_rng([request.seed, label, 0])
 

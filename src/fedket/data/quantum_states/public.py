@@ -1,6 +1,6 @@
 """NTangled's public generator weights (arXiv:2109.03400), re-packed in `ntangled_weights.npz`.
 
-Only hardware-efficient sets: weights `hwe_<n>q_<inputs>_<goal × 100>_<layers>`, shape (layers, n, 3).
+Only hardware-efficient sets: `hwe_<n>q_<inputs>_<goal × 100>_<layers>`, shape (layers, n, 3).
 """
 
 from pathlib import Path
@@ -23,9 +23,7 @@ SETS: dict[tuple[int, float], str] = {
 """(qubits, concentratable entanglement) -> name without the number of layers."""
 
 
-def public_generator(
-    directory: Path, num_qubits: int, target: float, num_layers: int
-) -> Generator:
+def public_generator(directory: Path, num_qubits: int, target: float, num_layers: int) -> Generator:
     """A generator with public weights.
 
     Args:
@@ -42,7 +40,7 @@ def public_generator(
         known = ", ".join(f"{goal:g}" for n, goal in SETS if n == num_qubits) or "none"
         raise DataError(
             f"no public generator of {num_qubits} qubits makes entanglement {target:g} (of "
-            f"{num_qubits} qubits: {known}); choose from these, or data.generator = \"trained\""
+            f'{num_qubits} qubits: {known}); choose from these, or data.generator = "trained"'
         )
     path = directory / FILE
     try:
