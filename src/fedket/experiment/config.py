@@ -62,9 +62,9 @@ class StatesConfig(Section):
     generator: Literal["trained", "public"] = "trained"
     """`trained` to the targets on the spot; `public`: NTangled's weights from the data directory."""
     generator_layers: Annotated[int, Field(ge=1, le=20)] = 4
-    inputs: Literal["haar", "hemisphere", "stabilizer"] = "hemisphere"
-    """Qubits of the product inputs: uniform on the Bloch sphere, on its half around |0>, or one of
-    |0>, |+>, |+i>. `haar` gives both classes the same mean state."""
+    inputs: Literal["haar", "hemisphere", "stabilizer", "basis"] = "hemisphere"
+    """Qubits of the product inputs: uniform on the Bloch sphere, on its half around |0>, one of
+    |0>, |+>, |+i>, or one of |0>, |1>. `haar` gives both classes the same mean state."""
     train_samples: Annotated[int, Field(ge=2, le=100_000, multiple_of=2)] = 100
     test_samples: Annotated[int, Field(ge=2, le=100_000, multiple_of=2)] = 400
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
