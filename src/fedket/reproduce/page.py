@@ -112,7 +112,8 @@ def _figure(
 
 def _choices(results: Sequence[RowResult]) -> str:
     pairs = [(c, used_in(rows, len(results))) for c, rows in open_choices(results)]
-    return _notes("Values that the paper does not state", pairs)
+    table = html.card(html.table(("Value", "Rows"), pairs))
+    return html.section("Values that the paper does not state", table) if pairs else ""
 
 
 def _notes(title: str, pairs: Sequence[tuple[str, str]]) -> str:

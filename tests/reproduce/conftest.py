@@ -1,0 +1,39 @@
+from contextlib import contextmanager
+
+import pytest
+
+from fedket.reproduce.reproduction import write_reproduction
+from fedket.reproduce.rows import FULL, find_rows
+from fedket.reproduce.runs import run_rows
+from tests.experiment.conftest import blobs, compiled_once
+from tests.reproduce.papers import write_row
+
+__all__ = ["blobs", "compiled_once"]
+
+
+@pytest.fixture(scope="session")
+def paper(blobs, tmp_path_factory):
+    """Two rows that run and one whose data are missing; the masked one spends key."""
+    folder = tmp_path_factory.mktemp("papers") / "made_up"
+    write_row(folder, "mnist-masked", blobs, "aggregation.kind=masked", "federation.rounds=2")
+    write_row(folder, "mnist-plain", blobs, "federation.rounds=2", reported=None, seeds=(0, 1, 2))
+    write_row(folder, "adni-lost", "nowhere.npz")
+    return folder
+
+
+@contextmanager
+def unwatched(_row, _config):
+    yield (lambda _: None), (lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def rows(paper):
+    return find_rows(str(paper))
+
+
+@pytest.fixture(scope="session")
+def reproduced(rows, tmp_path_factory):
+    """All of the paper run once: the runs, where they are, and the tables."""
+    parent = tmp_path_factory.mktemp("reproduced")
+    runs = list(run_rows(rows, FULL, [], parent, unwatched))
+    return runs, parent, write_reproduction(rows, FULL, runs, parent)
