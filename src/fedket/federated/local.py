@@ -87,7 +87,7 @@ def local_train(
 
     def epoch(e: Int[Array, ""], carry: tuple[Params, OptState, Array]) -> Any:
         epoch_rng = jax.random.fold_in(rng, e)
-        order = _shuffle(epoch_rng, mask, size)
+        order = shuffled(epoch_rng, mask, size)
 
         def step(b: Int[Array, ""], carry: tuple[Params, OptState, Array]) -> Any:
             w, state, total = carry
@@ -113,7 +113,7 @@ def proximal_term(mu: float, params: Params, anchor: Params) -> Float[Array, ""]
     return 0.5 * mu * jnp.stack(jax.tree.leaves(squares)).sum()
 
 
-def _shuffle(rng: PRNGKeyArray, mask: Bool[Array, " samples"], size: int) -> Int[Array, " padded"]:
+def shuffled(rng: PRNGKeyArray, mask: Bool[Array, " samples"], size: int) -> Int[Array, " padded"]:
     """Indices of valid samples in random order, then the rest, padded to a multiple of `size`.
 
     Sample i's ticket depends on `rng` and i alone (JAX's partitionable generator), so padding

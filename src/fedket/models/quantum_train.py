@@ -52,7 +52,7 @@ def quantum_train(num_layers: int = 16) -> Model:
     ) -> Float[Array, "batch classes"]:
         return target_network(generate_weights(circuit, params, num_weights), x)
 
-    return Model(init, apply)
+    return Model(init, apply, layered={"angles": True, "map": False})
 
 
 def generate_weights(

@@ -9,7 +9,14 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
 from fedket.errors import ConfigError
-from fedket.quantum import ENCODINGS, Circuit, expval_parity, probabilities, run_circuit
+from fedket.quantum import (
+    ENCODINGS,
+    Circuit,
+    expval_parity,
+    per_sample_vjp,
+    probabilities,
+    run_circuit,
+)
 from fedket.types import Model
 
 Readout = Literal["z", "z0", "z_zz", "probabilities"]
@@ -56,7 +63,14 @@ def vqc(
         psi = run_circuit(circuit, params, encode(x, circuit.num_qubits))
         return logit_scale * measure(psi)
 
-    return Model(init, apply)
+    def vjp(
+        params: Float[Array, "layers slots"], x: Float[Array, "batch *features"]
+    ) -> tuple[Array, Callable[[Array], Array]]:
+        final, to_angles = per_sample_vjp(circuit, params, encode(x, circuit.num_qubits))
+        logits, to_states = jax.vjp(lambda psi: logit_scale * measure(psi), final)
+        return logits, lambda cotangent: to_angles(to_states(cotangent)[0])
+
+    return Model(init, apply, vjp, layered=True)
 
 
 def _readout(

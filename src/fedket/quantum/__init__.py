@@ -13,6 +13,7 @@ from fedket.quantum.encoding import (
 )
 from fedket.quantum.engine import circuit_unitary, run_circuit
 from fedket.quantum.memory import check_memory, gradient_bytes
+from fedket.quantum.per_sample import per_sample_vjp
 from fedket.quantum.readout import expval_parity, expval_z, expval_zz, probabilities
 from fedket.quantum.reference import reference_run
 from fedket.quantum.resources import (
@@ -40,6 +41,7 @@ __all__ = [
     "gradient_bytes",
     "make_circuit",
     "pauli_averages",
+    "per_sample_vjp",
     "probabilities",
     "product_state",
     "reference_run",

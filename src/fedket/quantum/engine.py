@@ -80,20 +80,21 @@ def circuit_unitary(circuit: Circuit, params: Angles) -> Complex[Array, "dim dim
     return _run(circuit, params, jnp.eye(2**circuit.num_qubits, dtype=dtype))
 
 
-def _blocks(circuit: Circuit, psi: Batch) -> tuple[Block, ...]:
+def blocks_of(circuit: Circuit, psi: Batch) -> tuple[Block, ...]:
+    """How a layer is executed on a batch of states."""
     return plan_layer(circuit, narrow=psi.shape[1] < NARROW_BATCH)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _run(circuit: Circuit, params: Angles, psi: Batch) -> Batch:
-    blocks = _blocks(circuit, psi)
+    blocks = blocks_of(circuit, psi)
 
     def layer(states: States, matrices: list[Array]) -> tuple[States, None]:
         for block, matrix in zip(blocks, matrices, strict=True):
             states = _apply(circuit, block, matrix, states)
         return states, None
 
-    states, _ = jax.lax.scan(layer, psi[None], _build(blocks, params))
+    states, _ = jax.lax.scan(layer, psi[None], block_matrices(blocks, params))
     return states[0]
 
 
@@ -108,8 +109,8 @@ def _run_backward(
     circuit: Circuit, saved: tuple[Angles, Batch], cotangent: Batch
 ) -> tuple[Angles, Batch]:
     params, final = saved
-    blocks = _blocks(circuit, final)
-    matrices, pull_back = jax.vjp(partial(_build, blocks), params)
+    blocks = blocks_of(circuit, final)
+    matrices, pull_back = jax.vjp(partial(block_matrices, blocks), params)
 
     def layer(states: States, matrices: list[Array]) -> tuple[States, list[Array]]:
         grads = []
@@ -126,7 +127,7 @@ def _run_backward(
 _run.defvjp(_run_forward, _run_backward)
 
 
-def _build(blocks: tuple[Block, ...], params: Angles) -> list[Array]:
+def block_matrices(blocks: tuple[Block, ...], params: Angles) -> list[Array]:
     """Dense matrices of every block for all layers at once.
 
     Product blocks: (layers, qubits, 2, 2). Window blocks: (layers, 2**k, 2**k).
@@ -174,28 +175,35 @@ def _apply(circuit: Circuit, block: Block, matrix: Array, states: States) -> Sta
     if block.prelude is not None:
         states = permute(states, block.prelude)
     for step in block.steps:
-        states = apply_pair(step, _pair_matrix(matrix, step.qubits), states)
+        states = apply_pair(step, pair_matrix(matrix, step.qubits), states)
+    return states
+
+
+def undo_block(circuit: Circuit, block: Block, matrix: Array, states: States) -> States:
+    """Un-apply a block of unitaries."""
+    if isinstance(block, WindowBlock):
+        return apply_window(matrix.conj().T, states, block.qubits, circuit.num_qubits)
+    for step in reversed(block.steps):
+        states = unapply_pair(step, pair_matrix(matrix, step.qubits), states)
+    if block.prelude is not None:
+        states = permute(states, block.prelude.inverse())
     return states
 
 
 def _unapply(circuit: Circuit, block: Block, matrix: Array, states: States) -> tuple[States, Array]:
     """Undo a block on (ψ, conjugate cotangent); return the cotangent of its matrix too."""
     num_qubits = circuit.num_qubits
+    before = undo_block(circuit, block, matrix, states)
     if isinstance(block, WindowBlock):
-        before = apply_window(matrix.conj().T, states, block.qubits, num_qubits)
         return before, cross_matrix(states[1].conj(), before[0], block.qubits, num_qubits)
-    grad = jnp.zeros_like(matrix)
-    if block.trainable:
-        cross = _qubit_cross_matrices(states[1].conj(), states[0], num_qubits)
-        grad = jnp.einsum("nik,nkj->nij", cross, matrix.conj())
-    for step in reversed(block.steps):
-        states = unapply_pair(step, _pair_matrix(matrix, step.qubits), states)
-    if block.prelude is not None:
-        states = permute(states, block.prelude.inverse())
-    return states, grad
+    if not block.trainable:
+        return before, jnp.zeros_like(matrix)
+    cross = _qubit_cross_matrices(states[1].conj(), states[0], num_qubits)
+    return before, jnp.einsum("nik,nkj->nij", cross, matrix.conj())
 
 
-def _pair_matrix(matrices: Complex[Array, "n 2 2"], qubits: tuple[int, ...]) -> Array:
+def pair_matrix(matrices: Complex[Array, "n 2 2"], qubits: tuple[int, ...]) -> Array:
+    """Matrix on one qubit or a pair of them."""
     if len(qubits) == 1:
         return matrices[qubits[0]]
     return jnp.kron(matrices[qubits[0]], matrices[qubits[1]])
@@ -207,7 +215,7 @@ def _qubit_cross_matrices(left: Batch, right: Batch, num_qubits: int) -> Complex
     for group in qubit_groups(num_qubits):
         size = len(group)
         total = cross_matrix(left, right, group, num_qubits)
-        parts.append((_trace_map(size, total.dtype) @ total.reshape(-1)).reshape(size, 2, 2))
+        parts.append((trace_map(size, total.dtype) @ total.reshape(-1)).reshape(size, 2, 2))
     return jnp.concatenate(parts)
 
 
@@ -223,7 +231,7 @@ def qubit_groups(num_qubits: int) -> list[tuple[int, ...]]:
 
 
 @lru_cache(maxsize=32)
-def _trace_map(num_qubits: int, dtype: np.dtype) -> np.ndarray:
+def trace_map(num_qubits: int, dtype: np.dtype) -> np.ndarray:
     """Matrix taking a flattened cross matrix to the 2×2 partial traces of every qubit."""
     dim = 2**num_qubits
     result = np.zeros((num_qubits, 2, 2, dim, dim), dtype)
