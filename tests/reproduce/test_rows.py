@@ -32,7 +32,11 @@ def test_a_profile_changes_what_it_says_and_nothing_else(rows):
     ("paper_name", "names", "complaint"),
     [
         ("nowhere", [], "no paper `nowhere`"),
-        ("{paper}", ["mnist-plian"], "no row `mnist-plian` in made_up, did you mean `mnist-plain`?"),
+        (
+            "{paper}",
+            ["mnist-plian"],
+            "no row `mnist-plian` in made_up, did you mean `mnist-plain`?",
+        ),
         ("{paper}/..", [], "holds no experiment files"),
     ],
 )

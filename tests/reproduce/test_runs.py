@@ -31,7 +31,7 @@ def test_every_row_runs_for_its_seeds_and_a_missing_file_stops_no_other(reproduc
 
 
 def test_finished_runs_are_not_touched_again(reproduced, rows):
-    runs, parent, _ = reproduced
+    _, parent, _ = reproduced
     before = contents(parent)
 
     @contextmanager

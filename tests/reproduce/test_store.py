@@ -1,0 +1,86 @@
+"""Stored rows, and the README that is made of them and nothing else."""
+
+import pytest
+
+from fedket.errors import CheckpointError, ConfigError
+from fedket.experiment import shipped_experiments
+from fedket.reproduce.store import read_all, read_reasons, readme, store, write_readme
+from tests.reproduce.test_table import with_finals
+
+
+def test_only_rows_that_ran_are_stored_and_can_be_read_again(reproduced, tmp_path):
+    results = reproduced[2].results
+    written = store(results, tmp_path)
+    assert [path.name for path in written] == ["mnist-masked.json", "mnist-plain.json"]
+    assert read_all(tmp_path) == results[1:]
+    text = (tmp_path / "README.md").read_text()
+    assert "Row mnist-plain" in text
+    assert "Row adni-lost" not in text
+
+
+def test_profiles_stand_apart(tmp_path):
+    full = with_finals(0.9, 0.9, 0.9)
+    others = [full.model_copy(update={"profile": name}) for name in ("fast", "rounds-5")]
+    written = store([*others, full], tmp_path)
+    assert sorted(path.name for path in written) == ["x.fast.json", "x.json", "x.rounds-5.json"]
+    headings = [
+        line for line in (tmp_path / "README.md").read_text().splitlines() if line[:2] == "##"
+    ]
+    assert headings == [
+        "## made_up",
+        "## made_up, profile fast",
+        "## made_up, profile rounds-5",
+    ]
+
+
+def test_what_is_left_to_run_is_called_an_estimate():
+    short = with_finals(0.9, 0.9, 0.9, planned_rounds=70, profile="rounds-10")
+    assert "- X: about 2\u202fmin 0\u202fs per seed, estimated" in readme([short], {})
+
+
+def test_a_difference_beyond_the_spread_asks_for_its_reason(tmp_path):
+    (tmp_path / "why.toml").write_text('[made_up]\nx = """\nFewer\nimages."""\n')
+    result = with_finals(0.5, 0.51, 0.52)
+    assert "- X: not explained yet." in readme([result], {})
+    explained = readme([result], read_reasons(tmp_path))
+    assert "- X: Fewer images.\n" in explained
+    assert "not explained yet" not in explained
+
+
+@pytest.mark.parametrize("text", ["x = 1", "[made_up]\nx = 1", "[made_up", "\udcff"])
+def test_reasons_that_are_no_texts_are_refused(text, tmp_path):
+    (tmp_path / "why.toml").write_text(text, errors="surrogateescape")
+    with pytest.raises(ConfigError, match=r"why\.toml"):
+        read_reasons(tmp_path)
+
+
+def test_an_empty_folder_and_a_damaged_row_are_told(tmp_path):
+    with pytest.raises(ConfigError, match="holds no stored results"):
+        write_readme(tmp_path)
+    store([with_finals(0.5)], tmp_path)
+    (tmp_path / "made_up" / "x.json").write_text("{}")
+    before = (tmp_path / "README.md").read_text()
+    with pytest.raises(CheckpointError, match=r"x\.json"):
+        write_readme(tmp_path)
+    assert (tmp_path / "README.md").read_text() == before
+
+
+@pytest.fixture
+def stored(repository):
+    """The results in the repository."""
+    results = read_all(repository / "results")
+    if not results:
+        pytest.skip("no results are stored")
+    return results
+
+
+def test_the_stored_readme_is_the_generated_one(stored, repository):
+    top = repository / "results"
+    assert (top / "README.md").read_text() == readme(stored, read_reasons(top))
+
+
+def test_stored_rows_and_reasons_belong_to_shipped_experiments(stored, repository):
+    shipped = {s.name for s in shipped_experiments()}
+    assert {f"{r.paper}/{r.row}" for r in stored} <= shipped
+    reasons = read_reasons(repository / "results")
+    assert {f"{paper}/{row}" for paper, rows in reasons.items() for row in rows} <= shipped

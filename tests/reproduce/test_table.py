@@ -1,0 +1,158 @@
+"""The table says what the runs say, and what a number does not tell stands beside it."""
+
+import json
+from statistics import mean, stdev
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedket.errors import CheckpointError
+from fedket.reproduce.result import RowResult, SeedResult, read_result
+from fedket.reproduce.table import COLUMNS, cells, document, markdown_table, remarks
+
+SEED = {
+    "seed": 0,
+    "final": 0.5,
+    "best": 0.6,
+    "rounds": 10,
+    "seconds": 20.0,
+    "upload_bytes": 100,
+    "download_bytes": 200,
+    "key_bits": 300,
+    "parameters_sha256": "",
+}
+RESULT = RowResult.model_validate_json(
+    json.dumps(
+        {
+            "paper": "made_up",
+            "row": "x",
+            "title": "X",
+            "source": "arXiv:0000.00000",
+            "metric": "test_accuracy",
+            "reported": 0.9,
+            "choices": ["Adam"],
+            "profile": "full",
+            "planned_rounds": 10,
+            "parameters": 7,
+            "config_sha256": "ab" * 32,
+            "seeds": [],
+            "problem": "",
+            "machine": None,
+            "date": "",
+            "fedket": "",
+            "jax": "",
+        }
+    )
+)
+
+
+def with_finals(*finals, **changes):
+    seeds = [SeedResult(**(SEED | {"seed": n, "final": final})) for n, final in enumerate(finals)]
+    return RESULT.model_copy(update={"seeds": tuple(seeds)} | changes)
+
+
+@given(finals=st.lists(st.floats(0, 1), min_size=2, max_size=6))
+def test_mean_deviation_and_difference_are_those_of_the_seeds(finals):
+    result = with_finals(*finals)
+    assert result.mean == pytest.approx(mean(finals))
+    assert result.deviation == pytest.approx(stdev(finals))
+    assert result.difference == pytest.approx(mean(finals) - 0.9)
+    assert result.is_beyond_spread == (abs(result.difference) > result.deviation)
+
+
+def test_numbers_of_runs_reach_the_table(reproduced):
+    runs, _, made = reproduced
+    for result in made.results[1:]:
+        own = [run for run in runs if run.row.name == result.row]
+        summaries = [json.loads((run.directory / "summary.json").read_text()) for run in own]
+        assert [seed.final for seed in result.seeds] == [s["test_accuracy"] for s in summaries]
+        assert [seed.best for seed in result.seeds] == [s["best_test_accuracy"] for s in summaries]
+        assert [seed.key_bits for seed in result.seeds] == [s["key_bits"] for s in summaries]
+        assert result.rounds == result.planned_rounds == 2
+        assert result.parameters == 15
+        assert result.machine.num_cpus
+    assert all(seed.key_bits for seed in made.results[1].seeds)
+    assert not any(seed.key_bits for seed in made.results[2].seeds)
+
+
+def test_the_configuration_does_not_depend_on_seeds(reproduced):
+    _, _, made = reproduced
+    hashes = [result.config_sha256 for result in made.results]
+    assert hashes[0] == ""
+    assert len(set(hashes)) == 3
+
+
+def row(result):
+    return dict(zip(COLUMNS, cells(result), strict=True))
+
+
+def test_a_row_in_words():
+    shown = row(with_finals(0.80, 0.82, 0.84))
+    assert shown["Ours, mean ± s. d."] == "82.00 ± 2.00 %"
+    assert shown["Paper"] == "90.00 %"
+    assert shown["Difference"] == "−8.00 points"
+    assert shown["Seeds"] == "0, 1, 2"
+    assert shown["Rounds"] == "10"
+    assert shown["Note"] == "differs by more than the spread"
+
+
+def test_losses_are_no_percentages():
+    shown = row(with_finals(0.35, 0.36, 0.37, metric="test_loss", reported=0.3551))
+    assert shown["Ours, mean ± s. d."] == "0.3600 ± 0.0100"
+    assert (shown["Paper"], shown["Difference"]) == ("0.3551", "+0.0049")
+    assert shown["Note"] == "test loss"
+
+
+@pytest.mark.parametrize(
+    ("result", "remark"),
+    [
+        (with_finals(0.9), "only 1 seed"),
+        (with_finals(0.9, 0.91), "only 2 seeds"),
+        (with_finals(0.9, 0.91, None), "1 not finite"),
+        (with_finals(0.9, 0.91, 0.92, problem="diverged"), "seeds missing, see below"),
+        (with_finals(), "not run"),
+        (with_finals(problem="no file"), "not run, see below"),
+    ],
+)
+def test_what_a_number_does_not_tell(result, remark):
+    assert remark in remarks(result)
+
+
+def test_less_than_everything_is_called_so(reproduced):
+    few = with_finals(0.9, 0.9, 0.9, planned_rounds=100, profile="rounds-10")
+    assert row(few)["Rounds"] == "10 of 100"
+    assert "# made_up, profile rounds-10\n\nStopped early" in document("made_up", [few])
+    fast = document("made_up", [few.model_copy(update={"profile": "fast"})])
+    assert "# made_up, profile fast\n\nFast profile" in fast
+    assert few.seconds_left == pytest.approx(90 * 2.0)
+    assert "profile" not in reproduced[2].table.read_text()
+
+
+def test_why_a_row_was_not_run_and_what_the_paper_leaves_open(reproduced):
+    text = reproduced[2].table.read_text()
+    assert "- Row adni-lost: no file at nowhere.npz" in text
+    assert "- Adam (all rows)\n" in text
+    assert "- rate of mnist-plain (Row mnist-plain)\n" in text
+
+
+@given(st.lists(st.tuples(st.text(), st.text()), max_size=3))
+def test_any_text_fits_into_a_cell(rows):
+    lines = markdown_table(("a", "b"), rows).splitlines()
+    assert len(lines) == 2 + len(rows)
+    assert {line.replace("\\|", "").count("|") for line in lines} == {3}
+
+
+def test_a_stored_row_is_read_as_it_was(tmp_path):
+    result = with_finals(0.1, 0.2, None)
+    path = tmp_path / "x.json"
+    path.write_text(result.model_dump_json())
+    assert read_result(path) == result
+
+
+@pytest.mark.parametrize("change", [("0.2", '"0.2"'), ('"seeds"', '"seed"'), ("{", "[")])
+def test_a_damaged_row_is_named(change, tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text(with_finals(0.2).model_dump_json().replace(*change))
+    with pytest.raises(CheckpointError, match=r"x\.json` is no stored result"):
+        read_result(path)

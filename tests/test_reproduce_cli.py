@@ -1,0 +1,102 @@
+"""`fedket reproduce`: a table for people, one object for machines, one line for a mistake."""
+
+import json
+import os
+import signal
+import sys
+
+import pytest
+
+from fedket import cli
+from tests.experiment.conftest import blobs, compiled_once
+from tests.experiment.tiny import contents, start_fedket
+from tests.reproduce.papers import write_row
+
+__all__ = ["blobs", "compiled_once"]
+
+
+@pytest.fixture
+def fedket(tmp_path, blobs, monkeypatch, capsys):
+    """`fedket("reproduce", "paper")` in a folder with a paper of two rows, one without data."""
+    monkeypatch.chdir(tmp_path)
+    write_row(tmp_path / "paper", "good", blobs)
+    write_row(tmp_path / "paper", "lost", "nowhere.npz")
+
+    def call(*args):
+        monkeypatch.setattr(sys, "argv", ["fedket", *map(str, args)])
+        code = cli.execute()
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_a_table_is_printed_and_written(fedket, tmp_path):
+    code, output, errors = fedket("reproduce", "paper", "good", "--fast", "--seeds", "3")
+    assert (code, errors) == (0, "")
+    lines = output.splitlines()
+    assert lines[0] == "good, seed 3: finished"
+    folder = tmp_path / "runs" / "reproduce" / "paper" / "fast"
+    assert (folder / "table.md").read_text() in output
+    assert (folder / "report.html").exists()
+    assert "only 1 seed" in output
+    assert "# paper, profile fast" in output
+
+
+def test_json_is_one_object_and_a_row_without_data_makes_exit_code_1(fedket, tmp_path):
+    args = ("reproduce", "paper", "--rounds", "1", "--json", "--store", "stored")
+    code, output, errors = fedket(*args, "--output", "made")
+    assert (code, errors) == (1, "")
+    assert output.count("\n") == 1
+    values = json.loads(output)
+    assert [len(row["seeds"]) for row in values["rows"]] == [2, 0]
+    assert "nowhere.npz" in values["rows"][1]["problem"]
+    assert values["table"] == "made/paper/rounds-1/table.md"
+    assert values["stored"] == ["stored/paper/good.rounds-1.json"]
+    readme = tmp_path / "stored" / "README.md"
+    before = readme.read_text()
+    readme.unlink()
+    assert fedket("results", "stored") == (0, "stored/README.md\n", "")
+    assert readme.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        (["papr"], "no paper `papr`"),
+        (["paper", "god"], "did you mean `good`?"),
+        (["paper", "--fast", "--rounds", "1"], "--fast and --rounds exclude each other"),
+        (["paper", "--seeds", "0,x"], "--seeds takes whole numbers such as 0,1,2"),
+        (["paper", "--seeds", "0,"], "--seeds takes"),
+        (["paper", "--seeds", "99999999999"], "--seeds takes"),
+        ([], "Missing argument 'PAPER'"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(args, complaint, fedket, tmp_path):
+    before = contents(tmp_path)
+    code, output, errors = fedket("reproduce", *args)
+    assert (code, output) == (2, "")
+    assert errors.startswith("fedket: error: ")
+    assert complaint in errors
+    assert errors.count("\n") == 1
+    assert contents(tmp_path) == before
+
+
+def test_after_ctrl_c_the_same_command_finishes(fedket, blobs, tmp_path):
+    write_row(tmp_path / "long", "one", blobs, "federation.rounds=100000", seeds=(0, 1))
+    process = start_fedket("reproduce", "long", "--store", "stored", cwd=tmp_path)
+    rounds = tmp_path / "runs" / "reproduce" / "long" / "full" / "one" / "seed-0" / "rounds.jsonl"
+    while process.poll() is None and not (rounds.exists() and rounds.read_bytes().count(b"\n") > 2):
+        pass
+    os.kill(process.pid, signal.SIGINT)
+    output, errors = process.communicate()
+    assert process.returncode == 130, errors
+    assert "one, seed 0: interrupted" in output
+    assert "start the same command again" in errors
+    assert not (tmp_path / "stored").exists()
+    so_far = rounds.read_bytes().count(b"\n")
+    write_row(tmp_path / "long", "one", blobs, f"federation.rounds={so_far + 2}", seeds=(0,))
+    code, output, _ = fedket("reproduce", "long")
+    assert code == 0
+    assert "one, seed 0: finished" in output
+    assert rounds.read_bytes().count(b"\n") == so_far + 2
