@@ -78,7 +78,8 @@ def area_weights(old: int, new: int) -> Float32[np.ndarray, "{new} {old}"]:
     start, end = np.arange(new)[:, None] * scale, (np.arange(new)[:, None] + 1) * scale
     pixel = np.arange(old)[None]
     overlap = np.minimum(end, pixel + 1) - np.maximum(start, pixel)
-    return (np.clip(overlap, 0, None) / scale).astype(np.float32)
+    weights: np.ndarray = (np.clip(overlap, 0, None) / scale).astype(np.float32)
+    return weights
 
 
 def principal_components(

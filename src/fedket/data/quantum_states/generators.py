@@ -68,9 +68,11 @@ def generate(
     generator: Generator, inputs: Complex[Array | np.ndarray, "count qubits 2"]
 ) -> Complex[Array, "dim count"]:
     """States as columns, one for each product input."""
-    return jax.jit(run_circuit, static_argnums=0)(
+    run = jax.jit(run_circuit, static_argnums=0)
+    psi: Complex[Array, "dim count"] = run(
         generator.circuit, jnp.asarray(generator.angles), product_state(jnp.asarray(inputs))
     )
+    return psi
 
 
 def train_generator(

@@ -1,5 +1,7 @@
 """Random product states, the inputs of generators. Arrays are (count, qubits, 2), complex64.
 
+The first inputs are the same however many are asked for.
+
 A generator is unitary: inputs whose mean is the maximally mixed state give every class the same
 mean state, and no observable of one copy (so no ⟨Z₀⟩) tells the classes apart on average. That is
 so for `haar` and for all of `basis`; `hemisphere` and `stabilizer` have a mean Bloch vector.
@@ -17,12 +19,12 @@ Inputs = Complex64[np.ndarray, "count qubits 2"]
 
 def haar_inputs(rng: np.random.Generator, count: int, num_qubits: int) -> Inputs:
     """Every qubit uniform on the Bloch sphere (`ps` of NTangled, arXiv:2109.03400)."""
-    return _from_sphere(rng, rng.uniform(-1, 1, (count, num_qubits)))
+    return _from_sphere(rng, count, num_qubits, lowest=-1)
 
 
 def hemisphere_inputs(rng: np.random.Generator, count: int, num_qubits: int) -> Inputs:
     """Every qubit uniform on the half of the Bloch sphere around |0>."""
-    return _from_sphere(rng, rng.uniform(0, 1, (count, num_qubits)))
+    return _from_sphere(rng, count, num_qubits, lowest=0)
 
 
 def stabilizer_inputs(rng: np.random.Generator, count: int, num_qubits: int) -> Inputs:
@@ -32,7 +34,8 @@ def stabilizer_inputs(rng: np.random.Generator, count: int, num_qubits: int) -> 
         DataError: If `count` exceeds the 3**num_qubits states there are.
     """
     states = np.array([[1, 0], [0.5**0.5, 0.5**0.5], [0.5**0.5, 1j * 0.5**0.5]], np.complex64)
-    return states[_distinct(rng, count, 3, num_qubits, "stabilizer")]
+    inputs: Inputs = states[_distinct(rng, count, 3, num_qubits, "stabilizer")]
+    return inputs
 
 
 def basis_inputs(rng: np.random.Generator, count: int, num_qubits: int) -> Inputs:
@@ -42,7 +45,8 @@ def basis_inputs(rng: np.random.Generator, count: int, num_qubits: int) -> Input
         DataError: If `count` exceeds the 2**num_qubits states there are.
     """
     index = _distinct(rng, count, 2, num_qubits, "basis")
-    return np.eye(2, dtype=np.complex64)[index]
+    inputs: Inputs = np.eye(2, dtype=np.complex64)[index]
+    return inputs
 
 
 def _distinct(
@@ -55,13 +59,15 @@ def _distinct(
             f"inputs `{name}` of {num_qubits} qubits are {known} states, {count} per class were "
             f"asked for; use fewer samples or more qubits"
         )
-    index = rng.choice(known, size=count, replace=False)
+    index = rng.permutation(known)[:count]
     return index[:, None] // choices ** np.arange(num_qubits)[::-1] % choices
 
 
-def _from_sphere(rng: np.random.Generator, height: np.ndarray) -> Inputs:
-    """Qubits at a height cos θ above the equator and a uniform longitude."""
-    phase = np.exp(2j * np.pi * rng.uniform(size=height.shape))
+def _from_sphere(rng: np.random.Generator, count: int, num_qubits: int, lowest: float) -> Inputs:
+    """Qubits of uniform longitude at a uniform height cos θ between `lowest` and 1."""
+    uniform = rng.uniform(size=(count, num_qubits, 2))
+    height = lowest + (1 - lowest) * uniform[..., 0]
+    phase = np.exp(2j * np.pi * uniform[..., 1])
     cos, sin = np.sqrt((1 + height) / 2), np.sqrt((1 - height) / 2)
     return np.stack([cos + 0j, phase * sin], axis=-1).astype(np.complex64)
 

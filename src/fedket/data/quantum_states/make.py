@@ -36,7 +36,7 @@ MEASURED = 64
 
 
 class StateRequest(NamedTuple):
-    """What is made; the fields are those of `DataConfig`."""
+    """What is made: the fields of `StatesConfig`, and `sample_seed`, which inputs depend on too."""
 
     num_qubits: int = 6
     targets: tuple[float, float] = (0.15, 0.45)
@@ -46,6 +46,7 @@ class StateRequest(NamedTuple):
     train_samples: int = 100
     test_samples: int = 400
     seed: int = 0
+    sample_seed: int = 0
 
 
 DEFAULT_STATES = StateRequest()
@@ -62,25 +63,29 @@ def make_states(name: str, request: StateRequest, directory: Path) -> Dataset:
 
     Returns:
         As many samples of either class, alternating; `measured` has both classes' mean resource.
+        More training samples leave the test set as it is.
 
     Raises:
         DataError: No generator reaches a target, or there are not so many inputs.
     """
     resource, measure = RESOURCES[name]
-    counts = [_half(request.train_samples, "train"), _half(request.test_samples, "test")]
+    num_test, num_train = (
+        _half(request.test_samples, "test"),
+        _half(request.train_samples, "train"),
+    )
     parts: list[list[np.ndarray]] = [[], []]
     measured: dict[str, float] = {}
     for label, target in enumerate(request.targets):
         generator = _generator(name, measure, request, directory, label)
-        rng = np.random.default_rng([request.seed, label, 1])
-        inputs = INPUTS[request.inputs](rng, sum(counts), request.num_qubits)
+        rng = np.random.default_rng([request.seed, label, 1, request.sample_seed])
+        inputs = INPUTS[request.inputs](rng, num_test + num_train, request.num_qubits)
         psi = generate(generator, inputs)
         values = jax.jit(measure)(psi[:, :MEASURED])
         measured[f"{resource}, class {label}, target"] = target
         measured[f"{resource}, class {label}, mean"] = round(float(values.mean()), 3)
-        for part, states in zip(parts, np.split(_as_samples(psi), counts[:1]), strict=True):
+        for part, states in zip(parts, np.split(_as_samples(psi), [num_test]), strict=True):
             part.append(states)
-    (x_train, y_train), (x_test, y_test) = (_alternate(*part) for part in parts)
+    (x_test, y_test), (x_train, y_train) = (_alternate(*part) for part in parts)
     return Dataset(name, x_train, y_train, x_test, y_test, 2, measured=measured)
 
 
