@@ -145,7 +145,7 @@ def build_experiment(config: ExperimentConfig, keys: KeySource | None = None) ->
     with precision(config):
         dataset = data.load_dataset(
             **config.data.model_dump(),
-            states=data.StateRequest(**config.states.model_dump()),
+            states=data.StateRequest(**config.states.model_dump(), sample_seed=config.seed),
             transform=data.Transform(**config.transform.model_dump()),
         )
         dataset = with_features(config, dataset)

@@ -68,7 +68,7 @@ class StatesConfig(Section):
     train_samples: Annotated[int, Field(ge=2, le=100_000, multiple_of=2)] = 100
     test_samples: Annotated[int, Field(ge=2, le=100_000, multiple_of=2)] = 400
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Of inputs and generators; the experiment's seed leaves the data alone."""
+    """Of generators; inputs depend on it and on the experiment's seed."""
 
 
 class TransformConfig(Section):
