@@ -171,7 +171,7 @@ class Traffic(NamedTuple):
         key_bits: Key bits used up, pads and MAC keys (each link's bytes count once).
         num_clipped: Coordinates of updates beyond the clip, over all clients.
         phases: The same by phase, in order; empty where nothing was exchanged in phases.
-        missing: Clients whose updates are not in the sum, because they stopped answering.
+        missing: Client whose update is not in the sum -> why not.
         starvation: What was given up for want of key, in words; empty if nothing was.
         key_wait_s: Time the round waited for key, on the clock of the key source.
         key_levels: Pair of parties -> key bits in store after the round; empty if not known.
@@ -181,7 +181,7 @@ class Traffic(NamedTuple):
     key_bits: int
     num_clipped: int = 0
     phases: tuple[PhaseCost, ...] = ()
-    missing: tuple[int, ...] = ()
+    missing: Mapping[int, str] = {}
     starvation: str = ""
     key_wait_s: float = 0.0
     key_levels: Mapping[tuple[int, int], int] = {}
@@ -304,6 +304,10 @@ class PacedKeySource(KeySource, Protocol):
 
     def levels(self) -> dict[tuple[int, int], int]:
         """Return the key bits in store of every link, the smaller party first."""
+        ...
+
+    def problem(self) -> str:
+        """Return why key does not come, in words; empty if nothing is known to be wrong."""
         ...
 
     def advance(self, seconds: float) -> None:

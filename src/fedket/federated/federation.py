@@ -38,8 +38,6 @@ from fedket.types import (
     Traffic,
 )
 
-SILENT = "stopped answering during the aggregation"
-
 EngineKind = Literal["vectorised", "sequential"]
 
 
@@ -190,7 +188,7 @@ def _record(
     return RoundRecord(
         round_num=round_num,
         cohort=tuple(int(c) for c in cohort),
-        dropped=outcome.dropped | dict.fromkeys(outcome.traffic.missing, SILENT),
+        dropped=outcome.dropped | dict(outcome.traffic.missing),
         train_loss=outcome.train_loss,
         evaluation=evaluation,
         seconds=0.0,

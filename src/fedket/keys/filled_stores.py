@@ -26,9 +26,7 @@ class FilledStores:
 
     def __init__(self, stores: Mapping[int, PadStore], run: str, fill: Fill) -> None:
         self._stores, self._source, self._fill = dict(stores), StoreKeySource(stores, run), fill
-        self._waited_s = 0.0
-        self.last_problem = ""
-        """Why the latest attempt to fetch key failed."""
+        self._waited_s, self._problem = 0.0, ""
 
     def waiting_time(self, lengths: Mapping[Stream, int]) -> KeyWait:
         """Fetch what is missing; 0 s if all of it is there then, else inf and the short link.
@@ -36,7 +34,7 @@ class FilledStores:
         Raises:
             KmeError: A key manager refuses or answers nonsense: waiting would not help.
         """
-        start = perf_counter()
+        start, self._problem = perf_counter(), ""
         try:
             for stream, num_bytes in lengths.items():
                 missing = num_bytes - self._available(stream)
@@ -59,6 +57,10 @@ class FilledStores:
                     pair = (min(stream), max(stream))
                     levels[pair] = levels.get(pair, 0) + 8 * self._available(stream)
         return levels
+
+    def problem(self) -> str:
+        """Return what the latest failed attempt to fetch key ended with."""
+        return self._problem
 
     def advance(self, seconds: float) -> None:
         """Do nothing: key managers run on the wall clock."""
@@ -93,6 +95,6 @@ class FilledStores:
         try:
             self._fill(stream, missing)
         except (KmeBusyError, KmeUnreachableError) as error:
-            self.last_problem = str(error)
+            self._problem = str(error)
             return False
         return True

@@ -67,6 +67,8 @@ def loss(value: float | None) -> str:
 
 def duration(seconds: float) -> str:
     """A time span in the two largest fitting units."""
+    if 0 < seconds < 0.1:
+        return f"{three_digits(1e3 * seconds)}{NARROW_SPACE}ms"
     if seconds < 60:
         return f"{three_digits(seconds)}{NARROW_SPACE}s"
     minutes, rest = divmod(round(seconds), 60)

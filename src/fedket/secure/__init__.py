@@ -1,5 +1,6 @@
 """Secure aggregation: quantiser, words on the wire, I/O-free protocol phases, reducers."""
 
+from fedket.secure.bounds import bounded_sum
 from fedket.secure.costs import (
     key_bits_per_pair,
     key_bits_per_round,
@@ -20,6 +21,7 @@ __all__ = [
     "Degree",
     "Demand",
     "Option",
+    "bounded_sum",
     "choose_degree",
     "headroom",
     "kept_values",

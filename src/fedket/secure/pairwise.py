@@ -65,10 +65,12 @@ class RingSum(NamedTuple):
         words: Sum over the members, shape (num_words,), in the container of `word_dtype`, wrapped
             there; its low `word_bits` bits are the sum.
         members: Clients in the sum (U1).
+        missing: Client of the cohort that dropped out before READY -> why.
     """
 
     words: Words
     members: tuple[int, ...]
+    missing: Mapping[int, str]
 
 
 Offers = Mapping[int, Mapping[int, int]]
@@ -94,13 +96,19 @@ def pairwise_server(terms: Terms, deadline: float = 60.0) -> Server[RingSum]:
     request = {"round_num": terms.round_num}
     outcomes = yield Phase("ready", tuple(offers), request, deadline, announced)
     members = tuple(i for i in offers if isinstance(outcomes.get(i), Reply))
+    answers = {**failures, **outcomes}
     try:
-        _check_members(terms, members, {**failures, **outcomes})
+        _check_members(terms, members, answers)
         words = yield from _collect(terms, members, deadline)
     except FedketError:
         yield Phase("abort", terms.cohort, {"round_num": terms.round_num}, deadline)
         raise
-    return RingSum(words, members)
+    missing = {i: _reason(answers.get(i)) for i in terms.cohort if i not in members}
+    return RingSum(words, members, missing)
+
+
+def _reason(outcome: Outcome | None) -> str:
+    return outcome.reason if isinstance(outcome, Failure) else "gave no answer"
 
 
 def _offers(terms: Terms, outcomes: Outcomes) -> tuple[Offers, Outcomes]:

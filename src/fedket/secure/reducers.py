@@ -128,7 +128,8 @@ def masked_sum(
             for client_id in rows:
                 last_rounds[client_id] = max(last_rounds.get(client_id, 0), terms.round_num)
         total = _unravel(jnp.asarray(dequantise(quantiser, result.words)), contributions)
-        return total, phases_traffic(phases, _num_clipped(updates))
+        traffic = phases_traffic(phases, _num_clipped(updates))
+        return total, traffic._replace(missing=result.missing)
 
     return reduce
 

@@ -67,7 +67,8 @@ def starving_sum(
                     key_wait_s=source.waited_s() - before,
                     key_levels=source.levels(),
                 )
-        raise KeyExhaustedError(_shortage(options, waits, context.round_num, deadline_s))
+        message = _shortage(options, waits, context.round_num, deadline_s)
+        raise KeyExhaustedError(f"{message} {_because(source.problem())}".rstrip())
 
     return reduce
 
@@ -93,8 +94,12 @@ def _shortage(
     )
 
 
+def _because(problem: str) -> str:
+    return f"({problem})" if problem else ""
+
+
 def _needs(wait: KeyWait) -> str:
     link = f"link {wait.link[0]}-{wait.link[1]}" if wait.link else "a link"
     if wait.seconds == inf:
-        return f"{link} gives no key (`fedket qkd rate` and the key source's status say why)"
+        return f"{link} gives no key"
     return f"{link} needs {wait.seconds:.0f} s"

@@ -111,6 +111,13 @@ class SimulatedKeySource:
         """Return the key bits in store of every link."""
         return {pair: 8 * run.level for pair, run in self._links.items()}
 
+    def problem(self) -> str:
+        """Return which links have stopped, and why."""
+        stopped = [(pair, run.alarm) for pair, run in self._links.items() if run.alarm is not None]
+        return "; ".join(
+            f"link {a}-{b} raised {alarm.name}: {alarm.value}" for (a, b), alarm in stopped
+        )
+
     def advance(self, seconds: float) -> None:
         """Let simulated time pass, for example while clients train; links distil meanwhile."""
         self._run_until(self._clock_s + max(0.0, seconds))
