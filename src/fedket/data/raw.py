@@ -94,6 +94,26 @@ def select(
     )
 
 
+def merge_classes(raw: RawData, source: str, merge: tuple[tuple[int, int], ...]) -> RawData:
+    """Let samples of some classes count as others; numbers left without samples stay unused.
+
+    Args:
+        raw: Checked arrays.
+        source: The file or data set, for messages.
+        merge: Pairs (a, b): class a becomes class b, one pair after the other.
+
+    Raises:
+        DataError: A class is not among the training samples.
+    """
+    for pair in merge:
+        _check_classes(raw.y_train, tuple(dict.fromkeys(pair)), source)
+        train, test = (
+            np.where(y == pair[0], np.int32(pair[1]), y) for y in (raw.y_train, raw.y_test)
+        )
+        raw = raw._replace(y_train=train, y_test=test)
+    return raw
+
+
 def count_classes(raw: RawData, source: str) -> int:
     """Return largest label + 1 over both parts.
 

@@ -14,7 +14,7 @@ from fedket.data.image_folder import read_image_folder
 from fedket.data.npz import read_npz
 from fedket.data.originals import FASHION_MNIST, MNIST, read_image_set
 from fedket.data.quantum_states import DEFAULT_STATES, RESOURCES, StateRequest, make_states
-from fedket.data.raw import RawData, check_raw, count_classes, select
+from fedket.data.raw import RawData, check_raw, count_classes, merge_classes, select
 from fedket.data.scale import scale_features
 from fedket.data.transform import UNCHANGED, Transform, transform_dataset
 from fedket.errors import DataError
@@ -41,6 +41,7 @@ SOURCES: dict[str, Callable[[Request], RawData]] = {
     "cats_vs_dogs": lambda request: read_npz(_file_of("cats_vs_dogs_96_jpeg.npz", request)),
     "cats_vs_dogs_64": lambda request: read_npz(_file_of("cats_vs_dogs_64.npz", request)),
     "planes_cars": lambda request: read_npz(_file_of("cifar10_planes_cars.npz", request)),
+    "alzheimer_mri": lambda request: read_npz(_file_of("alzheimer_mri_64.npz", request)),
     "npz": lambda request: read_npz(
         _find_file(request.path, data_directory(request.directory)), request.sha256
     ),
@@ -60,6 +61,7 @@ def load_dataset(
     directory: str = "",
     sha256: str = "",
     classes: tuple[int, ...] = (),
+    merge: tuple[tuple[int, int], ...] = (),
     max_train: int = 0,
     max_test: int = 0,
     image_side: int = 0,
@@ -76,6 +78,7 @@ def load_dataset(
         directory: Data directory; empty means `FEDKET_DATA`, else the user's cache.
         sha256: Expected checksum of the `npz` file in hex; empty means not checked.
         classes: Labels to keep, relabelled 0, 1, ... in this order; empty keeps all.
+        merge: Pairs (a, b): samples of class a count as class b, in this order, before `classes`.
         max_train: Keep the first so many training samples, in stored order, after `classes`;
             0 keeps all.
         max_test: The same for the test part.
@@ -93,7 +96,7 @@ def load_dataset(
         DataError: The data is missing, damaged, inconsistent, or not what was asked for.
     """
     if name in RESOURCES:
-        _refuse_for_states(name, path, sha256, classes, class_names, max_train, max_test)
+        _refuse_for_states(name, path, sha256, classes, merge, class_names, max_train, max_test)
         made = make_states(name, states, data_directory(directory))
         return transform_dataset(made, transform)
     if name not in SOURCES:
@@ -107,7 +110,7 @@ def load_dataset(
         raise DataError(f"`class_names` belong to data set `image_folder`, not to `{name}`")
     source = path or name
     request = Request(path, directory, sha256, image_side, test_fraction, class_names)
-    raw = check_raw(_read(name, request), source)
+    raw = merge_classes(check_raw(_read(name, request), source), source, merge)
     kept = select(raw, source, classes, max_train, max_test)
     dataset = Dataset(
         name=Path(path).stem or name,
@@ -134,8 +137,8 @@ def data_directory(directory: str = "") -> Path:
 def _refuse_for_states(name: str, *given: object) -> None:
     if any(given):
         raise DataError(
-            f"`path`, `sha256`, `classes`, `class_names`, `max_train` and `max_test` are not for "
-            f"data set `{name}`; say in [states] what to make"
+            f"`path`, `sha256`, `classes`, `merge`, `class_names`, `max_train` and `max_test` are "
+            f"not for data set `{name}`; say in [states] what to make"
         )
 
 

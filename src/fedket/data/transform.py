@@ -22,11 +22,13 @@ class Transform(NamedTuple):
         pixel_range: `unit` keeps features as they are, images in [0, 1]; `signed` is
             (x − 0.5) / 0.5, images in [−1, 1].
         resize: Side of the square that images are shrunk to, by area; 0 keeps them.
+        pad: Side of the square that images are put into, centred, zeros around; 0 keeps them.
         pca: Principal components that become the features; 0 keeps all features.
     """
 
     pixel_range: PixelRange = "unit"
     resize: int = 0
+    pad: int = 0
     pca: int = 0
 
 
@@ -38,14 +40,16 @@ def transform_dataset(dataset: Dataset, transform: Transform) -> Dataset:
     """Apply a transform to both parts of a data set.
 
     Raises:
-        DataError: Samples are no images or smaller than `resize`, or have fewer features (or
-            training samples) than `pca` asks for.
+        DataError: Samples are no images, smaller than `resize` or larger than `pad`, or have fewer
+            features (or training samples) than `pca` asks for.
     """
     train, test = dataset.x_train, dataset.x_test
     if transform.pixel_range == "signed":
         train, test = ((x - np.float32(0.5)) / np.float32(0.5) for x in (train, test))
     if transform.resize:
         train, test = (shrink_images(x, transform.resize) for x in (train, test))
+    if transform.pad:
+        train, test = (pad_images(x, transform.pad) for x in (train, test))
     if transform.pca:
         mean, components = principal_components(train, transform.pca)
         train, test = (_project(x, mean, components) for x in (train, test))
@@ -70,6 +74,27 @@ def shrink_images(x: Features, side: int) -> Features:
     rows, columns = area_weights(x.shape[1], side), area_weights(x.shape[2], side)
     shrunk = np.einsum("rh,nh...->nr...", rows, x, optimize=True)
     return np.ascontiguousarray(np.einsum("cw,nrw...->nrc...", columns, shrunk, optimize=True))
+
+
+def pad_images(x: Features, side: int) -> Features:
+    """Put images into the middle of `side` × `side` zeros; an odd pixel goes below and right.
+
+    Args:
+        x: Images, shape (samples, height, width) or (samples, height, width, channels).
+        side: New height and width in pixels, at least the old ones.
+
+    Raises:
+        DataError: If samples are no images or larger than `side`.
+    """
+    if x.ndim not in (3, 4) or max(x.shape[1:3]) > side:
+        raise DataError(
+            f"pad = {side} puts zeros around images of at most {side}×{side}, got samples of shape "
+            f"{x.shape[1:]}; use a larger side, or 0 to keep them"
+        )
+    before = [(side - old) // 2 for old in x.shape[1:3]]
+    after = [side - old - b for old, b in zip(x.shape[1:3], before, strict=True)]
+    widths = [(0, 0), *zip(before, after, strict=True), *[(0, 0)] * (x.ndim - 3)]
+    return np.pad(x, widths)
 
 
 def area_weights(old: int, new: int) -> Float32[np.ndarray, "{new} {old}"]:

@@ -16,6 +16,7 @@ from fedket.experiment.check import (
     check_fit,
     check_head,
     check_memory_of,
+    check_threshold,
     cohort_size,
 )
 from fedket.experiment.config import (
@@ -34,16 +35,19 @@ from fedket.experiment.key_sources import check_keys
 from fedket.federated import (
     LOSSES,
     Federation,
+    FisherSettings,
     LocalTraining,
     fed_adam,
     fed_avg,
     fed_prox,
     fed_yogi,
     make_federation,
+    qfedfisher,
 )
 from fedket.models import hybrid, lenet5, matched_width, mlp, quantum_train, vqc
 from fedket.quantum import Circuit, ansatz
 from fedket.rng import Purpose, numpy_seed
+from fedket.secure import bounded_sum
 from fedket.types import Dataset, KeySource, Model, Partition, Strategy
 
 CIRCUITS: dict[str, Callable[[int, int], Circuit]] = {
@@ -89,11 +93,16 @@ OPTIMIZERS: dict[str, Callable[[TrainingConfig], optax.GradientTransformation]] 
     "momentum": lambda c: optax.sgd(c.learning_rate, momentum=0.9),
 }
 
-STRATEGIES: dict[str, Callable[[StrategyConfig], Strategy]] = {
-    "fed_avg": lambda _: fed_avg(),
-    "fed_prox": lambda c: fed_prox(c.mu),
-    "fed_adam": lambda c: fed_adam(c.learning_rate, c.beta1, c.beta2, c.tau),
-    "fed_yogi": lambda c: fed_yogi(c.learning_rate, c.beta1, c.beta2, c.tau),
+STRATEGIES: dict[str, Callable[[StrategyConfig, LocalTraining], Strategy]] = {
+    "fed_avg": lambda _, __: fed_avg(),
+    "fed_prox": lambda c, _: fed_prox(c.mu),
+    "fed_adam": lambda c, _: fed_adam(c.learning_rate, c.beta1, c.beta2, c.tau),
+    "fed_yogi": lambda c, _: fed_yogi(c.learning_rate, c.beta1, c.beta2, c.tau),
+    "qfedfisher": lambda c, t: qfedfisher(
+        c.threshold,
+        c.mode,
+        FisherSettings(c.fisher, c.normalisation, c.fisher_samples, t.batch_size, t.loss),
+    ),
 }
 
 
@@ -140,6 +149,7 @@ def build_experiment(config: ExperimentConfig, keys: KeySource | None = None) ->
         FedketError: One clear line about whatever does not fit.
     """
     check_cohort(config)
+    check_threshold(config)
     check_keys(config)
     check_head(config)
     with precision(config):
@@ -155,14 +165,17 @@ def build_experiment(config: ExperimentConfig, keys: KeySource | None = None) ->
         check_memory_of(config, training.batch_size)
         model, circuit = build_model(config, dataset)
         check_fit(model, dataset, config.engine.dtype)
-        strategy = STRATEGIES[config.strategy.kind](config.strategy)
+        strategy = STRATEGIES[config.strategy.kind](config.strategy, training)
+        reducer, clip = build_reducer(config, cohort_size(config), keys), config.aggregation.clip
+        if reducer is not None:
+            reducer = bounded_sum(reducer, strategy.bounds(clip), clip)
         federation = make_federation(
             model,
             dataset,
             partition,
             strategy,
             training,
-            reducer=build_reducer(config, cohort_size(config), keys),
+            reducer=reducer,
             clients_per_round=config.federation.clients_per_round,
             seed=config.seed,
             engine=config.engine.kind,

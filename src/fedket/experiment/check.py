@@ -13,10 +13,11 @@ from fedket.experiment.config import (
     QuantumTrainConfig,
     VqcConfig,
 )
+from fedket.federated.qfedfisher import effective_threshold
 from fedket.federated.trainer import tree_size
 from fedket.quantum import check_memory
 from fedket.quantum.memory import available_bytes
-from fedket.secure import choose_degree, headroom, shared_mask_demand
+from fedket.secure import choose_degree, headroom, safe, shared_mask_demand
 from fedket.types import Dataset, Model, Params, RoundContext
 
 PARAMETER_COPIES = 4
@@ -58,6 +59,27 @@ def check_cohort(config: ExperimentConfig) -> None:
         choose_degree(how.degree or "auto", cohort, how.bad_fraction)
     if how.kind in ("quantised", "masked") and how.word == "headroom":
         headroom(how.bits, how.clip, [1 / cohort] * cohort)
+
+
+def check_threshold(config: ExperimentConfig) -> None:
+    """Check that words can tell Fisher information at the threshold from none.
+
+    Raises:
+        ConfigError: One step of the quantiser is larger than the threshold.
+    """
+    how, strategy, cohort = config.aggregation, config.strategy, cohort_size(config)
+    if how.kind == "plain" or strategy.kind != "qfedfisher":
+        return
+    quantiser = safe if how.kind == "shared_masks" or how.word == "safe" else headroom
+    # Fisher information of at most 1 is sent as clip / cohort, see `fedket.secure.bounds`.
+    step = cohort / (how.clip * quantiser(how.bits, how.clip, [1 / cohort] * cohort).scale)
+    limit = effective_threshold(strategy.threshold, strategy.mode)
+    if step > limit:
+        raise ConfigError(
+            f"Fisher information of {limit:g} (strategy.threshold and mode) is less than one step "
+            f"of {how.bits}-bit words, {step:.2g}; use more bits, a larger threshold or "
+            'aggregation.kind = "plain"'
+        )
 
 
 def threshold_of(how: AggregationConfig, cohort: int) -> int:

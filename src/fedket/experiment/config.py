@@ -29,6 +29,7 @@ class DataConfig(Section):
         "cats_vs_dogs",
         "cats_vs_dogs_64",
         "planes_cars",
+        "alzheimer_mri",
         "npz",
         "image_folder",
         "ntangled",
@@ -42,6 +43,8 @@ class DataConfig(Section):
     """Expected checksum of the `npz` file; empty means not checked."""
     classes: tuple[Annotated[int, Field(ge=0)], ...] = ()
     """Labels to keep, relabelled 0, 1, ... in this order; empty keeps all."""
+    merge: tuple[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]], ...] = ()
+    """Pairs [a, b]: samples of class a count as class b; before `classes`."""
     max_train: Annotated[int, Field(ge=0)] = 0
     """Keep the first so many training samples; 0 keeps all."""
     max_test: Annotated[int, Field(ge=0)] = 0
@@ -78,6 +81,8 @@ class TransformConfig(Section):
     """`signed`: (x - 0.5) / 0.5, so images lie in [-1, 1]."""
     resize: Annotated[int, Field(ge=0, le=1024)] = 0
     """Shrink images to so many pixels a side, by area; 0 keeps them."""
+    pad: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Put zeros around images until they have so many pixels a side; 0 keeps them."""
     pca: Annotated[int, Field(ge=0, le=4096)] = 0
     """Replace features by so many principal components of the training samples; 0 keeps them."""
 
@@ -190,7 +195,7 @@ class TrainingConfig(Section):
 class StrategyConfig(Section):
     """What the server does with the sum."""
 
-    kind: Literal["fed_avg", "fed_prox", "fed_adam", "fed_yogi"] = "fed_avg"
+    kind: Literal["fed_avg", "fed_prox", "fed_adam", "fed_yogi", "qfedfisher"] = "fed_avg"
     learning_rate: PositiveFloat = 0.01
     """Server learning rate of `fed_adam` and `fed_yogi`."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -199,6 +204,19 @@ class StrategyConfig(Section):
     """Adaptivity: added to the square root of the second moment."""
     mu: PositiveFloat = 0.01
     """Proximal strength of `fed_prox`."""
+    threshold: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
+    """`qfedfisher`: coordinates with less Fisher information, summed over clients, take FedAvg's
+    mean (δ)."""
+    mode: Literal["both", "fisher_only", "threshold_only"] = "both"
+    """`qfedfisher`: for ablation; `fisher_only` has no threshold, `threshold_only` takes FedAvg's
+    mean above the threshold and leaves coordinates below it where they are."""
+    fisher: Literal["empirical", "literal"] = "empirical"
+    """`qfedfisher`: mean of squared per-sample gradients, or square of the mean gradient."""
+    normalisation: Literal["min_max", "max", "l1", "none"] = "min_max"
+    """`qfedfisher`: of a client's Fisher information in each layer; `none` cannot be quantised."""
+    fisher_samples: Annotated[int, Field(ge=0)] = 48
+    """`qfedfisher`: samples a client draws for its Fisher information; 0 takes all. 48 cost a
+    client with 600 samples an eighth of its training time, the overhead that the paper reports."""
 
 
 class AggregationConfig(Section):

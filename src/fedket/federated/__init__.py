@@ -6,14 +6,17 @@ from fedket.federated.federation import (
     RoundRecord,
     make_federation,
 )
+from fedket.federated.fisher import FisherSettings
 from fedket.federated.local import LocalTraining
 from fedket.federated.losses import LOSSES, Loss
+from fedket.federated.qfedfisher import qfedfisher
 from fedket.federated.strategies import fed_adam, fed_avg, fed_opt, fed_prox, fed_yogi
 
 __all__ = [
     "LOSSES",
     "Federation",
     "FederationState",
+    "FisherSettings",
     "LocalTraining",
     "Loss",
     "RoundRecord",
@@ -23,4 +26,5 @@ __all__ = [
     "fed_prox",
     "fed_yogi",
     "make_federation",
+    "qfedfisher",
 ]

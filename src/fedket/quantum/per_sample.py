@@ -71,7 +71,8 @@ def _gradients(circuit: Circuit, params: Angles, final: Batch, cotangent: Batch)
     states = jnp.stack([final, cotangent.conj()])
     _, grads = lax.scan(layer, states, matrices, reverse=True)
     # Leaves (layers, batch, ...): the scan put the layers first.
-    return jax.vmap(lambda one: to_angles(one)[0], in_axes=1)(grads)
+    gradients: Array = jax.vmap(lambda one: to_angles(one)[0], in_axes=1)(grads)
+    return gradients
 
 
 def _matrix_gradients(
