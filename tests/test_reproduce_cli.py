@@ -97,6 +97,6 @@ def test_after_ctrl_c_the_same_command_finishes(fedket, blobs, tmp_path):
     so_far = rounds.read_bytes().count(b"\n")
     write_row(tmp_path / "long", "one", blobs, f"federation.rounds={so_far + 2}", seeds=(0,))
     code, output, _ = fedket("reproduce", "long")
-    assert code == 0
+    assert code == 0, output
     assert "one, seed 0: finished" in output
     assert rounds.read_bytes().count(b"\n") == so_far + 2

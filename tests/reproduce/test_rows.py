@@ -46,10 +46,14 @@ def test_what_is_not_there_is_told(paper_name, names, complaint, paper):
     assert complaint in str(error.value)
 
 
-def test_an_experiment_without_a_published_number_is_no_row(tmp_path):
+def test_an_experiment_without_a_published_number_is_no_row(blobs, tmp_path):
     (tmp_path / "x.toml").write_text("seed = 1")
     with pytest.raises(ConfigError, match=r"x\.toml has no \[paper\] table"):
         find_rows(str(tmp_path))
+    write_row(tmp_path, "row", blobs)
+    assert [row.name for row in find_rows(str(tmp_path))] == ["row"]
+    with pytest.raises(ConfigError, match=r"x\.toml has no \[paper\] table"):
+        find_rows(str(tmp_path), ["row", "x"])
 
 
 def test_a_row_without_a_fast_profile_says_so(blobs, tmp_path):

@@ -56,7 +56,7 @@ def reproduction_page(paper: str, rows: Sequence[RunRow]) -> str:
 
 
 def figure_groups(rows: Sequence[RunRow]) -> list[list[RunRow]]:
-    """Neighbouring rows whose names begin with the same word share a figure."""
+    """Neighbouring rows whose names differ only after the last hyphen share a figure."""
     groups: list[list[RunRow]] = []
     for row in rows:
         last = groups[-1] if groups else []
@@ -68,7 +68,7 @@ def figure_groups(rows: Sequence[RunRow]) -> list[list[RunRow]]:
 
 
 def _theme(row: RunRow) -> str:
-    return row.result.row.partition("-")[0]
+    return row.result.row.rpartition("-")[0] or row.result.row
 
 
 def _swatches(groups: Sequence[Sequence[RunRow]]) -> list[str]:

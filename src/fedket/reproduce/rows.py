@@ -54,6 +54,8 @@ def first_rounds(rounds: int) -> Profile:
 def find_rows(paper: str, names: Sequence[str] = ()) -> list[Row]:
     """The rows of a shipped paper, or of a folder with experiment files.
 
+    Files without a `[paper]` table stand for no published number and are no rows.
+
     Args:
         paper: Name of a shipped paper, or path of a folder.
         names: Rows wanted, with or without the paper's name before them; none means all.
@@ -65,19 +67,19 @@ def find_rows(paper: str, names: Sequence[str] = ()) -> list[Row]:
     folder = files[0].parent.name
     known = {path.stem: path for path in files}
     wanted = [_known_name(name, folder, list(known)) for name in names] or list(known)
-    return [read_row(folder, known[name]) for name in dict.fromkeys(wanted)]
+    found = [_read_row(folder, known[name]) for name in dict.fromkeys(wanted)]
+    rows = [row for row in found if row is not None]
+    if len(rows) < len(found) and (names or not rows):
+        which = known[list(dict.fromkeys(wanted))[found.index(None)]]
+        raise ConfigError(
+            f"{which} has no [paper] table, so it is no row; run it with `fedket run`"
+        )
+    return rows
 
 
-def read_row(paper: str, path: Path) -> Row:
-    """Read one experiment file.
-
-    Raises:
-        ConfigError: If it is wrong, or stands for no published number.
-    """
+def _read_row(paper: str, path: Path) -> Row | None:
     config = load_config(path)
-    if config.paper is None:
-        raise ConfigError(f"{path} has no [paper] table, so it is no row; run it with `fedket run`")
-    return Row(paper, path.stem, path, config, config.paper)
+    return None if config.paper is None else Row(paper, path.stem, path, config, config.paper)
 
 
 def config_for(row: Row, profile: Profile, seed: int) -> ExperimentConfig:
