@@ -26,6 +26,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.setup_peers
 	$(BIN)/python -m benchmarks.gradient --save
 	$(BIN)/python -m benchmarks.round --save
+	$(BIN)/python -m benchmarks.secure --save
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

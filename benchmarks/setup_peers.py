@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ("pennylane", "torchquantum")
+NAMES = ("pennylane", "torchquantum", "flower", "tenseal")
 PYTHON = "3.11"  # the only one that all pinned packages have builds for
 
 
@@ -40,10 +40,10 @@ def is_ready(name: str) -> bool:
 def create(name: str) -> None:
     """Make the environment from nothing."""
     folder = environment(name)
-    torch = next(pin for pin in _pins(name) if pin.startswith("torch=="))
     pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet"]
     _run(_python(), "-m", "venv", "--clear", folder)
-    _run(*pip, torch)
+    for torch in (pin for pin in _pins(name) if pin.startswith("torch==")):
+        _run(*pip, torch)  # with its dependencies, which differ between its builds
     _run(*pip, "--no-deps", "--requirement", requirements(name))
     (folder / "requirements.sha256").write_text(_digest(name))
 
