@@ -15,6 +15,7 @@ from fedket.keys.qkd.reservoir import (
     round_seconds,
     wait_for,
 )
+from fedket.types import KeyWait
 
 
 def test_a_uniform_network_joins_every_two_parties_and_shares_the_relay():
