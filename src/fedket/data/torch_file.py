@@ -11,9 +11,9 @@ import pickle
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
-from io import BytesIO
+from io import BufferedIOBase, BytesIO
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -83,7 +83,7 @@ def _read_archive(path: Path) -> dict[str, np.ndarray]:
     return {name: _view(tensor, content) for name, tensor in tensors.items()}
 
 
-def _read_sequence(file: IO[bytes]) -> dict[str, np.ndarray]:
+def _read_sequence(file: BufferedIOBase) -> dict[str, np.ndarray]:
     """The older format; storages follow the pickles in the order of the list of keys."""
     if _unpickle(file) != MAGIC:
         raise DataError("it is no PyTorch file; expected a .pth of torch.save")
@@ -152,18 +152,21 @@ class _Call:
 
 
 def _rebuild_tensor(
-    storage: Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: object
+    storage: object, offset: object, shape: tuple[Any, ...], strides: tuple[Any, ...], *_: object
 ) -> Tensor:
     """Check what a pickle says of a tensor; gradients and hooks are dropped."""
-    sizes = (offset, *shape, *strides)
-    if not isinstance(storage, Storage) or not all(type(size) is int for size in sizes):
+    if (
+        not isinstance(storage, Storage)
+        or not isinstance(offset, int)
+        or not all(type(size) is int for size in (*shape, *strides))
+    ):
         raise DataError("a tensor is not described by a storage and integers")
     if len(shape) != len(strides):
         raise DataError(f"a tensor of shape {shape} has strides {strides}")
     return Tensor(storage, offset, tuple(shape), tuple(strides))
 
 
-def _rebuild_parameter(tensor: Tensor, *_: object) -> Tensor:
+def _rebuild_parameter(tensor: object, *_: object) -> Tensor:
     """A parameter is its tensor."""
     if not isinstance(tensor, Tensor):
         raise DataError("a parameter is not a tensor")
@@ -200,5 +203,5 @@ class _TensorUnpickler(pickle.Unpickler):
         raise DataError("a storage is not described as PyTorch does; save the file again")
 
 
-def _unpickle(file: IO[bytes]) -> object:
+def _unpickle(file: BufferedIOBase) -> object:
     return _TensorUnpickler(file).load()
