@@ -26,7 +26,7 @@ from benchmarks.workloads import (
 from fedket.allocator import keep_freed_memory
 from fedket.federated import LocalTraining, fed_avg, make_federation
 from fedket.models import quantum_train, vqc
-from fedket.models.quantum_train import TARGET_SHAPES
+from fedket.models.target import plan_target
 from fedket.quantum import ansatz
 from fedket.types import Dataset, Model
 
@@ -112,7 +112,8 @@ def _quantum_train_side(workload: Workload) -> tuple[Model, Any, jax.Array]:
         for i in range(len(MAP_WIDTHS) - 1)
     }
     params = {"angles": jnp.concatenate(angles, axis=1), "map": linear}
-    if [s for pair in TARGET_SHAPES.values() for s in pair] != list(CNN_SHAPES.values()):
+    shapes = [s for layer in plan_target().weighted for s in (layer.kernel, layer.bias)]
+    if shapes != list(CNN_SHAPES.values()):
         raise SystemExit("the target network's layers are not the reference's")
     return quantum_train(), params, jnp.asarray(workload.x[:, 0])
 

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedket.errors import CircuitError, ConfigError, DataError
-from fedket.models import lenet5, matched_width, mlp, quantum_train, vqc
+from fedket.models import cnn, lenet5, matched_width, mlp, plan_target, quantum_train, vqc
 from fedket.models.layers import conv2d, max_pool
-from fedket.models.quantum_train import TARGET_SHAPES, generate_weights, target_network
 from fedket.models.vqc import readout_size
 from fedket.quantum import ansatz
 
@@ -23,6 +22,7 @@ MODELS = {  # model, sample shape, classes, parameters and where the number come
     "logistic": (mlp(64, 10), (8, 8), 10, 650),
     "mlp": (mlp(64, 10, (3,)), (8, 8), 10, 235),
     "quantum_train": (quantum_train(), (28, 28), 10, 1_497),  # QFed: 1,248 + 249
+    "cnn": (cnn(plan_target()), (28, 28), 10, 6_690),  # QFed's network trained itself
 }
 
 
@@ -89,29 +89,6 @@ def test_pooling_sends_the_gradient_to_the_first_maximum_of_each_tile(seed):
         row, column = divmod(int(tile.argmax()), 2)
         expected[c, 2 * i + row, 2 * j + column, b] = weight[c, i, j, b]
     np.testing.assert_array_equal(found, expected)
-
-
-def test_quantum_train_generates_the_target_networks_6690_weights():
-    """QFed: 6,690 weights of mean 0 from 8,192 probabilities; 77.6 % fewer parameters."""
-    model = quantum_train()
-    params = model.init(jax.random.key(0))
-    circuit = ansatz.quantum_train()
-    weights = jax.jit(lambda p: generate_weights(circuit, p, 6_690))(params)
-    assert weights.shape == (6_690,)
-    assert sum(int(np.prod(s)) for pair in TARGET_SHAPES.values() for s in pair) == 6_690
-    np.testing.assert_allclose(weights.mean(), 0, atol=1e-6)
-    assert round(100 * (1 - num_params(params) / 6_690), 1) == 77.6
-    x = jax.random.uniform(jax.random.key(1), (2, 28, 28))
-    np.testing.assert_allclose(
-        jax.jit(model.apply)(params, x), target_network(weights, x), atol=1e-4
-    )
-
-
-def test_the_last_ten_weights_are_the_output_bias():
-    """The vector is cut conv1, conv2, fc1, fc2, each kernel before bias."""
-    weights = jnp.zeros(6_690).at[-10:].set(jnp.arange(10.0))
-    logits = target_network(weights, jnp.ones((2, 28, 28)))
-    np.testing.assert_array_equal(logits, np.tile(np.arange(10.0), (2, 1)))
 
 
 @pytest.mark.parametrize("target", [100, 240, 1_000, 61_706])

@@ -20,6 +20,7 @@ from fedket.experiment.check import (
     cohort_size,
 )
 from fedket.experiment.config import (
+    CnnConfig,
     ExperimentConfig,
     HybridConfig,
     LeNetConfig,
@@ -44,7 +45,19 @@ from fedket.federated import (
     make_federation,
     qfedfisher,
 )
-from fedket.models import hybrid, lenet5, matched_width, mlp, quantum_train, vqc
+from fedket.models import (
+    cnn,
+    hybrid,
+    lenet5,
+    matched_width,
+    mlp,
+    plan_generator,
+    plan_target,
+    quantum_train,
+    vqc,
+)
+from fedket.models.quantum_train import GeneratorPlan
+from fedket.models.target import Target
 from fedket.quantum import Circuit, ansatz
 from fedket.rng import Purpose, numpy_seed
 from fedket.secure import bounded_sum
@@ -220,7 +233,10 @@ def build_model(config: ExperimentConfig, dataset: Dataset) -> tuple[Model, Circ
             )
             return model, circuit
         case QuantumTrainConfig() as c:
-            return quantum_train(c.num_layers), ansatz.quantum_train(13, c.num_layers)
+            plan = build_plan(c)
+            return quantum_train(plan), plan.circuit
+        case CnnConfig() as c:
+            return cnn(build_target(c)), None
         case LeNetConfig():
             return lenet5(dataset.num_classes), None
         case MlpConfig() as c:
@@ -229,6 +245,16 @@ def build_model(config: ExperimentConfig, dataset: Dataset) -> tuple[Model, Circ
             if c.match_parameters:
                 hidden = (matched_width(features, dataset.num_classes, c.match_parameters),)
             return mlp(features, dataset.num_classes, hidden), None
+
+
+def build_target(config: QuantumTrainConfig | CnnConfig) -> Target:
+    """The plain network of a configuration."""
+    return plan_target(config.layers, config.image_side, config.image_channels)
+
+
+def build_plan(config: QuantumTrainConfig) -> GeneratorPlan:
+    """What generates the network's weights."""
+    return plan_generator(build_target(config), config.num_layers, config.map, config.blocks)
 
 
 def build_training(config: TrainingConfig, largest: int) -> LocalTraining:

@@ -15,6 +15,7 @@ from fedket.experiment.config import (
 )
 from fedket.federated.qfedfisher import effective_threshold
 from fedket.federated.trainer import tree_size
+from fedket.models import plan_generator, plan_target
 from fedket.quantum import check_memory
 from fedket.quantum.memory import available_bytes
 from fedket.secure import choose_degree, headroom, safe, shared_mask_demand
@@ -124,8 +125,10 @@ def check_memory_of(config: ExperimentConfig, batch_size: int) -> None:
     match config.model:
         case VqcConfig() | HybridConfig() as c:
             check_memory(c.num_qubits, batch_size, itemsize)
-        case QuantumTrainConfig():
-            check_memory(13, 1, itemsize)
+        case QuantumTrainConfig() as c:
+            target = plan_target(c.layers, c.image_side, c.image_channels)
+            plan = plan_generator(target, c.num_layers, c.map, c.blocks)
+            check_memory(plan.circuit.num_qubits, 1, itemsize)
 
 
 def parameter_shapes(model: Model) -> Params:

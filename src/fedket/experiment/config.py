@@ -63,7 +63,7 @@ class StatesConfig(Section):
     targets: tuple[PositiveFloat, PositiveFloat] = (0.15, 0.45)
     """Of class 0 and class 1: concentratable entanglement of `ntangled`, M2 in bits of `magic`."""
     generator: Literal["trained", "public"] = "trained"
-    """`trained` to the targets on the spot; `public`: NTangled's weights from the data directory."""
+    """`trained` to the targets on the spot; `public`: NTangled's, from the data directory."""
     generator_layers: Annotated[int, Field(ge=1, le=20)] = 4
     inputs: Literal["haar", "hemisphere", "stabilizer", "basis"] = "hemisphere"
     """Qubits of the product inputs: uniform on the Bloch sphere, on its half around |0>, one of
@@ -145,11 +145,37 @@ class HybridConfig(Section):
     """Angles start at N(0, init_std^2), radians."""
 
 
-class QuantumTrainConfig(Section):
-    """QFed's model: a 13-qubit circuit and a small map generate the weights of a CNN."""
+Layers = Annotated[
+    tuple[Annotated[str, Field(max_length=40)], ...], Field(min_length=1, max_length=50)
+]
+
+
+class TargetSection(Section):
+    """A plain convolutional network, QFed's by default."""
+
+    layers: Layers = ("conv 8 5", "pool", "conv 12 5", "pool", "linear 20", "linear 10")
+    """`conv CHANNELS K`, `pool` (2x2 maximum), `relu`, `linear FEATURES`; the last is
+    `linear CLASSES`."""
+    image_side: Annotated[int, Field(ge=1, le=1024)] = 28
+    """Pixels a side; smaller images are padded with zeros."""
+    image_channels: Annotated[int, Field(ge=1, le=1024)] = 1
+
+
+class QuantumTrainConfig(TargetSection):
+    """QFed's model: a circuit and a small map generate the weights of a plain network."""
 
     kind: Literal["quantum_train"] = "quantum_train"
     num_layers: PositiveInt = 16
+    map: Literal["mlp", "linear"] = "mlp"
+    """From basis state and probability to weight: QFed's four layers, or a single one."""
+    blocks: PositiveInt = 1
+    """Weights generated per basis state: more blocks need fewer qubits."""
+
+
+class CnnConfig(TargetSection):
+    """The plain network, trained itself."""
+
+    kind: Literal["cnn"] = "cnn"
 
 
 class LeNetConfig(Section):
@@ -168,7 +194,7 @@ class MlpConfig(Section):
 
 
 ModelConfig = Annotated[
-    VqcConfig | HybridConfig | QuantumTrainConfig | LeNetConfig | MlpConfig,
+    VqcConfig | HybridConfig | QuantumTrainConfig | CnnConfig | LeNetConfig | MlpConfig,
     Field(discriminator="kind"),
 ]
 

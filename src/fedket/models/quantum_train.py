@@ -4,99 +4,139 @@ Only the circuit's angles and the map are trained and sent; what is deployed is 
 Constants are those of the authors' public code, listed in the docstrings.
 """
 
-from math import prod
+from itertools import pairwise
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from fedket.models.layers import as_images, conv2d, flatten, init_linear, linear, max_pool
+from fedket.errors import ConfigError
+from fedket.models.layers import init_linear, linear
+from fedket.models.target import Target, cut_weights, plan_target, run_target
 from fedket.quantum import Circuit, probabilities, run_circuit
 from fedket.quantum.ansatz import quantum_train as quantum_train_circuit
 from fedket.types import Model, Params
 
-TARGET_SHAPES = {
-    "conv1": ((8, 1, 5, 5), (8,)),
-    "conv2": ((12, 8, 5, 5), (12,)),
-    "fc1": ((20, 192), (20,)),
-    "fc2": ((10, 20), (10,)),
-}
-"""Kernel and bias of each layer in the order weights are cut, 6,690 in all.
+MapKind = Literal["mlp", "linear"]
 
-Layouts are PyTorch's, as in the authors' code: (out, in, height, width) and (out, in).
-"""
+HIDDEN: dict[MapKind, tuple[int, ...]] = {"mlp": (4, 20, 4), "linear": ()}
+"""Widths between the map's layers. There are no activations, so both are affine functions."""
+
+MAX_QUBITS = 20
+"""Of a generator; larger targets are generated in more blocks."""
 
 _EPSILON = 1e-6
 """Added before the power 0.3, whose slope at 0 is infinite."""
 
 
-def quantum_train(num_layers: int = 16) -> Model:
-    """QFed's model: 13 qubits, 1,248 angles and 249 map parameters generate a 6,690-weight CNN.
+class GeneratorPlan(NamedTuple):
+    """What generates a network's weights.
+
+    Attributes:
+        target: The network.
+        circuit: The circuit whose probabilities become weights.
+        widths: Features of the map, from its input to its output.
+        blocks: Weights that share a basis state.
+    """
+
+    target: Target
+    circuit: Circuit
+    widths: tuple[int, ...]
+    blocks: int
+
+    @property
+    def num_weights(self) -> int:
+        """Generated numbers."""
+        return self.target.num_weights
+
+    @property
+    def num_map(self) -> int:
+        """Trained numbers of the map."""
+        return sum((a + 1) * b for a, b in pairwise(self.widths))
+
+    @property
+    def num_trained(self) -> int:
+        """Trained numbers: angles and map."""
+        return self.circuit.num_params + self.num_map
+
+
+def plan_generator(
+    target: Target, num_layers: int = 16, map_kind: MapKind = "mlp", blocks: int = 1
+) -> GeneratorPlan:
+    """Work out circuit and map for a network.
+
+    With B blocks the map puts out B weights for each basis state, so that ⌈log2⌈weights / B⌉⌉
+    qubits are enough (batched generation, arXiv:2409.02763).
 
     Args:
-        num_layers: Blocks of U3 and CU3 ring; the paper's 16 gives 1,497 trained parameters.
+        target: The network.
+        num_layers: Blocks of U3 and CU3 ring.
+        map_kind: `mlp` is QFed's map, `linear` a single affine layer (the ablation).
+        blocks: Weights per basis state.
+
+    Raises:
+        ConfigError: The circuit would be too large, or there are more blocks than weights.
     """
-    num_weights = sum(prod(shape) for pair in TARGET_SHAPES.values() for shape in pair)
-    circuit = quantum_train_circuit((num_weights - 1).bit_length(), num_layers)
+    states = -(-target.num_weights // blocks)
+    num_qubits = max(1, (states - 1).bit_length())
+    if blocks > target.num_weights or num_qubits > MAX_QUBITS:
+        raise ConfigError(
+            f"a target of {target.num_weights:,} weights in {blocks} blocks needs {num_qubits} "
+            f"qubits; choose blocks so that 1 to {MAX_QUBITS} qubits are enough, "
+            f"{-(-target.num_weights >> MAX_QUBITS)} or more"
+        )
+    widths = (num_qubits + 1, *HIDDEN[map_kind], blocks)
+    return GeneratorPlan(target, quantum_train_circuit(num_qubits, num_layers), widths, blocks)
+
+
+def quantum_train(plan: GeneratorPlan | None = None) -> Model:
+    """A model whose parameters are a generator's; it classifies with the generated network.
+
+    Args:
+        plan: Network and generator; QFed's by default: 13 qubits, 1,248 angles and 249 map
+            parameters generate 6,690 weights.
+    """
+    plan = plan or plan_generator(plan_target())
 
     def init(rng: PRNGKeyArray) -> Params:
         angle_rng, map_rng = jax.random.split(rng)
-        angles = jax.random.uniform(angle_rng, circuit.params_shape, minval=-jnp.pi, maxval=jnp.pi)
-        return {"angles": angles, "map": _init_map(map_rng, circuit.num_qubits + 1)}
+        shape = plan.circuit.params_shape
+        angles = jax.random.uniform(angle_rng, shape, minval=-jnp.pi, maxval=jnp.pi)
+        return {"angles": angles, "map": _init_map(map_rng, plan.widths)}
 
     def apply(
         params: Params,
         x: Float[Array, "batch *shape"],
         rng: PRNGKeyArray | None = None,  # noqa: ARG001 - exact probabilities draw nothing
     ) -> Float[Array, "batch classes"]:
-        return target_network(generate_weights(circuit, params, num_weights), x)
+        weights = generate_weights(plan, params)
+        return run_target(plan.target, cut_weights(plan.target, weights), x)
 
     return Model(init, apply, layered={"angles": True, "map": False})
 
 
-def generate_weights(
-    circuit: Circuit, params: Params, num_weights: int
-) -> Float[Array, " weights"]:
+def generate_weights(plan: GeneratorPlan, params: Params) -> Float[Array, " weights"]:
     """Weights from measurement probabilities, mean 0.
 
-    p: the first `num_weights` Born probabilities of the circuit on |0…0>, not renormalised.
+    p: the first ⌈weights / blocks⌉ Born probabilities of the circuit on |0…0>, not renormalised.
     x = (0.8 tanh(0.1 · 2**(n−1) · p) + ε)**0.3, minus its mean; the map takes the basis state's
-    bits as ±1 (most significant first) and x; its output minus its mean is the weight vector.
+    bits as ±1 (most significant first) and x; its outputs, one basis state after the other, minus
+    their mean are the weight vector.
     """
-    zero = jnp.zeros((2**circuit.num_qubits, 1), jnp.result_type(params["angles"], jnp.complex64))
-    psi = run_circuit(circuit, params["angles"], zero.at[0].set(1))
-    p = probabilities(psi)[:num_weights, 0]
-    x = (0.8 * jnp.tanh(0.1 * 2 ** (circuit.num_qubits - 1) * p) + _EPSILON) ** 0.3
-    bits = _basis_bits(circuit.num_qubits, num_weights)
+    num_qubits = plan.circuit.num_qubits
+    states = -(-plan.num_weights // plan.blocks)
+    zero = jnp.zeros((2**num_qubits, 1), jnp.result_type(params["angles"], jnp.complex64))
+    psi = run_circuit(plan.circuit, params["angles"], zero.at[0].set(1))
+    p = probabilities(psi)[:states, 0]
+    x = (0.8 * jnp.tanh(0.1 * 2 ** (num_qubits - 1) * p) + _EPSILON) ** 0.3
+    bits = _basis_bits(num_qubits, states)
     features = jnp.concatenate([jnp.asarray(bits, x.dtype), (x - x.mean())[None]])
-    weights = _apply_map(params["map"], features)
+    for i in range(len(plan.widths) - 1):
+        features = linear(**params["map"][f"linear{i}"], x=features)
+    weights = features.T.reshape(-1)[: plan.num_weights]
     return weights - weights.mean()
-
-
-def target_network(
-    weights: Float[Array, " weights"], x: Float[Array, "batch *shape"]
-) -> Float[Array, "batch classes"]:
-    """The plain CNN: two convolutions with max-pooling and two linear layers, no activations."""
-    layers = _cut(weights)
-    h = as_images(x, 28)
-    for name in ("conv1", "conv2"):
-        h = max_pool(conv2d(*layers[name], h))
-    h = flatten(h)
-    for name in ("fc1", "fc2"):
-        h = linear(*layers[name], h)
-    return h.T
-
-
-def _cut(weights: Float[Array, " weights"]) -> dict[str, tuple[Array, Array]]:
-    layers, start = {}, 0
-    for name, shapes in TARGET_SHAPES.items():
-        tensors = []
-        for shape in shapes:
-            tensors.append(weights[start : start + prod(shape)].reshape(shape))
-            start += prod(shape)
-        layers[name] = (tensors[0], tensors[1])
-    return layers
 
 
 def _basis_bits(num_qubits: int, count: int) -> np.ndarray:
@@ -105,17 +145,9 @@ def _basis_bits(num_qubits: int, count: int) -> np.ndarray:
     return 2 * ((np.arange(count) >> shifts[:, None]) & 1) - 1
 
 
-def _init_map(rng: PRNGKeyArray, inputs: int) -> Params:
-    widths = [(inputs, 4), (4, 20), (20, 4), (4, 1)]
-    rngs = jax.random.split(rng, len(widths))
+def _init_map(rng: PRNGKeyArray, widths: tuple[int, ...]) -> Params:
+    pairs = list(pairwise(widths))
+    rngs = jax.random.split(rng, len(pairs))
     return {
-        f"linear{i}": init_linear(r, *w) for i, (r, w) in enumerate(zip(rngs, widths, strict=True))
+        f"linear{i}": init_linear(r, *w) for i, (r, w) in enumerate(zip(rngs, pairs, strict=True))
     }
-
-
-def _apply_map(
-    params: Params, features: Float[Array, "inputs weights"]
-) -> Float[Array, " weights"]:
-    for i in range(4):
-        features = linear(**params[f"linear{i}"], x=features)
-    return features[0]
