@@ -19,6 +19,10 @@ FisherKind = Literal["empirical", "literal"]
 Normalisation = Literal["min_max", "max", "l1", "none"]
 
 
+FLAT = 1e-4
+"""Spread of a layer, relative to its largest entry, that `min_max` takes for rounding errors."""
+
+
 class FisherSettings(NamedTuple):
     """How a client estimates the diagonal.
 
@@ -117,8 +121,8 @@ def normalise(fisher: Params, layered: Any, how: Normalisation) -> Params:
     Args:
         fisher: Entries of at least 0.
         layered: Tree prefix: whether the first axis of a leaf counts layers; else it is one layer.
-        how: See `FisherSettings`. A layer of zeros stays zero; one of equal positive entries
-            becomes 1 under `min_max`.
+        how: See `FisherSettings`. A layer of zeros stays zero; one of entries that are equal (up
+            to `FLAT`) and positive becomes 1 under `min_max`.
     """
 
     def subtree(layered: bool, leaves: Params) -> Params:
@@ -134,10 +138,10 @@ def _normalise_leaf(layered: bool, how: Normalisation, leaf: Array) -> Array:
         return leaf
     if how == "l1":
         return _divide(leaf, leaf.sum(axis=axes, keepdims=True))
-    low = leaf.min(axis=axes, keepdims=True)
-    flat = high == low
     if how == "max":
-        low = jnp.zeros_like(low)
+        return _divide(leaf, high)
+    low = leaf.min(axis=axes, keepdims=True)
+    flat = high - low <= FLAT * high
     return jnp.where(flat & (high > 0), 1, _divide(leaf - low, high - low))
 
 
