@@ -1,0 +1,91 @@
+"""The exported network predicts as the run's model does, computed here with numpy alone."""
+
+import json
+
+import numpy as np
+import pytest
+from numpy.lib.stride_tricks import sliding_window_view
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from fedket.errors import CheckpointError, ConfigError
+from fedket.experiment import build_experiment, parse_config, start_run
+from fedket.experiment.export import export_network
+from fedket.federated.checkpoint import load_params
+from fedket.models.network_file import read_network
+
+LAYERS = ["conv 2 3", "relu", "pool", "linear 3"]
+MODELS = {
+    "quantum_train": {"kind": "quantum_train", "num_layers": 1, "blocks": 2},
+    "cnn": {"kind": "cnn"},
+}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("data") / "images.npz"
+    y = np.arange(30) % 3
+    x = rng.uniform(size=(30, 6, 6)).astype(np.float32)
+    np.savez(path, x_train=x, y_train=y, x_test=x[:9], y_test=y[:9])
+    return path
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def run(request, images, tmp_path_factory):
+    values = {
+        "name": "tiny",
+        "data": {"name": "npz", "path": str(images)},
+        "transform": {"pixel_range": "signed"},
+        "partition": {"num_clients": 2},
+        "model": {**MODELS[request.param], "layers": LAYERS, "image_side": 6},
+        "federation": {"rounds": 1},
+    }
+    config = parse_config(values)
+    directory = tmp_path_factory.mktemp("runs") / request.param
+    start_run(config, output=directory)
+    return config, directory
+
+
+def predict(path, x):
+    """The layers of the file, from its metadata and tensors, in numpy."""
+    with safe_open(path, framework="np") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name).astype(np.float64) for name in file.keys()}  # noqa: SIM118
+    assert json.loads(metadata["layers"]) == LAYERS
+    assert (metadata["image_side"], metadata["pixel_range"]) == ("6", "signed")
+    windows = sliding_window_view(x, (3, 3), axis=(1, 2))
+    h = np.einsum("nijkl,ockl->noij", windows, tensors["conv1.weight"])
+    h = np.maximum(h + tensors["conv1.bias"][:, None, None], 0)
+    h = h.reshape(len(x), 2, 2, 2, 2, 2).max(axis=(3, 5))
+    return h.reshape(len(x), -1) @ tensors["fc1.weight"].T + tensors["fc1.bias"]
+
+
+def test_the_file_alone_predicts_what_the_run_predicts(run, tmp_path):
+    config, directory = run
+    path = tmp_path / "cnn.safetensors"
+    export_network(directory, path)
+    experiment = build_experiment(config)
+    x = experiment.dataset.x_test
+    params = load_params(directory / "model.safetensors", experiment.federation.init().params)
+    expected = experiment.model.apply(params, x)
+    np.testing.assert_allclose(predict(path, x), expected, atol=1e-4)
+    np.testing.assert_allclose(read_network(path).logits(x), expected, atol=1e-4)
+
+
+def test_a_run_without_a_plain_network_is_refused(finished, tmp_path):
+    with pytest.raises(ConfigError, match="kind `mlp`; a plain network comes out of"):
+        export_network(finished, tmp_path / "cnn.safetensors")
+    assert not (tmp_path / "cnn.safetensors").exists()
+
+
+def test_files_of_others_are_refused(tmp_path):
+    path = tmp_path / "other.safetensors"
+    with pytest.raises(CheckpointError, match="no network at"):
+        read_network(path)
+    save_file({"a": np.zeros(2)}, path)
+    with pytest.raises(CheckpointError, match="export it again"):
+        read_network(path)
+    path.write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match="export it again"):
+        read_network(path)
