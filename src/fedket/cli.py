@@ -25,6 +25,7 @@ from fedket.allocator import keep_freed_memory
 from fedket.errors import ConfigError, FedketError
 from fedket.etsi_cli import add_etsi_commands
 from fedket.experiment.interrupts import handled_interrupts
+from fedket.export_cli import add_export_command
 from fedket.keys_cli import app as keys_app
 from fedket.kme_cli import kme_app
 from fedket.qkd_cli import app as qkd_app
@@ -43,6 +44,7 @@ app = typer.Typer(
 
 app.add_typer(keys_app, name="keys")
 add_etsi_commands(keys_app)
+add_export_command(app)
 app.add_typer(kme_app, name="kme")
 app.add_typer(qkd_app, name="qkd")
 add_reproduce_commands(app)

@@ -73,6 +73,28 @@ def save_params(path: Path, params: Params) -> None:
     write_atomic(path, save(_by_path(params), {"format": FORMAT}))
 
 
+def load_params(path: Path, template: Params) -> Params:
+    """Read a model that `save_params` wrote.
+
+    Args:
+        path: The file.
+        template: Parameters of the same model, or their shapes and types.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged, or of another model.
+    """
+    arrays, _ = _read(path)
+    leaves = []
+    for parts, leaf in jax.tree_util.tree_leaves_with_path(template):
+        name = jax.tree_util.keystr(parts, simple=True, separator=".") or "params"
+        found = arrays.get(name)
+        if found is None or found.shape != leaf.shape:
+            got = "nothing" if found is None else list(found.shape)
+            raise CheckpointError(f"{path}: `{name}` should be {list(leaf.shape)}, got {got}")
+        leaves.append(jax.numpy.asarray(found))
+    return jax.tree.unflatten(jax.tree.structure(template), leaves)
+
+
 def params_sha256(params: Params) -> str:
     """SHA-256 over names, types, shapes and bytes of all parameters, ordered by name."""
     return _checksum(_by_path(params))
