@@ -70,6 +70,20 @@ def test_subjects_of_the_mri_set_can_be_dealt_to_clients(shared_data):
     assert sorted({len(part) for part in parts}) == [15 * 32, 16 * 32]
 
 
+def test_the_mri_set_by_name_keeps_test_subjects_apart_and_merges_the_smallest_class(shared_data):
+    require(shared_data, "alzheimer_mri_64.npz")
+    whole = load_dataset("alzheimer_mri", directory=str(shared_data))
+    merged = load_dataset("alzheimer_mri", directory=str(shared_data), merge=((3, 2),))
+    dropped = load_dataset("alzheimer_mri", directory=str(shared_data), classes=(0, 1, 2))
+    assert (whole.num_classes, merged.num_classes, dropped.num_classes) == (4, 3, 3)
+    assert np.bincount(merged.y_train).tolist() == [2560, 1792, 736]
+    assert np.bincount(merged.y_test).tolist() == [640, 448, 224]
+    assert np.bincount(dropped.y_train).tolist() == [2560, 1792, 704]
+    with np.load(shared_data / "alzheimer_mri_64.npz") as arrays:
+        test_subjects = np.unique(arrays["subject"][arrays["is_subject_test"]])
+    assert not np.isin(whole.groups, test_subjects).any()
+
+
 @pytest.mark.parametrize(
     "name", ["ntangled_weights", "mobilenet_v2_features_f16", "vgg16_block1_2_f32"]
 )

@@ -1,0 +1,60 @@
+"""QFedFisher from a configuration: records, costs, exact resume, and what is refused."""
+
+import json
+
+import pytest
+
+from fedket.errors import ConfigError
+from fedket.experiment import build_experiment, resume_run, start_run
+from fedket.experiment.facts import count_facts
+from tests.experiment.tiny import config_of, write_blobs
+
+FISHER = "strategy={kind = 'qfedfisher', fisher_samples = 8}"
+MASKED = "aggregation={kind = 'masked', bits = 32, clip = 0.5}"
+
+
+@pytest.fixture(scope="module")
+def blobs(tmp_path_factory):
+    return write_blobs(tmp_path_factory.mktemp("data") / "blobs.npz")
+
+
+def metrics_of(run):
+    lines = (run / "rounds.jsonl").read_text().splitlines()
+    return [json.loads(line)["metrics"] for line in lines]
+
+
+def test_a_masked_run_resumes_exactly_and_records_the_share_below_the_threshold(blobs, tmp_path):
+    whole = start_run(config_of(blobs, FISHER, MASKED), output=tmp_path / "whole")
+    first = config_of(blobs, FISHER, MASKED, "federation.rounds=2")
+    start_run(first, output=tmp_path / "part")
+    rest = resume_run(tmp_path / "part", config=config_of(blobs, FISHER, MASKED))
+    assert rest.summary["parameters_sha256"] == whole.summary["parameters_sha256"]
+    whole_run, part_run = (metrics_of(tmp_path / name) for name in ("whole", "part"))
+    assert whole_run == part_run
+    assert all(0 <= metrics["threshold_fraction"] < 1 for metrics in whole_run)
+
+
+def test_three_numbers_per_parameter_are_sent(blobs):
+    ours, plain = (
+        count_facts(build_experiment(config_of(blobs, *overrides))) for overrides in ([FISHER], [])
+    )
+    assert ours.upload_bytes_per_client == 3 * plain.upload_bytes_per_client
+
+
+@pytest.mark.parametrize(
+    ("overrides", "complaint"),
+    [
+        (["strategy.normalisation=none", MASKED], '"none" leaves Fisher information without'),
+        (
+            ["aggregation={kind = 'quantised', bits = 8}"],
+            "Fisher information of 0.01 .* is less than one step of 8-bit words, 0.033",
+        ),
+        (
+            ["aggregation={kind = 'quantised', bits = 16}", "strategy.mode=fisher_only"],
+            "Fisher information of 1e-06 .* is less than one step of 16-bit words",
+        ),
+    ],
+)
+def test_words_too_coarse_for_the_threshold_are_refused(overrides, complaint, blobs):
+    with pytest.raises(ConfigError, match=complaint):
+        build_experiment(config_of(blobs, FISHER, *overrides))
