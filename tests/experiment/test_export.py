@@ -2,6 +2,7 @@
 
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
@@ -66,10 +67,10 @@ def test_the_file_alone_predicts_what_the_run_predicts(run, tmp_path):
     path = tmp_path / "cnn.safetensors"
     export_network(directory, path)
     experiment = build_experiment(config)
-    x = experiment.dataset.x_test
+    x = jnp.asarray(experiment.dataset.x_test)
     params = load_params(directory / "model.safetensors", experiment.federation.init().params)
     expected = experiment.model.apply(params, x)
-    np.testing.assert_allclose(predict(path, x), expected, atol=1e-4)
+    np.testing.assert_allclose(predict(path, np.asarray(x)), expected, atol=1e-4)
     np.testing.assert_allclose(read_network(path).logits(x), expected, atol=1e-4)
 
 

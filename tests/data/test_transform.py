@@ -1,0 +1,83 @@
+"""Features made fewer: areas, principal components, ranges."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedket.data.transform import (
+    Transform,
+    area_weights,
+    principal_components,
+    shrink_images,
+    transform_dataset,
+)
+from fedket.errors import DataError
+from fedket.types import Dataset
+
+SEEDS = st.integers(0, 2**31 - 1)
+
+
+def images(seed, count=6, side=8):
+    return np.random.default_rng(seed).uniform(size=(count, side, side)).astype(np.float32)
+
+
+def dataset(x, x_test):
+    return Dataset(
+        "images", x, np.zeros(len(x), np.int32), x_test, np.zeros(len(x_test), np.int32), 2
+    )
+
+
+@given(seed=SEEDS)
+def test_shrinking_by_a_whole_factor_takes_block_means(seed):
+    x = images(seed)
+    expected = x.reshape(6, 4, 2, 4, 2).mean(axis=(2, 4))
+    np.testing.assert_allclose(shrink_images(x, 4), expected, atol=1e-6)
+    colour = np.stack([x, 2 * x], axis=-1)
+    np.testing.assert_allclose(shrink_images(colour, 4)[..., 1], 2 * expected, atol=1e-6)
+
+
+@given(old=st.integers(1, 40), data=st.data())
+def test_every_pixel_is_shared_out_whole(old, data):
+    new = data.draw(st.integers(1, old))
+    weights = area_weights(old, new)
+    np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(weights.sum(axis=0), new / old, atol=1e-5)
+
+
+@given(seed=SEEDS)
+def test_components_are_those_of_the_singular_value_decomposition(seed):
+    flat = images(seed, count=20, side=3).reshape(20, 9)
+    mean, components = principal_components(flat, 4)
+    _, _, vectors = np.linalg.svd(flat - flat.mean(axis=0), full_matrices=False)
+    np.testing.assert_allclose(mean, flat.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(np.abs(components @ vectors[:4].T), np.eye(4), atol=1e-3)
+
+
+def test_components_are_fitted_on_training_samples_only():
+    x = images(0, count=30)
+    one = transform_dataset(dataset(x, images(1)), Transform(pca=5))
+    two = transform_dataset(dataset(x, 9 * images(2)), Transform(pca=5))
+    assert one.x_train.shape == (30, 5)
+    assert one.x_test.shape == (6, 5)
+    np.testing.assert_array_equal(one.x_train, two.x_train)
+    np.testing.assert_allclose(one.x_train.mean(axis=0), 0, atol=1e-6)
+
+
+def test_signed_pixels_go_from_minus_one_to_one():
+    x = np.array([0, 0.5, 1], np.float32).reshape(3, 1, 1)
+    made = transform_dataset(dataset(x, x), Transform(pixel_range="signed"))
+    np.testing.assert_array_equal(made.x_test.ravel(), [-1, 0, 1])
+
+
+def test_the_default_changes_nothing():
+    data = dataset(images(0), images(1))
+    assert transform_dataset(data, Transform()).x_train is data.x_train
+
+
+def test_more_than_there_is_cannot_be_asked_for():
+    data = dataset(images(0), images(1))
+    with pytest.raises(DataError, match=r"shrinks images of at least 9×9, got .* \(8, 8\)"):
+        transform_dataset(data, Transform(resize=9))
+    with pytest.raises(DataError, match=r"pca = 7 needs .* got 6 of 64"):
+        transform_dataset(data, Transform(pca=7))
