@@ -76,7 +76,7 @@ def test_the_file_alone_predicts_what_the_run_predicts(run, tmp_path):
 
 def test_a_run_without_a_plain_network_is_refused(finished, tmp_path):
     with pytest.raises(ConfigError, match="kind `mlp`; a plain network comes out of"):
-        export_network(finished, tmp_path / "cnn.safetensors")
+        export_network(finished.directory, tmp_path / "cnn.safetensors")
     assert not (tmp_path / "cnn.safetensors").exists()
 
 

@@ -19,12 +19,12 @@ Inputs = Complex64[np.ndarray, "count qubits 2"]
 
 def haar_inputs(rng: np.random.Generator, count: int, num_qubits: int) -> Inputs:
     """Every qubit uniform on the Bloch sphere (`ps` of NTangled, arXiv:2109.03400)."""
-    return _from_sphere(rng, count, num_qubits, lowest=-1)
+    return _from_sphere(rng, count, num_qubits, lowest=-1.0)
 
 
 def hemisphere_inputs(rng: np.random.Generator, count: int, num_qubits: int) -> Inputs:
     """Every qubit uniform on the half of the Bloch sphere around |0>."""
-    return _from_sphere(rng, count, num_qubits, lowest=0)
+    return _from_sphere(rng, count, num_qubits, lowest=0.0)
 
 
 def stabilizer_inputs(rng: np.random.Generator, count: int, num_qubits: int) -> Inputs:
