@@ -99,7 +99,9 @@ def train_generator(
     """
     batches = jnp.asarray(np.stack([draw(BATCH) for _ in range(STEPS)]))
     start = 0.3 * jax.random.normal(jax.random.key(seed), circuit.params_shape, jnp.float32)
-    generator = Generator(circuit, np.asarray(_descend(measure, circuit, start, batches, target)))
+    generator = Generator(
+        circuit, np.asarray(_descend(measure, circuit, start, batches, jnp.float32(target)))
+    )
     reached = float(jax.jit(measure)(generate(generator, draw(BATCH))).mean())
     if abs(reached - target) > TOLERANCE * (1 + target):
         raise DataError(
@@ -115,7 +117,7 @@ def _descend(
     circuit: Circuit,
     start: Float[Array, "layers slots"],
     batches: Complex[Array, "steps count qubits 2"],
-    target: float,
+    target: Float[Array, ""],
 ) -> Float[Array, "layers slots"]:
     """Adam on the mean squared distance from the target, one step per batch of inputs."""
     import optax

@@ -4,6 +4,7 @@ Only hardware-efficient sets: `hwe_<n>q_<inputs>_<goal × 100>_<layers>`, shape 
 """
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def public_generator(directory: Path, num_qubits: int, target: float, num_layers
         )
     path = directory / FILE
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             depths = [int(key.rpartition("_")[2]) for key in file if _base(key) == name]
             if num_layers not in depths:
                 shown = ", ".join(map(str, sorted(depths))) or "none"
@@ -58,7 +59,7 @@ def public_generator(directory: Path, num_qubits: int, target: float, num_layers
             f"no file at {path}; set FEDKET_DATA to the folder with NTangled's weights, or "
             f'use data.generator = "trained"'
         ) from None
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise DataError(f"{path} is damaged ({error}); get it again") from error
     if weights.ndim != 3 or weights.shape != (num_layers, num_qubits, 3):
         raise DataError(f"{path}: `{name}_{num_layers}` has shape {weights.shape}; get it again")
