@@ -60,7 +60,7 @@ def _pauli_table(num_qubits: int) -> np.ndarray:
 @lru_cache(maxsize=16)
 def _identity_shares(num_qubits: int) -> np.ndarray:
     """3^(n − weight) / 4ⁿ of every Pauli string."""
-    shares = np.ones(1)
+    shares: np.ndarray = np.ones(1)
     for _ in range(num_qubits):
         shares = np.kron(shares, [0.75, 0.25, 0.25, 0.25])
     return shares
