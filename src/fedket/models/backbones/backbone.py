@@ -14,6 +14,7 @@ Weights = Mapping[str, Array]
 """Array name -> float32 array, `<layer>/kernel` and `<layer>/bias`."""
 
 Images = Float[Array, "batch height width 3"]
+Resized = Float[Array, "batch rows columns 3"]
 Features = Float[Array, "batch features"]
 
 
@@ -39,7 +40,7 @@ class Backbone(NamedTuple):
     apply: Callable[[Weights, Images], Features]
 
 
-def resize(images: Images, side: int) -> Images:
+def resize(images: Images, side: int) -> Resized:
     """Bilinear resize to side × side pixels (half-pixel centres); aspect ratios are not kept.
 
     Shrinking averages over the pixels that fall together, as antialiasing image libraries do.
@@ -47,7 +48,7 @@ def resize(images: Images, side: int) -> Images:
     batch, height, width, channels = images.shape
     if height == width == side:
         return images
-    resized: Images = jax.image.resize(images, (batch, side, side, channels), "bilinear")
+    resized: Resized = jax.image.resize(images, (batch, side, side, channels), "bilinear")
     return resized
 
 

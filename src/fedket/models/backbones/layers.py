@@ -15,12 +15,12 @@ from jaxtyping import Array, Float
 from fedket.models.backbones.backbone import Weights
 
 Maps = Float[Array, "batch rows columns channels"]
+Out = Float[Array, "batch rows_out columns_out channels_out"]
+Window = Float[Array, "batch rows_out columns_out channels"]
 Pads = tuple[tuple[int, int], tuple[int, int]]
 
 
-def conv(
-    weights: Weights, layer: str, x: Maps, stride: int = 1, pads: Pads | str = "VALID"
-) -> Maps:
+def conv(weights: Weights, layer: str, x: Maps, stride: int = 1, pads: Pads | str = "VALID") -> Out:
     """Cross-correlation and bias.
 
     Args:
@@ -39,7 +39,7 @@ def conv(
     return out + bias
 
 
-def depthwise(weights: Weights, layer: str, x: Maps, stride: int = 1) -> Maps:
+def depthwise(weights: Weights, layer: str, x: Maps, stride: int = 1) -> Out:
     """Every channel by its own kernel, TensorFlow's `SAME` padding, and bias."""
     kernel, bias = weights[f"{layer}/kernel"], weights[f"{layer}/bias"]
     size = kernel.shape[0]
@@ -50,7 +50,7 @@ def depthwise(weights: Weights, layer: str, x: Maps, stride: int = 1) -> Maps:
     return reduce(jnp.add, taps) + bias
 
 
-def max_pool(x: Maps, size: int, stride: int) -> Maps:
+def max_pool(x: Maps, size: int, stride: int) -> Out:
     """Largest value of every window that lies wholly inside."""
     return reduce(jnp.maximum, [window for _, window in _windows(x, size, stride)])
 
@@ -60,7 +60,7 @@ def mean_over_space(x: Maps) -> Float[Array, "batch channels"]:
     return x.mean(axis=(1, 2))
 
 
-def adaptive_mean(x: Maps, size: int) -> Maps:
+def adaptive_mean(x: Maps, size: int) -> Out:
     """Average pooling to size × size, whatever the size of `x` (PyTorch's `AdaptiveAvgPool2d`).
 
     Output i is the mean of inputs ⌊i·n/size⌋ … ⌈(i+1)·n/size⌉ − 1 in each direction.
@@ -70,7 +70,7 @@ def adaptive_mean(x: Maps, size: int) -> Maps:
     return jnp.einsum("ih,bhwc,jw->bijc", rows, x, columns)
 
 
-def _windows(x: Maps, size: int, stride: int) -> list[tuple[tuple[int, int], Maps]]:
+def _windows(x: Maps, size: int, stride: int) -> list[tuple[tuple[int, int], Window]]:
     """For each place in a window, its value in all windows."""
     height, width = (stride * ((n - size) // stride) + 1 for n in x.shape[1:3])
     places = [(i, j) for i in range(size) for j in range(size)]

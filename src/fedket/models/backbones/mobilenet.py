@@ -3,7 +3,7 @@
 import jax
 
 from fedket.models.backbones.backbone import Backbone, Features, Images, Weights, layer_shapes
-from fedket.models.backbones.layers import Maps, conv, depthwise, mean_over_space
+from fedket.models.backbones.layers import Maps, Out, conv, depthwise, mean_over_space
 
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2),
           (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))  # fmt: skip
@@ -55,7 +55,7 @@ def _apply(weights: Weights, images: Images) -> Features:
     return mean_over_space(jax.nn.relu6(conv(weights, "conv_last", x)))
 
 
-def _inverted_residual(weights: Weights, block: str, x: Maps, stride: int) -> Maps:
+def _inverted_residual(weights: Weights, block: str, x: Maps, stride: int) -> Out:
     """Expand, filter, project; add the input where the shapes match."""
     h = x
     if f"{block}/expand/kernel" in weights:

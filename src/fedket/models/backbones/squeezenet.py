@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from fedket.models.backbones.backbone import Backbone, Features, Images, Weights, layer_shapes
-from fedket.models.backbones.layers import Maps, conv, max_pool, mean_over_space
+from fedket.models.backbones.layers import Maps, Out, conv, max_pool, mean_over_space
 
 FIRES = {2: (64, 16, 64), 3: (128, 16, 64), 4: (128, 32, 128), 5: (256, 32, 128),
          6: (256, 48, 192), 7: (384, 48, 192), 8: (384, 64, 256), 9: (512, 64, 256)}  # fmt: skip
@@ -45,7 +45,7 @@ def _apply(weights: Weights, images: Images) -> Features:
     return mean_over_space(x)
 
 
-def _fire(weights: Weights, name: str, x: Maps) -> Maps:
+def _fire(weights: Weights, name: str, x: Maps) -> Out:
     x = jax.nn.relu(conv(weights, f"{name}/squeeze1x1", x))
     narrow = conv(weights, f"{name}/expand1x1", x)
     wide = conv(weights, f"{name}/expand3x3", x, pads=((1, 1), (1, 1)))
