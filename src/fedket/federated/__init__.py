@@ -10,6 +10,7 @@ from fedket.federated.fisher import FisherSettings
 from fedket.federated.local import LocalTraining
 from fedket.federated.losses import LOSSES, Loss
 from fedket.federated.qfedfisher import qfedfisher
+from fedket.federated.sharded import split_cpu
 from fedket.federated.strategies import fed_adam, fed_avg, fed_opt, fed_prox, fed_yogi
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "fed_yogi",
     "make_federation",
     "qfedfisher",
+    "split_cpu",
 ]

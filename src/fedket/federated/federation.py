@@ -24,6 +24,7 @@ from fedket.federated.evaluate import (
 )
 from fedket.federated.local import LocalTraining
 from fedket.federated.sequential import sequential_engine
+from fedket.federated.sharded import sharded_engine
 from fedket.federated.trainer import CohortOutcome, Engine, Trainer, tree_bytes
 from fedket.federated.vectorised import vectorised_engine
 from fedket.rng import Purpose, rng_for
@@ -38,7 +39,13 @@ from fedket.types import (
     Traffic,
 )
 
-EngineKind = Literal["vectorised", "sequential"]
+EngineKind = Literal["vectorised", "sequential", "sharded"]
+
+ENGINES = {
+    "vectorised": vectorised_engine,
+    "sequential": sequential_engine,
+    "sharded": sharded_engine,
+}
 
 
 class FederationState(NamedTuple):
@@ -137,8 +144,7 @@ def make_federation(
     x, y = jnp.asarray(dataset.x_train, dtype), jnp.asarray(dataset.y_train)
     x_test, y_test = jnp.asarray(dataset.x_test, dtype), jnp.asarray(dataset.y_test)
     trainer = Trainer(model, strategy, training, x, y, pack_partition(partition), seed)
-    make_engine = {"vectorised": vectorised_engine, "sequential": sequential_engine}[engine]
-    runner: Engine = make_engine(trainer, reducer, cohort_size, memory_limit_mb)
+    runner: Engine = ENGINES[engine](trainer, reducer, cohort_size, memory_limit_mb)
     scorer = make_scorer(model, evaluation_batch(model, x, memory_limit_mb), training.loss)
 
     def init() -> FederationState:

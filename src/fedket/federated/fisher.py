@@ -154,13 +154,14 @@ def full_fisher(
     params: Params,
     x: Float[Array, "samples *features"],
     y: Int[Array, " samples"],
+    mask: Bool[Array, " samples"],
     loss: Loss = cross_entropy,
 ) -> Float[Array, "parameters parameters"]:
     """The whole matrix, mean of g gᵀ over samples, parameters in the order of `jax.tree.leaves`.
 
-    For small circuits: P² numbers.
+    For small circuits: P² numbers. Samples with mask False are padding and count for nothing.
     """
     gradients = per_sample_gradients(model, params, x, y, loss)
     rows = [leaf.reshape(x.shape[0], -1) for leaf in jax.tree.leaves(gradients)]
-    matrix = jnp.concatenate(rows, axis=1)
-    return matrix.T @ matrix / x.shape[0]
+    matrix = jnp.concatenate(rows, axis=1) * mask[:, None]
+    return matrix.T @ matrix / jnp.maximum(mask.sum(), 1)

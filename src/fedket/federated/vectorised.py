@@ -1,5 +1,7 @@
 """The fast engine: clients vectorised in chunks, chunks scanned, one XLA program per round.
 
+With a mesh the chunks are dealt to its devices, which train them side by side.
+
 Without a reducer the sum is accumulated chunk by chunk on the device, so memory depends on the
 chunk, not on the cohort. A client whose update is not finite is found after the program ran; the
 round is then run again without it, so that the weights of the others sum to 1.
@@ -12,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
 from fedket.errors import TrainingError
@@ -34,6 +37,9 @@ from fedket.federated.trainer import (
 from fedket.federated.working_set import chunk_size, traced_bytes
 from fedket.types import Contribution, Params, Reducer, RoundContext, ServerState, Traffic
 
+CLIENTS = "clients"
+"""Axis of a mesh along which clients are dealt to devices."""
+
 
 class Chunks(NamedTuple):
     """A cohort cut into chunks; padded places carry weight 0. Shapes (chunks, size)."""
@@ -51,12 +57,26 @@ class ChunkedOutcome(NamedTuple):
 
 
 def vectorised_engine(
-    trainer: Trainer, reducer: Reducer | None, cohort_size: int, memory_limit_mb: int
+    trainer: Trainer,
+    reducer: Reducer | None,
+    cohort_size: int,
+    memory_limit_mb: int,
+    mesh: Mesh | None = None,
 ) -> Engine:
-    """Build the engine; nothing compiles before the first round."""
-    data = training_data(trainer)
-    step = _plain_program(trainer) if reducer is None else _stacking_program(trainer)
-    program = jax.jit(step)
+    """Build the engine; nothing compiles before the first round.
+
+    Args:
+        trainer: Everything local training needs.
+        reducer: How contributions become a sum; None adds them on the device.
+        cohort_size: Clients per round.
+        memory_limit_mb: Bound for the clients that a device trains at the same time.
+        mesh: Devices along the axis `CLIENTS`; None is the default device alone.
+    """
+    data = _everywhere(mesh, training_data(trainer))
+    num_devices = 1 if mesh is None else mesh.devices.size
+    program = jax.jit(
+        _plain_program(trainer, mesh) if reducer is None else _stacking_program(trainer, mesh)
+    )
     apply_sum = jax.jit(partial(server_step, trainer.strategy))
     num_samples = np.asarray(trainer.clients.num_samples)
     size: list[int] = []
@@ -65,13 +85,15 @@ def vectorised_engine(
         params: Params, server: ServerState, clients: Any, cohort: np.ndarray, round_num: int
     ) -> CohortOutcome:
         if not size:
-            size.append(_choose_chunk(trainer, data, params, cohort_size, memory_limit_mb))
+            each = -(-cohort_size // num_devices)
+            size.append(_choose_chunk(trainer, data, params, each, memory_limit_mb))
+        params, server, clients = _everywhere(mesh, (params, server, clients))
         order = np.argsort(num_samples[cohort], kind="stable")
         ids = cohort[order]
         alive = np.ones(len(ids), dtype=bool)
         while True:
             weights = cohort_weights(num_samples[ids], alive)
-            chunks = _cut(ids, weights, size[0])
+            chunks = _cut(ids, weights, size[0], num_devices)
             first, outcome = program(data, params, server, clients, chunks, jnp.int32(round_num))
             losses, finite = (np.asarray(a)[: len(ids)] for a in (outcome.loss, outcome.finite))
             broken = alive & ~finite
@@ -115,8 +137,9 @@ def _context(
     return context, rows
 
 
-def _cut(ids: np.ndarray, weights: np.ndarray, size: int) -> Chunks:
-    pad = -len(ids) % size
+def _cut(ids: np.ndarray, weights: np.ndarray, size: int, num_devices: int) -> Chunks:
+    """Chunks in the order of the ids, as many for every device."""
+    pad = -len(ids) % (size * num_devices)
     return Chunks(
         jnp.asarray(np.pad(ids, (0, pad), mode="edge").reshape(-1, size)),
         jnp.asarray(np.pad(weights, (0, pad)).reshape(-1, size)),
@@ -157,17 +180,12 @@ def _train_chunk(
     return outcome
 
 
-def _plain_program(trainer: Trainer) -> Program:
+def _plain_program(trainer: Trainer, mesh: Mesh | None) -> Program:
     """Train, add up and apply, all on the device."""
 
-    def program(
-        data: TrainingData,
-        params: Params,
-        server: ServerState,
-        clients: Any,
-        chunks: Chunks,
-        round_num: Array,
-    ) -> tuple[Any, ChunkedOutcome]:
+    def add_up(
+        data: TrainingData, params: Params, clients: Any, chunks: Chunks, round_num: Array
+    ) -> tuple[Contribution, ClientOutcome]:
         def body(total: Contribution, chunk: Chunks) -> tuple[Contribution, ClientOutcome]:
             outcome = _train_chunk(trainer, data, params, clients, chunk, round_num)
             sums = jax.tree.map(lambda leaf: leaf.sum(axis=0), outcome.contribution)
@@ -180,14 +198,38 @@ def _plain_program(trainer: Trainer) -> Program:
         )
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape[1:], s.dtype), shapes.contribution)
         total, outcomes = jax.lax.scan(body, zeros, chunks)
-        result = *server_step(trainer.strategy, server, params, total), tree_bytes(zeros)
+        return jax.tree.map(lambda leaf: leaf[None], total), outcomes
+
+    parts = _dealt(add_up, mesh)
+
+    def program(
+        data: TrainingData,
+        params: Params,
+        server: ServerState,
+        clients: Any,
+        chunks: Chunks,
+        round_num: Array,
+    ) -> tuple[Any, ChunkedOutcome]:
+        totals, outcomes = parts(data, params, clients, chunks, round_num)
+        total = jax.tree.map(lambda leaf: leaf.sum(axis=0), totals)
+        result = *server_step(trainer.strategy, server, params, total), tree_bytes(total)
         return result, _unchunk(clients, chunks, outcomes)
 
     return program
 
 
-def _stacking_program(trainer: Trainer) -> Program:
+def _stacking_program(trainer: Trainer, mesh: Mesh | None) -> Program:
     """Train and hand out every client's contribution, for a reducer on the host."""
+
+    def train(
+        data: TrainingData, params: Params, clients: Any, chunks: Chunks, round_num: Array
+    ) -> ClientOutcome:
+        outcomes: ClientOutcome = jax.lax.map(
+            lambda chunk: _train_chunk(trainer, data, params, clients, chunk, round_num), chunks
+        )
+        return outcomes
+
+    parts = _dealt(train, mesh)
 
     def program(
         data: TrainingData,
@@ -197,12 +239,29 @@ def _stacking_program(trainer: Trainer) -> Program:
         chunks: Chunks,
         round_num: Array,
     ) -> tuple[Any, ChunkedOutcome]:
-        outcomes = jax.lax.map(
-            lambda chunk: _train_chunk(trainer, data, params, clients, chunk, round_num), chunks
-        )
+        outcomes = parts(data, params, clients, chunks, round_num)
         return _flat(outcomes.contribution), _unchunk(clients, chunks, outcomes)
 
     return program
+
+
+def _everywhere(mesh: Mesh | None, tree: Any) -> Any:
+    """Copy arrays to all devices, unless they are there; else a second round compiles anew."""
+    return tree if mesh is None else jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def _dealt(train: Callable[..., Any], mesh: Mesh | None) -> Callable[..., Any]:
+    """Run `train` on every device with its part of the chunks; results lie in their order."""
+    if mesh is None:
+        return train
+    everywhere, dealt = PartitionSpec(), PartitionSpec(CLIENTS)
+    return jax.shard_map(
+        train,
+        mesh=mesh,
+        in_specs=(everywhere, everywhere, everywhere, dealt, everywhere),
+        out_specs=dealt,
+        check_vma=False,
+    )
 
 
 def _flat(tree: Any) -> Any:

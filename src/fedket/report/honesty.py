@@ -38,7 +38,7 @@ KEY_SOURCES = {
         "parties ran in this one program, which therefore saw all keys."
     ),
 }
-SIMULATED_ENGINES = ("vectorised", "sequential")
+SIMULATED_ENGINES = ("vectorised", "sequential", "sharded")
 
 
 def honest_notes(record: RunRecord) -> list[tuple[str, str]]:

@@ -1,0 +1,66 @@
+"""Clients dealt to several devices train as on one; in a process that splits its CPU."""
+
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from fedket.errors import ConfigError
+from fedket.federated import split_cpu
+
+COMPARE = """
+import jax, numpy as np, optax
+from fedket.federated import LocalTraining, fed_adam, make_federation, split_cpu
+split_cpu(3)
+assert jax.device_count() == 3
+from fedket.models import mlp
+from fedket.secure import quantised_sum
+from fedket.types import Dataset
+
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(90, 4)).astype(np.float32), rng.integers(0, 3, 90).astype(np.int32)
+sizes = [5, 30, 1, 14, 20, 13, 7]
+partition = np.split(np.arange(90), np.cumsum(sizes)[:-1])
+
+def run(engine, clients_per_round, quantised, persistent):
+    training = LocalTraining(optax.adam(0.05), epochs=2, batch_size=4, persistent=persistent)
+    federation = make_federation(
+        mlp(4, 3, (5,)), Dataset("d", x, y, x, y, 3), partition, fed_adam(), training,
+        clients_per_round=clients_per_round, engine=engine, seed=1,
+        reducer=quantised_sum(16, "safe", 1.0) if quantised else None,
+    )
+    state = federation.init()
+    for _ in range(3):
+        state, record = federation.run_round(state)
+    assert federation.num_compilations() == 1
+    return state, record
+
+for clients_per_round in (0, 2, 4):
+    for quantised in (False, True):
+        (one, first), (other, second) = (
+            run(engine, clients_per_round, quantised, clients_per_round == 4)
+            for engine in ("vectorised", "sharded")
+        )
+        close = 0 if quantised else 1e-5
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=close, rtol=0),
+                     one.params, other.params)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5, rtol=0),
+                     one.clients, other.clients)
+        assert first.cohort == second.cohort
+print("agree")
+"""
+
+
+def test_sharded_agrees_with_vectorised_to_rounding_and_quantised_bit_for_bit():
+    result = subprocess.run(
+        [sys.executable, "-c", COMPARE], capture_output=True, text=True, check=False
+    )
+    assert result.stdout == "agree\n", result.stderr[-2000:]
+
+
+def test_a_cpu_in_use_cannot_be_split_again():
+    jax.device_count()
+    with pytest.raises(ConfigError, match="start a new one"):
+        split_cpu(jax.device_count() + 1)
+    split_cpu()
