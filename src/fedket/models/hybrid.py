@@ -77,7 +77,7 @@ def hybrid(
         h = linear(**params["head"][f"linear{len(hidden)}"], x=h)
         return quantum.apply(params["circuit"], h.T)
 
-    return Model(init, apply)
+    return Model(init, apply, layered={"head": False, "circuit": quantum.layered})
 
 
 def _init_head(rng: PRNGKeyArray, widths: tuple[int, ...]) -> Params:
