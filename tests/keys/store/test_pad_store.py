@@ -18,7 +18,9 @@ from pad_store_parts import BACK, THERE, abandon, exchange, filled, key, pair
 
 from fedket.errors import KeyExhaustedError, KeyMaterialError, KeyReusedError
 from fedket.keys.store import Mode, PadStore, Purpose, connect, read_status, verify
+from fedket.keys.store.connect import agreed_end
 from fedket.keys.store.disk import no_crash
+from fedket.keys.store.streams import Deposited
 from fedket.types import SERVER
 
 small = st.integers(0, 40)
@@ -302,6 +304,51 @@ def test_connected_ends_agree_on_marks_and_on_where_the_next_key_goes(tmp_path):
         expected = key(f"first of {THERE}", 1000).reveal()[400:] + key("next", 10).reveal()
         for store in (sender, receiver):
             assert store.take(THERE, start, 610, run="r", round_num=3).reveal() == expected
+
+
+def test_an_old_copy_with_another_key_at_the_same_place_gives_it_up(tmp_path):
+    """A key came to one end only, was withdrawn, and its place given to another key."""
+    sender, receiver = pair(tmp_path)
+    with sender:
+        sender.deposit(THERE, "only here", key("only here", 500))
+    shutil.copytree(tmp_path / "0", tmp_path / "copy")
+    with PadStore.open(tmp_path / "0", 0) as sender, receiver:
+        connect([sender, receiver])
+        for store in (sender, receiver):
+            store.deposit(THERE, "both", key("both", 500))
+        exchange(sender, receiver, 1100, 1)
+    with (
+        PadStore.open(tmp_path / "copy", 0) as sender,
+        PadStore.open(tmp_path / "1", 1) as receiver,
+    ):
+        connect([sender, receiver])
+        assert sender.deposit_ends()[THERE] == receiver.deposit_ends()[THERE] == 1100
+        for store in (sender, receiver):
+            store.deposit(THERE, "later", key("later", 50))
+        start = exchange(sender, receiver, 50, 1, run="r2")
+        for store in (sender, receiver):
+            taken = store.take(THERE, start, 50, run="r2", round_num=1)
+            assert taken == key("later", 50)
+
+
+HELD = (Deposited(0, 10, "a"), Deposited(10, 30, "b"), Deposited(30, 40, "c"))
+
+
+@pytest.mark.parametrize(
+    ("mark", "theirs", "end"),
+    [
+        (0, HELD, 40),
+        (12, HELD[1:], 40),
+        (0, (), 0),
+        (40, HELD, 40),
+        (0, (HELD[0], Deposited(10, 30, "x")), 10),
+        (0, (HELD[0], Deposited(10, 25, "b")), 25),
+        (20, (Deposited(11, 31, "b"),), 20),
+        (5, (HELD[0], HELD[2]), 10),
+    ],
+)
+def test_ends_agree_as_far_as_the_same_keys_lie_at_the_same_places(mark, theirs, end):
+    assert agreed_end(mark, HELD, theirs) == agreed_end(mark, theirs, HELD) == end
 
 
 def test_marks_beyond_the_key_that_came_count_it_as_lost(tmp_path):

@@ -27,6 +27,7 @@ from fedket.keys.store.requests import Division
 from fedket.keys.store.reservation import Reservation, holder
 from fedket.keys.store.segments import plan
 from fedket.keys.store.session import Change, Session
+from fedket.keys.store.streams import Deposited
 from fedket.types import Secret, Stream
 
 
@@ -249,13 +250,21 @@ class PadStore:
         return skipped
 
     def deposit_ends(self) -> dict[Stream, int]:
-        """Per stream, the end of the key that has come; for the other end."""
+        """Per stream, the end of the key that has come."""
         with self._session.using():
             marks = streams.read_all_marks(self._session.database)
             return {stream: mark.deposited for stream, mark in marks.items()}
 
+    def deposits(self) -> dict[Stream, tuple[Deposited, ...]]:
+        """Per stream, the keys that its available bytes are of, by name; for the other end."""
+        with self._session.using():
+            db = self._session.database
+            return {
+                stream: streams.read_deposits(db, stream) for stream in streams.read_all_marks(db)
+            }
+
     def withdraw(self, ends: Mapping[Stream, int]) -> dict[Stream, int]:
-        """Erase available key behind these ends, which the other end does not hold.
+        """Erase available key behind these ends, which the other end does not hold likewise.
 
         Only while no deposit is under way at either end, and after `advance`; key below this
         end's mark stays.

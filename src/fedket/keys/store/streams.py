@@ -57,6 +57,44 @@ def read_all_marks(connection: sqlite3.Connection) -> dict[Stream, StreamMarks]:
     return {(row[0], row[1]): StreamMarks(*row[2:]) for row in rows}
 
 
+class Deposited(NamedTuple):
+    """A key that lies in a stream at this end, or what is left of it.
+
+    Attributes:
+        start: Offset of its first byte.
+        end: Offset behind its last byte that is there.
+        key_id: Its name, the same at both ends.
+    """
+
+    start: int
+    end: int
+    key_id: str
+
+
+def read_deposits(connection: sqlite3.Connection, stream: Stream) -> tuple[Deposited, ...]:
+    """Read which keys the available bytes of a stream are of, from low to high."""
+    marks = read_marks(connection, stream)
+    rows = connection.execute(
+        "SELECT start, length, key_id FROM ledger WHERE event = 'deposited' AND sender = ? "
+        "AND receiver = ? AND start + length > ? ORDER BY seq",
+        (*stream, marks.high_water),
+    )
+    keys: list[Deposited] = []
+    for start, length, key_id in rows:
+        _cut(keys, start)  # what a later key lies on was withdrawn before it came
+        keys.append(Deposited(start, start + length, key_id))
+    _cut(keys, marks.deposited)
+    return tuple(keys)
+
+
+def _cut(keys: list[Deposited], end: int) -> None:
+    """Forget what lies behind `end`."""
+    while keys and keys[-1].end > end:
+        last = keys.pop()
+        if last.start < end:
+            keys.append(last._replace(end=end))
+
+
 def deposit(
     connection: sqlite3.Connection, stream: Stream, segments: Iterable[Segment], key_id: str
 ) -> Entry:
