@@ -91,6 +91,7 @@ def test_grey_images_count_for_three_channels(config, files):
     ("overrides", "error", "message"),
     [
         (["features.image_side=30"], ConfigError, "takes images from 31 pixels a side.* have 30"),
+        (["transform.pixel_range=signed"], ConfigError, "scales pixels itself"),
         (["features.weights=absent.npz"], DataError, "no weights file at absent.npz"),
         (
             ["features.backbone=vgg16", "features.image_side=32"],

@@ -42,7 +42,7 @@ def with_features(config: ExperimentConfig, dataset: Dataset) -> Dataset:
     if c.backbone == "none":
         return dataset
     backbone = BACKBONES[c.backbone]()
-    side = _check_images(backbone, c, dataset)
+    side = _check_images(backbone, c, dataset, config.transform.pixel_range)
     source = find_weights(c.backbone, c.weights, data_directory(config.data.directory))
     weights = fit_weights(backbone, read_weights(source), str(source))
     recipe = f"{backbone.name} of {weights_digest(weights)}, {backbone.preprocessing}, side {side}"
@@ -58,13 +58,20 @@ def with_features(config: ExperimentConfig, dataset: Dataset) -> Dataset:
     return dataset._replace(x_train=features["train"], x_test=features["test"])
 
 
-def _check_images(backbone: Backbone, config: FeaturesConfig, dataset: Dataset) -> int:
+def _check_images(
+    backbone: Backbone, config: FeaturesConfig, dataset: Dataset, scaled: str
+) -> int:
     """The side images are resized to, 0 for none; refuses what the network cannot take."""
     shape = dataset.x_train.shape[1:]
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3)):
         raise ConfigError(
             f"features.backbone `{backbone.name}` takes images, data set `{dataset.name}` has "
             f'samples of shape {shape}; use images, or backbone = "none"'
+        )
+    if scaled != "unit":
+        raise ConfigError(
+            f"features.backbone `{backbone.name}` scales pixels itself, transform.pixel_range is "
+            f"`{scaled}`; leave it out"
         )
     smallest = config.image_side or min(shape[:2])
     if smallest < backbone.smallest_side:
