@@ -41,6 +41,28 @@ def test_npz_files_hold_what_their_description_says(shared_data, name):
     assert 0 <= data.x_train.min() < data.x_train.max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("cats_vs_dogs_64", "cats_vs_dogs_64"),
+        ("cats_vs_dogs", "cats_vs_dogs_96_jpeg"),
+        ("planes_cars", "cifar10_planes_cars"),
+    ],
+)
+def test_packed_sets_have_names(shared_data, name, file):
+    require(shared_data, f"{file}.npz")
+    if file.endswith("_jpeg"):
+        pytest.importorskip("PIL", reason="Pillow decodes the JPEG images")
+    directory = str(shared_data)
+    named = load_dataset(name, directory=directory, max_train=40, max_test=10)
+    same = load_dataset(
+        "npz", path=f"{file}.npz", directory=directory, max_train=40, max_test=10
+    )
+    assert named.name == name
+    np.testing.assert_array_equal(named.x_train, same.x_train)
+    np.testing.assert_array_equal(named.y_test, same.y_test)
+
+
 # MNIST: yann.lecun.com/exdb/mnist; Fashion-MNIST: arXiv:1708.07747, balanced. The pixel mean and
 # deviation are the well-known normalisation constants of both sets.
 @pytest.mark.parametrize(
