@@ -55,9 +55,7 @@ def test_packed_sets_have_names(shared_data, name, file):
         pytest.importorskip("PIL", reason="Pillow decodes the JPEG images")
     directory = str(shared_data)
     named = load_dataset(name, directory=directory, max_train=40, max_test=10)
-    same = load_dataset(
-        "npz", path=f"{file}.npz", directory=directory, max_train=40, max_test=10
-    )
+    same = load_dataset("npz", path=f"{file}.npz", directory=directory, max_train=40, max_test=10)
     assert named.name == name
     np.testing.assert_array_equal(named.x_train, same.x_train)
     np.testing.assert_array_equal(named.y_test, same.y_test)

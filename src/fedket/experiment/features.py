@@ -58,9 +58,7 @@ def with_features(config: ExperimentConfig, dataset: Dataset) -> Dataset:
     return dataset._replace(x_train=features["train"], x_test=features["test"])
 
 
-def _check_images(
-    backbone: Backbone, config: FeaturesConfig, dataset: Dataset, scaled: str
-) -> int:
+def _check_images(backbone: Backbone, config: FeaturesConfig, dataset: Dataset, scaled: str) -> int:
     """The side images are resized to, 0 for none; refuses what the network cannot take."""
     shape = dataset.x_train.shape[1:]
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3)):
