@@ -67,7 +67,7 @@ def test_a_mistyped_key_is_told_the_nearest_one(table, keys, values):
 def test_a_key_of_another_model_kind_says_whose_it_is():
     with pytest.raises(ConfigError) as error:
         parse_config({"name": "x", "model": {"kind": "mlp", "num_qubits": 4}})
-    assert "belongs to model kind `vqc`, this one is `mlp`" in str(error.value)
+    assert "belongs to model kind `vqc` and `hybrid`, this one is `mlp`" in str(error.value)
     assert "(known: kind, hidden, match_parameters)" in str(error.value)
 
 
@@ -102,7 +102,7 @@ def test_a_key_in_the_wrong_table_is_told_the_right_one(values, hint):
         ("strategy.beta1=nan", "got NaN"),
         ("training.persistent_optimizer=1", "should be a valid boolean, got 1"),
         ("strategy.kind=fedavg", "'fed_avg', 'fed_prox', 'fed_adam' or 'fed_yogi', got \"fedavg\""),
-        ("model.kind=vcq", "one of 'vqc', 'quantum_train', 'lenet5', 'mlp', got \"vcq\""),
+        ("model.kind=vcq", "'quantum_train', 'cnn', 'lenet5', 'mlp', got \"vcq\""),
         ("model={num_qubits = 4}", "`model.kind` is missing"),
         ("model=4", "`model` should be a table, got 4"),
         ("data=4", "`data` should be a table, got 4"),
