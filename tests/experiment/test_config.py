@@ -101,7 +101,7 @@ def test_a_key_in_the_wrong_table_is_told_the_right_one(values, hint):
         ("training.weight_decay=inf", "should be a finite number, got Infinity"),
         ("strategy.beta1=nan", "got NaN"),
         ("training.persistent_optimizer=1", "should be a valid boolean, got 1"),
-        ("strategy.kind=fedavg", "'fed_avg', 'fed_prox', 'fed_adam' or 'fed_yogi', got \"fedavg\""),
+        ("strategy.kind=fedavg", "'fed_adam', 'fed_yogi' or 'qfedfisher', got \"fedavg\""),
         ("model.kind=vcq", "'quantum_train', 'cnn', 'lenet5', 'mlp', got \"vcq\""),
         ("model={num_qubits = 4}", "`model.kind` is missing"),
         ("model=4", "`model` should be a table, got 4"),
