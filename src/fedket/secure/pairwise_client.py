@@ -11,12 +11,12 @@ round with a new update, since the same update under fresh pads in another group
 
 import enum
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from fedket.errors import FedketError, ProtocolError
+from fedket.errors import ProtocolError
+from fedket.secure.client_steps import refusal, stepwise
 from fedket.secure.graph import is_connected
 from fedket.secure.pairwise_terms import (
     Terms,
@@ -27,7 +27,7 @@ from fedket.secure.pairwise_terms import (
     piece,
     read_terms,
 )
-from fedket.secure.phases import Failure, Handler, Outcome, Payload, Reply, integer, integers
+from fedket.secure.phases import Handler, Outcome, Payload, Reply, integer, integers
 from fedket.secure.words import Words, pack_words, packed_size, unpack_words, word_dtype
 from fedket.types import KeySource, Stream
 
@@ -84,34 +84,19 @@ def pairwise_client(
         update: Round number -> quantised words, shape (num_words,), or None when there is no
             usable update (then the client drops out before READY, at no cost to the others).
     """
-    return partial(_handle, _Client(client_id, keys, update))
-
-
-def _handle(
-    client: _Client, action: str, payload: Payload, state: ClientState
-) -> tuple[Outcome, ClientState]:
-    try:
-        round_num = integer(payload, "round_num")
-        if action not in STEPS or round_num < state.round_num:
-            raise ProtocolError(
-                f"client {client.client_id} is in round {state.round_num} and refuses `{action}` "
-                f"for round {round_num}; rounds only go up, actions are {', '.join(STEPS)}"
-            )
-    except ProtocolError as error:
-        return Failure(str(error)), state
-    try:
-        return STEPS[action](client, payload, state)
-    except FedketError as error:
-        _burn_all(client, state)
-        return Failure(str(error)), ClientState(round_num, Stage.ENDED)
+    return stepwise(_Client(client_id, keys, update), STEPS, _give_up)
 
 
 def _reserve(client: _Client, payload: Payload, state: ClientState) -> tuple[Outcome, ClientState]:
     terms, me = read_terms(payload), client.client_id
     if terms.round_num == state.round_num:
-        raise _refusal(client, terms.round_num, "a second `reserve`, but rounds only go up")
+        raise refusal(
+            client.client_id, terms.round_num, "a second `reserve`, but rounds only go up"
+        )
     if me not in terms.cohort:
-        raise _refusal(client, terms.round_num, f"a cohort without it, {list(terms.cohort)}")
+        raise refusal(
+            client.client_id, terms.round_num, f"a cohort without it, {list(terms.cohort)}"
+        )
     _burn_all(client, state)
     lengths = {(me, peer): pad_bytes(terms) for peer in higher(terms, me)}
     offsets = client.keys.reserve(terms.round_num, me, lengths)
@@ -129,8 +114,8 @@ def _ready(client: _Client, payload: Payload, state: ClientState) -> tuple[Outco
     if words is None:
         raise ProtocolError(f"client {me} has no usable update this round")
     if words.shape != (terms.num_words,) or words.dtype != word_dtype(terms.word_bits):
-        raise _refusal(
-            client,
+        raise refusal(
+            client.client_id,
             terms.round_num,
             f"{terms.num_words} words of {terms.word_bits} bits reserved for an update of shape "
             f"{words.shape}, {words.dtype}",
@@ -143,8 +128,8 @@ def _announced(client: _Client, terms: Terms, payload: Payload) -> dict[int, int
     senders, offsets = integers(payload, "senders"), integers(payload, "offsets")
     known = lower(terms, client.client_id)
     if senders != tuple(i for i in known if i in senders) or len(senders) != len(offsets):
-        raise _refusal(
-            client,
+        raise refusal(
+            client.client_id,
             terms.round_num,
             f"{len(offsets)} pads from clients {list(senders)}; pads come from {list(known)}",
         )
@@ -160,10 +145,10 @@ def _upload(client: _Client, payload: Payload, state: ClientState) -> tuple[Outc
         state = state._replace(stage=Stage.UPLOADING, members=members)
     if members != state.members:
         what = f"members changed from {list(state.members)} to {list(members)}"
-        raise _refusal(client, terms.round_num, what)
+        raise refusal(client.client_id, terms.round_num, what)
     if offset != state.num_sent or count != piece(terms, offset):
         what = f"words {offset}..{offset + count}, {state.num_sent} is next"
-        raise _refusal(client, terms.round_num, what)
+        raise refusal(client.client_id, terms.round_num, what)
     data = _masked(client, terms, state, offset, count)
     rest = state.words if offset + count < terms.num_words else None
     return Reply({"words": data}), state._replace(num_sent=offset + count, words=rest)
@@ -189,8 +174,8 @@ def _check_members(
     me, present = client.client_id, set(members)
     in_order = tuple(i for i in terms.cohort if i in present) == members
     if not in_order or me not in present or len(members) < 2:
-        raise _refusal(
-            client,
+        raise refusal(
+            client.client_id,
             terms.round_num,
             f"members {list(members)}: they must be 2 or more of the cohort {list(terms.cohort)}, "
             "in its order, this client among them",
@@ -198,7 +183,7 @@ def _check_members(
     strangers = [i for i in lower(terms, me) if i in present and i not in state.receives]
     if strangers or not is_connected(graph_of(terms), members):
         why = f"no pad from {strangers}" if strangers else "their masks open more than one sum"
-        raise _refusal(client, terms.round_num, f"members {list(members)}: {why}")
+        raise refusal(client.client_id, terms.round_num, f"members {list(members)}: {why}")
     gone = (i for i in (*lower(terms, me), *higher(terms, me)) if i not in present)
     client.keys.burn(terms.round_num, me, _pads(me, gone))
 
@@ -206,7 +191,7 @@ def _check_members(
 def _masked(client: _Client, terms: Terms, state: ClientState, offset: int, count: int) -> bytes:
     """Add the pads of higher members and subtract those of lower ones, pair by pair; pack."""
     if state.words is None:
-        raise _refusal(client, terms.round_num, "more words than the update has")
+        raise refusal(client.client_id, terms.round_num, "more words than the update has")
     me, present = client.client_id, set(state.members)
     masked = np.array(state.words[offset : offset + count])
     start, num_bytes = offset * terms.word_bits // 8, packed_size(count, terms.word_bits)
@@ -224,7 +209,7 @@ def _terms(
     round_num = integer(payload, "round_num")
     if state.terms is None or round_num != state.round_num or state.stage not in stages:
         what = f"`{action}` for round {round_num} when it is {state.stage.value}"
-        raise _refusal(client, state.round_num, what)
+        raise refusal(client.client_id, state.round_num, what)
     return state.terms
 
 
@@ -233,16 +218,14 @@ def _pads(client_id: int, peers: Iterable[int]) -> list[Stream]:
     return [(min(client_id, peer), max(client_id, peer)) for peer in peers]
 
 
+def _give_up(client: _Client, state: ClientState, round_num: int) -> ClientState:
+    _burn_all(client, state)
+    return ClientState(round_num, Stage.ENDED)
+
+
 def _burn_all(client: _Client, state: ClientState) -> None:
     """Give up what is left of the pads of the state's round."""
     if state.terms is not None:
         me, terms = client.client_id, state.terms
         streams = _pads(me, (*lower(terms, me), *higher(terms, me)))
         client.keys.burn(state.round_num, me, streams)
-
-
-def _refusal(client: _Client, round_num: int, what: str) -> ProtocolError:
-    return ProtocolError(
-        f"client {client.client_id} in round {round_num} refuses the server's request: {what}; it "
-        "burns its keys of the round, start a new round"
-    )

@@ -13,19 +13,17 @@ in the difference of the sums, who was alive in one of them only.
 import enum
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
 
 from fedket.errors import FedketError, ProtocolError
+from fedket.secure.client_steps import stepwise
 from fedket.secure.field import Residues, add, pack_residues, random_residues, residues_of
 from fedket.secure.mac import TAG_BYTES
 from fedket.secure.phases import (
-    Failure,
     Handler,
-    Outcome,
     Payload,
     Reply,
     integer,
@@ -106,26 +104,7 @@ def shared_masks_client(
             (then the client drops out, at no cost to the others).
         plan: What this client has agreed to; it refuses a request that says otherwise.
     """
-    return partial(_handle, _Client(client_id, keys, update, plan))
-
-
-def _handle(
-    client: _Client, action: str, payload: Payload, state: ClientState
-) -> tuple[Outcome, ClientState]:
-    try:
-        round_num = integer(payload, "round_num")
-        if action not in STEPS or round_num < state.round_num:
-            raise ProtocolError(
-                f"client {client.client_id} is in round {state.round_num} and refuses `{action}` "
-                f"for round {round_num}; rounds only go up, actions are {', '.join(STEPS)}"
-            )
-    except ProtocolError as error:
-        return Failure(str(error)), state
-    try:
-        return STEPS[action](client, payload, state)
-    except FedketError as error:
-        _burn(client, state.terms)
-        return Failure(str(error)), ClientState(round_num, Stage.ENDED)
+    return stepwise(_Client(client_id, keys, update, plan), STEPS, _give_up)
 
 
 def _share(client: _Client, payload: Payload, state: ClientState) -> Step:
@@ -253,6 +232,11 @@ def _terms(
         what = f"`{action}` when it is {state.stage.value} in round {state.round_num}"
         raise refusal(client.client_id, payload, what)
     return state.terms
+
+
+def _give_up(client: _Client, state: ClientState, round_num: int) -> ClientState:
+    _burn(client, state.terms)
+    return ClientState(round_num, Stage.ENDED)
 
 
 def _burn(client: _Client, terms: Terms | None) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from fedket.errors import KeyMaterialError, ProtocolError
+from fedket.secure import client_steps
 from fedket.secure.field import Residues, pack_residues, unpack_residues
 from fedket.secure.mac import (
     MAC_KEY_BYTES,
@@ -114,11 +115,8 @@ def cut(data: bytes, size: int) -> list[bytes]:
 
 
 def refusal(client_id: int, payload: Payload, what: str) -> ProtocolError:
-    """Return the error of a client that cannot do what the server asks."""
-    return ProtocolError(
-        f"client {client_id} in round {integer(payload, 'round_num')} refuses the server's "
-        f"request: {what}; it burns its keys of the round, start a new round"
-    )
+    """Return the error of a client that cannot do what a request asks."""
+    return client_steps.refusal(client_id, integer(payload, "round_num"), what)
 
 
 def _accepts(
