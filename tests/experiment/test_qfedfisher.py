@@ -58,3 +58,11 @@ def test_three_numbers_per_parameter_are_sent(blobs):
 def test_words_too_coarse_for_the_threshold_are_refused(overrides, complaint, blobs):
     with pytest.raises(ConfigError, match=complaint):
         build_experiment(config_of(blobs, FISHER, *overrides))
+
+
+def test_per_sample_gradients_beyond_memory_are_refused(blobs, monkeypatch):
+    monkeypatch.setattr("fedket.experiment.check.available_bytes", lambda: 1500)
+    wide = "model={kind = 'mlp', hidden = [8]}"
+    build_experiment(config_of(blobs, wide, FISHER, "strategy.fisher=literal"))
+    with pytest.raises(ConfigError, match="gradients of 8 samples by 67 parameters need about"):
+        build_experiment(config_of(blobs, wide, FISHER))

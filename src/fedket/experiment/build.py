@@ -16,6 +16,7 @@ from fedket.experiment.check import (
     check_fit,
     check_head,
     check_memory_of,
+    check_per_sample_memory,
     check_threshold,
     cohort_size,
 )
@@ -178,6 +179,7 @@ def build_experiment(config: ExperimentConfig, keys: KeySource | None = None) ->
         check_memory_of(config, training.batch_size)
         model, circuit = build_model(config, dataset)
         check_fit(model, dataset, config.engine.dtype)
+        check_per_sample_memory(config, model, training.batch_size)
         strategy = STRATEGIES[config.strategy.kind](config.strategy, training)
         reducer, clip = build_reducer(config, cohort_size(config), keys), config.aggregation.clip
         if reducer is not None:

@@ -83,6 +83,25 @@ def check_threshold(config: ExperimentConfig) -> None:
         )
 
 
+def check_per_sample_memory(config: ExperimentConfig, model: Model, batch_size: int) -> None:
+    """Refuse per-sample gradients that would not fit into memory.
+
+    Raises:
+        ConfigError: A batch of them is larger than what is available.
+    """
+    strategy = config.strategy
+    if strategy.kind != "qfedfisher" or strategy.fisher != "empirical":
+        return
+    size = tree_size(parameter_shapes(model))
+    needed = batch_size * size * jnp.dtype(config.engine.dtype).itemsize
+    if needed > available_bytes():
+        raise ConfigError(
+            f"gradients of {batch_size} samples by {size:,} parameters need about "
+            f"{needed / 2**30:.1f} GiB, {available_bytes() / 2**30:.1f} GiB are available; use "
+            'strategy.fisher = "literal", a smaller training.batch_size or a smaller model'
+        )
+
+
 def threshold_of(how: AggregationConfig, cohort: int) -> int:
     """Clients that must be alive until the sum opens (U)."""
     return how.threshold or max(how.colluders + 2, math.ceil(3 * cohort / 4))
