@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fedket.errors import CheckpointError
 from fedket.reproduce.result import RowResult, SeedResult, read_result
-from fedket.reproduce.table import COLUMNS, cells, document, markdown_table, remarks
+from fedket.reproduce.table import COLUMNS, cells, document, markdown_table, remarks, used_in
 
 SEED = {
     "seed": 0,
@@ -134,6 +134,12 @@ def test_why_a_row_was_not_run_and_what_the_paper_leaves_open(reproduced):
     assert "- Row adni-lost: no file at nowhere.npz" in text
     assert "- Adam (all rows)\n" in text
     assert "- rate of mnist-plain (Row mnist-plain)\n" in text
+
+
+def test_many_rows_are_counted_and_few_are_named():
+    assert used_in(["a", "b"], 3) == "a, b"
+    assert used_in(["a", "b"], 2) == "all rows"
+    assert used_in(list("abcde"), 9) == "5 of 9 rows"
 
 
 @given(st.lists(st.tuples(st.text(), st.text()), max_size=3))

@@ -23,6 +23,8 @@ METRICS = {
     "train_loss": "training loss",
 }
 HASH_DIGITS = 12
+NAMED_ROWS = 4
+"""So many rows are named, more are counted."""
 LESS_THAN_FULL = {
     "fast": "Fast profile: shortened, to show that everything runs. Not the paper's experiment.",
     "rounds": "Stopped early, see the column Rounds. Not the whole of the paper's experiment.",
@@ -89,7 +91,9 @@ def open_choices(results: Iterable[RowResult]) -> list[tuple[str, list[str]]]:
 
 def used_in(rows: Sequence[str], total: int) -> str:
     """The rows of a choice in words."""
-    return "all rows" if len(rows) == total else ", ".join(rows)
+    if len(rows) == total:
+        return "all rows"
+    return ", ".join(rows) if len(rows) <= NAMED_ROWS else f"{len(rows)} of {total} rows"
 
 
 def markdown(results: Sequence[RowResult]) -> str:
