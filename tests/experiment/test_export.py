@@ -9,6 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from fedket.cli import execute
 from fedket.errors import CheckpointError, ConfigError
 from fedket.experiment import build_experiment, parse_config, start_run
 from fedket.experiment.export import export_network
@@ -72,6 +73,16 @@ def test_the_file_alone_predicts_what_the_run_predicts(run, tmp_path):
     expected = experiment.model.apply(params, x)
     np.testing.assert_allclose(predict(path, np.asarray(x)), expected, atol=1e-4)
     np.testing.assert_allclose(read_network(path).logits(x), expected, atol=1e-4)
+
+
+def test_the_command_says_what_it_wrote_and_refuses_in_one_line(run, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "cnn.safetensors"
+    monkeypatch.setattr("sys.argv", ["fedket", "export", str(run[1]), "-o", str(path)])
+    assert execute() == 0
+    assert capsys.readouterr().out == f"{path}: 47 weights, {', '.join(LAYERS)}\n"
+    monkeypatch.setattr("sys.argv", ["fedket", "export", str(tmp_path / "no"), "-o", str(path)])
+    assert execute() == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_a_run_without_a_plain_network_is_refused(finished, tmp_path):
