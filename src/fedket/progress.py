@@ -221,6 +221,7 @@ def print_facts(facts: dict[str, Any]) -> None:
         "download": f"{format_bytes(facts['download_bytes_per_client'])} per client and round",
         "key": _key_use(facts),
         **_key_feed(facts["key_feed"]),
+        **{name: f"{value:g}" for name, value in facts["measured"].items()},
     }
     _print_rows(rows)
 
