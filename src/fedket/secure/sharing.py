@@ -16,6 +16,7 @@ chosen as Vandermonde.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -114,10 +115,16 @@ def open_shares(sharing: Sharing, shares: Mapping[int, Residues]) -> Opened:
 
 
 def _vandermonde(sharing: Sharing, holders: Sequence[int]) -> Residues:
-    """Return x^k mod p for the point x of each holder and k < U, shape (holders, U)."""
-    p = sharing.field.modulus
-    rows = [[pow(holder + 1, k, p) for k in range(sharing.threshold)] for holder in holders]
-    return np.array(rows, np.uint64)
+    """Return x^k mod p for the point x of each holder and k < U, shape (holders, U), read-only."""
+    return _powers(sharing.field.modulus, sharing.threshold, tuple(holders))
+
+
+@lru_cache(maxsize=8)  # all clients of a round share by the same matrix
+def _powers(p: int, count: int, holders: tuple[int, ...]) -> Residues:
+    rows = [[pow(holder + 1, k, p) for k in range(count)] for holder in holders]
+    matrix = np.array(rows, np.uint64)
+    matrix.setflags(write=False)
+    return matrix
 
 
 def _interpolate(sharing: Sharing, holders: Sequence[int], values: Residues) -> Residues:
