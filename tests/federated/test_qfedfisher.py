@@ -15,10 +15,19 @@ from fedket.federated import FisherSettings, LocalTraining, fed_avg, qfedfisher
 from fedket.keys import OsRandomSource
 from fedket.secure import bounded_sum, masked_sum, quantised_sum
 from fedket.types import Bound, ClientResult, RoundContext, Traffic
-from tests.federated.problems import run_rounds, small_federation
+from tests.federated.problems import small_federation
 
 SEEDS = st.integers(0, 2**31 - 1)
 CLIP = 1.0
+
+
+def run_rounds(federation, num_rounds):
+    """State and records after some rounds, none evaluated: that would compile twice as much."""
+    state, records = federation.init(), []
+    for _ in range(num_rounds):
+        state, record = federation.run_round(state, False)
+        records.append(record)
+    return state, records
 
 
 def clients(seed, num_clients=3):
@@ -75,9 +84,8 @@ def test_a_threshold_that_nothing_reaches_is_fed_avg():
     assert [record.metrics for record in records] == [{"threshold_fraction": 1.0}] * 2
 
 
-@pytest.mark.parametrize("fisher", ["empirical", "literal"])
-def test_both_engines_agree(fisher):
-    strategy = qfedfisher(0.05, fisher=FisherSettings(fisher, num_samples=10, batch_size=4))
+def test_both_engines_agree():
+    strategy = qfedfisher(0.05, fisher=FisherSettings(num_samples=10, batch_size=4))
     fast, fast_records = run_rounds(small_federation(strategy=strategy, clients_per_round=3), 2)
     slow, slow_records = run_rounds(
         small_federation(strategy=strategy, clients_per_round=3, engine="sequential"), 2
