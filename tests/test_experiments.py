@@ -17,7 +17,7 @@ from fedket.experiment import build_experiment, load_config, shipped_experiments
 
 CONFIGS = {s: load_config(s.path) for s in shipped_experiments()}
 PUBLISHED = [s for s, config in CONFIGS.items() if config.paper is not None]
-KINDS = ("model.kind", "model.circuit", "aggregation.kind")
+KINDS = ("model.kind", "model.circuit")
 STATES = ("data.name", "states.targets")
 MADE = ("ntangled", "magic")
 """Data sets that are made on the spot, which takes longer than all the rest."""
