@@ -131,7 +131,9 @@ def options(source):
     ]
 
 
-@pytest.mark.parametrize(("deadline", "bits"), [(52.0, 32), (51.0, 16), (26.0, 16), (25.0, 8), (13.0, 8)])
+@pytest.mark.parametrize(
+    ("deadline", "bits"), [(52.0, 32), (51.0, 16), (26.0, 16), (25.0, 8), (13.0, 8)]
+)
 def test_the_first_option_whose_key_comes_in_time_is_taken(deadline, bits):
     """13 values take 52, 26 and 13 bytes, a second each."""
     source = Budget()
