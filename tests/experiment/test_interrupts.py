@@ -86,7 +86,7 @@ def test_a_signal_while_saving_waits_for_the_last_byte(tiny, finished, tmp_path,
 
 
 def test_a_signal_while_building_leaves_nothing_behind(tiny, tmp_path, monkeypatch):
-    def build(_):
+    def build(_config, _keys):
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.2)
 
