@@ -32,6 +32,14 @@ class TrainingError(FedketError):
     """A round cannot go on: no client delivered a usable update."""
 
 
+class ProcessLostError(TrainingError):
+    """Another process of the same run ended, or cannot be reached any more."""
+
+
+class RoundStoppedError(TrainingError):
+    """Process 0 gave a round up, and says why itself."""
+
+
 class ProtocolError(FedketError):
     """A message breaks the secure aggregation protocol."""
 

@@ -1,4 +1,7 @@
-"""Clients dealt to several devices: GPUs, or the cores of one CPU as devices of their own."""
+"""Clients dealt to several devices: GPUs, or the cores of one CPU as devices of their own.
+
+In processes that were joined by `jax.distributed`, the devices of all of them.
+"""
 
 import os
 
@@ -7,8 +10,10 @@ import numpy as np
 from jax.sharding import Mesh
 
 from fedket.errors import ConfigError
+from fedket.federated.placement import CLIENTS
+from fedket.federated.processes import is_alone, led_reducer, with_others
 from fedket.federated.trainer import Engine, Trainer
-from fedket.federated.vectorised import CLIENTS, vectorised_engine
+from fedket.federated.vectorised import vectorised_engine
 from fedket.types import Reducer
 
 
@@ -18,10 +23,14 @@ def sharded_engine(
     """Build the vectorised engine over all devices that JAX sees.
 
     Per client the arithmetic is the same; sums are taken in another order, so weights agree with
-    the vectorised engine to rounding, and with a quantising reducer bit for bit.
+    the vectorised engine to rounding, and with a quantising reducer bit for bit. Several processes
+    run it in step; process 0 reduces for all of them.
     """
     mesh = Mesh(np.array(jax.devices()), (CLIENTS,))
-    return vectorised_engine(trainer, reducer, cohort_size, memory_limit_mb, mesh)
+    if is_alone():
+        return vectorised_engine(trainer, reducer, cohort_size, memory_limit_mb, mesh)
+    led = None if reducer is None else led_reducer(reducer)
+    return with_others(vectorised_engine(trainer, led, cohort_size, memory_limit_mb, mesh))
 
 
 def split_cpu(num_devices: int = 0) -> None:

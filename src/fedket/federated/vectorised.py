@@ -1,6 +1,7 @@
 """The fast engine: clients vectorised in chunks, chunks scanned, one XLA program per round.
 
-With a mesh the chunks are dealt to its devices, which train them side by side.
+With a mesh the chunks are dealt to its devices, which train them side by side. The mesh
+may span processes: all of them then call `run` with the same arguments and get the same outcome.
 
 Without a reducer the sum is accumulated chunk by chunk on the device, so memory depends on the
 chunk, not on the cohort. A client whose update is not finite is found after the program ran; the
@@ -14,10 +15,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
 from fedket.errors import TrainingError
+from fedket.federated.placement import across, compiled, dealt, everywhere, here
 from fedket.federated.trainer import (
     NON_FINITE,
     ClientOutcome,
@@ -36,9 +38,6 @@ from fedket.federated.trainer import (
 )
 from fedket.federated.working_set import chunk_size, traced_bytes
 from fedket.types import Contribution, Params, Reducer, RoundContext, ServerState, Traffic
-
-CLIENTS = "clients"
-"""Axis of a mesh along which clients are dealt to devices."""
 
 
 class Chunks(NamedTuple):
@@ -72,10 +71,10 @@ def vectorised_engine(
         memory_limit_mb: Bound for the clients that a device trains at the same time.
         mesh: Devices along the axis `CLIENTS`; None is the default device alone.
     """
-    data = _everywhere(mesh, training_data(trainer))
+    data = everywhere(mesh, training_data(trainer))
     num_devices = 1 if mesh is None else mesh.devices.size
-    program = jax.jit(
-        _plain_program(trainer, mesh) if reducer is None else _stacking_program(trainer, mesh)
+    program = compiled(
+        _plain_program(trainer, mesh) if reducer is None else _stacking_program(trainer, mesh), mesh
     )
     apply_sum = jax.jit(partial(server_step, trainer.strategy))
     num_samples = np.asarray(trainer.clients.num_samples)
@@ -87,14 +86,15 @@ def vectorised_engine(
         if not size:
             each = -(-cohort_size // num_devices)
             size.append(_choose_chunk(trainer, data, params, each, memory_limit_mb))
-        params, server, clients = _everywhere(mesh, (params, server, clients))
+        params, server, clients = everywhere(mesh, (params, server, clients))
         order = np.argsort(num_samples[cohort], kind="stable")
         ids = cohort[order]
         alive = np.ones(len(ids), dtype=bool)
         while True:
             weights = cohort_weights(num_samples[ids], alive)
             chunks = _cut(ids, weights, size[0], num_devices)
-            first, outcome = program(data, params, server, clients, chunks, jnp.int32(round_num))
+            chunks, this_round = across(mesh, (chunks, jnp.int32(round_num)))
+            first, outcome = program(data, params, server, clients, chunks, this_round)
             losses, finite = (np.asarray(a)[: len(ids)] for a in (outcome.loss, outcome.finite))
             broken = alive & ~finite
             if not broken.any():
@@ -114,7 +114,9 @@ def vectorised_engine(
             context, rows = _context(trainer.seed, round_num, ids, weights, alive)
             contributions = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], first)
             total, traffic = reducer(contributions, context)
+            server, params = here(mesh, (server, params))
             new_server, new_params, metrics = apply_sum(server, params, total)
+        new_params, metrics = here(mesh, (new_params, metrics))
         return CohortOutcome(
             new_params, new_server, outcome.clients, loss, dropped, traffic, as_numbers(metrics)
         )
@@ -200,7 +202,7 @@ def _plain_program(trainer: Trainer, mesh: Mesh | None) -> Program:
         total, outcomes = jax.lax.scan(body, zeros, chunks)
         return jax.tree.map(lambda leaf: leaf[None], total), outcomes
 
-    parts = _dealt(add_up, mesh)
+    parts = dealt(add_up, mesh)
 
     def program(
         data: TrainingData,
@@ -229,7 +231,7 @@ def _stacking_program(trainer: Trainer, mesh: Mesh | None) -> Program:
         )
         return outcomes
 
-    parts = _dealt(train, mesh)
+    parts = dealt(train, mesh)
 
     def program(
         data: TrainingData,
@@ -243,25 +245,6 @@ def _stacking_program(trainer: Trainer, mesh: Mesh | None) -> Program:
         return _flat(outcomes.contribution), _unchunk(clients, chunks, outcomes)
 
     return program
-
-
-def _everywhere(mesh: Mesh | None, tree: Any) -> Any:
-    """Copy arrays to all devices, unless they are there; else a second round compiles anew."""
-    return tree if mesh is None else jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
-
-
-def _dealt(train: Callable[..., Any], mesh: Mesh | None) -> Callable[..., Any]:
-    """Run `train` on every device with its part of the chunks; results lie in their order."""
-    if mesh is None:
-        return train
-    everywhere, dealt = PartitionSpec(), PartitionSpec(CLIENTS)
-    return jax.shard_map(
-        train,
-        mesh=mesh,
-        in_specs=(everywhere, everywhere, everywhere, dealt, everywhere),
-        out_specs=dealt,
-        check_vma=False,
-    )
 
 
 def _flat(tree: Any) -> Any:

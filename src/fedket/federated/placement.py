@@ -1,0 +1,72 @@
+"""Where arrays lie: on one device, on all devices of a mesh, or on one's own of many processes.
+
+A mesh may span processes. Arrays that all of its devices hold, and results that all of them get,
+are then the same in every process; each process reads its own copy.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+CLIENTS = "clients"
+"""Axis of a mesh along which clients are dealt to devices."""
+
+
+def everywhere(mesh: Mesh | None, tree: Any) -> Any:
+    """Copy arrays to all devices, unless they are there; else a second round compiles anew."""
+    if mesh is None:
+        return tree
+    sharding = NamedSharding(mesh, PartitionSpec())
+    if not mesh.is_multi_process:
+        return jax.device_put(tree, sharding)
+    return jax.tree.map(lambda leaf: _to_all(sharding, leaf), tree)
+
+
+def across(mesh: Mesh | None, tree: Any) -> Any:
+    """Copy small arguments to all devices if they are other processes' too, else leave them."""
+    return everywhere(mesh, tree) if mesh is not None and mesh.is_multi_process else tree
+
+
+def here(mesh: Mesh | None, tree: Any) -> Any:
+    """Return this process's own copy of arrays that all processes hold."""
+    if mesh is None or not mesh.is_multi_process:
+        return tree
+    return jax.tree.map(_own_copy, tree)
+
+
+def compiled(program: Callable[..., Any], mesh: Mesh | None) -> Any:
+    """Return the jitted program; over several processes all of its results come to all."""
+    if mesh is None or not mesh.is_multi_process:
+        return jax.jit(program)
+    return jax.jit(program, out_shardings=NamedSharding(mesh, PartitionSpec()))
+
+
+def dealt(train: Callable[..., Any], mesh: Mesh | None) -> Callable[..., Any]:
+    """Run `train` on every device with its part of the chunks; results lie in their order."""
+    if mesh is None:
+        return train
+    whole, part = PartitionSpec(), PartitionSpec(CLIENTS)
+    return jax.shard_map(
+        train,
+        mesh=mesh,
+        in_specs=(whole, whole, whole, part, whole),
+        out_specs=part,
+        check_vma=False,
+    )
+
+
+def _to_all(sharding: NamedSharding, leaf: Any) -> jax.Array:
+    """Make one array of the processes' equal copies, without comparing them."""
+    if isinstance(leaf, jax.Array) and leaf.sharding == sharding:
+        return leaf
+    own = jnp.asarray(leaf)
+    copies = [jax.device_put(own, device) for device in sharding.mesh.local_devices]
+    return jax.make_array_from_single_device_arrays(own.shape, sharding, copies)
+
+
+def _own_copy(leaf: Any) -> Any:
+    spread = isinstance(leaf, jax.Array) and not leaf.is_fully_addressable
+    return leaf.addressable_data(0) if spread else leaf

@@ -1,0 +1,117 @@
+"""Several processes that compute one experiment, joined by `jax.distributed`; process 0 leads.
+
+Each process holds all data and trains its part of the clients. What only process 0 knows (sums
+under masks, what lies on its disk) it hands to the others here, bit for bit. `share_bytes`,
+`share_tree` and `gather` are meetings: every process calls them, in the same order.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from safetensors.numpy import load, save
+
+from fedket.errors import ProcessLostError, RoundStoppedError
+from fedket.federated.trainer import Engine
+from fedket.types import Contribution, Reducer, RoundContext, Traffic
+
+
+def is_alone() -> bool:
+    """Whether this process computes by itself."""
+    return int(jax.process_count()) == 1
+
+
+def leads() -> bool:
+    """Whether this is process 0, which alone writes, reports and holds key."""
+    return int(jax.process_index()) == 0
+
+
+def share_bytes(data: bytes) -> bytes:
+    """Return what process 0 passed; what the others pass is not looked at.
+
+    Raises:
+        ProcessLostError: Another process is gone.
+    """
+    if is_alone():
+        return data
+    with in_touch():
+        length = multihost_utils.broadcast_one_to_all(np.uint32(len(data)))
+        mine = np.frombuffer(data, np.uint8) if leads() else np.zeros(int(length), np.uint8)
+        return bytes(np.asarray(multihost_utils.broadcast_one_to_all(mine)).tobytes())
+
+
+def share_tree(tree: Any) -> Any:
+    """Return process 0's tree of arrays, bit for bit; the others' lend their structure only."""
+    if is_alone():
+        return tree
+    leaves, structure = jax.tree.flatten(tree)
+    named = {str(n): np.ascontiguousarray(leaf) for n, leaf in enumerate(leaves)}
+    arrays = load(share_bytes(save(named) if leads() else b""))
+    return jax.tree.unflatten(structure, [arrays[str(n)] for n in range(len(leaves))])
+
+
+def gather(data: bytes) -> list[bytes]:
+    """Return what each process passed, in their order; all pass equally many bytes."""
+    if is_alone():
+        return [data]
+    with in_touch():
+        rows = multihost_utils.process_allgather(np.frombuffer(data, np.uint8))
+    return [row.tobytes() for row in np.asarray(rows)]
+
+
+def led_reducer(reducer: Reducer) -> Reducer:
+    """Return a reducer that process 0 runs for all; the others get the sum and no costs.
+
+    Contributions come to every process, because JAX gathers to all; only process 0 looks at them.
+
+    Raises:
+        RoundStoppedError: In the other processes, if it failed in process 0, which raises why.
+    """
+
+    def reduce(contributions: Contribution, context: RoundContext) -> tuple[Contribution, Traffic]:
+        if not leads():
+            if share_bytes(b"") != b"done":
+                raise RoundStoppedError(f"round {context.round_num}: process 0 could not add up")
+            return share_tree(contributions), Traffic(0, 0)
+        try:
+            total, traffic = reducer(contributions, context)
+        except BaseException:
+            share_bytes(b"fail")
+            raise
+        share_bytes(b"done")
+        return share_tree(total), traffic
+
+    return reduce
+
+
+def with_others(engine: Engine) -> Engine:
+    """Return the engine; a round that fails because a process is gone says so."""
+
+    def run(*args: Any) -> Any:
+        with in_touch():
+            return engine.run(*args)
+
+    run_round: Callable[..., Any] = run
+    return engine._replace(run=run_round)
+
+
+@contextmanager
+def in_touch() -> Iterator[None]:
+    """Tell from other failures that another process ended or cannot be reached any more."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" in str(error):
+            raise
+        raise ProcessLostError(
+            f"another process of this run is gone ({_reason(error)}); look for its own message, "
+            "then continue with --resume: what was saved is intact"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Last part of what the runtime says, without its source files."""
+    return str(error).splitlines()[0].rpartition("] ")[2] or type(error).__name__
