@@ -169,14 +169,14 @@ def quantise_round(
     Each client's `num_clipped` is in there too: a private statistic that a deployed client keeps.
     """
     _check_clients(contributions, context)
-    shares = _shares(context)
+    shares = shares_of(context)
     quantiser = QUANTISERS[word](bits, clip, shares)
     values = np.asarray(_ravel(contributions))
     noise = rounding_noise(context.seed, context.round_num, context.client_ids, values.shape[1])
     return quantiser, list(map(partial(quantise, quantiser), values, shares, noise))
 
 
-def _shares(context: RoundContext) -> list[float]:
+def shares_of(context: RoundContext) -> list[float]:
     """Return the weights, rescaled so that their sum is 1 to float64 precision."""
     total = math.fsum(context.weights)
     if min(context.weights) <= 0 or not math.isclose(total, 1, rel_tol=1e-5):

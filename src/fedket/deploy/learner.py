@@ -1,0 +1,182 @@
+"""What a site does with its own samples in a round: train, and measure the model it was sent."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from fedket.data import pack_partition
+from fedket.experiment.build import STRATEGIES, build_model, build_training, precision
+from fedket.experiment.check import check_fit, parameter_shapes
+from fedket.experiment.config import ExperimentConfig
+from fedket.federated.evaluate import evaluation_batch, make_scorer
+from fedket.federated.trainer import Trainer, train_client, training_data
+from fedket.types import (
+    Bound,
+    ClientResult,
+    Contribution,
+    Dataset,
+    Model,
+    Params,
+    RoundContext,
+    Strategy,
+)
+
+LOSS_LIMIT = 16.0
+"""Largest local loss that is told apart, in nats; larger ones count as this."""
+
+
+class Task(NamedTuple):
+    """What is trained, and how; the same at the server and at every site.
+
+    Attributes:
+        config: The experiment.
+        model: Its model, for the federation's samples and classes.
+        strategy: Its strategy.
+        params: Shapes and types of the parameters.
+    """
+
+    config: ExperimentConfig
+    model: Model
+    strategy: Strategy
+    params: Params
+
+
+def make_task(config: ExperimentConfig, features: tuple[int, ...], num_classes: int) -> Task:
+    """Build model and strategy without any sample.
+
+    Args:
+        config: The experiment.
+        features: Shape of a sample.
+        num_classes: Classes of the whole federation.
+
+    Raises:
+        ConfigError: The model does not suit such samples.
+    """
+    with precision(config):
+        empty = np.zeros((0, *features), np.float32)
+        nothing = np.zeros(0, np.int32)
+        dataset = Dataset("sites", empty, nothing, empty, nothing, num_classes)
+        model, _ = build_model(config, dataset)
+        check_fit(model, dataset, config.engine.dtype)
+        training = build_training(config.training, largest=config.training.batch_size)
+        strategy = STRATEGIES[config.strategy.kind](config.strategy, training)
+        dtype = jnp.dtype(config.engine.dtype)
+        params = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), parameter_shapes(model)
+        )
+        return Task(config, model, strategy, params)
+
+
+def contribution_template(task: Task) -> Contribution:
+    """Shapes and types of what a site contributes: for the strategy, and its metrics."""
+    update = jax.eval_shape(
+        lambda p: task.strategy.contribute(p, ClientResult(p, jnp.ones(()), p)), task.params
+    )
+    dtype = jnp.dtype(task.config.engine.dtype)
+    return update, {name: jax.ShapeDtypeStruct((), dtype) for name in ("accuracy", "loss")}
+
+
+def contribution_bounds(task: Task) -> Any:
+    """Bounds of a contribution; metrics are sent as fractions of the clip."""
+    clip = task.config.aggregation.clip
+    return task.strategy.bounds(clip), Bound(clip)
+
+
+def read_metrics(task: Task, sent: Contribution) -> dict[str, float]:
+    """Return summed metrics, weighted by samples: loss in nats, accuracy as a fraction."""
+    clip = task.config.aggregation.clip
+    limits = {"accuracy": 1.0, "loss": LOSS_LIMIT}
+    return {name: float(sent[name]) / clip * limit for name, limit in limits.items()}
+
+
+def pack_params(params: Params) -> bytes:
+    """Parameters as bytes, in the order of their tree."""
+    return np.asarray(ravel_pytree(params)[0]).tobytes()
+
+
+class Learner:
+    """One site's training; keeps its optimiser's state between rounds if the experiment says so.
+
+    Args:
+        task: What is trained.
+        dataset: The site's own samples; its test part, if any, is what accuracy is measured on.
+        client_id: The site's number.
+        largest: Samples of the largest site, which limits the batch.
+    """
+
+    def __init__(self, task: Task, dataset: Dataset, client_id: int, largest: int) -> None:
+        self._task, self._client = task, jnp.int32(client_id)
+        config = task.config
+        with precision(config):
+            dtype = config.engine.dtype
+            x, y = jnp.asarray(dataset.x_train, dtype), jnp.asarray(dataset.y_train)
+            self._training = build_training(config.training, largest)
+            nobody = [np.zeros(0, np.int64)] * client_id
+            clients = pack_partition([*nobody, np.arange(len(dataset.y_train))])
+            self._trainer = Trainer(
+                task.model, task.strategy, self._training, x, y, clients, config.seed
+            )
+            self._data = training_data(self._trainer)
+            self._program = jax.jit(partial(train_client, self._trainer))
+            held_out = len(dataset.y_test) > 0
+            self._test = (
+                jnp.asarray(dataset.x_test if held_out else dataset.x_train, dtype),
+                jnp.asarray(dataset.y_test if held_out else dataset.y_train),
+            )
+            batch = evaluation_batch(task.model, x, config.engine.memory_limit_mb)
+            self._score = make_scorer(task.model, batch, self._training.loss)
+            start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), task.params)
+            self._unravel = ravel_pytree(start)[1]
+            self._bytes = pack_params(start)
+            self._optimizer = (
+                self._training.optimizer.init(start) if self._training.persistent else ()
+            )
+
+    def contribute(
+        self, model: bytes, context: RoundContext
+    ) -> tuple[Contribution, RoundContext] | None:
+        """Train from the global model and return what to contribute, or None if it is not finite.
+
+        Raises:
+            ValueError: The model has another size.
+        """
+        with precision(self._task.config):
+            params = self.read_model(model)
+            weight = context.weights[context.client_ids.index(int(self._client))]
+            outcome = self._program(
+                self._data,
+                params,
+                self._optimizer,
+                self._client,
+                np.float32(weight),
+                jnp.int32(context.round_num),
+            )
+            if not outcome.finite:
+                return None
+            if self._training.persistent:
+                self._optimizer = outcome.opt_state
+            accuracy = float(self._score(params, *self._test).correct.mean())
+            metrics = self._metrics(weight, accuracy, float(outcome.loss))
+            return (outcome.contribution, metrics), context
+
+    def read_model(self, model: bytes) -> Params:
+        """Return the parameters in a message."""
+        if len(model) != len(self._bytes):
+            raise ValueError(f"a model of {len(model)} bytes, {len(self._bytes)} are expected")
+        return self._unravel(jnp.asarray(np.frombuffer(model, self._task.config.engine.dtype)))
+
+    def warm_up(self) -> None:
+        """Compile everything, on the site's own samples; nothing is kept."""
+        context = RoundContext(self._task.config.seed, 0, (int(self._client),), (1.0,))
+        before = self._optimizer
+        self.contribute(self._bytes, context)
+        self._optimizer = before
+
+    def _metrics(self, weight: float, accuracy: float, loss: float) -> Contribution:
+        clip, dtype = self._task.config.aggregation.clip, self._task.config.engine.dtype
+        shares = {"accuracy": accuracy, "loss": min(loss, LOSS_LIMIT) / LOSS_LIMIT}
+        return {name: jnp.asarray(weight * share * clip, dtype) for name, share in shares.items()}

@@ -1,0 +1,215 @@
+"""One party's ends of its links: its pad store, its key manager, and what it says to its peers.
+
+Ends in different processes agree in messages: which bytes are used (`marks`), which keys both
+hold (`deposits`), and which keys a batch from the key managers has (`agree`). None of it is
+secret, and none of it holds key.
+"""
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from fedket.errors import FedketError, KeyMaterialError, ProtocolError
+from fedket.keys.etsi014.client import connect
+from fedket.keys.etsi014.config import SaeConfig, read_section
+from fedket.keys.etsi014.errors import PeerSilentError
+from fedket.keys.etsi014.fetch import MasterEnd, SlaveEnd
+from fedket.keys.etsi014.messages import Announce, Commit, Confirm, Done, read_message
+from fedket.keys.store import PadStore, StoreKeySource
+from fedket.keys.store.connect import agreed_end
+from fedket.keys.store.streams import Deposited
+from fedket.secure.phases import Payload, octets
+from fedket.types import KeySource, Stream
+
+AskPeer = Callable[[int, str, Payload], Payload]
+"""(party, action, payload) -> that party's answer; raises `PeerSilentError` without one."""
+
+AHEAD = 16
+"""Rounds whose key is fetched at once: a fetch costs more than the key of a small round."""
+
+
+@runtime_checkable
+class PartyKeys(Protocol):
+    """What a site, or the server, needs of its keys."""
+
+    def source(self, session: str) -> KeySource:
+        """Return the key source of a session."""
+        ...
+
+    def links(self, peers: Collection[int]) -> None:
+        """Bring the links to these peers in line; between rounds only."""
+        ...
+
+    def fill(self, lengths: Mapping[Stream, int]) -> None:
+        """Have so many bytes ready on streams that this party sends on."""
+        ...
+
+    def answer(self, peer: int, action: str, payload: Payload) -> Payload:
+        """Answer a peer's message about a link."""
+        ...
+
+
+class StoreKeys:
+    """Keys of one party from its own key manager; see `PartyKeys`.
+
+    Args:
+        me: This party, a client or `SERVER`.
+        store: Its pad store.
+        sae: How it reaches its key manager; None if the store was filled beforehand.
+        sae_ids: Party -> its SAE ID, for all parties of the federation.
+        ask_peer: Way to the other parties.
+        pauses: Seconds to wait before each further attempt when a KME has too little key.
+    """
+
+    def __init__(
+        self,
+        me: int,
+        store: PadStore,
+        sae: SaeConfig,
+        sae_ids: Mapping[int, str],
+        ask_peer: AskPeer,
+        pauses: Sequence[float] = (),
+    ) -> None:
+        self._me, self._store, self._ask = me, store, ask_peer
+        self._sae_ids, self._pauses = dict(sae_ids), tuple(pauses)
+        self._stack = ExitStack()
+        self._kme = self._stack.enter_context(connect(sae))
+        self._masters: dict[Stream, MasterEnd] = {}
+        self._slaves: dict[Stream, SlaveEnd] = {}
+
+    def close(self) -> None:
+        """Close the connection to the key manager, and the store."""
+        self._stack.close()
+        self._store.close()
+
+    def source(self, session: str) -> KeySource:
+        """Return the key source of a session, over the party's own store."""
+        return StoreKeySource({self._me: self._store}, session)
+
+    def links(self, peers: Collection[int]) -> None:
+        """Compare marks, then keys, with each peer, and tell it what both go by."""
+        for peer in peers:
+            theirs = _read_streams(self._ask(peer, "marks", {"streams": b"[]"}))
+            ours = {s: m for s, m in self._store.high_water_marks().items() if peer in s}
+            known = {tuple(s): int(m) for s, m in theirs}
+            marks = {s: max(ours.get(s, 0), known.get(s, 0)) for s in {*ours, *known}}
+            self._store.advance(_of(self._me, peer, marks))
+            said = [[list(s), mark] for s, mark in marks.items()]
+            answer = _read_streams(self._ask(peer, "deposits", {"streams": _json(said)}))
+            held = {tuple(s): tuple(Deposited(*key) for key in keys) for s, keys in answer}
+            mine = self._store.deposits()
+            ends = {s: agreed_end(m, mine.get(s, ()), held.get(s, ())) for s, m in marks.items()}
+            self._store.withdraw(_of(self._me, peer, ends))
+            self._ask(peer, "withdraw", {"streams": _json([[list(s), e] for s, e in ends.items()])})
+
+    def fill(self, lengths: Mapping[Stream, int]) -> None:
+        """Fetch what is missing on streams that this party sends on, for rounds to come too.
+
+        Raises:
+            KmeError: A key manager has too little, refuses, or is not there.
+        """
+        for stream, num_bytes in lengths.items():
+            missing = num_bytes - self._store.available(stream)
+            if missing > 0:
+                self._master(stream).fetch(missing + (AHEAD - 1) * num_bytes)
+
+    def answer(self, peer: int, action: str, payload: Payload) -> Payload:
+        """Answer what a peer says about a link.
+
+        Raises:
+            ProtocolError: It is about another party's link, or makes no sense.
+        """
+        if action == "agree":
+            return {"message": self._agree(peer, octets(payload, "message"))}
+        told = _read_streams(payload)
+        streams = {(int(s[0]), int(s[1])): value for s, value in told}
+        if any({self._me, peer} != set(stream) for stream in streams):
+            raise ProtocolError(f"party {peer} speaks of links that are not its own")
+        if action == "marks":
+            marks = self._store.high_water_marks()
+            return {"streams": _json([[list(s), m] for s, m in marks.items() if peer in s])}
+        if action == "deposits":
+            self._store.advance({stream: int(mark) for stream, mark in streams.items()})
+            held = self._store.deposits()
+            said = [[list(s), [list(k) for k in held.get(s, ())]] for s in streams]
+            return {"streams": _json(said)}
+        if action == "withdraw":
+            self._store.withdraw({stream: int(end) for stream, end in streams.items()})
+            return {"streams": b"[]"}
+        raise ProtocolError(f"`{action}` is nothing that is said about a link")
+
+    def _agree(self, peer: int, content: bytes) -> bytes:
+        message = read_message(content)
+        if not isinstance(message, Announce | Commit):
+            raise ProtocolError(f"party {peer} sent an answer in the place of a question")
+        stream = message.stream
+        if stream != (peer, self._me):
+            raise ProtocolError(f"party {peer} speaks of stream {stream}, which is not its own")
+        if stream not in self._slaves:
+            self._slaves[stream] = SlaveEnd(
+                stream, self._kme, self._sae_ids[peer], self._store.deposit, self._pauses
+            )
+        return self._slaves[stream].answer(message).model_dump_json().encode()
+
+    def _master(self, stream: Stream) -> MasterEnd:
+        if stream not in self._masters:
+            peer = stream[1]
+
+            def exchange(message: Announce | Commit) -> Confirm | Done:
+                said = {"message": message.model_dump_json().encode()}
+                reply = read_message(octets(self._ask(peer, "agree", said), "message"))
+                if not isinstance(reply, Confirm | Done):
+                    raise PeerSilentError(f"party {peer} answered a question with a question")
+                return reply
+
+            self._masters[stream] = MasterEnd(
+                stream,
+                self._kme,
+                self._sae_ids[peer],
+                exchange,
+                self._store.deposit,
+                self._pauses,
+            )
+        return self._masters[stream]
+
+
+def open_store_keys(
+    me: int, store: Path, sae: Path, sae_ids: Mapping[int, str], ask_peer: AskPeer
+) -> StoreKeys:
+    """Open a party's pad store and its way to its key manager.
+
+    Raises:
+        ConfigError: The SAE's file is bad.
+        KeyMaterialError: The store is in use, damaged or another party's.
+    """
+    config = read_section(sae, SaeConfig)
+    if config.sae_id != sae_ids[me]:
+        raise KeyMaterialError(
+            f"{sae} is for the SAE `{config.sae_id}`, the federation knows this party as "
+            f"`{sae_ids[me]}`; correct one of the two"
+        )
+    opened = PadStore.open(store, me)
+    try:
+        return StoreKeys(me, opened, config, sae_ids, ask_peer, pauses=(1.0, 2.0, 4.0, 8.0))
+    except FedketError:
+        opened.close()
+        raise
+
+
+def _of(me: int, peer: int, values: Mapping[Stream, int]) -> dict[Stream, int]:
+    """The streams of one link; a peer has no say in others."""
+    return {stream: value for stream, value in values.items() if set(stream) == {me, peer}}
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _read_streams(payload: Payload) -> list[Any]:
+    try:
+        value = json.loads(octets(payload, "streams"))
+        return [(tuple(stream), content) for stream, content in value]
+    except (ValueError, TypeError) as error:
+        raise ProtocolError(f"a message about a link is malformed: {error}") from None

@@ -1,0 +1,178 @@
+"""The server's rounds over sites that it only reaches by messages."""
+
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fedket.deploy.learner import Task, pack_params, read_metrics
+from fedket.deploy.party_keys import PartyKeys
+from fedket.deploy.site import masking_of
+from fedket.deploy.sums import round_context, server_sum
+from fedket.errors import ProtocolError, TrainingError
+from fedket.experiment.aggregation import demand_of
+from fedket.experiment.build import precision
+from fedket.experiment.check import cohort_size
+from fedket.federated.cohort import sample_cohort
+from fedket.federated.evaluate import Evaluation, evaluation_batch, make_scorer
+from fedket.federated.federation import Federation, FederationState, RoundRecord
+from fedket.federated.trainer import as_numbers, server_step, tree_bytes
+from fedket.rng import Purpose, rng_for
+from fedket.secure.phases import Failure, Outcomes, Payload, Phase, Server
+from fedket.types import SERVER, Contribution, Dataset, Params, RoundContext, Traffic
+
+
+@runtime_checkable
+class Crew(Protocol):
+    """The sites of a session, as the server sees them."""
+
+    def gather(self) -> Mapping[int, int]:
+        """Let in who waits outside; return the samples of every site that is there."""
+        ...
+
+    def absent(self) -> Mapping[int, str]:
+        """Return who is away, and why."""
+        ...
+
+    def execute(self, phase: Phase) -> Outcomes:
+        """Carry a request to sites and return what they answered, before its deadline."""
+        ...
+
+
+class SiteRounds:
+    """Rounds of a federation of sites; `federation` is what `fedket.experiment.run` runs.
+
+    Args:
+        task: What is trained.
+        sites: Sites in all.
+        crew: Those that are there.
+        keys: The server's ends of its links.
+        session: Name of this start of the run, another for every start.
+        test: Samples of the server's own for evaluation, or None.
+        deadline: Seconds for each phase, unless the crew knows better.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        sites: int,
+        crew: Crew,
+        keys: PartyKeys,
+        session: str,
+        test: Dataset | None = None,
+        deadline: float = 60.0,
+    ) -> None:
+        self._task, self._sites, self._crew, self._test = task, sites, crew, test
+        self._keys, self._source, self._session = keys, keys.source(session), session
+        self._deadline, self._masking = deadline, masking_of(task, sites)
+        self._apply = jax.jit(lambda s, p, t: server_step(task.strategy, s, p, t))
+        if test is not None:
+            x = jnp.asarray(test.x_test, task.config.engine.dtype)
+            batch = evaluation_batch(task.model, x, task.config.engine.memory_limit_mb)
+            self._score = make_scorer(task.model, batch)
+
+    def federation(self) -> Federation:
+        """Return the federation."""
+        within = precision(self._task.config)
+        return Federation(
+            within(self._init), within(self._run_round), within(self._evaluate), lambda: 1
+        )
+
+    def _init(self) -> FederationState:
+        task = self._task
+        rng = rng_for(task.config.seed, Purpose.INIT)
+        dtype = task.config.engine.dtype
+        params = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), task.model.init(rng))
+        return FederationState(0, params, task.strategy.init(params), ())
+
+    def _evaluate(self, params: Params) -> Evaluation:
+        if self._test is None:
+            raise TrainingError("the server has no samples to evaluate on; sites report accuracy")
+        dtype = self._task.config.engine.dtype
+        score = self._score(params, jnp.asarray(self._test.x_test, dtype), self._test.y_test)
+        nobody = np.full(self._sites, np.nan)
+        return Evaluation(float(score.loss.mean()), float(score.correct.mean()), nobody)
+
+    def _run_round(
+        self, state: FederationState, with_evaluation: bool = True
+    ) -> tuple[FederationState, RoundRecord]:
+        start, round_num = perf_counter(), state.round_num + 1
+        config = self._task.config
+        samples = self._crew.gather()
+        drawn = sample_cohort(config.seed, round_num, self._sites, cohort_size(config)).tolist()
+        dropped = {i: why for i, why in self._crew.absent().items() if i in drawn}
+        cohort = tuple(i for i in drawn if i in samples and i not in dropped)
+        if len(cohort) < 2:
+            raise ProtocolError(
+                f"round {round_num}: {len(cohort)} of {len(drawn)} sites are there; a sum hides "
+                "nothing with fewer than 2, start the others and resume"
+            )
+        cohort, short = self._fill(round_num, cohort, samples)
+        context = round_context(config.seed, round_num, cohort, samples)
+        total, traffic = self._sum(state.params, context, samples)
+        server, params, metrics = self._apply(state.server, state.params, total[0])
+        local = read_metrics(self._task, total[1])
+        evaluate = with_evaluation and self._test is not None
+        record = RoundRecord(
+            round_num=round_num,
+            cohort=tuple(drawn),
+            dropped=dropped | short | dict(traffic.missing),
+            train_loss=_over_members(local["loss"], context, traffic),
+            evaluation=self._evaluate(params) if evaluate else None,
+            seconds=0.0,
+            download_bytes=tree_bytes(state.params) * len(cohort),
+            traffic=traffic,
+            metrics=as_numbers(metrics)
+            | {"site_accuracy": _over_members(local["accuracy"], context, traffic)},
+        )
+        jax.block_until_ready(params)
+        after = FederationState(round_num, params, server, ())
+        return after, record._replace(seconds=perf_counter() - start)
+
+    def _fill(
+        self, round_num: int, cohort: tuple[int, ...], samples: Mapping[int, int]
+    ) -> tuple[tuple[int, ...], dict[int, str]]:
+        """Have the round's key in store; who cannot is left out, and the reason said."""
+        context = round_context(self._task.config.seed, round_num, cohort, samples)
+        request: Payload = {"round_num": round_num, **_about(context, samples)}
+        lengths = demand_of(self._masking.how, self._sites)(context, self._masking.num_values)
+        deadline = self._task.config.keys.deadline_s
+        outcomes = self._crew.execute(Phase("fill", cohort, request, deadline))
+        self._keys.fill({s: n for s, n in lengths.items() if s[0] == SERVER})
+        short = {i: o.reason for i, o in outcomes.items() if isinstance(o, Failure)}
+        return tuple(i for i in cohort if i not in short), short
+
+    def _sum(
+        self, params: Params, context: RoundContext, samples: Mapping[int, int]
+    ) -> tuple[tuple[Contribution, Contribution], Traffic]:
+        about = _about(context, samples)
+        first: Payload = {"model": pack_params(params), "samples": about["samples"]}
+        server = server_sum(
+            self._masking, context, self._source, self._session, first, self._deadline
+        )
+        total, traffic = carry(server, self._crew)
+        return total, traffic
+
+
+def carry(server: Server[Any], crew: Crew) -> Any:
+    """Run a protocol over a crew and return its result."""
+    try:
+        phase = next(server)
+        while True:
+            phase = server.send(crew.execute(phase))
+    except StopIteration as end:
+        return end.value
+
+
+def _about(context: RoundContext, samples: Mapping[int, int]) -> dict[str, list[int]]:
+    ids = list(context.client_ids)
+    return {"cohort": ids, "samples": [samples[i] for i in ids]}
+
+
+def _over_members(value: float, context: RoundContext, traffic: Traffic) -> float:
+    """A sum over the sites in it, as their weighted mean."""
+    weights = zip(context.client_ids, context.weights, strict=True)
+    return value / sum(weight for i, weight in weights if i not in traffic.missing)

@@ -1,0 +1,228 @@
+"""A federation of sites equals its simulation, and says what is wrong with a site."""
+
+import numpy as np
+import pytest
+
+from fedket.deploy.learner import make_task
+from fedket.deploy.rounds import SiteRounds
+from fedket.deploy.site import Site
+from fedket.experiment.build import build_experiment
+from fedket.experiment.load import parse_config
+from fedket.federated.checkpoint import params_sha256
+from fedket.keys import OsRandomSource
+from fedket.secure.phases import Failure, Reply
+
+SITES = 4
+
+KINDS = {
+    "masked": {"kind": "masked", "bits": 16},
+    "masked, complete words": {"kind": "masked", "bits": 8, "word": "safe"},
+    "shared": {"kind": "shared_masks", "bits": 16, "colluders": 1, "threshold": 3},
+}
+
+
+class SharedKeys:
+    """All ends of all links in one process: for tests only."""
+
+    def __init__(self, source):
+        self._source = source
+
+    def source(self, session):
+        return self._source
+
+    def links(self, peers):
+        pass
+
+    def fill(self, lengths):
+        pass
+
+    def answer(self, peer, action, payload):
+        raise AssertionError("nobody asks")
+
+
+class LocalCrew:
+    """Sites in this process; `silent` maps (site, action) to True where no answer comes."""
+
+    def __init__(self, sites, silent=None):
+        self.sites, self.silent = sites, silent or (lambda site, action: False)
+        self.sent, self.received = [], []
+        self.hellos = {s.client_id: s.handle("hello", {}).payload for s in sites}
+
+    def open(self, session):
+        classes = max(h["classes"] for h in self.hellos.values())
+        largest = max(h["samples"] for h in self.hellos.values())
+        request = {"session": session, "classes": classes, "largest": largest}
+        for site in self.sites:
+            assert isinstance(site.handle("setup", request), Reply)
+
+    def gather(self):
+        return {i: hello["samples"] for i, hello in self.hellos.items()}
+
+    def absent(self):
+        return {}
+
+    def execute(self, phase):
+        outcomes = {}
+        for i in phase.to:
+            payload = phase.payload_for(i)
+            self.sent.append((phase.action, payload))
+            if self.silent(i, phase.action):
+                outcomes[i] = Failure(f"site {i} fell silent")
+                continue
+            outcomes[i] = self.sites[i].handle(phase.action, payload)
+            if isinstance(outcomes[i], Reply):
+                self.received.append((phase.action, outcomes[i].payload))
+        return outcomes
+
+
+def experiment(how, **tables):
+    values = {
+        "name": "sites",
+        "data": {"name": "digits", "classes": [0, 1, 2], "max_train": 200, "max_test": 60},
+        "partition": {"kind": "dirichlet", "num_clients": SITES, "alpha": 0.7},
+        "model": {"kind": "vqc", "num_qubits": 6, "num_layers": 2},
+        "training": {"epochs": 2, "batch_size": 16},
+        "aggregation": how,
+        "federation": {"rounds": 3},
+        "engine": {"kind": "sequential"},
+    }
+    return parse_config(values | tables)
+
+
+def site_parts(built):
+    """Each client's samples by themselves."""
+    for indices in built.partition:
+        yield built.dataset._replace(
+            x_train=built.dataset.x_train[indices],
+            y_train=built.dataset.y_train[indices],
+            x_test=built.dataset.x_test[:0],
+            y_test=built.dataset.y_test[:0],
+        )
+
+
+def federation_of(config, built, silent=None):
+    keys = SharedKeys(OsRandomSource())
+    sites = [
+        Site(f"site-{i}", i, config, SITES, part, keys) for i, part in enumerate(site_parts(built))
+    ]
+    crew = LocalCrew(sites, silent)
+    crew.open("a session")
+    features = built.dataset.x_train.shape[1:]
+    task = make_task(config, features, built.dataset.num_classes)
+    rounds = SiteRounds(task, SITES, crew, keys, "a session", built.dataset)
+    return rounds.federation(), crew
+
+
+def run(federation, rounds):
+    state, records = federation.init(), []
+    for _ in range(rounds):
+        state, record = federation.run_round(state)
+        records.append(record)
+    return state, records
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("strategy", ["fed_adam", "qfedfisher"])
+def test_sites_arrive_at_the_weights_of_the_sequential_engine(kind, strategy):
+    if strategy == "qfedfisher" and KINDS[kind]["bits"] == 8:
+        pytest.skip("8 bits cannot tell Fisher information at the threshold from none")
+    config = experiment(KINDS[kind], strategy={"kind": strategy})
+    built = build_experiment(config)
+    simulated, lines = run(built.federation, 3)
+    deployed, records = run(federation_of(config, built)[0], 3)
+    assert params_sha256(deployed.params) == params_sha256(simulated.params)
+    for line, record in zip(lines, records, strict=True):
+        assert record.evaluation.test_accuracy == line.evaluation.test_accuracy
+        assert record.train_loss == pytest.approx(line.train_loss, abs=0.35)
+        assert 0 <= record.metrics["site_accuracy"] <= 1
+
+
+def test_persistent_optimisers_stay_at_the_sites():
+    training = {"epochs": 1, "batch_size": 16, "persistent_optimizer": True}
+    config = experiment(KINDS["masked"], training=training)
+    built = build_experiment(config)
+    assert params_sha256(run(federation_of(config, built)[0], 3)[0].params) == params_sha256(
+        run(built.federation, 3)[0].params
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_but_masked_words_and_public_numbers_leaves_a_site(kind):
+    config = experiment(KINDS[kind])
+    built = build_experiment(config)
+    federation, crew = federation_of(config, built)
+    run(federation, 2)
+    allowed = {
+        "fill": set(),
+        "reserve": {"offsets", "mac_offset", "tag"},
+        "ready": {"tag"},
+        "share": {"offsets", "shares", "mac_offset", "tag"},
+        "hold": {"held", "tag"},
+        "upload": {"words", "residues", "tag"},
+        "open": {"residues", "tag"},
+    }
+    uploads = []
+    for action, payload in crew.received:
+        assert set(payload) <= allowed[action], action
+        uploads += [v for name, v in payload.items() if action == "upload" and name != "tag"]
+    assert len(uploads) == 2 * SITES
+    for words in uploads:
+        ones = np.unpackbits(np.frombuffer(words, np.uint8)).mean()
+        # The top bits of residues below a prime are not quite even.
+        assert abs(ones - 0.5) < 0.08
+
+
+def test_sites_that_fall_silent_are_named_and_left_out():
+    config = experiment(KINDS["shared"])
+    built = build_experiment(config)
+
+    def silent(site, action):
+        return site == 2 and action == "upload"
+
+    federation, _ = federation_of(config, built, silent)
+    state, records = run(federation, 2)
+    assert state.round_num == 2
+    assert all(set(record.dropped) == {2} for record in records)
+
+
+def test_the_sum_without_a_silent_site_is_that_of_the_others():
+    """As `dropout` simulates it: what the site would have added is missing."""
+    config = experiment(KINDS["masked"], federation={"rounds": 1})
+    built = build_experiment(config)
+    federation, crew = federation_of(
+        config, built, lambda site, action: (site, action) == (1, "ready")
+    )
+    whole, _ = federation_of(config, built)
+    start = federation.init()
+    without, record = federation.run_round(start)
+    complete, _ = whole.run_round(whole.init())
+    assert set(record.dropped) == {1}
+    assert params_sha256(without.params) != params_sha256(complete.params)
+    assert crew.sites[1].instance
+
+
+def test_a_restarted_site_waits_for_a_session():
+    config = experiment(KINDS["masked"])
+    built = build_experiment(config)
+    part = next(site_parts(built))
+    site = Site("north", 0, config, SITES, part, SharedKeys(OsRandomSource()))
+    outcome = site.handle("upload", {"round_num": 1})
+    assert isinstance(outcome, Failure)
+    assert "restarted" in outcome.reason
+
+
+def test_a_model_of_another_size_is_refused():
+    config = experiment(KINDS["masked"])
+    built = build_experiment(config)
+    federation, crew = federation_of(config, built)
+    execute = crew.execute
+
+    def cut(phase):
+        if phase.action == "reserve":
+            each = {i: {**phase.each[i], "model": b"short"} for i in phase.to}
+            phase = phase._replace(each=each)
+        return execute(phase)
+
+    crew.execute = cut
+    with pytest.raises(Exception, match="fewer than 2"):
+        run(federation, 1)
