@@ -25,6 +25,7 @@ from fedket.allocator import keep_freed_memory
 from fedket.errors import ConfigError, FedketError
 from fedket.etsi_cli import add_etsi_commands
 from fedket.experiment.interrupts import handled_interrupts
+from fedket.experiment.launch import find_launch
 from fedket.export_cli import add_export_command
 from fedket.keys_cli import app as keys_app
 from fedket.kme_cli import kme_app
@@ -99,7 +100,31 @@ def run(
 
     Example: fedket run quickstart --set federation.rounds=10
     """
-    config = _config_of(file, overrides or [], resume, output, fast)
+    read = partial(_config_of, file, overrides or [], resume, output, fast)
+    work = partial(_run, resume, output, as_json)
+    launch = find_launch()
+    if launch is None:
+        config = read()
+        _split(config)
+        work(config, None)
+        return
+    from fedket.together_cli import run_together
+
+    raise typer.Exit(run_together(launch, read, work, _tell))
+
+
+def _split(config: Any) -> None:
+    """Make devices of the CPU's cores if the experiment's engine deals clients to devices."""
+    if config.engine.kind == "sharded":
+        from fedket.federated import split_cpu
+
+        split_cpu(config.engine.devices)
+
+
+def _run(
+    resume: Path | None, output: Path | None, as_json: bool, config: Any, lead: Any | None
+) -> None:
+    """Run an experiment where it belongs; `lead` tells the other processes, if there are any."""
     from fedket.experiment import resume_run, start_run
     from fedket.progress import silent, watch
 
@@ -107,9 +132,9 @@ def run(
     watcher = silent() if as_json else watch(config)
     with _stopping_early(), watcher as (on_start, on_round):
         if resume is None:
-            outcome = start_run(config, on_round, on_start=on_start, output=output)
+            outcome = start_run(config, on_round, on_start=on_start, output=output, lead=lead)
         else:
-            outcome = resume_run(resume, on_round, on_start=on_start, config=config)
+            outcome = resume_run(resume, on_round, on_start=on_start, config=config, lead=lead)
     _conclude(outcome.directory, outcome.summary, as_json)
 
 
@@ -243,9 +268,15 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     sys.stdout.flush()
-    if code == INTERRUPTED:
-        os._exit(code)  # a round that was given up may still be computing
+    if code == INTERRUPTED or _has_others():
+        os._exit(code)  # a round that was given up may still be computing, or wait for others
     sys.exit(code)
+
+
+def _has_others() -> bool:
+    """Whether this process has not taken leave of the others of a run."""
+    jax = sys.modules.get("jax")
+    return jax is not None and bool(jax.distributed.is_initialized())
 
 
 def execute() -> int:
@@ -261,12 +292,17 @@ def execute() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (FedketError, click.ClickException, OSError, MemoryError) as error:
-        return _fail(f"error: {_one_line(error)}", BAD_INPUT)
+        return _tell(error)
     except RuntimeError as error:  # JAX's own kind of MemoryError
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         return _fail(f"error: out of memory: {_one_line(error)}", BAD_INPUT)
     return code
+
+
+def _tell(error: Exception, who: str = "") -> int:
+    """Say in one line what was wrong with the input."""
+    return _fail(f"{who}error: {_one_line(error)}", BAD_INPUT)
 
 
 def _one_line(error: Exception) -> str:

@@ -12,10 +12,12 @@ from fedket.errors import CheckpointError
 from fedket.experiment import run_directory as disk
 from fedket.experiment.build import Experiment, build_experiment, precision
 from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.crew import Alone, Lead
 from fedket.experiment.environment import write_environment
 from fedket.experiment.facts import count_facts, facts_dict
 from fedket.experiment.interrupts import Interrupts, handled_interrupts
 from fedket.experiment.key_sources import open_keys, takes_key
+from fedket.experiment.launch import check_alone
 from fedket.experiment.records import (
     RoundLine,
     append_round,
@@ -49,11 +51,15 @@ class RunOutcome(NamedTuple):
 
 
 class Job(NamedTuple):
-    """An experiment, the directory it runs in, and the hash that ties its checkpoint to it."""
+    """An experiment, the directory it runs in, and the hash that ties its checkpoint to it.
+
+    `lead` keeps the other processes of the run in step.
+    """
 
     experiment: Experiment
     directory: Path
     digest: str
+    lead: Lead
 
 
 def start_run(
@@ -63,6 +69,7 @@ def start_run(
     on_start: OnStart = _ignore,
     parent: Path = Path("runs"),
     output: Path | None = None,
+    lead: Lead | None = None,
 ) -> RunOutcome:
     """Run an experiment in a new directory.
 
@@ -72,18 +79,21 @@ def start_run(
         on_start: Called with the run directory once all is checked and the first round begins.
         parent: Where new run directories go.
         output: This very directory instead; must not exist or be empty.
+        lead: Tells the other processes of the run, if there are any; this is process 0 then.
 
     Raises:
         FedketError: Before anything is written, if the configuration does not work out.
         KeyboardInterrupt: Before anything is written.
     """
+    lead = lead or _alone()
     with handled_interrupts() as interrupts, precision(config), ExitStack() as stack:
         if output is not None:
             disk.check_output(output)
         keys = stack.enter_context(open_keys(config))
         experiment, facts = interrupts.run(partial(_build, config, keys))
+        interrupts.run(lead.meet)
         directory = disk.new_run_directory(config, parent, output)
-        job = Job(experiment, directory, disk.config_hash(config))
+        job = Job(experiment, directory, disk.config_hash(config), lead)
         with disk.held(directory):
             with disk.emptied_on_failure(directory):
                 state = experiment.federation.init()
@@ -102,6 +112,7 @@ def resume_run(
     *,
     on_start: OnStart = _ignore,
     config: ExperimentConfig | None = None,
+    lead: Lead | None = None,
 ) -> RunOutcome:
     """Continue a run from its checkpoint; the result equals an uninterrupted run bit for bit.
 
@@ -110,12 +121,14 @@ def resume_run(
         on_round: As in `start_run`.
         on_start: As in `start_run`.
         config: Must agree with the run's own but for `run_directory.FREE`; None takes its own.
+        lead: As in `start_run`.
 
     Raises:
         CheckpointError: If the directory is damaged or belongs to another configuration; nothing
             has been changed then.
         KeyboardInterrupt: Before anything is changed.
     """
+    lead = lead or _alone()
     own = disk.read_config(directory)
     config = config or own
     disk.check_same_experiment(directory, own, config)
@@ -127,8 +140,9 @@ def resume_run(
     ):
         keys = stack.enter_context(open_keys(config))
         experiment, facts = interrupts.run(partial(_build, config, keys))
+        interrupts.run(lead.meet)
         disk.check_same_facts(directory, facts)
-        job = Job(experiment, directory, disk.config_hash(config))
+        job = Job(experiment, directory, disk.config_hash(config), lead)
         state, records = _load(job)
         disk.write_facts(directory, facts)
         write_environment(directory)
@@ -136,6 +150,11 @@ def resume_run(
         rewrite_rounds(directory, records)
         on_start(directory)
         return _continue(job, state, records, on_round, interrupts)
+
+
+def _alone() -> Lead:
+    check_alone()
+    return Alone()
 
 
 def _build(config: ExperimentConfig, keys: KeySource | None) -> tuple[Experiment, dict[str, Any]]:
@@ -164,15 +183,16 @@ def _continue(
     interrupts: Interrupts,
 ) -> RunOutcome:
     """Run the remaining rounds; on Ctrl-C keep the last finished one and say so."""
-    config, directory = job.experiment.config, job.directory
+    config, directory, lead = job.experiment.config, job.directory, job.lead
     key_source = config.keys.source if takes_key(config) else "none"
     start, before = perf_counter(), sum(record.seconds for record in records)
     saved, status = state.round_num, "finished"
     try:
+        interrupts.run(partial(lead.begin, state))
         while state.round_num < config.federation.rounds:
             evaluated, due = _plan(config, state.round_num + 1)
-            run_round = partial(job.experiment.federation.run_round, state, evaluated)
-            outcome = interrupts.run(run_round)
+            run_round = job.experiment.federation.run_round
+            outcome = interrupts.run(partial(lead.in_step, run_round, state, evaluated))
             line = round_line(outcome[1], key_source)
             with _saving(directory):
                 append_round(directory, line)
@@ -182,6 +202,7 @@ def _continue(
                     _save(job, state)
                     saved = state.round_num
             on_round(line.model_dump())
+        interrupts.run(partial(lead.finish, state.params))
     except KeyboardInterrupt:
         status = "interrupted"
     finally:

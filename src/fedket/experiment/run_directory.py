@@ -152,15 +152,26 @@ def config_hash(config: ExperimentConfig) -> str:
 
 def check_same_experiment(directory: Path, own: ExperimentConfig, config: ExperimentConfig) -> None:
     """Raise `CheckpointError` naming the first value in which `config` and a run's `own` differ."""
+    difference = first_difference(own, config)
+    if difference is not None:
+        path, there, here = difference
+        raise CheckpointError(
+            f"{directory} belongs to another configuration: `{path}` is {there} there, {here} "
+            f"here; resume with its own, or start a new run"
+        )
+
+
+def first_difference(
+    own: ExperimentConfig, config: ExperimentConfig
+) -> tuple[str, str, str] | None:
+    """Path of the first value that decides numbers and differs, and both values in words."""
     old, new = (dict(_flat(c.model_dump(mode="json"))) for c in (own, config))
     for path in {**old, **new}:
         if _is_free(path) or (path in old and path in new and old[path] == new[path]):
             continue
         there, here = (show_value(v[path]) if path in v else "absent" for v in (old, new))
-        raise CheckpointError(
-            f"{directory} belongs to another configuration: `{path}` is {there} there, {here} "
-            f"here; resume with its own, or start a new run"
-        )
+        return path, there, here
+    return None
 
 
 def write_facts(directory: Path, facts: dict[str, Any]) -> None:

@@ -6,7 +6,9 @@ under masks, what lies on its disk) it hands to the others here, bit for bit. `s
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from threading import Thread
 from typing import Any
 
 import jax
@@ -14,9 +16,67 @@ import numpy as np
 from jax.experimental import multihost_utils
 from safetensors.numpy import load, save
 
-from fedket.errors import ProcessLostError, RoundStoppedError
+from fedket.errors import ConfigError, ProcessLostError, RoundStoppedError
 from fedket.federated.trainer import Engine
 from fedket.types import Contribution, Reducer, RoundContext, Traffic
+
+JOIN_SECONDS = 120
+"""How long processes wait for each other at the start."""
+
+SILENCE_SECONDS = 30
+"""After how long without a sign of life a process counts as lost; the others are then ended."""
+
+
+def join(
+    num_processes: int, process_id: int, coordinator: str | None = None, cpu_devices: int = 0
+) -> None:
+    """Join the other processes; must come before anything else uses JAX.
+
+    Args:
+        num_processes: How many there are.
+        process_id: Which of them this is, from 0.
+        coordinator: `HOST:PORT` where process 0 listens; None asks Open MPI or Slurm for one.
+        cpu_devices: Devices each process splits its CPU into; 0 is one. GPUs stay as they are.
+
+    Raises:
+        ConfigError: No address is known, or the others did not come.
+    """
+    jax.config.update("jax_num_cpu_devices", cpu_devices or 1)
+    done: Future[None] = Future()
+
+    def work() -> None:
+        try:
+            jax.distributed.initialize(
+                coordinator,
+                num_processes,
+                process_id,
+                initialization_timeout=JOIN_SECONDS + 10,
+                heartbeat_timeout_seconds=SILENCE_SECONDS,
+                shutdown_timeout_seconds=JOIN_SECONDS,
+            )
+            done.set_result(None)
+        except BaseException as error:
+            done.set_exception(error)
+
+    # The runtime ends a process that waits too long without a word; ours gives up before.
+    Thread(target=work, daemon=True).start()
+    try:
+        done.result(timeout=JOIN_SECONDS)
+    except TimeoutError:
+        raise ConfigError(
+            f"process {process_id} of {num_processes} waited {JOIN_SECONDS} s for the others; "
+            "start all of them, and let them reach process 0 at FEDKET_COORDINATOR=HOST:PORT"
+        ) from None
+    except (ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"process {process_id} of {num_processes} cannot join the others: {error}; name a "
+            "free port of the first host: FEDKET_COORDINATOR=HOST:PORT"
+        ) from error
+
+
+def leave() -> None:
+    """Wait until all processes leave; what was computed stays readable."""
+    jax.distributed.shutdown()
 
 
 def is_alone() -> bool:
@@ -48,7 +108,7 @@ def share_tree(tree: Any) -> Any:
     if is_alone():
         return tree
     leaves, structure = jax.tree.flatten(tree)
-    named = {str(n): np.ascontiguousarray(leaf) for n, leaf in enumerate(leaves)}
+    named = {str(n): np.asarray(leaf, order="C") for n, leaf in enumerate(leaves)}
     arrays = load(share_bytes(save(named) if leads() else b""))
     return jax.tree.unflatten(structure, [arrays[str(n)] for n in range(len(leaves))])
 
