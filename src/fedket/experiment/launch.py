@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from fedket.errors import ConfigError
-from fedket.experiment.config import ExperimentConfig
 
 COUNT, RANK, COORDINATOR = "FEDKET_NUM_PROCESSES", "FEDKET_PROCESS_ID", "FEDKET_COORDINATOR"
 
@@ -58,15 +57,15 @@ def find_launch(environment: Mapping[str, str] = os.environ) -> Launch | None:
     return Launch(num_processes, process_id, coordinator)
 
 
-def check_engine(config: ExperimentConfig, launch: Launch) -> None:
-    """Check that an experiment's engine computes in several processes.
+def check_engine(kind: str, launch: Launch) -> None:
+    """Check that an engine computes in several processes.
 
     Raises:
         ConfigError: Otherwise.
     """
-    if config.engine.kind != "sharded":
+    if kind != "sharded":
         raise ConfigError(
-            f'{launch.num_processes} processes were launched, engine.kind = "{config.engine.kind}" '
+            f'{launch.num_processes} processes were launched, engine.kind = "{kind}" '
             "computes in one; launch one, or add --set engine.kind=sharded"
         )
 

@@ -42,6 +42,7 @@ def join(
         ConfigError: No address is known, or the others did not come.
     """
     jax.config.update("jax_num_cpu_devices", cpu_devices or 1)
+    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
     done: Future[None] = Future()
 
     def work() -> None:
