@@ -22,6 +22,7 @@ import typer
 
 from fedket._version import __version__
 from fedket.allocator import keep_freed_memory
+from fedket.deploy_cli import deploy_app
 from fedket.errors import ConfigError, FedketError
 from fedket.etsi_cli import add_etsi_commands
 from fedket.experiment.interrupts import handled_interrupts
@@ -46,6 +47,7 @@ app = typer.Typer(
 app.add_typer(keys_app, name="keys")
 add_etsi_commands(keys_app)
 add_export_command(app)
+app.add_typer(deploy_app, name="deploy")
 app.add_typer(kme_app, name="kme")
 app.add_typer(qkd_app, name="qkd")
 add_reproduce_commands(app)

@@ -152,11 +152,12 @@ class _Tally:
         self.seconds += record["seconds"] if self.seen else 0
         self.seen += 1
         self.key_bits += record["key_bits"]
-        accuracy, remaining = record["test_accuracy"], self.rounds - record["round"]
+        loss, accuracy = record["train_loss"], record["test_accuracy"]
+        remaining = self.rounds - record["round"]
         pace = self.seconds / (self.seen - 1) if self.seen > 1 else None
         return {
             "round": f"{record['round']}/{self.rounds}",
-            "loss": f"{record['train_loss']:.4f}",
+            "loss": "–" if loss is None else f"{loss:.4f}",
             "accuracy": "–" if accuracy is None else f"{100 * accuracy:.1f} %",
             "seconds": f"{record['seconds']:.2f}",
             "key spent": format_bits(self.key_bits),

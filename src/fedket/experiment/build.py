@@ -162,6 +162,11 @@ def build_experiment(config: ExperimentConfig, keys: KeySource | None = None) ->
     Raises:
         FedketError: One clear line about whatever does not fit.
     """
+    if config.engine.kind == "flare":
+        raise ConfigError(
+            'engine.kind = "flare" trains at sites; use `fedket deploy local FILE` to see it on '
+            "this machine, or another engine to simulate it"
+        )
     check_cohort(config)
     check_threshold(config)
     check_keys(config)

@@ -89,7 +89,7 @@ class FederationConfig(Section):
 class EngineConfig(Section):
     """How the simulation runs; never changes what is computed beyond rounding."""
 
-    kind: Literal["vectorised", "sequential", "sharded"] = "vectorised"
+    kind: Literal["vectorised", "sequential", "sharded", "flare"] = "vectorised"
     devices: Annotated[int, Field(ge=0, le=1024)] = 0
     """`sharded` on a CPU: the devices it is split into; 0 means one per core. GPUs are all used."""
     dtype: Literal["float32", "float64"] = "float32"

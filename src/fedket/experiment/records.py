@@ -47,7 +47,7 @@ class RoundLine(BaseModel):
     round: int
     cohort: list[int]
     dropped: list[Dropped]
-    train_loss: float
+    train_loss: float | None
     test_loss: float | None
     test_accuracy: float | None
     client_accuracy: list[float | None] | None
@@ -70,7 +70,7 @@ def round_line(record: RoundRecord, key_source: str) -> RoundLine:
         round=record.round_num,
         cohort=list(record.cohort),
         dropped=[Dropped(client=c, reason=reason) for c, reason in record.dropped.items()],
-        train_loss=record.train_loss,
+        train_loss=_exact(record.train_loss),
         test_loss=evaluation and _number(evaluation.test_loss),
         test_accuracy=evaluation and _number(evaluation.test_accuracy),
         client_accuracy=evaluation and [_number(a) for a in evaluation.client_accuracy.tolist()],
@@ -154,6 +154,11 @@ def summarise(records: list[RoundLine], seconds: float, status: str) -> dict[str
 
 def _as_json(record: RoundLine) -> str:
     return json.dumps(record.model_dump())
+
+
+def _exact(value: float) -> float | None:
+    """JSON has no NaN: a lost round has no loss."""
+    return value if math.isfinite(value) else None
 
 
 def _number(value: float) -> float | None:

@@ -37,6 +37,8 @@ from fedket.types import KeySource
 
 OnStart = Callable[[Path], None]
 OnRound = Callable[[dict[str, Any]], None]
+Build = Callable[[ExperimentConfig], tuple[Experiment, dict[str, Any]]]
+"""An experiment with its facts, where it is not all in this process: see `fedket.deploy`."""
 
 
 def _ignore(_: Any) -> None:
@@ -70,6 +72,7 @@ def start_run(
     parent: Path = Path("runs"),
     output: Path | None = None,
     lead: Lead | None = None,
+    build: Build | None = None,
 ) -> RunOutcome:
     """Run an experiment in a new directory.
 
@@ -80,6 +83,7 @@ def start_run(
         parent: Where new run directories go.
         output: This very directory instead; must not exist or be empty.
         lead: Tells the other processes of the run, if there are any; this is process 0 then.
+        build: Makes the experiment and sees to its keys itself; None simulates it here.
 
     Raises:
         FedketError: Before anything is written, if the configuration does not work out.
@@ -89,8 +93,8 @@ def start_run(
     with handled_interrupts() as interrupts, precision(config), ExitStack() as stack:
         if output is not None:
             disk.check_output(output)
-        keys = stack.enter_context(open_keys(config))
-        experiment, facts = interrupts.run(partial(_build, config, keys))
+        keys = None if build else stack.enter_context(open_keys(config))
+        experiment, facts = interrupts.run(partial(build or partial(_build, keys=keys), config))
         interrupts.run(lead.meet)
         directory = disk.new_run_directory(config, parent, output)
         job = Job(experiment, directory, disk.config_hash(config), lead)
@@ -113,6 +117,7 @@ def resume_run(
     on_start: OnStart = _ignore,
     config: ExperimentConfig | None = None,
     lead: Lead | None = None,
+    build: Build | None = None,
 ) -> RunOutcome:
     """Continue a run from its checkpoint; the result equals an uninterrupted run bit for bit.
 
@@ -122,6 +127,7 @@ def resume_run(
         on_start: As in `start_run`.
         config: Must agree with the run's own but for `run_directory.FREE`; None takes its own.
         lead: As in `start_run`.
+        build: As in `start_run`.
 
     Raises:
         CheckpointError: If the directory is damaged or belongs to another configuration; nothing
@@ -138,8 +144,8 @@ def resume_run(
         disk.held(directory),
         ExitStack() as stack,
     ):
-        keys = stack.enter_context(open_keys(config))
-        experiment, facts = interrupts.run(partial(_build, config, keys))
+        keys = None if build else stack.enter_context(open_keys(config))
+        experiment, facts = interrupts.run(partial(build or partial(_build, keys=keys), config))
         interrupts.run(lead.meet)
         disk.check_same_facts(directory, facts)
         job = Job(experiment, directory, disk.config_hash(config), lead)

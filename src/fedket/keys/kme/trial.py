@@ -43,8 +43,17 @@ def write_trial(
     saes: Sequence[str],
     hosts: Sequence[str] = HOSTS,
     days: int = DAYS,
+    first_port: int = FIRST_PORT,
 ) -> Trial:
     """Write everything; the applications are dealt to the KMEs in turn.
+
+    Args:
+        directory: Where to.
+        kmes: IDs of KMEs.
+        saes: IDs of applications.
+        hosts: Host names and addresses of the KMEs.
+        days: How long certificates hold.
+        first_port: The first KME's port; the others follow.
 
     Raises:
         KmeError: A file is there already, an ID does not fit, or there are more KMEs than
@@ -58,7 +67,7 @@ def write_trial(
         raise KmeError(f"{directory / NAME} is there already; name a new directory")
     pki = create(directory, kmes, saes, hosts, days)
     homes = {sae: kmes[i % len(kmes)] for i, sae in enumerate(saes)}
-    sections = [_kme(pki, kme, i, homes) for i, kme in enumerate(kmes)]
+    sections = [_kme(pki, kme, first_port + i, homes) for i, kme in enumerate(kmes)]
     links = [_link(pair) for pair in combinations(saes, 2)]
     path = directory / NAME
     path.write_text(tomli_w.dumps({"kme": sections, "link": links}), encoding="utf-8")
@@ -70,10 +79,10 @@ def write_trial(
     return Trial(pki, path, configs)
 
 
-def _kme(pki: PkiFiles, kme: str, index: int, homes: dict[str, str]) -> dict[str, Any]:
+def _kme(pki: PkiFiles, kme: str, port: int, homes: dict[str, str]) -> dict[str, Any]:
     return {
         "id": kme,
-        "port": FIRST_PORT + index,
+        "port": port,
         **_files(pki, kme),
         "saes": [sae for sae, home in homes.items() if home == kme],
     }

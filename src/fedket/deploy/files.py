@@ -1,0 +1,134 @@
+"""The files that operators of a federation keep: one for the server, one for each site.
+
+Both name the experiment beside them. A site takes part only in the experiment that its own
+operator has put there: its fingerprint must be the server's.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from fedket.errors import ConfigError
+from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.load import load_config
+from fedket.keys.etsi014.config import Host, Id, LocalPath, Section
+
+SITE_NAME = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
+SiteName = Annotated[str, Field(pattern=SITE_NAME)]
+Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
+
+FEDERATION, SITE = "federation.toml", "site.toml"
+"""Names of the two files, in the folder `local/fedket` of a FLARE startup kit."""
+
+
+PROBLEM = "problem.txt"
+"""Beside `federation.toml`: what the server found wrong for good, in one line."""
+
+
+class FederationFile(Section):
+    """What the server must know; `federation.toml`."""
+
+    experiment: LocalPath
+    sites: Annotated[tuple[SiteName, ...], Field(min_length=2, max_length=1000)]
+    """Names of the sites; the order gives their numbers, from 0."""
+    host: Host = "localhost"
+    """Name under which sites reach the server; its certificate names it."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 8002
+    run: LocalPath
+    """Run directory, at the server."""
+    test_data: str = ""
+    """`npz` file of the server's own with x_test and y_test, or nothing: sites report accuracy."""
+    saes: Annotated[tuple[Id, ...], Field(min_length=3)]
+    """SAE IDs of the sites, in order, and then the server's."""
+    sae: LocalPath
+    """How the server reaches its key manager."""
+    store: LocalPath
+    """The server's pad store."""
+    phase_s: Seconds = 30.0
+    """Longest wait for an answer that takes no training."""
+    training_s: Seconds = 3600.0
+    """Longest wait for an answer that takes training, or compiling."""
+    join_s: Seconds = 120.0
+    """Longest wait for sites at the start of the run, and of a round that has too few."""
+    silent_s: Seconds = 8.0
+    """Time without a sign of life after which a site counts as away."""
+
+    @field_validator("sites")
+    @classmethod
+    def _are_distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("name each site once")
+        return value
+
+
+class SiteFile(Section):
+    """What a site must know; `site.toml`."""
+
+    name: SiteName
+    client: Annotated[int, Field(ge=0)]
+    """Its number in the federation, from 0."""
+    sites: tuple[SiteName, ...]
+    """Names of all sites, in order."""
+    experiment: LocalPath
+    data: LocalPath
+    """The site's own samples: an `npz` file (x_train, y_train and maybe x_test, y_test), or a
+    folder of images, `class/name.jpg`."""
+    prepared: bool = False
+    """The samples are already what the experiment's `transform` and `features` would make."""
+    saes: tuple[Id, ...]
+    """SAE IDs of the sites, in order, and then the server's."""
+    sae: LocalPath
+    """How this site reaches its key manager."""
+    store: LocalPath
+    """This site's pad store."""
+
+
+def sae_ids(saes: tuple[str, ...], sites: int) -> dict[int, str]:
+    """Party -> SAE ID.
+
+    Raises:
+        ConfigError: There are not as many as parties.
+    """
+    if len(saes) != sites + 1:
+        raise ConfigError(
+            f"`saes` names {len(saes)} SAE IDs; {sites} sites and the server need {sites + 1}"
+        )
+    return dict(enumerate(saes[:-1])) | {-1: saes[-1]}
+
+
+def read_experiment(path: Path, sites: int) -> ExperimentConfig:
+    """Read the experiment of a federation.
+
+    Raises:
+        ConfigError: It is not one that sites can run.
+    """
+    config = load_config(path)
+    check_deployable(config, sites)
+    return config
+
+
+def check_deployable(config: ExperimentConfig, sites: int) -> None:
+    """Check that an experiment can run on so many sites.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    how = config.aggregation
+    if how.kind not in ("masked", "shared_masks"):
+        raise ConfigError(
+            f'aggregation.kind is "{how.kind}"; nothing but masked words leaves a site: use '
+            '"masked", or "shared_masks" where sites may fall silent'
+        )
+    if config.partition.num_clients != sites:
+        raise ConfigError(
+            f"partition.num_clients is {config.partition.num_clients}, the federation has {sites} "
+            "sites; make them equal"
+        )
+    if how.dropout:
+        raise ConfigError("aggregation.dropout simulates what real sites do themselves; set it 0")
+    if config.keys.starvation:
+        raise ConfigError(
+            "keys.starvation is for simulations; a federation waits for key until "
+            "keys.deadline_s, and then goes on without the site that has none"
+        )

@@ -1,0 +1,72 @@
+"""The FLARE job of a federation: three small files that name our classes, and no code.
+
+Sites run the fedket that their operators installed; a job that brought code of its own would be
+refused by their kits, see `fedket.deploy.flare.kits`.
+"""
+
+import json
+from pathlib import Path
+
+SERVER_CLASS = "fedket.deploy.flare.server_app.FederationServer"
+SITE_CLASS = "fedket.deploy.flare.site_app.FederationSite"
+EXECUTOR_CLASS = "fedket.deploy.flare.rejoin.SiteExecutor"
+LAUNCHER_CLASS = "fedket.deploy.flare.rejoin.SiteLauncher"
+CONTROLLER_CLASS = "nvflare.collab.runtime.controller.CollabController"
+
+SITE_CLASSES = (SITE_CLASS, EXECUTOR_CLASS, LAUNCHER_CLASS)
+SERVER_CLASSES = (SERVER_CLASS, CONTROLLER_CLASS)
+"""All that a job may name at a site, and at the server."""
+
+
+def write_job(directory: Path, name: str, join_s: float) -> Path:
+    """Write the job of a federation; returns its folder.
+
+    Args:
+        directory: Where the folder `name` is made.
+        name: Letters, digits, dots, underscores and hyphens.
+        join_s: Seconds that FLARE waits for sites when the job begins.
+    """
+    folder = directory / name
+    (folder / "app" / "config").mkdir(parents=True, exist_ok=True)
+    server = {
+        "format_version": 2,
+        "workflows": [
+            {
+                "id": "controller",
+                "path": CONTROLLER_CLASS,
+                "args": {
+                    "server_obj_id": "_server",
+                    "collab_obj_ids": [],
+                    "sync_task_timeout": join_s,
+                },
+            }
+        ],
+        "components": [{"id": "_server", "path": SERVER_CLASS, "args": {}}],
+    }
+    site = {
+        "format_version": 2,
+        "executors": [
+            {
+                "tasks": ["*"],
+                "executor": {
+                    "path": EXECUTOR_CLASS,
+                    "args": {"client_obj_id": "_client", "collab_obj_ids": []},
+                },
+            }
+        ],
+        "components": [{"id": "_client", "path": SITE_CLASS, "args": {}}],
+    }
+    meta = {
+        "name": name,
+        "resource_spec": {},
+        "min_clients": 2,
+        "deploy_map": {"app": ["@ALL"]},
+    }
+    files = {
+        "meta.json": meta,
+        "app/config/config_fed_server.json": server,
+        "app/config/config_fed_client.json": site,
+    }
+    for path, content in files.items():
+        (folder / path).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return folder

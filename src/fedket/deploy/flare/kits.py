@@ -1,0 +1,110 @@
+"""Startup kits: FLARE's provisioning, and what a site's kit then allows.
+
+A kit made here runs our classes and nothing else: no code from a job, no other component, and no
+log leaves the site (FLARE would stream its logs to the server).
+"""
+
+import contextlib
+import io
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fedket.deploy.flare.job import LAUNCHER_CLASS, SERVER_CLASSES, SITE_CLASSES
+from fedket.errors import ConfigError
+
+ADMIN = "admin@fedket.local"
+ORGANISATION = "fedket"
+SERVER = "server"
+
+STREAMERS = ("site_log_streamer", "error_log_streamer", "log_receiver")
+"""Components of FLARE that carry logs."""
+
+
+def project(name: str, host: str, port: int, sites: Sequence[str]) -> dict[str, Any]:
+    """Return the FLARE project of a federation, as `project.yml` holds it."""
+    clients = [{"name": site, "type": "client", "org": ORGANISATION} for site in sites]
+    server = {"name": host, "type": "server", "org": ORGANISATION, "fed_learn_port": port}
+    admin = {"name": ADMIN, "type": "admin", "org": ORGANISATION, "role": "project_admin"}
+    builders = "nvflare.lighter.impl"
+    return {
+        "api_version": 3,
+        "name": name,
+        "description": "A federation of fedket",
+        "participants": [server, *clients, admin],
+        "builders": [
+            {
+                "path": f"{builders}.workspace.WorkspaceBuilder",
+                "args": {"template_file": ["master_template.yml"]},
+            },
+            {
+                "path": f"{builders}.static_file.StaticFileBuilder",
+                "args": {"config_folder": "config"},
+            },
+            {"path": f"{builders}.cert.CertBuilder"},
+            {"path": f"{builders}.signature.SignatureBuilder"},
+        ],
+    }
+
+
+def provision(content: dict[str, Any], directory: Path) -> dict[str, Path]:
+    """Make the startup kits of a project with FLARE; returns party -> kit.
+
+    Args:
+        content: From `project`.
+        directory: Gets `project.yml`, FLARE's own state, and one kit per party below `kits`.
+
+    Raises:
+        ConfigError: FLARE is not installed, or refuses the project.
+    """
+    try:
+        import yaml
+        from nvflare.lighter.provision import prepare_builders, prepare_project
+        from nvflare.lighter.provisioner import Provisioner
+    except ModuleNotFoundError as error:
+        raise missing_flare(error) from None
+    (directory / "project.yml").write_text(yaml.safe_dump(content, sort_keys=False))
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        try:
+            made = prepare_project(json.loads(json.dumps(content)))
+            builders = prepare_builders(json.loads(json.dumps(content)))
+            Provisioner(str(directory / "provisioning"), builders).provision(made)
+        except Exception as error:
+            raise ConfigError(f"FLARE refuses the project: {error} {said.getvalue()}") from None
+    source = directory / "provisioning" / content["name"] / "prod_00"
+    names = {p["name"]: p["type"] for p in content["participants"]}
+    kits: dict[str, Path] = {}
+    for name, kind in names.items():
+        party = {"server": SERVER, "admin": "admin"}.get(kind, name)
+        kits[party] = directory / "kits" / party
+        shutil.copytree(source / name, kits[party])
+        _restrict(kits[party])
+        (kits[party] / "transfer").mkdir(exist_ok=True)
+    return kits
+
+
+def missing_flare(error: ModuleNotFoundError) -> ConfigError:
+    """Return the error of somebody who has not installed FLARE."""
+    return ConfigError(
+        f"the package `{error.name}` is missing; install FLARE with: pip install 'fedket[flare]'"
+    )
+
+
+def _restrict(kit: Path) -> None:
+    """Write the resources that a kit goes by, in the place of FLARE's defaults."""
+    default = kit / "local" / "resources.json.default"
+    content = json.loads(default.read_text(encoding="utf-8"))
+    if "class_allow_list" not in content:
+        return
+    is_server = "servers" in content
+    content["class_allow_list"] = list(SERVER_CLASSES if is_server else SITE_CLASSES)
+    content["allow_log_streaming"] = False
+    components = [c for c in content["components"] if c["id"] not in STREAMERS]
+    for component in components:
+        if component["id"] == "process_launcher" and not is_server:
+            component["path"] = LAUNCHER_CLASS
+    content["components"] = components
+    text = json.dumps(content, indent=2).replace("/tmp/nvflare", str(kit.resolve() / "state"))  # noqa: S108
+    (kit / "local" / "resources.json").write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,113 @@
+"""Sites that come back into a running job.
+
+FLARE ends the whole job when a site's job process is killed, and does not start one again on a
+site that was switched off and on. Both are done here, at the site, through FLARE's own extension
+points: `SiteLauncher` starts a killed process again, and after a restart of the site the processes
+of jobs that were running; `SiteExecutor` gives such a process what the server told its
+predecessor at the start of the job. The server's membership then lets it in for the next round.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_constant import FLContextKey, JobConstants
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.job_launcher_spec import JobHandleSpec
+from nvflare.apis.shareable import Shareable
+from nvflare.apis.signal import Signal
+from nvflare.app_common.job_launcher.client_process_launcher import ClientProcessJobLauncher
+from nvflare.collab.runtime.defs import SETUP_TASK_NAME, SyncKey
+from nvflare.collab.runtime.executor import CollabExecutor
+
+RUNNING, SETUP = "fedket-running", "fedket-setup.json"
+"""Files in the folder of a job at a site."""
+
+TOLD = (SyncKey.COLLAB_INTERFACE, SyncKey.CLIENT_INTERFACES, SyncKey.SERVER_FQCN)
+
+log = logging.getLogger(__name__)
+
+
+class SiteHandle(JobHandleSpec):  # type: ignore[misc]
+    """A job process that is started again when something kills it.
+
+    Args:
+        launch: Starts the process.
+    """
+
+    def __init__(self, launch: Callable[[], Any]) -> None:
+        super().__init__()
+        self._launch, self._process, self._ended = launch, launch(), False
+
+    def terminate(self) -> None:
+        """End it for good."""
+        self._ended = True
+        self._process.terminate()
+
+    def poll(self) -> Any:
+        """Return FLARE's code for how it ended, or that it has not."""
+        return self._process.poll()
+
+    def wait(self) -> None:
+        """Wait for the end of the job at this site."""
+        while True:
+            self._process.wait()
+            code = self._process.adapter.poll()
+            if self._ended or code is None or code >= 0:
+                return
+            log.warning("the job's process was killed by signal %s; it is started again", -code)
+            self._process = self._launch()
+
+
+class SiteLauncher(ClientProcessJobLauncher):  # type: ignore[misc]
+    """FLARE's process launcher, for sites whose processes may be killed."""
+
+    def launch_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> SiteHandle:
+        """Start a job's process."""
+        workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
+        job_id = job_meta[JobConstants.JOB_ID]
+        (Path(workspace.get_run_dir(job_id)) / RUNNING).touch()
+        start = super().launch_job
+        return SiteHandle(lambda: start(job_meta, fl_ctx))
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Go on with jobs after a restart of the site, forget those that ended."""
+        super().handle_event(event_type, fl_ctx)
+        workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
+        if event_type == EventType.SYSTEM_START:
+            for mark in Path(workspace.get_root_dir()).glob(f"*/{RUNNING}"):
+                job_id = mark.parent.name
+                meta = json.loads(Path(workspace.get_job_meta_path(job_id)).read_text())
+                log.warning("job %s was running when this site stopped; it goes on", job_id)
+                fl_ctx.get_engine().start_app(job_id, meta)
+        if event_type == EventType.JOB_COMPLETED:
+            job_id = fl_ctx.get_prop(FLContextKey.CURRENT_JOB_ID)
+            (Path(workspace.get_run_dir(job_id)) / RUNNING).unlink(missing_ok=True)
+
+
+class SiteExecutor(CollabExecutor):  # type: ignore[misc]
+    """FLARE's executor of Collab jobs, which remembers what it was told."""
+
+    def execute(
+        self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal
+    ) -> Shareable:
+        """Do a task of the job's start."""
+        if task_name == SETUP_TASK_NAME:
+            told = {name: shareable.get(name) for name in TOLD}
+            self._file(fl_ctx).write_text(json.dumps(told))
+        return super().execute(task_name, shareable, fl_ctx, abort_signal)
+
+    def _handle_start_run(self, event_type: str, fl_ctx: FLContext) -> None:
+        super()._handle_start_run(event_type, fl_ctx)
+        file = self._file(fl_ctx)
+        if file.exists():
+            told = Shareable()
+            told.update(json.loads(file.read_text()))
+            super().execute(SETUP_TASK_NAME, told, fl_ctx, Signal())
+
+    def _file(self, fl_ctx: FLContext) -> Path:
+        workspace = fl_ctx.get_engine().get_workspace()
+        return Path(workspace.get_run_dir(fl_ctx.get_job_id())) / SETUP

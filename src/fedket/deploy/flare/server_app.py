@@ -1,0 +1,97 @@
+"""The server's object in a FLARE job: runs the rounds into the run directory."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from nvflare.collab import collab
+
+from fedket.deploy.flare.messages import pack, unpack
+from fedket.deploy.flare.place import kit_folder
+from fedket.errors import FedketError
+from fedket.secure.phases import Failure, Outcome, Payload
+
+
+class FederationServer:
+    """Starts the run, or goes on with it, and ends when all rounds are done.
+
+    Nothing is decided by FLARE's idea of who is there: `fedket.deploy.crew` keeps its own.
+    """
+
+    def __init__(self) -> None:
+        self._keys: Any = None
+        self._names: tuple[str, ...] = ()
+
+    @collab.main
+    def run(self) -> str:
+        """Run all rounds that are left."""
+        from fedket.deploy.files import PROBLEM
+        from fedket.deploy.flare.site_app import PeerCalls
+        from fedket.deploy.run import ServerParts, run_federation
+
+        folder = kit_folder(collab.workspace)
+        proxies = {proxy.name: proxy for proxy in collab.clients}
+
+        def parts(names: tuple[str, ...]) -> ServerParts:
+            self._names = names
+            calls = SiteCalls(names, proxies)
+            return ServerParts(calls, PeerCalls(names), self._share_keys, _say)
+
+        problem = folder / PROBLEM
+        problem.unlink(missing_ok=True)
+        try:
+            outcome = run_federation(folder, parts)
+        except FedketError as error:
+            problem.write_text(f"{error}\n", encoding="utf-8")
+            raise
+        return str(outcome.summary["status"])
+
+    @collab.publish
+    def peer(self, action: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """Answer a site about its link with the server.
+
+        Args:
+            action: What it is about.
+            payload: What it says.
+        """
+        caller = str(collab.caller)
+        if caller not in self._names or self._keys is None:
+            return pack(Failure(f"the server knows no site `{caller}` yet"))
+        try:
+            from fedket.secure.phases import Reply
+
+            party = self._names.index(caller)
+            return pack(Reply(self._keys.answer(party, action, payload)))
+        except Exception as error:  # the site names it
+            return pack(Failure(str(error) or type(error).__name__))
+
+    def _share_keys(self, keys: Any) -> None:
+        self._keys = keys
+
+
+class SiteCalls:
+    """`fedket.deploy.crew.Call` over FLARE's proxies.
+
+    Args:
+        names: Names of the sites, in order.
+        proxies: Site name -> proxy; sites that were not there when the job began have none.
+    """
+
+    def __init__(self, names: tuple[str, ...], proxies: Mapping[str, Any]) -> None:
+        self._names, self._proxies = names, dict(proxies)
+
+    def __call__(self, site: int, action: str, payload: Payload, seconds: float) -> Outcome:
+        """Ask a site."""
+        name = self._names[site]
+        proxy = self._proxies.get(name)
+        if proxy is None:
+            return Failure("was not connected when the job began")
+        try:
+            said = proxy(timeout=seconds).phase(action, dict(payload))
+        except Exception as error:
+            return Failure(" ".join(str(error).split())[:300] or type(error).__name__)
+        return unpack(said, name)
+
+
+def _say(news: str) -> None:
+    print(news, file=sys.stderr, flush=True)  # noqa: T201 - FLARE keeps the job's log

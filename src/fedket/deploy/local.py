@@ -1,0 +1,219 @@
+"""A whole federation on this machine, every party a process of its own.
+
+Real: FLARE with mutual TLS, one startup kit, data directory and pad store per site, and a
+connection of its own to a key manager over ETSI GS QKD 014. Simulated: that key manager's keys.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from fedket.deploy.project import Choices, Layout, for_sites, write_project
+from fedket.errors import ConfigError, ProtocolError
+from fedket.experiment.build import build_experiment
+from fedket.experiment.config import ExperimentConfig
+from fedket.files import write_atomic
+from fedket.keys.kme.trial import write_trial
+
+PROCESSES = "processes.json"
+KME_READY_S = 20.0
+STOP_S = 10.0
+
+
+class Started(NamedTuple):
+    """A process of a federation: party and process ID."""
+
+    party: str
+    pid: int
+
+
+def prepare(config: ExperimentConfig, sites: int, directory: Path) -> Layout:
+    """Write a federation for this machine: kits, samples of each site, and a trial's KME.
+
+    Args:
+        config: Any experiment; its partition deals its samples to the sites, once.
+        sites: How many.
+        directory: New or empty.
+
+    Raises:
+        FedketError: The experiment cannot run on sites.
+    """
+    names = tuple(f"site-{i + 1}" for i in range(sites))
+    config = for_sites(config, sites)
+    saes = tuple(f"sae-{name}" for name in (*names, "server"))
+    port, kme_port = free_ports(2)
+    choices = Choices(
+        sites=names,
+        port=port,
+        data=dict.fromkeys(names, "samples.npz"),
+        prepared=True,
+        saes=saes,
+        sae_files={
+            party: f"../../../../kme/{sae}.toml"
+            for party, sae in zip((*names, "server"), saes, strict=True)
+        },
+        test_data="test.npz",
+        waits={"phase_s": 30.0, "training_s": 600.0, "join_s": 90.0, "silent_s": 6.0},
+    )
+    built = build_experiment(_simulated(config))
+    layout = write_project(config, directory, choices)
+    write_trial(directory / "kme", ["kme"], saes, first_port=kme_port)
+    data = built.dataset
+    for name, indices in zip(names, built.partition, strict=True):
+        own = layout.files(name) / "samples.npz"
+        np.savez(own, x=data.x_train[indices], y=data.y_train[indices])
+    np.savez(layout.files("server") / "test.npz", x=data.x_test, y=data.y_test)
+    return layout
+
+
+def free_ports(number: int) -> list[int]:
+    """Return ports of the loopback address that nobody listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [int(opened.getsockname()[1]) for opened in sockets]
+    for opened in sockets:
+        opened.close()
+    return ports
+
+
+@contextmanager
+def running(layout: Layout) -> Iterator[list[Started]]:
+    """Run the key manager, the server and all sites until the block ends.
+
+    Raises:
+        ProtocolError: Something runs here already, or the key manager does not start.
+    """
+    alive = [s for s in processes(layout.directory) if is_alive(s.pid)]
+    if alive:
+        raise ProtocolError(
+            f"{layout.directory} is running already ({alive[0].party}, process {alive[0].pid}); "
+            "stop it with `fedket deploy stop`"
+        )
+    started = [start_kme(layout)]
+    try:
+        _await_port(layout)
+        for party in ("server", *(p for p in layout.kits if p not in ("server", "admin"))):
+            started.append(start_party(layout.kits[party], party))
+            _remember(layout.directory, started)
+        yield started
+    finally:
+        stop(layout.directory)
+
+
+def start_kme(layout: Layout) -> Started:
+    """Start the trial's key manager."""
+    command = [sys.executable, "-m", "fedket", "kme", "serve", "kme.toml"]
+    started = _start("kme", command, layout.directory / "kme", layout.directory / "kme" / "log.txt")
+    _remember(layout.directory, [started])
+    return started
+
+
+def start_party(kit: Path, party: str) -> Started:
+    """Start the FLARE process of a kit in the background."""
+    kit = kit.resolve()
+    return _start(party, party_command(kit), kit, kit / "log.out")
+
+
+def party_command(kit: Path) -> list[str]:
+    """Return the command that runs a kit's FLARE process.
+
+    Raises:
+        ConfigError: It is no kit of a server or a site.
+    """
+    kit = kit.resolve()
+    server, client = kit / "startup" / "fed_server.json", kit / "startup" / "fed_client.json"
+    common = ["-m", str(kit), "--set", "secure_train=true", "org=fedket", "config_folder=config"]
+    start = [sys.executable, "-u", "-m"]
+    if server.is_file():
+        module = "nvflare.private.fed.app.server.server_train"
+        return [*start, module, "-s", server.name, *common]
+    if client.is_file():
+        name = json.loads(client.read_text(encoding="utf-8"))["client"]["fqsn"]
+        module = "nvflare.private.fed.app.client.client_train"
+        return [*start, module, "-s", client.name, *common, f"uid={name}"]
+    raise ConfigError(f"{kit} is no startup kit of a server or a site")
+
+
+def processes(directory: Path) -> list[Started]:
+    """Processes that were started for a federation's folder."""
+    path = directory / PROCESSES
+    if not path.exists():
+        return []
+    return [Started(*pair) for pair in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there, and not merely waiting to be buried."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def stop(directory: Path) -> list[str]:
+    """Stop all processes of a federation's folder; returns the parties that were running."""
+    alive = [started for started in processes(directory) if is_alive(started.pid)]
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        for started in alive:
+            with suppress(ProcessLookupError):
+                os.killpg(started.pid, sign)
+        end = time.monotonic() + STOP_S
+        while time.monotonic() < end and any(is_alive(s.pid) for s in alive):
+            for started in alive:
+                with suppress(ChildProcessError):
+                    os.waitpid(started.pid, os.WNOHANG)
+            time.sleep(0.05)
+    (directory / PROCESSES).unlink(missing_ok=True)
+    return [started.party for started in alive]
+
+
+def _simulated(config: ExperimentConfig) -> ExperimentConfig:
+    """The same experiment for this process, to deal samples."""
+    values = config.model_dump(mode="json")
+    values["engine"]["kind"] = "sequential"
+    values["keys"]["source"] = "os_random"
+    return ExperimentConfig.model_validate_json(json.dumps(values))
+
+
+def _start(party: str, command: list[str], folder: Path, log: Path) -> Started:
+    """Start a process group of its own, so that Ctrl-C here does not reach it first."""
+    environment = {**os.environ, "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", "cpu")}
+    with log.open("ab") as out:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
+            command,
+            cwd=folder,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            env=environment,
+        )
+    return Started(party, process.pid)
+
+
+def _remember(directory: Path, started: list[Started]) -> None:
+    write_atomic(directory / PROCESSES, json.dumps([list(s) for s in started]))
+
+
+def _await_port(layout: Layout) -> None:
+    import tomllib
+
+    settings = tomllib.loads((layout.directory / "kme" / "kme.toml").read_text(encoding="utf-8"))
+    port = settings["kme"][0]["port"]
+    end = time.monotonic() + KME_READY_S
+    while time.monotonic() < end:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.1)
+    log = (layout.directory / "kme" / "log.txt").read_text(encoding="utf-8", errors="replace")
+    raise ProtocolError(f"the key manager did not start: {log.strip().splitlines()[-1:] or log}")

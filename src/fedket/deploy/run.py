@@ -1,0 +1,159 @@
+"""The server's side of a run, on any transport: from `federation.toml` to a run directory."""
+
+import json
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fedket.deploy.crew import Call, SiteCrew, Waits
+from fedket.deploy.files import FEDERATION, FederationFile, read_experiment, sae_ids
+from fedket.deploy.learner import Task, make_task
+from fedket.deploy.party_keys import AskPeer, StoreKeys, open_store_keys
+from fedket.deploy.rounds import SiteRounds
+from fedket.deploy.site_data import load_test_data
+from fedket.errors import ProtocolError
+from fedket.experiment.build import Experiment, build_model
+from fedket.experiment.check import threshold_of
+from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.facts import count_facts, facts_dict
+from fedket.experiment.run import RunOutcome, resume_run, start_run
+from fedket.experiment.run_directory import CONFIG, FACTS, config_hash
+from fedket.keys.etsi014.config import read_section
+from fedket.types import SERVER, Dataset
+
+
+class ServerParts(NamedTuple):
+    """What a transport gives the server.
+
+    Attributes:
+        call: Way to the sites.
+        ask_peer: Way to the sites, about links.
+        share_keys: Told the server's keys once they are open, to answer sites about links.
+        say: Where news go.
+    """
+
+    call: Call
+    ask_peer: AskPeer
+    share_keys: Callable[[Any], None]
+    say: Callable[[str], None]
+
+
+def run_federation(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]) -> RunOutcome:
+    """Start the run of a folder, or go on with it.
+
+    Args:
+        folder: Holds `federation.toml` and what it names.
+        parts: Names of the sites -> the transport.
+
+    Raises:
+        FedketError: One clear line about what is wrong; the run directory is intact.
+    """
+    file = read_section(folder / FEDERATION, FederationFile)
+    names = file.sites
+    config = read_experiment(file.experiment, len(names))
+    transport = parts(names)
+    test = load_test_data(file.test_data, folder, config)
+    ids = sae_ids(file.saes, len(names))
+    keys = open_store_keys(SERVER, file.store, file.sae, ids, transport.ask_peer)
+    transport.share_keys(keys)
+    waits = Waits(file.phase_s, file.training_s, file.join_s, file.silent_s, config.keys.deadline_s)
+    crew = SiteCrew(
+        names,
+        config_hash(config),
+        transport.call,
+        waits,
+        frozenset({"ready" if config.aggregation.kind == "masked" else "upload", "setup"}),
+        _least(config, len(names)),
+        transport.say,
+    )
+    try:
+        started = (file.run / CONFIG).exists()
+
+        def build(config: ExperimentConfig) -> tuple[Experiment, dict[str, Any]]:
+            return _build(config, file, crew, keys, test)
+
+        if started:
+            return resume_run(file.run, config=config, build=build)
+        return start_run(config, output=file.run, build=build)
+    finally:
+        crew.close()
+        keys.close()
+
+
+def _least(config: ExperimentConfig, sites: int) -> int:
+    """Sites without which no round can be held."""
+    if config.aggregation.kind == "shared_masks":
+        return threshold_of(config.aggregation, sites)
+    return 2
+
+
+def _build(
+    config: ExperimentConfig,
+    file: FederationFile,
+    crew: SiteCrew,
+    keys: StoreKeys,
+    test: Dataset | None,
+) -> tuple[Experiment, dict[str, Any]]:
+    """Meet the sites, and make the experiment of what they say."""
+    said = crew.meet()
+    classes = max(_number(hello["classes"]) for hello in said.values())
+    features = _shape(next(iter(said.values()))["features"])
+    if test is not None and test.x_test.shape[1:] != features:
+        raise ProtocolError(
+            f"the server's test samples have shape {test.x_test.shape[1:]}, the sites' {features}"
+        )
+    if test is not None:
+        classes = max(classes, test.num_classes)
+    task = make_task(config, features, classes)
+    session = f"{file.run.resolve().name}-{secrets.token_hex(8)}"
+    rounds = SiteRounds(task, len(file.sites), crew, keys, session, test)
+    samples = {i: _number(hello["samples"]) for i, hello in said.items()}
+    experiment = _experiment(task, rounds, features, classes, test)
+    crew.open(session, classes, keys)
+    facts = facts_dict(count_facts(experiment))
+    facts["label_counts"] = [[samples.get(i, 0)] for i in range(len(file.sites))]
+    facts["num_train"] = sum(samples.values())
+    return experiment, facts | _kept(file.run)
+
+
+def _experiment(
+    task: Task,
+    rounds: SiteRounds,
+    features: tuple[int, ...],
+    classes: int,
+    test: Dataset | None,
+) -> Experiment:
+    """The experiment as far as the server knows it: no sample of any site."""
+    config = task.config
+    x, y = np.zeros((0, *features), np.float32), np.zeros(0, np.int32)
+    held_out = Dataset("none", x, y, x, y, classes) if test is None else test
+    dataset = Dataset("sites", x, y, held_out.x_test, held_out.y_test, classes)
+    partition = [np.zeros(0, np.int64) for _ in range(config.partition.num_clients)]
+    circuit = build_model(config, dataset)[1]
+    return Experiment(
+        config, dataset, partition, task.model, task.strategy, circuit, rounds.federation()
+    )
+
+
+def _kept(run: Path) -> dict[str, Any]:
+    """What the run said of the sites' samples when it began: they may have more by now."""
+    path = run / FACTS
+    if not path.exists():
+        return {}
+    old = json.loads(path.read_text(encoding="utf-8"))
+    return {name: old[name] for name in ("label_counts", "num_train") if name in old}
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int):
+        raise ProtocolError(f"a site said {value!r} where a number was expected")
+    return value
+
+
+def _shape(value: object) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        raise ProtocolError(f"a site said {value!r} where a shape was expected")
+    return tuple(int(side) for side in value)

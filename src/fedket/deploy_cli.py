@@ -1,0 +1,250 @@
+"""`fedket deploy`: the same experiment file on a real federation of sites."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fedket.experiment.interrupts import handled_interrupts
+
+if TYPE_CHECKING:
+    from fedket.deploy.project import Layout
+
+deploy_app = typer.Typer(help="Run an experiment on real sites, with NVIDIA FLARE.")
+
+INTERRUPTED = 130
+
+Experiment = Annotated[Path, typer.Argument(help="Experiment file, or name of a shipped one.")]
+Folder = Annotated[Path, typer.Argument(help="A federation's folder, from `init` or `local`.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change one value; repeat for more."),
+]
+
+
+@deploy_app.command()
+def init(
+    experiment: Experiment,
+    sites: Annotated[str, typer.Option(help="Names of the sites: hospital-a,hospital-b,…")],
+    host: Annotated[str, typer.Option(help="Host name under which sites reach the server.")],
+    output: Annotated[Path, typer.Option(help="Folder to write; new or empty.")],
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The server's port.")] = 8002,
+    changes: Sets = None,
+) -> None:
+    """Write startup kits and configuration of all parties, and what each operator has to do.
+
+    Example: fedket deploy init quickstart --sites a,b,c --host fed.example.org --output heart
+    """
+    from fedket.deploy.project import Choices, write_project
+
+    names = tuple(name.strip() for name in sites.split(",") if name.strip())
+    layout = write_project(_load(experiment, changes), output, Choices(names, host, port))
+    typer.echo(f"wrote kits of the server, {len(names)} sites and the administrator")
+    typer.echo(f"next: {layout.directory / 'OPERATORS.md'} says what each operator has to do")
+
+
+@deploy_app.command()
+def local(
+    experiment: Experiment,
+    sites: Annotated[int, typer.Option(min=2, max=64, help="Number of sites.")] = 4,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder; new, or of a run to go on with.")
+    ] = None,
+    changes: Sets = None,
+) -> None:
+    """Run a whole federation on this machine: every site a process with its own data and keys.
+
+    Transport, certificates, pad stores and key delivery are real; the keys come from the bundled
+    key manager and are simulated. The experiment's partition deals its samples to the sites.
+
+    Example: fedket deploy local quickstart --sites 4
+    """
+    from fedket.deploy.local import prepare, running
+    from fedket.deploy.project import read_layout
+
+    directory = output or _new_folder(experiment)
+    if (directory / "job").is_dir():
+        layout = read_layout(directory)
+        typer.echo(f"going on with {directory}")
+    else:
+        layout = prepare(_load(experiment, changes), sites, directory)
+        typer.echo(f"wrote {directory}: {sites} sites, their samples, certificates, key manager")
+    with handled_interrupts() as interrupts, running(layout) as started:
+        typer.echo(f"started {len(started)} processes; the keys are simulated; Ctrl-C stops")
+        try:
+            interrupts.run(lambda: _run(layout))
+        except KeyboardInterrupt:
+            typer.echo(
+                f"stopped; go on with: fedket deploy local {experiment} --output {directory}"
+            )
+            raise typer.Exit(INTERRUPTED) from None
+    _tell_end(layout)
+
+
+@deploy_app.command()
+def start(
+    kit: Annotated[Path, typer.Argument(help="This party's startup kit: server or site.")],
+) -> None:
+    """Run this party's FLARE process until Ctrl-C.
+
+    Example: fedket deploy start kits/hospital-a
+    """
+    from fedket.deploy.local import party_command
+
+    command = party_command(kit)
+    os.chdir(kit)
+    os.execv(command[0], command)  # noqa: S606 - our own interpreter and modules
+
+
+@deploy_app.command()
+def run(
+    folder: Folder,
+    join_s: Annotated[float, typer.Option(min=1, help="Seconds to wait for server and sites.")] = (
+        600.0
+    ),
+) -> None:
+    """Hand the run to the server, and again if it is lost; the run goes on where it was.
+
+    Example: fedket deploy run heart
+    """
+    from fedket.deploy.project import read_layout
+
+    layout = read_layout(folder)
+    with handled_interrupts() as interrupts:
+        try:
+            interrupts.run(lambda: _run(layout, join_s))
+        except KeyboardInterrupt:
+            typer.echo("no longer watching; the job goes on at the server")
+            raise typer.Exit(INTERRUPTED) from None
+    typer.echo("the run is finished; its directory is at the server")
+
+
+@deploy_app.command()
+def status(
+    folder: Folder,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Say which processes of a local federation run, and how far its run is.
+
+    Example: fedket deploy status deployments/quickstart-1
+    """
+    from fedket.deploy.local import is_alive, processes
+    from fedket.deploy.project import read_layout
+
+    layout = read_layout(folder)
+    found = {s.party: is_alive(s.pid) for s in processes(folder)}
+    rounds = _rounds(layout)
+    last = rounds[-1] if rounds else {}
+    said = {
+        "processes": {party: "running" if alive else "gone" for party, alive in found.items()},
+        "rounds": len(rounds),
+        "test_accuracy": last.get("test_accuracy"),
+        "site_accuracy": last.get("metrics", {}).get("site_accuracy"),
+        "dropped": last.get("dropped", []),
+    }
+    if as_json:
+        typer.echo(json.dumps(said))
+        return
+    for party, word in said["processes"].items():
+        typer.echo(f"{party:<12} {word}")
+    typer.echo(f"{len(rounds)} rounds finished" + _accuracy(last))
+    for away in said["dropped"]:
+        typer.echo(f"left out of the last round: {away['reason']}")
+
+
+@deploy_app.command()
+def stop(folder: Folder) -> None:
+    """Stop all processes of a local federation; the run can be gone on with.
+
+    Example: fedket deploy stop deployments/quickstart-1
+    """
+    from fedket.deploy.local import stop as stop_all
+    from fedket.deploy.project import read_layout
+
+    read_layout(folder)
+    stopped = stop_all(folder)
+    typer.echo(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+def _run(layout: "Layout", join_s: float = 120.0) -> None:
+    """Hand the job in, and print rounds where the run directory can be seen from here."""
+    from fedket.deploy.files import PROBLEM
+    from fedket.deploy.flare.admin import run_job
+
+    files = layout.files("server")
+    sites = tuple(party for party in layout.kits if party not in ("server", "admin"))
+    ended = Event()
+    watcher = Thread(target=_follow, args=(layout, ended), daemon=True)
+    watcher.start()
+    try:
+        run_job(
+            layout.kits["admin"],
+            layout.job,
+            sites,
+            typer.echo,
+            join_s=join_s,
+            problem=_problem(files / PROBLEM),
+        )
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _problem(path: Path) -> Callable[[], str]:
+    return lambda: path.read_text(encoding="utf-8").strip() if path.exists() else ""
+
+
+def _follow(layout: "Layout", ended: Event) -> None:
+    """Print each round when its record is there."""
+    shown = len(_rounds(layout))
+    while True:
+        last = ended.wait(0.5)
+        rounds = _rounds(layout)
+        for record in rounds[shown:]:
+            loss = record["train_loss"]
+            words = f"round {record['round']}: " + ("lost" if loss is None else f"loss {loss:.4f}")
+            left = "; ".join(away["reason"] for away in record["dropped"])
+            typer.echo(words + _accuracy(record) + (f"; left out: {left}" if left else ""))
+        shown = len(rounds)
+        if last:
+            return
+
+
+def _rounds(layout: "Layout") -> list[dict[str, Any]]:
+    path = layout.files("server") / "run" / "rounds.jsonl"
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def _accuracy(record: dict[str, Any]) -> str:
+    test = record.get("test_accuracy")
+    sites = record.get("metrics", {}).get("site_accuracy")
+    words = "" if test is None else f", test accuracy {100 * test:.1f} %"
+    return words + ("" if sites is None else f", at the sites {100 * sites:.1f} %")
+
+
+def _tell_end(layout: "Layout") -> None:
+    directory = layout.files("server") / "run"
+    from fedket.report import write_report
+
+    typer.echo(f"run      {directory}")
+    typer.echo(f"report   {write_report([directory])}")
+
+
+def _load(experiment: Path, changes: list[str] | None) -> Any:
+    from fedket.experiment import find_experiment, load_config
+
+    return load_config(find_experiment(experiment), changes or [])
+
+
+def _new_folder(experiment: Path) -> Path:
+    number = 1
+    while (folder := Path("deployments") / f"{experiment.stem}-{number}").exists():
+        number += 1
+    return folder
