@@ -1,5 +1,10 @@
-"""The server's rounds over sites that it only reaches by messages."""
+"""The server's rounds over sites that it only reaches by messages.
 
+A round whose sum cannot be opened is lost: the model stays as it is, and the next round begins.
+It is not repeated, since the same updates in another group would give single ones away.
+"""
+
+import math
 from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, Protocol, runtime_checkable
@@ -19,6 +24,7 @@ from fedket.experiment.check import cohort_size
 from fedket.federated.cohort import sample_cohort
 from fedket.federated.evaluate import Evaluation, evaluation_batch, make_scorer
 from fedket.federated.federation import Federation, FederationState, RoundRecord
+from fedket.federated.losses import LOSSES
 from fedket.federated.trainer import as_numbers, server_step, tree_bytes
 from fedket.rng import Purpose, rng_for
 from fedket.secure.phases import Failure, Outcomes, Payload, Phase, Server
@@ -72,7 +78,7 @@ class SiteRounds:
         if test is not None:
             x = jnp.asarray(test.x_test, task.config.engine.dtype)
             batch = evaluation_batch(task.model, x, task.config.engine.memory_limit_mb)
-            self._score = make_scorer(task.model, batch)
+            self._score = make_scorer(task.model, batch, LOSSES[task.config.training.loss])
 
     def federation(self) -> Federation:
         """Return the federation."""
@@ -93,8 +99,7 @@ class SiteRounds:
             raise TrainingError("the server has no samples to evaluate on; sites report accuracy")
         dtype = self._task.config.engine.dtype
         score = self._score(params, jnp.asarray(self._test.x_test, dtype), self._test.y_test)
-        nobody = np.full(self._sites, np.nan)
-        return Evaluation(float(score.loss.mean()), float(score.correct.mean()), nobody)
+        return Evaluation(float(score.loss.mean()), float(score.correct.mean()), np.zeros(0))
 
     def _run_round(
         self, state: FederationState, with_evaluation: bool = True
@@ -112,25 +117,42 @@ class SiteRounds:
             )
         cohort, short = self._fill(round_num, cohort, samples)
         context = round_context(config.seed, round_num, cohort, samples)
-        total, traffic = self._sum(state.params, context, samples)
-        server, params, metrics = self._apply(state.server, state.params, total[0])
-        local = read_metrics(self._task, total[1])
-        evaluate = with_evaluation and self._test is not None
         record = RoundRecord(
             round_num=round_num,
             cohort=tuple(drawn),
-            dropped=dropped | short | dict(traffic.missing),
-            train_loss=_over_members(local["loss"], context, traffic),
-            evaluation=self._evaluate(params) if evaluate else None,
+            dropped=dropped | short,
+            train_loss=math.nan,
+            evaluation=None,
             seconds=0.0,
             download_bytes=tree_bytes(state.params) * len(cohort),
-            traffic=traffic,
-            metrics=as_numbers(metrics)
-            | {"site_accuracy": _over_members(local["accuracy"], context, traffic)},
+            traffic=Traffic(0, 0),
+            metrics={},
         )
-        jax.block_until_ready(params)
+        try:
+            total, traffic = self._sum(state.params, context, samples)
+        except ProtocolError as error:
+            lost = dict.fromkeys(cohort, f"the round is lost: {error}")
+            record = record._replace(dropped=record.dropped | lost)
+            return self._end(state._replace(round_num=round_num), record, False, start)
+        server, params, metrics = self._apply(state.server, state.params, total[0])
+        local = read_metrics(self._task, total[1])
+        accuracy = _over_members(local["accuracy"], context, traffic)
+        record = record._replace(
+            dropped=record.dropped | dict(traffic.missing),
+            train_loss=_over_members(local["loss"], context, traffic),
+            traffic=traffic,
+            metrics=as_numbers(metrics) | {"site_accuracy": accuracy},
+        )
         after = FederationState(round_num, params, server, ())
-        return after, record._replace(seconds=perf_counter() - start)
+        return self._end(after, record, with_evaluation, start)
+
+    def _end(
+        self, state: FederationState, record: RoundRecord, evaluate: bool, start: float
+    ) -> tuple[FederationState, RoundRecord]:
+        if evaluate and self._test is not None:
+            record = record._replace(evaluation=self._evaluate(state.params))
+        jax.block_until_ready(state.params)
+        return state, record._replace(seconds=perf_counter() - start)
 
     def _fill(
         self, round_num: int, cohort: tuple[int, ...], samples: Mapping[int, int]

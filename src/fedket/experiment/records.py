@@ -73,7 +73,7 @@ def round_line(record: RoundRecord, key_source: str) -> RoundLine:
         train_loss=_exact(record.train_loss),
         test_loss=evaluation and _number(evaluation.test_loss),
         test_accuracy=evaluation and _number(evaluation.test_accuracy),
-        client_accuracy=evaluation and [_number(a) for a in evaluation.client_accuracy.tolist()],
+        client_accuracy=evaluation and _accuracies(evaluation.client_accuracy.tolist()),
         seconds=round(record.seconds, 6),
         upload_bytes=record.upload_bytes,
         download_bytes=record.download_bytes,
@@ -154,6 +154,11 @@ def summarise(records: list[RoundLine], seconds: float, status: str) -> dict[str
 
 def _as_json(record: RoundLine) -> str:
     return json.dumps(record.model_dump())
+
+
+def _accuracies(values: list[float]) -> list[float | None] | None:
+    """Of each client; None where only the clients themselves could know."""
+    return [_number(value) for value in values] if values else None
 
 
 def _exact(value: float) -> float | None:

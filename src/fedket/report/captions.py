@@ -8,6 +8,7 @@ from fedket.report.client_figures import (
     fits_bubbles,
     sizes_differ,
 )
+from fedket.report.honesty import at_sites
 from fedket.report.run_record import RunRecord
 from fedket.report.wording import count, duration, percent, plural, quantity
 
@@ -74,7 +75,12 @@ def _size_range(samples: np.ndarray) -> str:
 def caption_labels(record: RunRecord) -> str:
     """Of the label distribution."""
     samples = record.label_counts.sum(axis=1)
-    if fits_bubbles(record.label_counts):
+    if record.label_counts.shape[1] == 1:
+        what = (
+            "The area of a dot is the number of training samples at that client; which classes "
+            "they are only the client knows"
+        )
+    elif fits_bubbles(record.label_counts):
         what = "The area of a dot is the number of training samples of that class at that client"
     else:
         what = (
@@ -106,7 +112,8 @@ def caption_keys(record: RunRecord) -> str:
 def caption_seconds(record: RunRecord) -> str:
     """Of the wall time."""
     first = duration(record.rounds[0].seconds)
+    where = "at the server" if at_sites(record) else "on the simulating machine"
     return (
-        "Wall time on the simulating machine, evaluation included; the first round "
+        f"Wall time {where}, evaluation included; the first round "
         f"({first}) also holds what is compiled on first use."
     )

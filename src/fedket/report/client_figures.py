@@ -145,6 +145,8 @@ def paint_labels(ax: Axes, record: RunRecord) -> None:
         _paint_label_quantiles(ax, label_counts)
     ax.set_ylim(-0.7, len(names) - 0.3)
     ax.yaxis.set_major_locator(FixedLocator(range(len(names))))
+    if record.label_counts.shape[1] == 1:
+        names = ["all"]
     ax.set_yticklabels(names, fontsize=FONT_POINTS if len(names) <= 14 else 7)
     ax.grid(visible=False)
 

@@ -38,17 +38,32 @@ KEY_SOURCES = {
         "parties ran in this one program, which therefore saw all keys."
     ),
 }
+SITES_KEY = (
+    "etsi014: every party fetched its own ends of its links from its key manager over ETSI GS QKD "
+    "014, into a pad store of its own. Whether a manager's keys come from a QKD device this report "
+    "cannot know; those of `fedket kme serve`, which `fedket deploy local` starts, are simulated."
+)
+SITES_COSTS = (
+    "Bytes are counted from the messages' contents, without transport overhead. Seconds are wall "
+    "time at the server: training at the slowest site, the network and evaluation included."
+)
 SIMULATED_ENGINES = ("vectorised", "sequential", "sharded")
+
+
+def at_sites(record: RunRecord) -> bool:
+    """Whether the run was a deployment, not a simulation."""
+    return bool(record.setting("engine.kind", "") == "flare")
 
 
 def honest_notes(record: RunRecord) -> list[tuple[str, str]]:
     """Terms and sentences, in the order a sceptical reader asks."""
+    clients = [] if at_sites(record) else [("Clients' accuracy", _CLIENT_ACCURACY)]
     return [
         ("What is simulated", _simulated(record)),
         ("What the server sees", server_view(record)),
         ("Key material", key_material(record)),
         ("Test accuracy", _test_accuracy(record)),
-        ("Clients' accuracy", _CLIENT_ACCURACY),
+        *clients,
         ("Bytes and seconds", _costs(record)),
     ]
 
@@ -62,13 +77,15 @@ _CLIENT_ACCURACY = (
 
 def _simulated(record: RunRecord) -> str:
     engine = record.setting("engine.kind", "unknown")
-    if engine not in SIMULATED_ENGINES:
+    if engine not in (*SIMULATED_ENGINES, "flare"):
         return f"Engine {engine} as named in config.toml; this report cannot tell what it runs on."
     circuits = (
         "the quantum circuits are simulated on classical hardware"
         if record.model.qubits
         else "the model is classical"
     )
+    if at_sites(record):
+        return f"Sites, server and messages between them are real (NVIDIA FLARE); {circuits}."
     return (
         f"Clients, server and network are simulated in one program ({engine} engine); {circuits}."
     )
@@ -92,6 +109,8 @@ def key_material(record: RunRecord) -> str:
     sources = sorted({r.key_source for r in record.rounds})
     if not sources:
         return "No round has finished, so no key was spent."
+    if at_sites(record) and sources == ["etsi014"]:
+        return SITES_KEY
     return "\n".join(
         KEY_SOURCES.get(source, f"{source}: key source as named by the run.") for source in sources
     )
@@ -118,6 +137,8 @@ def standard_error(record: RunRecord) -> float | None:
 
 
 def _costs(record: RunRecord) -> str:
+    if at_sites(record):
+        return SITES_COSTS
     cores = record.environment.get("num_cpus")
     where = f" with {plural(cores, 'core')}" if isinstance(cores, int) else ""
     return (

@@ -27,7 +27,7 @@ from fedket.report.figures import (
     paint_seconds,
     paint_traffic,
 )
-from fedket.report.honesty import honest_notes, standard_error
+from fedket.report.honesty import at_sites, honest_notes, standard_error
 from fedket.report.key_figures import (
     caption_levels,
     caption_waits,
@@ -119,6 +119,7 @@ def key_figures(record: RunRecord) -> list[html.Tile]:
     """The tiles; every number is the summary's or the model card's."""
     totals, model = record.totals, record.model
     error = standard_error(record)
+    clock = "wall time, at the server" if at_sites(record) else "wall time, simulation"
     best = f"best {percent(totals.best_test_accuracy)}"
     accuracy = f"{best}; standard error {points(error)}" if error is not None else "not evaluated"
     return [
@@ -127,7 +128,7 @@ def key_figures(record: RunRecord) -> list[html.Tile]:
         html.Tile(
             "Rounds", count(totals.rounds), totals.rounds, f"of {count(planned_rounds(record))}"
         ),
-        html.Tile("Time", duration(totals.seconds), totals.seconds, "wall time, simulation"),
+        html.Tile("Time", duration(totals.seconds), totals.seconds, clock),
         html.Tile(
             "Uploaded",
             quantity(totals.upload_bytes, "B"),

@@ -148,8 +148,13 @@ def _read_config(path: Path) -> tuple[dict[str, Any], str]:
 
 
 def _label_counts(model: ModelCard, path: Path) -> np.ndarray:
-    if not model.label_counts or {len(row) for row in model.label_counts} != {model.num_classes}:
-        raise damaged(path, "`label_counts` must have one row per client, one column per class")
+    columns = {len(row) for row in model.label_counts}
+    if columns not in ({model.num_classes}, {1}):
+        raise damaged(
+            path,
+            "`label_counts` must have one row per client, and one column per class, or one for all "
+            "classes where only the clients know them",
+        )
     return np.asarray(model.label_counts, dtype=np.int64)
 
 
