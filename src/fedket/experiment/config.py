@@ -91,7 +91,8 @@ class EngineConfig(Section):
 
     kind: Literal["vectorised", "sequential", "sharded", "flare"] = "vectorised"
     devices: Annotated[int, Field(ge=0, le=1024)] = 0
-    """`sharded` on a CPU: the devices it is split into; 0 means one per core. GPUs are all used."""
+    """`sharded` on a CPU: the devices it is split into; 0 means one per core, or a single
+    one in each of several processes. GPUs are all used."""
     dtype: Literal["float32", "float64"] = "float32"
     memory_limit_mb: PositiveInt = 2048
     """Upper bound for the working set of clients trained at the same time."""
