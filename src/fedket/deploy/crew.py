@@ -123,11 +123,11 @@ class SiteCrew:
         Raises:
             ProtocolError: Too few are there, even after `join_s`.
         """
+        end = time.monotonic() + self._waits.join_s
         self._admit()
-        if len(self._members()) < self._least:
-            self._wait_until(lambda: len(self._members() | self._newcomers()) >= self._least)
+        while len(members := self._members()) < self._least and time.monotonic() < end:
+            time.sleep(POLL_S)
             self._admit()
-        members = self._members()
         if len(members) < self._least:
             raise ProtocolError(
                 f"{len(members)} of {len(self._seats)} sites are there, {self._least} are needed; "
@@ -143,7 +143,7 @@ class SiteCrew:
     def execute(self, phase: Phase) -> Outcomes:
         """Ask sites at the same time; a site that is away is not waited for."""
         seconds = self._deadline(phase)
-        instances = {i: self._seats[i].member for i in phase.to}
+        instances = {i: self._seats[i].instance for i in phase.to}
         asked = {
             self._pool.submit(self._call, i, phase.action, phase.payload_for(i), seconds): i
             for i in phase.to
@@ -254,14 +254,14 @@ class SiteCrew:
                 self._seats[i].member = instances[i]
 
     def _lost(self, i: int, instance: str) -> bool:
-        return not self._heard(i) or bool(instance and self._seats[i].instance != instance)
+        return not self._heard(i) or self._seats[i].instance != instance
 
     def _heard(self, i: int) -> bool:
         return time.monotonic() - self._seats[i].heard < self._waits.silent_s
 
     def _reason(self, i: int) -> str:
         seat = self._seats[i]
-        if seat.member and seat.member != seat.instance:
+        if seat.member and seat.member != seat.instance != seat.ready:
             return f"site {self._names[i]} was restarted"
         return f"site {self._names[i]} {seat.why}"
 

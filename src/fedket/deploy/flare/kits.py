@@ -7,6 +7,7 @@ log leaves the site (FLARE would stream its logs to the server).
 import contextlib
 import io
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from fedket.deploy.flare.job import LAUNCHER_CLASS, SERVER_CLASSES, SITE_CLASSES
 from fedket.errors import ConfigError
+from fedket.files import write_atomic
 
 ADMIN = "admin@fedket.local"
 ORGANISATION = "fedket"
@@ -21,6 +23,10 @@ SERVER = "server"
 
 STREAMERS = ("site_log_streamer", "error_log_streamer", "log_receiver")
 """Components of FLARE that carry logs."""
+
+RESOURCES, STATE = "resources.json", "state"
+PLACES = rf'"/(?:[^"]*/)?{STATE}/((?:jobs|snapshot)-storage)"'
+"""Where a server's resources say that FLARE keeps jobs."""
 
 
 def project(name: str, host: str, port: int, sites: Sequence[str]) -> dict[str, Any]:
@@ -85,6 +91,21 @@ def provision(content: dict[str, Any], directory: Path) -> dict[str, Path]:
     return kits
 
 
+def settle(kit: Path) -> None:
+    """Have a server's kit keep FLARE's state inside itself, wherever it was copied to.
+
+    FLARE takes absolute paths only, and those of the machine that made the kit mean nothing here.
+    """
+    resources = kit / "local" / RESOURCES
+    if not resources.is_file():
+        return
+    text = resources.read_text(encoding="utf-8")
+    state = json.dumps(str(kit.resolve() / STATE))[:-1]
+    here = re.sub(PLACES, lambda found: f'{state}/{found[1]}"', text)
+    if here != text:
+        write_atomic(resources, here)
+
+
 def missing_flare(error: ModuleNotFoundError) -> ConfigError:
     """Return the error of somebody who has not installed FLARE."""
     return ConfigError(
@@ -106,5 +127,6 @@ def _restrict(kit: Path) -> None:
         if component["id"] == "process_launcher" and not is_server:
             component["path"] = LAUNCHER_CLASS
     content["components"] = components
-    text = json.dumps(content, indent=2).replace("/tmp/nvflare", str(kit.resolve() / "state"))  # noqa: S108
-    (kit / "local" / "resources.json").write_text(text + "\n", encoding="utf-8")
+    text = json.dumps(content, indent=2).replace("/tmp/nvflare", f"/{STATE}")  # noqa: S108
+    (kit / "local" / RESOURCES).write_text(text + "\n", encoding="utf-8")
+    settle(kit)

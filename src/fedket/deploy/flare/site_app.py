@@ -79,12 +79,17 @@ class FederationSite:
             return self._site
 
     def _open(self, folder: Path) -> None:
+        import jax
+
         from fedket.deploy.files import SITE, SiteFile, read_experiment, sae_ids
         from fedket.deploy.party_keys import open_store_keys
         from fedket.deploy.site import Site
         from fedket.deploy.site_data import load_site_data
         from fedket.keys.etsi014.config import read_section
 
+        # A site that was killed is back in its round before it could compile anew.
+        jax.config.update("jax_compilation_cache_dir", str(folder / "cache"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
         file = read_section(folder / SITE, SiteFile)
         config = read_experiment(file.experiment, len(file.sites))
         dataset = load_site_data(file, config)
