@@ -2,16 +2,18 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from fedket.errors import ConfigError
-from fedket.experiment import dump_config, start_run
+from fedket.experiment import dump_config, read_config, resume_run, start_run
 from fedket.experiment.launch import Launch, find_launch
 from tests.experiment.test_run import rounds_of
 from tests.experiment.tiny import FEDKET, config_of
@@ -126,6 +128,23 @@ def test_processes_with_other_configurations_are_refused_by_name(write, folders)
     assert "`training.learning_rate` is 0.01 there, 0.5 here" in second[2]
     assert [first[2].count("\n"), second[2].count("\n")] == [1, 1]
     assert not any(any(folder.iterdir()) for folder in folders)
+
+
+def test_a_killed_process_ends_the_run_with_everything_saved(write, folders):
+    run = folders[0] / "run"
+    command = ["run", write("federation.rounds=100000"), *SHARDED, "--output", run]
+    first, second = processes = start([command] * 2, folders)
+    while not (run / "rounds.jsonl").exists() or len(rounds_of(run)) < 5:
+        assert [process.poll() for process in processes] == [None, None], ends(processes)
+        time.sleep(0.01)
+    second.send_signal(signal.SIGKILL)
+    (code, _, errors), _ = ends([first, second])
+    assert code == 2
+    assert errors.startswith("fedket: error: another process of this run is gone")
+    assert errors.count("\n") == 1
+    done = len(rounds_of(run))
+    config = read_config(run, [f"federation.rounds={done + 1}"])
+    assert resume_run(run, config=config).summary["rounds"] == done + 1
 
 
 @pytest.mark.skipif(shutil.which("mpirun") is None, reason="mpirun is not installed (Open MPI)")

@@ -26,6 +26,9 @@ JOIN_SECONDS = 120
 SILENCE_SECONDS = 30
 """After how long without a sign of life a process counts as lost; the others are then ended."""
 
+RUNTIME_STATUS = ("UNKNOWN:", "UNAVAILABLE:", "INTERNAL:", "ABORTED:", "DEADLINE_EXCEEDED:")
+"""How errors of the runtime begin that tell of a lost process."""
+
 
 def join(
     num_processes: int, process_id: int, coordinator: str | None = None, cpu_devices: int = 0
@@ -164,8 +167,10 @@ def in_touch() -> Iterator[None]:
     """Tell from other failures that another process ended or cannot be reached any more."""
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" in str(error):
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        # Where a result is read, the runtime's error arrives as a ValueError with the same text.
+        own = isinstance(error, ValueError) and not str(error).startswith(RUNTIME_STATUS)
+        if own or "RESOURCE_EXHAUSTED" in str(error):
             raise
         raise ProcessLostError(
             f"another process of this run is gone ({_reason(error)}); look for its own message, "
