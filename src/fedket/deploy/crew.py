@@ -263,6 +263,8 @@ class SiteCrew:
         seat = self._seats[i]
         if seat.member and seat.member != seat.instance != seat.ready:
             return f"site {self._names[i]} was restarted"
+        if seat.member and not self._heard(i):
+            return f"site {self._names[i]} gives no sign of life"
         return f"site {self._names[i]} {seat.why}"
 
     def _where(self, test: Callable[[Seat], bool]) -> set[int]:
