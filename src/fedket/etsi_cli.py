@@ -47,11 +47,11 @@ def dev_pki(
     kme: Annotated[list[str] | None, typer.Option(help="ID of a KME; repeat for more.")] = None,
     sae: Annotated[list[str] | None, typer.Option(help="ID of an SAE; repeat for more.")] = None,
     host: Annotated[
-        list[str] | None, typer.Option(help="Host name or address of the KMEs; repeat for more.")
+        list[str] | None, typer.Option(help="Host name or address of the KMEs, the first is used.")
     ] = None,
     days: Annotated[int, typer.Option(min=1, max=3650, help="How long they hold.")] = 90,
 ) -> None:
-    """Make certificates and configuration files for a trial on this machine; not for production.
+    """Make certificates and configuration files for a trial; not for production.
 
     Without options: kme-1 and kme-2 with sae-1 and sae-2. The files' keys are readable by you only.
 

@@ -7,6 +7,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from fedket.keys.etsi014.config import SaeConfig, read_section
 from fedket.keys.etsi014.dev_pki import create
 from fedket.keys.etsi014.errors import KmeCertificateError
 from fedket.keys.etsi014.identity import (
@@ -17,6 +18,8 @@ from fedket.keys.etsi014.identity import (
     utc_now,
     window_of,
 )
+from fedket.keys.kme.config import KmeConfig
+from fedket.keys.kme.trial import write_trial
 
 ODD = "site 7/östlich %"
 
@@ -72,3 +75,20 @@ def test_names_that_do_not_fit_are_refused_before_anything_is_written(
     with pytest.raises(KmeCertificateError, match=says):
         create(tmp_path / "pki", kmes, saes, hosts)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("hosts", "url", "listens"),
+    [
+        ({}, "https://localhost:8441", "127.0.0.1"),
+        ({"hosts": ["kme.example", "10.0.0.7"]}, "https://kme.example:8441", "0.0.0.0"),  # noqa: S104
+        ({"hosts": ["fd00::7"]}, "https://[fd00::7]:8441", "::"),
+    ],
+)
+def test_a_trial_is_reached_from_other_machines_only_if_its_host_is_named(
+    tmp_path, hosts, url, listens
+):
+    trial = write_trial(tmp_path, ["kme"], ["alice", "bob"], **hosts)
+    assert read_section(trial.kme_config, KmeConfig).kme[0].host == listens
+    for path in trial.sae_configs.values():
+        assert read_section(path, SaeConfig).kme_url == url

@@ -1,6 +1,7 @@
 """A trial in one directory: certificates, a configuration of KMEs, and one for each application.
 
-All KMEs run on this machine, on ports from `FIRST_PORT`; every pair of applications is linked.
+All KMEs run on one machine, on ports from `FIRST_PORT`; every pair of applications is linked. Other
+machines reach them only if their host is named.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ INITIAL_KEYS = 10_000
 """Keys of 256 bits in each pool at the start: 320 kB."""
 
 NAME = "kme.toml"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - asked for by naming a host that others reach
+EVERYWHERE_IPV6 = "::"
 
 
 class Trial(NamedTuple):
@@ -51,7 +54,8 @@ def write_trial(
         directory: Where to.
         kmes: IDs of KMEs.
         saes: IDs of applications.
-        hosts: Host names and addresses of the KMEs.
+        hosts: Host names and addresses of the KMEs; applications use the first. If that is not
+            this machine's loopback, the KMEs listen on all its addresses.
         days: How long certificates hold.
         first_port: The first KME's port; the others follow.
 
@@ -67,13 +71,15 @@ def write_trial(
         raise KmeError(f"{directory / NAME} is there already; name a new directory")
     pki = create(directory, kmes, saes, hosts, days)
     homes = {sae: kmes[i % len(kmes)] for i, sae in enumerate(saes)}
-    sections = [_kme(pki, kme, first_port + i, homes) for i, kme in enumerate(kmes)]
+    sections = [
+        _listen(hosts[0]) | _kme(pki, kme, first_port + i, homes) for i, kme in enumerate(kmes)
+    ]
     links = [_link(pair) for pair in combinations(saes, 2)]
     path = directory / NAME
     path.write_text(tomli_w.dumps({"kme": sections, "link": links}), encoding="utf-8")
     ports = {section["id"]: section["port"] for section in sections}
     configs = {
-        sae: _write_sae(pki, sae, kme, ports[kme], [s for s in saes if s != sae])
+        sae: _write_sae(pki, sae, kme, _url(hosts[0], ports[kme]), [s for s in saes if s != sae])
         for sae, kme in homes.items()
     }
     return Trial(pki, path, configs)
@@ -92,10 +98,21 @@ def _link(pair: tuple[str, str]) -> dict[str, Any]:
     return {"saes": list(pair), "rate_bps": RATE_BPS, "initial_keys": INITIAL_KEYS}
 
 
-def _write_sae(pki: PkiFiles, sae: str, kme: str, port: int, peers: list[str]) -> Path:
+def _listen(host: str) -> dict[str, Any]:
+    """Where a KME listens; nothing is said of the loopback, the default."""
+    if host in HOSTS:
+        return {}
+    return {"host": EVERYWHERE_IPV6 if ":" in host else EVERYWHERE}
+
+
+def _url(host: str, port: int) -> str:
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+
+def _write_sae(pki: PkiFiles, sae: str, kme: str, url: str, peers: list[str]) -> Path:
     path = pki.certificates[sae][0].with_suffix(".toml")
     values = {
-        "kme_url": f"https://localhost:{port}",
+        "kme_url": url,
         "kme_id": kme,
         **_files(pki, sae),
         "sae_id": sae,
