@@ -93,9 +93,11 @@ def start(
 
     Example: fedket deploy start kits/hospital-a
     """
+    from fedket.deploy.flare.kits import settle
     from fedket.deploy.local import party_command
 
     command = party_command(kit)
+    settle(kit)
     os.chdir(kit)
     os.execv(command[0], command)  # noqa: S606 - our own interpreter and modules
 

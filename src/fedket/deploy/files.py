@@ -21,7 +21,6 @@ Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
 FEDERATION, SITE = "federation.toml", "site.toml"
 """Names of the two files, in the folder `local/fedket` of a FLARE startup kit."""
 
-
 PROBLEM = "problem.txt"
 """Beside `federation.toml`: what the server found wrong for good, in one line."""
 
@@ -38,7 +37,8 @@ class FederationFile(Section):
     run: LocalPath
     """Run directory, at the server."""
     test_data: str = ""
-    """`npz` file of the server's own with x_test and y_test, or nothing: sites report accuracy."""
+    """`npz` file of the server's own with x and y as models take them, or nothing: sites report
+    accuracy."""
     saes: Annotated[tuple[Id, ...], Field(min_length=3)]
     """SAE IDs of the sites, in order, and then the server's."""
     sae: LocalPath
@@ -72,7 +72,7 @@ class SiteFile(Section):
     """Names of all sites, in order."""
     experiment: LocalPath
     data: LocalPath
-    """The site's own samples: an `npz` file (x_train, y_train and maybe x_test, y_test), or a
+    """The site's own samples: an `npz` file (x and y, or x_train, y_train, x_test and y_test), or a
     folder of images, `class/name.jpg`."""
     prepared: bool = False
     """The samples are already what the experiment's `transform` and `features` would make."""

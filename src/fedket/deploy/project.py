@@ -4,13 +4,23 @@ One FLARE startup kit per party; in each kit, the party's own files in `local/fe
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import tomli_w
 
-from fedket.deploy.files import FEDERATION, SITE, FederationFile, check_deployable
+from fedket.deploy.files import (
+    FEDERATION,
+    SITE,
+    SITE_NAME,
+    FederationFile,
+    SiteFile,
+    check_deployable,
+    sae_ids,
+)
 from fedket.deploy.flare.job import write_job
 from fedket.deploy.flare.kits import project, provision
 from fedket.deploy.flare.place import FOLDER
@@ -18,8 +28,10 @@ from fedket.errors import ConfigError
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import dump_config
 from fedket.experiment.run_directory import config_hash
+from fedket.keys.etsi014.config import Section, read_section
 
 GUIDE = "OPERATORS.md"
+WAITS = ("phase_s", "training_s", "join_s", "silent_s")
 
 
 class Layout(NamedTuple):
@@ -67,11 +79,11 @@ class Choices(NamedTuple):
 
 
 def write_project(config: ExperimentConfig, directory: Path, choices: Choices) -> Layout:
-    """Write a federation's folder.
+    """Write a federation's folder, all of it or nothing.
 
     Args:
         config: The experiment, `flare` engine or not.
-        directory: New or empty.
+        directory: New or empty; only its owner may read it, it holds everybody's private keys.
         choices: What is particular to this federation.
 
     Raises:
@@ -80,49 +92,68 @@ def write_project(config: ExperimentConfig, directory: Path, choices: Choices) -
     check_names(choices)
     config = for_sites(config, len(choices.sites))
     check_deployable(config, len(choices.sites))
+    saes = choices.saes or (*choices.sites, "server")
+    sae_ids(saes, len(choices.sites))
     if directory.exists() and any(directory.iterdir()):
         raise ConfigError(f"{directory} is not empty; name a new folder")
     directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o700)
+    try:
+        return _write_all(config, directory, choices._replace(saes=saes))
+    except BaseException:
+        shutil.rmtree(directory)
+        raise
+
+
+def _write_all(config: ExperimentConfig, directory: Path, choices: Choices) -> Layout:
+    """Write kits, the job, every party's own files and the guide."""
     content = project(config.name, choices.host, choices.port, choices.sites)
     layout = Layout(directory, provision(content, directory), directory / "job" / config.name)
-    write_job(directory / "job", config.name, choices.waits.get("join_s", 120.0))
-    saes = choices.saes or (*choices.sites, "server")
+    server = _server_values(choices)
+    write_job(directory / "job", config.name, server["join_s"])
     experiment = dump_config(config)
     for party in ("server", *choices.sites):
         folder = layout.files(party)
         folder.mkdir(parents=True)
         (folder / "experiment.toml").write_text(experiment, encoding="utf-8")
         if party not in choices.sae_files:
-            (folder / "sae.toml").write_text(_sae_template(party, saes, choices), encoding="utf-8")
-    shared: dict[str, Any] = {
-        "experiment": "experiment.toml",
-        "sites": list(choices.sites),
-        "saes": list(saes),
-        "store": "pads",
-    }
-    server = {
-        **shared,
-        "host": choices.host,
-        "port": choices.port,
-        "run": "run",
-        **_sae(choices, "server"),
-        **choices.waits,
-    }
-    if choices.test_data:
-        server["test_data"] = choices.test_data
-    _write(layout.files("server") / FEDERATION, server)
+            (folder / "sae.toml").write_text(_sae_template(party, choices), encoding="utf-8")
+    _write(layout.files("server") / FEDERATION, server, FederationFile)
     for number, name in enumerate(choices.sites):
-        site = {
-            "name": name,
-            "client": number,
-            **shared,
-            "data": choices.data.get(name, "samples.npz"),
-            "prepared": choices.prepared,
-            **_sae(choices, name),
-        }
-        _write(layout.files(name) / SITE, site)
+        _write(layout.files(name) / SITE, _site_values(number, name, choices), SiteFile)
     (directory / GUIDE).write_text(_guide(config, choices, layout), encoding="utf-8")
     return layout
+
+
+def _server_values(choices: Choices) -> dict[str, Any]:
+    """What `federation.toml` says; deadlines are spelt out, to be seen."""
+    fields = FederationFile.model_fields
+    waits = {name: fields[name].default for name in WAITS}
+    test = {"test_data": choices.test_data} if choices.test_data else {}
+    place = {"host": choices.host, "port": choices.port, "run": "run"}
+    return {**place, **_shared(choices, "server"), **test, **waits, **choices.waits}
+
+
+def _site_values(number: int, name: str, choices: Choices) -> dict[str, Any]:
+    """What a `site.toml` says."""
+    return {
+        "name": name,
+        "client": number,
+        "data": choices.data.get(name, "samples.npz"),
+        "prepared": choices.prepared,
+        **_shared(choices, name),
+    }
+
+
+def _shared(choices: Choices, party: str) -> dict[str, Any]:
+    """What the files of all parties say."""
+    return {
+        "experiment": "experiment.toml",
+        "sites": list(choices.sites),
+        "saes": list(choices.saes),
+        "sae": choices.sae_files.get(party, "sae.toml"),
+        "store": "pads",
+    }
 
 
 def read_layout(directory: Path) -> Layout:
@@ -140,9 +171,8 @@ def read_layout(directory: Path) -> Layout:
 
 def for_sites(config: ExperimentConfig, sites: int) -> ExperimentConfig:
     """The experiment as sites run it: as many clients as sites, pads from key managers."""
-    keys = {**config.model_dump(mode="json")["keys"], "source": "etsi014", "starvation": []}
     values = config.model_dump(mode="json")
-    values["keys"] = keys
+    values["keys"] |= {"source": "etsi014", "starvation": []}
     values["partition"]["num_clients"] = sites
     values["engine"]["kind"] = "flare"
     if values["federation"]["clients_per_round"] > sites:
@@ -156,10 +186,6 @@ def check_names(choices: Choices) -> None:
     Raises:
         ConfigError: One is bad or used twice, or there are too few.
     """
-    import re
-
-    from fedket.deploy.files import SITE_NAME
-
     for name in choices.sites:
         if not re.fullmatch(SITE_NAME, name) or name in ("server", "admin"):
             raise ConfigError(
@@ -170,29 +196,21 @@ def check_names(choices: Choices) -> None:
         raise ConfigError(f"name two sites or more, each once; got {', '.join(choices.sites)}")
 
 
-def _write(path: Path, values: dict[str, Any]) -> None:
+def _write(path: Path, values: dict[str, Any], model: type[Section]) -> None:
     """Write a file and check that it reads as it should."""
     path.write_text(tomli_w.dumps(values), encoding="utf-8")
-    if path.name == FEDERATION:
-        from fedket.keys.etsi014.config import read_section
-
-        read_section(path, FederationFile)
+    read_section(path, model)
 
 
-def _sae(choices: Choices, party: str) -> dict[str, str]:
-    return {"sae": choices.sae_files.get(party, "sae.toml")}
-
-
-def _sae_template(party: str, saes: Sequence[str], choices: Choices) -> str:
-    parties = (*choices.sites, "server")
-    own = saes[parties.index(party)]
+def _sae_template(party: str, choices: Choices) -> str:
+    own = choices.saes[(*choices.sites, "server").index(party)]
     values = {
         "kme_url": "https://kme.example.org:443",
         "ca": "kme-ca.pem",
         "certificate": "sae.crt",
         "key": "sae.key",
         "sae_id": own,
-        "peers": [sae for sae in saes if sae != own],
+        "peers": [sae for sae in choices.saes if sae != own],
     }
     head = "# How this party reaches its own key manager; check with: fedket keys doctor sae.toml\n"
     return head + tomli_w.dumps(values)
@@ -207,7 +225,7 @@ Experiment `{config.name}`, fingerprint `{config_hash(config)[:16]}`. Every part
 `{files}/experiment.toml` in its kit: it says what is trained, and nothing else will be.
 
 Give each party its own folder of `kits/` over a channel you trust: it holds that party's private
-key. Keep `provisioning/` to yourself: it holds the key that signs certificates.
+key. Keep this folder to yourself: `provisioning/` holds the key that signs certificates.
 
 ## Sites
 
@@ -215,7 +233,8 @@ key. Keep `provisioning/` to yourself: it holds the key that signs certificates.
 
 1. Install: `pip install 'fedket[flare]'`, the version that everybody uses.
 2. In `{files}/site.toml` say where your samples are (`data`). They stay there.
-3. In `{files}/sae.toml` say how you reach your key manager; `fedket keys doctor {files}/sae.toml`.
+3. In `{files}/sae.toml` say how you reach your key manager, and put the certificates that it names
+   beside it; `fedket keys doctor KIT/{files}/sae.toml` says what is wrong.
 4. Start: `fedket deploy start KIT`. It may be stopped and started again at any time.
 
 ## Server
