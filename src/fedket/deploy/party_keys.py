@@ -93,12 +93,12 @@ class StoreKeys:
         for peer in peers:
             theirs = _read_streams(self._ask(peer, "marks", {"streams": b"[]"}))
             ours = {s: m for s, m in self._store.high_water_marks().items() if peer in s}
-            known = {tuple(s): int(m) for s, m in theirs}
+            known = {s: _offset(m) for s, m in theirs}
             marks = {s: max(ours.get(s, 0), known.get(s, 0)) for s in {*ours, *known}}
             self._store.advance(_of(self._me, peer, marks))
             said = [[list(s), mark] for s, mark in marks.items()]
             answer = _read_streams(self._ask(peer, "deposits", {"streams": _json(said)}))
-            held = {tuple(s): tuple(Deposited(*key) for key in keys) for s, keys in answer}
+            held = {s: _deposited(keys) for s, keys in answer}
             mine = self._store.deposits()
             ends = {s: agreed_end(m, mine.get(s, ()), held.get(s, ())) for s, m in marks.items()}
             self._store.withdraw(_of(self._me, peer, ends))
@@ -124,19 +124,19 @@ class StoreKeys:
         if action == "agree":
             return {"message": self._agree(peer, octets(payload, "message"))}
         told = _read_streams(payload)
-        streams = {(int(s[0]), int(s[1])): value for s, value in told}
+        streams = dict(told)
         if any({self._me, peer} != set(stream) for stream in streams):
             raise ProtocolError(f"party {peer} speaks of links that are not its own")
         if action == "marks":
             marks = self._store.high_water_marks()
             return {"streams": _json([[list(s), m] for s, m in marks.items() if peer in s])}
         if action == "deposits":
-            self._store.advance({stream: int(mark) for stream, mark in streams.items()})
+            self._store.advance({stream: _offset(mark) for stream, mark in streams.items()})
             held = self._store.deposits()
             said = [[list(s), [list(k) for k in held.get(s, ())]] for s in streams]
             return {"streams": _json(said)}
         if action == "withdraw":
-            self._store.withdraw({stream: int(end) for stream, end in streams.items()})
+            self._store.withdraw({stream: _offset(end) for stream, end in streams.items()})
             return {"streams": b"[]"}
         raise ProtocolError(f"`{action}` is nothing that is said about a link")
 
@@ -207,9 +207,22 @@ def _json(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-def _read_streams(payload: Payload) -> list[Any]:
+def _read_streams(payload: Payload) -> list[tuple[Stream, Any]]:
     try:
         value = json.loads(octets(payload, "streams"))
-        return [(tuple(stream), content) for stream, content in value]
+        return [((int(sender), int(receiver)), content) for (sender, receiver), content in value]
     except (ValueError, TypeError) as error:
         raise ProtocolError(f"a message about a link is malformed: {error}") from None
+
+
+def _offset(value: object) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise ProtocolError(f"a message about a link has {value!r} in the place of an offset")
+    return value
+
+
+def _deposited(keys: object) -> tuple[Deposited, ...]:
+    try:
+        return tuple(Deposited(*key) for key in keys)  # type: ignore[attr-defined]
+    except TypeError as error:
+        raise ProtocolError(f"a message about the keys of a link is malformed: {error}") from None
