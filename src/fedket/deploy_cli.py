@@ -89,15 +89,18 @@ def local(
 def start(
     kit: Annotated[Path, typer.Argument(help="This party's startup kit: server or site.")],
 ) -> None:
-    """Run this party's FLARE process until Ctrl-C.
+    """Check this party's files, then run its FLARE process until Ctrl-C.
 
     Example: fedket deploy start kits/hospital-a
     """
+    from fedket.deploy.check import check_kit
     from fedket.deploy.flare.kits import settle
     from fedket.deploy.local import party_command
 
     command = party_command(kit)
+    check_kit(kit)
     settle(kit)
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
     os.chdir(kit)
     os.execv(command[0], command)  # noqa: S606 - our own interpreter and modules
 

@@ -1,0 +1,60 @@
+"""What a party's own files must be before its process starts, as far as it can tell by itself.
+
+Said here it is one line in the operator's terminal; said later it is a refusal at the server.
+"""
+
+from pathlib import Path
+
+from fedket.deploy.files import (
+    FEDERATION,
+    SITE,
+    FederationFile,
+    SiteFile,
+    read_experiment,
+    sae_ids,
+)
+from fedket.deploy.flare.place import FOLDER
+from fedket.errors import ConfigError
+from fedket.keys.etsi014.config import SaeConfig, read_section
+from fedket.types import SERVER
+
+
+def check_kit(kit: Path) -> None:
+    """Check the files in `<kit>/local/fedket`.
+
+    Raises:
+        ConfigError: A file is missing, has a mistake, or names something that is not there.
+    """
+    folder = kit / "local" / FOLDER
+    if (folder / FEDERATION).exists():
+        server = read_section(folder / FEDERATION, FederationFile)
+        _check_party(server, SERVER)
+        _must_exist(folder / FEDERATION, folder / server.test_data)
+        return
+    site = read_section(folder / SITE, SiteFile)
+    if site.client >= len(site.sites) or site.sites[site.client] != site.name:
+        raise ConfigError(
+            f"{folder / SITE}: `client` is {site.client} and `name` is {site.name}, which is not "
+            f"its place in `sites`: {', '.join(site.sites)}"
+        )
+    _check_party(site, site.client)
+    _must_exist(folder / SITE, site.data)
+
+
+def _check_party(file: FederationFile | SiteFile, party: int) -> None:
+    """Check what servers and sites have in common."""
+    read_experiment(file.experiment, len(file.sites))
+    own = sae_ids(file.saes, len(file.sites))[party]
+    sae = read_section(file.sae, SaeConfig)
+    if sae.sae_id != own:
+        raise ConfigError(
+            f"{file.sae} is for the SAE `{sae.sae_id}`, the federation knows this party as "
+            f"`{own}`; correct one of the two"
+        )
+    _must_exist(file.sae, sae.ca, sae.certificate, sae.key)
+
+
+def _must_exist(named_in: Path, *paths: Path) -> None:
+    for path in paths:
+        if not path.exists():
+            raise ConfigError(f"{named_in} names {path}, which is not there; put it there")
