@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from fedket.errors import ConfigError
+from fedket.experiment.check import check_cohort
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import load_config
 from fedket.keys.etsi014.config import Host, Id, LocalPath, Section
@@ -125,6 +126,7 @@ def check_deployable(config: ExperimentConfig, sites: int) -> None:
             f"partition.num_clients is {config.partition.num_clients}, the federation has {sites} "
             "sites; make them equal"
         )
+    check_cohort(config)
     if how.dropout:
         raise ConfigError("aggregation.dropout simulates what real sites do themselves; set it 0")
     if config.keys.starvation:

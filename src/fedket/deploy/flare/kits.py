@@ -1,7 +1,7 @@
 """Startup kits: FLARE's provisioning, and what a site's kit then allows.
 
-A kit made here runs our classes and nothing else: no code from a job, no other component, and no
-log leaves the site (FLARE would stream its logs to the server).
+A kit made here runs our classes and nothing else: no code from a job, no other component; no log
+leaves the site (FLARE would stream its logs to the server), and no administrator looks in.
 """
 
 import contextlib
@@ -23,6 +23,20 @@ SERVER = "server"
 
 STREAMERS = ("site_log_streamer", "error_log_streamer", "log_receiver")
 """Components of FLARE that carry logs."""
+
+RIGHTS = {
+    "submit_job": "any",
+    "manage_job": "any",
+    "view": "any",
+    "clone_job": "none",
+    "download_job": "none",
+    "operate": "none",
+    "shell_commands": "none",
+    "byoc": "none",
+    "server-predeployed-flwr": "none",
+}
+"""What an administrator may do at a party: by default FLARE lets one bring code (`byoc`), which may
+take the place of ours under its name, read files in the kit, and stop the site."""
 
 RESOURCES, STATE = "resources.json", "state"
 PLACES = rf'"/(?:[^"]*/)?{STATE}/((?:jobs|snapshot)-storage)"'
@@ -130,3 +144,5 @@ def _restrict(kit: Path) -> None:
     text = json.dumps(content, indent=2).replace("/tmp/nvflare", f"/{STATE}")  # noqa: S108
     (kit / "local" / RESOURCES).write_text(text + "\n", encoding="utf-8")
     settle(kit)
+    rights = {"format_version": "1.0", "permissions": {"project_admin": RIGHTS}}
+    (kit / "local" / "authorization.json").write_text(json.dumps(rights, indent=2) + "\n")
