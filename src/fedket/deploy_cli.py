@@ -177,11 +177,12 @@ def stop(folder: Folder) -> None:
 
 def _run(layout: "Layout", join_s: float = 120.0) -> None:
     """Hand the job in, and print rounds where the run directory can be seen from here."""
-    from fedket.deploy.files import PROBLEM
+    from fedket.deploy.files import FEDERATION, PROBLEM, FederationFile
     from fedket.deploy.flare.admin import run_job
+    from fedket.keys.etsi014.config import read_section
 
     files = layout.files("server")
-    sites = tuple(party for party in layout.kits if party not in ("server", "admin"))
+    sites = read_section(files / FEDERATION, FederationFile).sites  # kits may have been moved away
     ended = Event()
     watcher = Thread(target=_follow, args=(layout, ended), daemon=True)
     watcher.start()

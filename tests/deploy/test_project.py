@@ -1,0 +1,222 @@
+"""`deploy init`: kits that allow our classes only, and all of a federation's folder or nothing."""
+
+import json
+import stat
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fedket import cli
+from fedket.deploy.files import FEDERATION, SITE, FederationFile, SiteFile
+from fedket.deploy.flare.job import LAUNCHER_CLASS, SERVER_CLASSES, SITE_CLASSES
+from fedket.deploy.flare.kits import STREAMERS, settle
+from fedket.deploy.local import party_command
+from fedket.deploy.project import Choices, for_sites, read_layout, write_project
+from fedket.errors import ConfigError
+from fedket.experiment import load_config, parse_config
+from fedket.experiment.run_directory import config_hash
+from fedket.experiment.shipped import find_experiment
+from fedket.keys.etsi014.config import SaeConfig, read_section
+
+pytest.importorskip("nvflare")
+
+
+SHARED = ["--set", "aggregation.kind=shared_masks"]
+
+
+@pytest.fixture(scope="module")
+def config():
+    return load_config(find_experiment(Path("quickstart")))
+
+
+@pytest.fixture(scope="module")
+def layout(config, tmp_path_factory):
+    """A federation of three sites; read only."""
+    choices = Choices(("ada", "bob", "cy-3"), "fed.example.org", 9002)
+    return write_project(config, tmp_path_factory.mktemp("federations") / "heart", choices)
+
+
+def resources(kit):
+    return json.loads((kit / "local" / "resources.json").read_text())
+
+
+@pytest.mark.parametrize("party", ["server", "ada", "bob", "cy-3"])
+def test_a_kit_runs_our_classes_and_sends_no_log(layout, party):
+    content = resources(layout.kits[party])
+    allowed = SERVER_CLASSES if party == "server" else SITE_CLASSES
+    assert content["class_allow_list"] == list(allowed)
+    assert content["class_list_enforcement_mode"] == "enforce"
+    assert content["allow_log_streaming"] is False
+    assert not {component["id"] for component in content["components"]} & set(STREAMERS)
+
+
+@pytest.mark.parametrize("party", ["server", "ada", "bob", "cy-3"])
+def test_an_administrator_hands_jobs_in_and_no_more(layout, party):
+    file = layout.kits[party] / "local" / "authorization.json"
+    rights = json.loads(file.read_text())["permissions"]
+    assert set(rights) == {"project_admin"}
+    given = {right for right, whose in rights["project_admin"].items() if whose != "none"}
+    assert given == {"submit_job", "manage_job", "view"}
+    default = json.loads(file.with_name("authorization.json.default").read_text())["permissions"]
+    assert set(default["lead"]) <= set(
+        rights["project_admin"]
+    )  # a new FLARE has no right we forgot
+
+
+def test_the_job_names_our_classes_and_brings_no_code(layout):
+    assert {path.suffix for path in layout.job.rglob("*") if path.is_file()} == {".json"}
+    named = {
+        name
+        for path in layout.job.rglob("config_fed_*.json")
+        for name in _named(json.loads(path.read_text()))
+    }
+    assert named | {LAUNCHER_CLASS} == {*SERVER_CLASSES, *SITE_CLASSES}
+
+
+def _named(content):
+    """Every class that a part of a job names."""
+    parts = content.items() if isinstance(content, dict) else enumerate(content)
+    for key, value in parts:
+        if key == "path":
+            yield value
+        elif isinstance(value, dict | list):
+            yield from _named(value)
+
+
+def test_every_party_gets_its_own_key_and_nobody_elses(layout):
+    keys = [path for kit in layout.kits.values() for path in kit.rglob("*.key")]
+    assert len(keys) == len({path.read_bytes() for path in keys}) == 5
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in keys)
+    assert stat.S_IMODE(layout.directory.stat().st_mode) == 0o700
+
+
+def test_all_parties_read_the_same_experiment_and_names(layout, config):
+    server = read_section(layout.files("server") / FEDERATION, FederationFile)
+    assert (server.host, server.port) == ("fed.example.org", 9002)
+    texts = {(layout.files(p) / "experiment.toml").read_text() for p in ("server", *server.sites)}
+    assert len(texts) == 1
+    for number, name in enumerate(("ada", "bob", "cy-3")):
+        site = read_section(layout.files(name) / SITE, SiteFile)
+        assert (site.name, site.client) == (name, number)
+        assert (site.sites, site.saes) == (server.sites, server.saes)
+        assert read_section(site.sae, SaeConfig).sae_id == site.saes[number]
+    assert config_hash(for_sites(config, 3))[:16] in (layout.directory / "OPERATORS.md").read_text()
+
+
+def test_deadlines_are_spelt_out_where_the_operator_looks(layout):
+    said = tomllib.loads((layout.files("server") / FEDERATION).read_text())
+    for name in ("phase_s", "training_s", "join_s", "silent_s"):
+        assert said[name] == FederationFile.model_fields[name].default
+
+
+def test_a_folder_can_be_read_back(layout):
+    assert read_layout(layout.directory) == layout
+    with pytest.raises(ConfigError, match="no federation's folder"):
+        read_layout(layout.kits["ada"])
+
+
+def test_every_kit_but_the_administrators_can_be_started(layout):
+    for party, kit in layout.kits.items():
+        if party == "admin":
+            with pytest.raises(ConfigError, match="no startup kit"):
+                party_command(kit)
+        else:
+            assert str(kit.resolve()) in party_command(kit)
+
+
+def test_a_server_keeps_its_state_in_its_kit_wherever_that_is(layout, tmp_path):
+    moved = tmp_path / 'far "away" ö' / "kit"
+    (moved / "local").mkdir(parents=True)
+    text = (layout.kits["server"] / "local" / "resources.json").read_text()
+    assert text.count(str(layout.kits["server"].resolve() / "state")) == 2
+    (moved / "local" / "resources.json").write_text(text)
+    for _ in range(2):
+        settle(moved)
+        content = resources(moved)
+        places = [c["args"]["uri_root"] for c in content["components"] if c["id"] == "job_manager"]
+        places.append(content["snapshot_persistor"]["args"]["storage"]["args"]["root_dir"])
+        assert places == [f"{moved}/state/jobs-storage", f"{moved}/state/snapshot-storage"]
+    before = (layout.kits["ada"] / "local" / "resources.json").read_bytes()
+    settle(layout.kits["ada"])
+    assert (layout.kits["ada"] / "local" / "resources.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("sites", [2, 7])
+def test_a_project_has_a_server_its_sites_and_an_administrator(config, tmp_path, sites):
+    names = tuple(f"site-{i}" for i in range(sites))
+    layout = write_project(config, tmp_path / "fed", Choices(names))
+    assert set(layout.kits) == {"server", "admin", *names}
+    project = yaml.safe_load((tmp_path / "fed" / "project.yml").read_text())
+    kinds = [participant["type"] for participant in project["participants"]]
+    assert kinds == ["server", *["client"] * sites, "admin"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--sites", "ada"], "name two sites or more"),
+        (["--sites", ""], "name two sites or more"),
+        (["--sites", "ada,ada"], "each once"),
+        (["--sites", "ada,Bob"], "`Bob` cannot name a site"),
+        (["--sites", "ada,server"], "`server` cannot name a site"),
+        (["--sites", "ada,../bob"], "cannot name a site"),
+        (["--sites", f"ada,{'b' * 33}"], "cannot name a site"),
+        (["--sites", "ada,bob", "--host", "not a host"], "host"),
+        (["--sites", "ada,bob", "--set", "aggregation.kind=plain"], "nothing but masked words"),
+        (["--sites", "ada,bob", *SHARED, "--set", "aggregation.threshold=9"], "threshold"),
+        (["--sites", "ada,bob", "--set", "agregation.kind=masked"], "did you mean"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_nothing_is_written(
+    tmp_path, monkeypatch, capsys, arguments, says
+):
+    folder = tmp_path / "fed"
+    common = ["fedket", "deploy", "init", "quickstart", "--host", "here", "--output", str(folder)]
+    monkeypatch.setattr("sys.argv", [*common, *arguments])
+    assert cli.execute() == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+    assert not folder.exists()
+
+
+def test_what_is_there_already_is_left_alone(config, tmp_path, monkeypatch, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    common = ["fedket", "deploy", "init", "quickstart", "--sites", "a,b", "--host", "here"]
+    monkeypatch.setattr("sys.argv", [*common, "--output", str(tmp_path)])
+    assert cli.execute() == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("saes", [("a", "b"), ("a", "b", "hub", "d")])
+def test_every_party_needs_an_sae_of_its_own(config, tmp_path, saes):
+    with pytest.raises(ConfigError, match="2 sites and the server need 3"):
+        write_project(config, tmp_path / "fed", Choices(("ada", "bob"), saes=saes))
+    assert not (tmp_path / "fed").exists()
+
+
+def test_sites_change_no_number_of_an_experiment():
+    tables = {"partition": {"num_clients": 20, "alpha": 0.1, "min_samples": 5}}
+    config = parse_config(
+        {"name": "x", "seed": 7, "aggregation": {"kind": "masked", "clip": 0.1}} | tables
+    )
+    old, new = config.model_dump(mode="json"), for_sites(config, 3).model_dump(mode="json")
+    changed = {
+        f"{table}.{key}"
+        for table, values in old.items()
+        for key in (values if isinstance(values, dict) else [])
+        if values[key] != new[table][key]
+    }
+    assert changed == {"partition.num_clients", "keys.source", "engine.kind"}
+    assert new["partition"]["num_clients"] == 3
+    assert for_sites(for_sites(config, 3), 3) == for_sites(config, 3)
+
+
+def test_a_cohort_larger_than_the_federation_is_all_of_it(config):
+    sampled = config.model_copy(
+        update={"federation": config.federation.model_copy(update={"clients_per_round": 10})}
+    )
+    assert for_sites(sampled, 3).federation.clients_per_round == 3
