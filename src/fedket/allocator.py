@@ -1,11 +1,13 @@
-"""Keep freed memory in the process: compiled rounds ask for the same large buffers every call.
+"""What the C library does with freed memory.
 
-glibc returns every block above 32 MiB to the kernel when it is freed, and the next call pays a
+`keep_freed_memory` is for simulations: compiled rounds ask for the same large buffers every call,
+but glibc returns every block above 32 MiB to the kernel when it is freed, and the next call pays a
 page fault per 4 KiB to get it back: a quarter to a half of the time of steps that need such
-buffers.
+buffers. `return_freed_memory` is for sites that mostly wait.
 """
 
 import ctypes
+import gc
 import sys
 
 _LARGEST = 2**31 - 1  # mallopt takes an int
@@ -21,7 +23,7 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether the C library took the settings; only glibc knows them.
     """
-    if not sys.platform.startswith("linux"):
+    if not _is_linux():
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
@@ -33,3 +35,18 @@ def keep_freed_memory() -> bool:
     ]
     taken = [mallopt(option, value) for option, value in settings]
     return taken == [1] * len(settings)
+
+
+def return_freed_memory() -> bool:
+    """Give back what is free right now, once: compiling leaves a hundred MiB behind.
+
+    Returns:
+        Whether anything could be given back; only glibc can.
+    """
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if _is_linux() else None
+    return bool(trim and trim(0))
+
+
+def _is_linux() -> bool:
+    return sys.platform.startswith("linux")

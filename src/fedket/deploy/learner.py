@@ -131,7 +131,7 @@ class Learner:
             self._score = make_scorer(task.model, batch, self._training.loss)
             start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), task.params)
             self._unravel = ravel_pytree(start)[1]
-            self._bytes = pack_params(start)
+            self.blank = pack_params(start)
             self._optimizer = (
                 self._training.optimizer.init(start) if self._training.persistent else ()
             )
@@ -165,15 +165,15 @@ class Learner:
 
     def read_model(self, model: bytes) -> Params:
         """Return the parameters in a message."""
-        if len(model) != len(self._bytes):
-            raise ValueError(f"a model of {len(model)} bytes, {len(self._bytes)} are expected")
+        if len(model) != len(self.blank):
+            raise ValueError(f"a model of {len(model)} bytes, {len(self.blank)} are expected")
         return self._unravel(jnp.asarray(np.frombuffer(model, self._task.config.engine.dtype)))
 
     def warm_up(self) -> None:
         """Compile everything, on the site's own samples; nothing is kept."""
         context = RoundContext(self._task.config.seed, 0, (int(self._client),), (1.0,))
         before = self._optimizer
-        self.contribute(self._bytes, context)
+        self.contribute(self.blank, context)
         self._optimizer = before
 
     def _metrics(self, weight: float, accuracy: float, loss: float) -> Contribution:

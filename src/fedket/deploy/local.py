@@ -187,7 +187,8 @@ def _simulated(config: ExperimentConfig) -> ExperimentConfig:
 
 def _start(party: str, command: list[str], folder: Path, log: Path) -> Started:
     """Start a process group of its own, so that Ctrl-C here does not reach it first."""
-    environment = {**os.environ, "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", "cpu")}
+    # Few arenas: threads that come and go would each keep what they freed.
+    environment = {"MALLOC_ARENA_MAX": "2", "JAX_PLATFORMS": "cpu", **os.environ}
     with log.open("ab") as out:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
             command,

@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from fedket._version import __version__
+from fedket.allocator import return_freed_memory
 from fedket.deploy.learner import (
     Learner,
     Task,
@@ -79,7 +80,7 @@ class Site:
         self._session: Session | None = None
         self._state: Any = None
         self._round: tuple[RoundContext, bytes] | None = None
-        self._lock = Lock()
+        self._trimmed, self._lock = False, Lock()
 
     def handle(self, action: str, payload: Payload) -> Outcome:
         """Answer a request of the server; never raises what is the request's fault."""
@@ -132,6 +133,7 @@ class Site:
         handler = authenticated(masking, self._learning(inner), self.client_id, keys, name)
         self._session = Session(name, masking, learner, handler)
         self._state = fresh_state(masking)
+        self._trimmed = False
         return {}
 
     def _links(self, payload: Payload) -> Payload:
@@ -148,6 +150,8 @@ class Site:
 
     def _step(self, action: str, payload: Payload) -> Outcome:
         outcome, self._state = self._opened().handler(action, payload, self._state)
+        if action == "upload" and not self._trimmed:
+            self._trimmed = return_freed_memory()
         return outcome
 
     def _learning(self, inner: Handler[Any]) -> Handler[Any]:

@@ -196,16 +196,10 @@ def _quantiser(masking: Masking, context: RoundContext) -> tuple[Quantiser, Scal
     return make(how.bits, how.clip, shares_of(context)), scale
 
 
-def _quantised(
-    masking: Masking,
-    client_id: int,
-    contribute: Callable[[int], tuple[Contribution, RoundContext] | None],
-    round_num: int,
-) -> tuple[Quantiser, Words] | None:
-    made = contribute(round_num)
-    if made is None:
-        return None
-    contribution, context = made
+def encode(
+    masking: Masking, client_id: int, contribution: Contribution, context: RoundContext
+) -> tuple[Quantiser, Words]:
+    """Turn a site's contribution into the words that are masked."""
     quantiser, scale = _quantiser(masking, context)
     _, equal = scaled(masking.bounds, masking.how.clip, context)
     share = shares_of(equal)[context.client_ids.index(client_id)]
@@ -220,8 +214,8 @@ def _words(
     contribute: Callable[[int], tuple[Contribution, RoundContext] | None],
     round_num: int,
 ) -> Words | None:
-    made = _quantised(masking, client_id, contribute, round_num)
-    return made and made[1]
+    made = contribute(round_num)
+    return made and encode(masking, client_id, *made)[1]
 
 
 def _integers(
@@ -230,5 +224,5 @@ def _integers(
     contribute: Callable[[int], tuple[Contribution, RoundContext] | None],
     round_num: int,
 ) -> np.ndarray | None:
-    made = _quantised(masking, client_id, contribute, round_num)
-    return made and signed_integers(*made)
+    made = contribute(round_num)
+    return made and signed_integers(*encode(masking, client_id, *made))

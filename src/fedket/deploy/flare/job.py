@@ -18,6 +18,10 @@ SERVER_CLASSES = (SERVER_CLASS, CONTROLLER_CLASS)
 """All that a job may name at a site, and at the server."""
 
 
+THREADS = 8
+"""Calls that a site serves, or makes, at the same time; FLARE's 100 threads cost memory."""
+
+
 def write_job(directory: Path, name: str, join_s: float) -> Path:
     """Write the job of a federation; returns its folder.
 
@@ -50,7 +54,12 @@ def write_job(directory: Path, name: str, join_s: float) -> Path:
                 "tasks": ["*"],
                 "executor": {
                     "path": EXECUTOR_CLASS,
-                    "args": {"client_obj_id": "_client", "collab_obj_ids": []},
+                    "args": {
+                        "client_obj_id": "_client",
+                        "collab_obj_ids": [],
+                        "max_inbound_call_threads": THREADS,
+                        "max_outbound_call_threads": THREADS,
+                    },
                 },
             }
         ],

@@ -38,6 +38,8 @@ class FederationSite:
             return pack(Failure(f"phases come from the server, not from `{collab.caller}`"))
         if action == "ping":
             return pack(Reply({"instance": self._instance}))
+        if action == "setup":
+            self._compile(kit_folder(collab.workspace), payload)
         return pack(self._answer(lambda site: site.handle(action, payload)))
 
     @collab.publish
@@ -78,18 +80,24 @@ class FederationSite:
                 self._open(kit_folder(collab.workspace))
             return self._site
 
-    def _open(self, folder: Path) -> None:
-        import jax
+    def _compile(self, folder: Path, payload: dict[str, Any]) -> None:
+        """Let another process compile what the setup will ask for."""
+        from fedket.deploy.files import SITE
+        from fedket.deploy.warm import compile_apart
 
+        sizes = payload.get("classes"), payload.get("largest")
+        if isinstance(sizes[0], int) and isinstance(sizes[1], int):
+            compile_apart(folder, folder / SITE, sizes[0], sizes[1])
+
+    def _open(self, folder: Path) -> None:
         from fedket.deploy.files import SITE, SiteFile, read_experiment, sae_ids
         from fedket.deploy.party_keys import open_store_keys
         from fedket.deploy.site import Site
         from fedket.deploy.site_data import load_site_data
+        from fedket.deploy.warm import use_cache
         from fedket.keys.etsi014.config import read_section
 
-        # A site that was killed is back in its round before it could compile anew.
-        jax.config.update("jax_compilation_cache_dir", str(folder / "cache"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+        use_cache(folder)
         file = read_section(folder / SITE, SiteFile)
         config = read_experiment(file.experiment, len(file.sites))
         dataset = load_site_data(file, config)

@@ -1,0 +1,74 @@
+"""Compiling a site's circuits in a process of its own, so that the site does not keep the memory.
+
+A compiler leaves 40 MiB behind in the process that ran it. So the first time, a child process
+compiles into the site's cache, and the site only loads.
+"""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+from fedket._version import __version__
+
+CACHE = "cache"
+"""Folder of compiled circuits, beside `site.toml`."""
+
+
+def use_cache(folder: Path) -> None:
+    """Keep compiled programs in a site's folder; must come before anything compiles."""
+    import jax
+
+    jax.config.update("jax_compilation_cache_dir", str(folder / CACHE))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def compile_apart(folder: Path, site_file: Path, classes: int, largest: int) -> bool:
+    """Fill a site's cache in a child process, if it has not been done for this experiment.
+
+    Args:
+        folder: The site's folder.
+        site_file: Its `site.toml`.
+        classes: Classes of the federation.
+        largest: Samples of its largest site.
+
+    Returns:
+        Whether the cache is filled; if not, the site compiles itself.
+    """
+    about = f"{__version__} {classes} {largest} ".encode() + site_file.read_bytes()
+    mark = folder / CACHE / f"done-{hashlib.sha256(about).hexdigest()[:16]}"
+    if mark.exists():
+        return True
+    command = [sys.executable, "-m", __name__, str(site_file), str(classes), str(largest)]
+    done = subprocess.run(command, check=False, capture_output=True)  # noqa: S603
+    if done.returncode == 0:
+        mark.parent.mkdir(exist_ok=True)
+        mark.touch()
+    return done.returncode == 0
+
+
+def main(site_file: Path, classes: int, largest: int) -> None:
+    """Compile what a site will run."""
+    from fedket.deploy.files import SiteFile, read_experiment
+    from fedket.deploy.learner import Learner, make_task
+    from fedket.deploy.site import masking_of
+    from fedket.deploy.site_data import load_site_data
+    from fedket.deploy.sums import encode
+    from fedket.keys.etsi014.config import read_section
+    from fedket.types import RoundContext
+
+    use_cache(site_file.parent)
+    file = read_section(site_file, SiteFile)
+    config = read_experiment(file.experiment, len(file.sites))
+    dataset = load_site_data(file, config)
+    task = make_task(config, dataset.x_train.shape[1:], classes)
+    learner = Learner(task, dataset, file.client, largest)
+    context = RoundContext(config.seed, 0, (file.client, file.client + 1), (0.5, 0.5))
+    made = learner.contribute(learner.blank, context)
+    if made is not None:
+        encode(masking_of(task, len(file.sites)), file.client, *made)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
