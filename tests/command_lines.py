@@ -1,0 +1,25 @@
+"""Command lines as documents and files hold them: are they ones that our command line takes?"""
+
+import shlex
+
+import typer
+
+from fedket.cli import app
+
+
+def check(line: str) -> None:
+    """Parse `fedket …` as the command line would, and run nothing.
+
+    Raises:
+        click.UsageError: There is no such command, option, or number of arguments.
+    """
+    program, *words = shlex.split(line, comments=True)
+    assert program == "fedket", line
+    command = typer.main.get_command(app)
+    context = command.make_context("fedket", [], resilient_parsing=True)
+    while hasattr(command, "resolve_command"):
+        name, command, words = command.resolve_command(context, words)
+        resilient = hasattr(command, "resolve_command")
+        context = command.make_context(
+            name, [] if resilient else words, parent=context, resilient_parsing=resilient
+        )
