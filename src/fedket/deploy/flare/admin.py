@@ -16,6 +16,9 @@ from fedket.deploy.flare.kits import ADMIN, missing_flare
 from fedket.errors import FedketError, ProtocolError
 
 POLL_S = 1.0
+PATIENCE_S = 5.0
+"""How long sites may be late before somebody who waits is told."""
+
 DONE = "FINISHED:COMPLETED"
 
 
@@ -96,7 +99,7 @@ def run_job(
 def _await_sites(
     opened: Any, sites: tuple[str, ...], join_s: float, say: Callable[[str], None]
 ) -> None:
-    end = time.monotonic() + join_s
+    end, said = time.monotonic() + join_s, time.monotonic() + PATIENCE_S
     while True:
         here = {client.name for client in opened.get_system_info().client_info}
         away = [name for name in sites if name not in here]
@@ -104,6 +107,9 @@ def _await_sites(
             return
         if time.monotonic() > end:
             break
+        if time.monotonic() > said:
+            said = end
+            say(f"waiting for {', '.join(away)}, {join_s:g} s at most")
         time.sleep(POLL_S / 2)
     if len(sites) - len(away) < 2:
         raise ProtocolError(f"sites {', '.join(away)} did not connect within {join_s:g} s")
