@@ -132,7 +132,7 @@ def party_command(kit: Path) -> list[str]:
     kit = kit.resolve()
     server, client = kit / "startup" / "fed_server.json", kit / "startup" / "fed_client.json"
     common = ["-m", str(kit), "--set", "secure_train=true", "org=fedket", "config_folder=config"]
-    start = [sys.executable, "-u", "-m"]
+    start = [sys.executable, "-u", "-m", "fedket.deploy.flare.party"]
     if server.is_file():
         module = "nvflare.private.fed.app.server.server_train"
         return [*start, module, "-s", server.name, *common]
