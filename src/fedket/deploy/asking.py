@@ -1,0 +1,98 @@
+"""Asking sites, each at the same time and none longer than it is there.
+
+A call that is not waited for any longer goes on in a thread of its own until its time is over:
+nothing may queue behind it, and the process may end without it.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
+from threading import Thread
+from typing import NamedTuple
+
+from fedket.deploy.roll import Roll
+from fedket.secure.phases import Failure, Outcome, Outcomes, Payload, Phase
+
+POLL_S = 0.2
+"""How often it is looked whether a site is still there."""
+
+Call = Callable[[int, str, Payload, float], Outcome]
+"""(site, action, payload, seconds) -> what it answered; never raises what is the site's fault."""
+
+
+class Waits(NamedTuple):
+    """How long the server waits, in seconds; see `FederationFile`."""
+
+    phase_s: float
+    training_s: float
+    join_s: float
+    silent_s: float
+    key_s: float
+    ping_s: float = 1.0
+
+
+class Asker:
+    """Carries phases to processes of sites.
+
+    Args:
+        names: Names of the sites, in order.
+        roll: Who is there.
+        call: Transport.
+        waits: How long to wait.
+        training: Actions that take training, beside `hello`, for which a site reads its samples.
+    """
+
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        roll: Roll,
+        call: Call,
+        waits: Waits,
+        training: frozenset[str],
+    ) -> None:
+        self._names, self._roll, self._call, self._waits = names, roll, call, waits
+        self._training = training | {"hello"}
+
+    def ask(self, phase: Phase, processes: Mapping[int, str]) -> Outcomes:
+        """Ask, until everybody has answered, is away or is late.
+
+        Args:
+            phase: What to ask; the wait is this object's own, not the phase's.
+            processes: Site -> the process that is meant, and none that takes its place.
+        """
+        seconds = self._deadline(phase.action)
+        asked: dict[Future[Outcome], int] = {}
+        outcomes: dict[int, Outcome] = {}
+        for i in phase.to:
+            if away := self._roll.away(i, processes.get(i, "")):
+                outcomes[i] = Failure(away)
+            else:
+                asked[self._start(i, phase.action, phase.payload_for(i), seconds)] = i
+        end = time.monotonic() + seconds
+        while asked and (left := end - time.monotonic()) > 0:
+            done, _ = wait(asked, timeout=min(POLL_S, left), return_when="FIRST_COMPLETED")
+            for future in done:
+                outcomes[asked.pop(future)] = future.result()
+            for future, i in list(asked.items()):
+                if away := self._roll.away(i, processes[i]):
+                    del asked[future]
+                    outcomes[i] = Failure(away)
+        late = f"did not answer `{phase.action}` within {seconds:g} s"
+        return outcomes | {i: Failure(f"site {self._names[i]} {late}") for i in asked.values()}
+
+    def _start(self, i: int, action: str, payload: Payload, seconds: float) -> "Future[Outcome]":
+        future: Future[Outcome] = Future()
+
+        def call() -> None:
+            try:
+                future.set_result(self._call(i, action, payload, seconds))
+            except BaseException as error:  # belongs to whoever waits for the answer
+                future.set_exception(error)
+
+        Thread(target=call, daemon=True).start()
+        return future
+
+    def _deadline(self, action: str) -> float:
+        if action in self._training:
+            return self._waits.training_s
+        return self._waits.key_s if action == "fill" else self._waits.phase_s
