@@ -2,6 +2,7 @@
 
 import shlex
 
+import click
 import typer
 
 from fedket.cli import app
@@ -18,7 +19,10 @@ def check(line: str) -> None:
     command = typer.main.get_command(app)
     context = command.make_context("fedket", [], resilient_parsing=True)
     while hasattr(command, "resolve_command"):
+        asked = words
         name, command, words = command.resolve_command(context, words)
+        if command is None:
+            raise click.UsageError(f"no command `{asked[0]}` in: {line}")
         resilient = hasattr(command, "resolve_command")
         context = command.make_context(
             name, [] if resilient else words, parent=context, resilient_parsing=resilient

@@ -1,0 +1,23 @@
+"""An interrupt ends a party's process, also one that would wait for others."""
+
+import os
+import signal
+import subprocess
+import sys
+
+STUBBORN = """
+import sys, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+print(__name__, *sys.argv[1:], flush=True)
+time.sleep(60)
+"""
+
+
+def test_an_interrupt_ends_a_party_whose_threads_wait(tmp_path):
+    (tmp_path / "stubborn.py").write_text(STUBBORN)
+    command = [sys.executable, "-m", "fedket.deploy.flare.party", "stubborn", "-m", "kit"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "__main__ -m kit\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == -signal.SIGINT
