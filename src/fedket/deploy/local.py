@@ -199,6 +199,7 @@ def _start(party: str, command: list[str], folder: Path, log: Path) -> Started:
             start_new_session=True,
             env=environment,
         )
+    process.returncode = 0  # it outlives this object: who stops it goes by its process ID
     return Started(party, process.pid)
 
 

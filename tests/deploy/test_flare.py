@@ -1,0 +1,204 @@
+"""Whole federations on NVIDIA FLARE: mutual TLS, a process for each site, real kills."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("nvflare")
+
+from test_site_rounds import LocalCrew, SharedKeys, experiment, site_parts
+
+from fedket.deploy.flare import job
+from fedket.deploy.learner import make_task
+from fedket.deploy.local import prepare, start_party
+from fedket.deploy.rounds import SiteRounds
+from fedket.deploy.site import Site
+from fedket.experiment.build import build_experiment
+from fedket.experiment.run_directory import read_config
+from fedket.federated.checkpoint import params_sha256
+from fedket.keys import OsRandomSource
+from fedket.secure.shared_masks_reducer import SILENT
+
+UNRULY = "unruly_site.UnrulySite"
+
+pytestmark = pytest.mark.xdist_group("federations")
+
+
+def run_directory(layout):
+    return layout.files("server") / "run"
+
+
+def lines_of(layout):
+    path = run_directory(layout) / "rounds.jsonl"
+    text = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def finish(layout):
+    """See a federation through with the command that a user types; what it said."""
+    command = [sys.executable, "-m", "fedket", "deploy", "local", "sites", "--output"]
+    done = subprocess.run(
+        [*command, str(layout.directory)], check=False, capture_output=True, text=True
+    )
+    log = layout.kits["server"] / "log.out"
+    assert done.returncode == 0, done.stdout + done.stderr + log.read_text()[-3000:]
+    return done.stdout
+
+
+def processes_of(kit):
+    """Process IDs of a kit, its job's included."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            command = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if process.name.isdigit() and str(kit.resolve()) in command:
+            found.append(int(process.name))
+    return found
+
+
+def test_a_federation_whose_server_is_killed_ends_with_the_simulation_s_weights(tmp_path):
+    """The same experiment, simulated one site after the other, gives the same SHA-256."""
+    config = experiment(
+        {"kind": "masked", "bits": 16},
+        partition={"kind": "dirichlet", "num_clients": 3, "alpha": 0.7},
+        federation={"rounds": 12},
+        model={"kind": "vqc", "num_qubits": 6, "num_layers": 1},
+    )
+    simulated = build_experiment(config).federation
+    state = simulated.init()
+    for _ in range(12):
+        state, _ = simulated.run_round(state)
+
+    layout, over = prepare(config, 3, tmp_path / "federation"), threading.Event()
+
+    def kill_server():
+        while len(lines_of(layout)) < 4 and not over.wait(0.02):
+            pass
+        for pid in processes_of(layout.kits["server"]):
+            os.kill(pid, signal.SIGKILL)
+        start_party(layout.kits["server"], "server")
+
+    killer = threading.Thread(target=kill_server)
+    killer.start()
+    try:
+        heard = finish(layout)
+    finally:
+        over.set()
+        killer.join()
+        for pid in processes_of(layout.kits["server"]):
+            os.kill(pid, signal.SIGKILL)
+    summary = json.loads((run_directory(layout) / "summary.json").read_text())
+    assert "handed in again" in heard
+    assert [line["round"] for line in lines_of(layout)] == list(range(1, 13))
+    assert not any(line["dropped"] for line in lines_of(layout))
+    assert summary["parameters_sha256"] == params_sha256(state.params)
+    for party in ("server", "site-1", "site-2", "site-3"):
+        store = layout.files(party) / "pads"
+        audit = [sys.executable, "-m", "fedket", "keys", "verify", str(store)]
+        assert subprocess.run(audit, check=False, capture_output=True).returncode == 0
+
+
+class Replay(LocalCrew):
+    """The same federation without processes: sites are away, or silent, as a record says."""
+
+    def __init__(self, sites, lines):
+        super().__init__(sites)
+        self.lines, self.round_num = lines, 0
+
+    def gather(self):
+        self.round_num += 1
+        return super().gather()
+
+    def absent(self):
+        dropped = self.lines[self.round_num - 1]["dropped"]
+        return {d["client"]: d["reason"] for d in dropped if d["reason"] != SILENT}
+
+    def execute(self, phase):
+        dropped = self.lines[self.round_num - 1]["dropped"]
+        silent = {d["client"] for d in dropped if d["reason"] == SILENT}
+        self.silent = lambda site, action: action == "upload" and site in silent
+        return super().execute(phase)
+
+
+def replayed(layout, lines):
+    """Final weights of a run, computed again from who took part in its rounds."""
+    config = read_config(run_directory(layout))
+    simulated = json.loads(config.model_dump_json())
+    simulated["engine"]["kind"] = "sequential"
+    simulated["keys"]["source"] = "os_random"
+    built = build_experiment(type(config).model_validate_json(json.dumps(simulated)))
+    keys, sites = SharedKeys(OsRandomSource()), config.partition.num_clients
+    crew = Replay(
+        [Site(f"{i}", i, config, sites, p, keys) for i, p in enumerate(site_parts(built))], lines
+    )
+    crew.open("again")
+    task = make_task(config, built.dataset.x_train.shape[1:], built.dataset.num_classes)
+    federation = SiteRounds(task, sites, crew, keys, "again", None).federation()
+    state = federation.init()
+    for line in lines:
+        if line["train_loss"] is None:
+            crew.round_num += 1
+            state = state._replace(round_num=state.round_num + 1)
+        else:
+            state, _ = federation.run_round(state)
+    return state.params
+
+
+def test_sites_that_die_lie_and_dawdle_are_left_out_and_come_back(tmp_path, monkeypatch):
+    """`kill -9` in every phase; the weights are those of the survivors' exact sums."""
+    config = experiment(
+        {"kind": "shared_masks", "bits": 16, "colluders": 1, "threshold": 3},
+        federation={"rounds": 60},
+        model={"kind": "vqc", "num_qubits": 6, "num_layers": 1},
+    )
+    layout = prepare(config, 4, tmp_path / "federation")
+    cues = {
+        "site-2": [
+            ["die", "share", 2],
+            ["die", "hold", 14],
+            ["die", "upload", 26],
+            ["die", "open", 38],
+        ],
+        "site-3": [["garbage", "upload", 8]],
+        "site-4": [["dawdle", "upload", 50]],
+    }
+    monkeypatch.setenv("UNRULY", json.dumps(cues))
+    monkeypatch.setenv("UNRULY_PACE", "0.4")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    _replace(layout, job.SITE_CLASS, UNRULY)
+    _replace(layout, "training_s = 600.0", "training_s = 15.0")
+    finish(layout)
+    lines = lines_of(layout)
+    cue = {site: sorted(layout.files(site).glob("cue-*")) for site in cues}
+    assert {site: len(files) for site, files in cue.items()} == {
+        "site-2": 4,
+        "site-3": 1,
+        "site-4": 1,
+    }
+    left_out = {line["round"]: {d["client"] for d in line["dropped"]} for line in lines}
+    for file in (*cue["site-2"][:3], *cue["site-3"], *cue["site-4"]):
+        party = int(file.parents[2].name.removeprefix("site-")) - 1
+        assert party in left_out[int(file.read_text())], file
+    assert not left_out[lines[-1]["round"]] & {2}
+    back = [r for r in left_out if 1 not in left_out[r]]
+    assert max(back) > int(cue["site-2"][0].read_text())
+    summary = json.loads((run_directory(layout) / "summary.json").read_text())
+    assert len(lines) == 60
+    assert params_sha256(replayed(layout, lines)) == summary["parameters_sha256"]
+
+
+def _replace(layout, old, new):
+    """Put one text for another in all files of a federation that are JSON or TOML."""
+    for pattern in ("**/*.json", "**/*.toml"):
+        for path in layout.directory.glob(pattern):
+            text = path.read_text()
+            if old in text:
+                path.write_text(text.replace(old, new))

@@ -1,0 +1,42 @@
+"""A site that dies, lies and dawdles on cue; stands in for `FederationSite` in tests.
+
+`UNRULY` in the environment is a JSON object: site -> list of [what, action, from which round].
+Each entry happens once, also over restarts of the site.
+"""
+
+import json
+import os
+import signal
+import time
+
+from nvflare.collab import collab
+
+from fedket.deploy.flare.place import kit_folder
+from fedket.deploy.flare.site_app import FederationSite
+
+
+class UnrulySite(FederationSite):
+    """Does as its cues say, and as a good site otherwise."""
+
+    @collab.publish
+    def phase(self, action, payload):
+        """Answer a request of the server, or not."""
+        round_num = payload.get("round_num", 0)
+        folder = kit_folder(collab.workspace)
+        for number, (what, when, start) in enumerate(_cues(collab.site_name)):
+            done = folder / f"cue-{number}"
+            if when == action and round_num >= start and not done.exists():
+                done.write_text(str(round_num))
+                if what == "die":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                if what == "garbage":
+                    return {"reply": {"residues": {"not": "bytes"}}}
+                if what == "dawdle":
+                    time.sleep(20)
+        if action == "upload":
+            time.sleep(float(os.environ.get("UNRULY_PACE", "0")))
+        return super().phase(action, payload)
+
+
+def _cues(site):
+    return json.loads(os.environ.get("UNRULY", "{}")).get(site, [])
