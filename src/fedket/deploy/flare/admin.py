@@ -6,6 +6,7 @@ the run directory's last round.
 
 import contextlib
 import io
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,19 +35,31 @@ def session(kit: Path, seconds: float) -> Iterator[Any]:
     except ModuleNotFoundError as error:
         raise missing_flare(error) from None
     end, opened = time.monotonic() + seconds, None
-    while opened is None:
+    with _quiet():
+        while opened is None:
+            try:
+                with contextlib.redirect_stdout(io.StringIO()):
+                    opened = new_secure_session(ADMIN, str(kit.resolve()), timeout=5.0)
+            except Exception as error:
+                if time.monotonic() > end:
+                    raise ProtocolError(f"no FLARE server lets {kit} in: {error}") from None
+                time.sleep(POLL_S)
         try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                opened = new_secure_session(ADMIN, str(kit.resolve()), timeout=5.0)
-        except Exception as error:
-            if time.monotonic() > end:
-                raise ProtocolError(f"no FLARE server lets {kit} in: {error}") from None
-            time.sleep(POLL_S)
+            yield opened
+        finally:
+            with contextlib.suppress(Exception):
+                opened.close()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep FLARE's log lines off the terminal; what an operator must know is said by `say`."""
+    nowhere, root = logging.NullHandler(), logging.getLogger()
+    root.addHandler(nowhere)
     try:
-        yield opened
+        yield
     finally:
-        with contextlib.suppress(Exception):
-            opened.close()
+        root.removeHandler(nowhere)
 
 
 def run_job(
@@ -59,7 +72,7 @@ def run_job(
     restarts: int = 20,
     problem: Callable[[], str] = lambda: "",
 ) -> None:
-    """Hand the job in when the sites are there, and see it through.
+    """Hand the job in when the sites are there, and see it through, or one that runs already.
 
     Args:
         kit: The administrator's startup kit.
@@ -77,8 +90,11 @@ def run_job(
     for attempt in range(restarts + 1):
         try:
             with session(kit, join_s) as opened:
-                _await_sites(opened, sites, join_s, say)
-                status = _see_through(opened, str(opened.submit_job(str(job.resolve()))), say)
+                job_id = _running(opened)
+                if not job_id:
+                    _await_sites(opened, sites, join_s, say)
+                    job_id = str(opened.submit_job(str(job.resolve())))
+                status = _see_through(opened, job_id, say)
         except FedketError:
             raise
         except Exception as error:  # the session ends with the server
@@ -94,6 +110,15 @@ def run_job(
         f"the job ended early {restarts + 1} times, the last time with {status}; the server's log "
         "says why"
     )
+
+
+def _running(opened: Any) -> str:
+    """Return the job that an administrator who stopped watching has left, or nothing.
+
+    The list of jobs would not do: one whose server was killed stays `running` there for ever.
+    """
+    jobs = opened.get_system_info().job_info
+    return str(jobs[0].job_id) if jobs else ""
 
 
 def _await_sites(
