@@ -226,3 +226,17 @@ def test_a_model_of_another_size_is_refused():
     crew.execute = cut
     with pytest.raises(Exception, match="fewer than 2"):
         run(federation, 1)
+
+
+def test_a_site_that_comes_back_as_a_round_begins_is_named():
+    """It was away when the others were counted, and no longer when they were asked who is."""
+    task = make_task(experiment(KINDS["masked"]), (64,), 3)
+    crew = LocalCrew([])
+    crew.gather = lambda: {0: 10, 1: 10, 3: 10}
+    crew.execute = lambda phase: dict.fromkeys(
+        phase.to, Reply({}) if phase.action == "fill" else Failure("no")
+    )
+    federation = SiteRounds(task, SITES, crew, SharedKeys(OsRandomSource()), "it").federation()
+    record = federation.run_round(federation.init())[1]
+    assert record.dropped[2] == "site 2 came back"
+    assert set(record.dropped) == {0, 1, 2, 3}

@@ -108,8 +108,10 @@ class SiteRounds:
         config = self._task.config
         samples = self._crew.gather()
         drawn = sample_cohort(config.seed, round_num, self._sites, cohort_size(config)).tolist()
-        dropped = {i: why for i, why in self._crew.absent().items() if i in drawn}
-        cohort = tuple(i for i in drawn if i in samples and i not in dropped)
+        absent = self._crew.absent()
+        cohort = tuple(i for i in drawn if i in samples and i not in absent)
+        # A site may come back between the two answers; it is named all the same.
+        dropped = {i: absent.get(i, f"site {i} came back") for i in drawn if i not in cohort}
         if len(cohort) < 2:
             raise ProtocolError(
                 f"round {round_num}: {len(cohort)} of {len(drawn)} sites are there; a sum hides "
