@@ -1,5 +1,8 @@
 """Settings for the whole suite: seeds are drawn, shapes are parametrised, nothing is timed."""
 
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -14,6 +17,17 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
 hypothesis.settings.load_profile("fedket")
+
+CACHE = "JAX_COMPILATION_CACHE_DIR"
+"""Many tests compile what others compiled: workers and child processes share one folder."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if CACHE not in os.environ:
+        os.environ[CACHE] = tempfile.mkdtemp(prefix="fedket-tests-")
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+        folder = os.environ[CACHE]
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.fixture
