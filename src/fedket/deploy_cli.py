@@ -213,7 +213,7 @@ def _follow(layout: "Layout", ended: Event) -> None:
         for record in rounds[shown:]:
             loss = record["train_loss"]
             words = f"round {record['round']}: " + ("lost" if loss is None else f"loss {loss:.4f}")
-            left = "; ".join(away["reason"] for away in record["dropped"])
+            left = "; ".join({away["reason"]: None for away in record["dropped"]})
             typer.echo(words + _accuracy(record) + (f"; left out: {left}" if left else ""))
         shown = len(rounds)
         if last:

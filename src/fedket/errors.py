@@ -3,6 +3,8 @@
 The command line turns every `FedketError` into one line on standard error and exit code 2.
 """
 
+from collections.abc import Mapping
+
 
 class FedketError(Exception):
     """Base of all errors that are the input's fault, not the program's."""
@@ -42,6 +44,22 @@ class RoundStoppedError(TrainingError):
 
 class ProtocolError(FedketError):
     """A message breaks the secure aggregation protocol."""
+
+
+class RoundLostError(ProtocolError):
+    """A round of secure aggregation is over without a sum.
+
+    Args:
+        message: What is wrong, and what to do.
+        reasons: Client -> why it did not do its part; clients that did theirs are not in it.
+    """
+
+    def __init__(self, message: str, reasons: Mapping[int, str]) -> None:
+        super().__init__(message, reasons)
+        self.reasons = reasons
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class KeyMaterialError(FedketError):

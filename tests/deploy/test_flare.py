@@ -119,11 +119,11 @@ class Replay(LocalCrew):
 
     def absent(self):
         dropped = self.lines[self.round_num - 1]["dropped"]
-        return {d["client"]: d["reason"] for d in dropped if d["reason"] != SILENT}
+        return {d["client"]: d["reason"] for d in dropped if SILENT not in d["reason"]}
 
     def execute(self, phase):
         dropped = self.lines[self.round_num - 1]["dropped"]
-        silent = {d["client"] for d in dropped if d["reason"] == SILENT}
+        silent = {d["client"] for d in dropped if SILENT in d["reason"]}
         self.silent = lambda site, action: action == "upload" and site in silent
         return super().execute(phase)
 

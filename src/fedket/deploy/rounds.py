@@ -17,7 +17,7 @@ from fedket.deploy.learner import Task, pack_params, read_metrics
 from fedket.deploy.party_keys import PartyKeys
 from fedket.deploy.site import masking_of
 from fedket.deploy.sums import round_context, server_sum
-from fedket.errors import ProtocolError, TrainingError
+from fedket.errors import ProtocolError, RoundLostError, TrainingError
 from fedket.experiment.aggregation import demand_of
 from fedket.experiment.build import precision
 from fedket.experiment.check import cohort_size
@@ -133,8 +133,7 @@ class SiteRounds:
         try:
             total, traffic = self._sum(state.params, context, samples)
         except ProtocolError as error:
-            lost = dict.fromkeys(cohort, f"the round is lost: {error}")
-            record = record._replace(dropped=record.dropped | lost)
+            record = record._replace(dropped=record.dropped | _lost(cohort, error))
             return self._end(state._replace(round_num=round_num), record, False, start)
         server, params, metrics = self._apply(state.server, state.params, total[0])
         local = read_metrics(self._task, total[1])
@@ -189,6 +188,12 @@ def carry(server: Server[Any], crew: Crew) -> Any:
             phase = server.send(crew.execute(phase))
     except StopIteration as end:
         return end.value
+
+
+def _lost(cohort: tuple[int, ...], error: ProtocolError) -> dict[int, str]:
+    """Why nobody's update is in a sum: some failed, and the others went down with them."""
+    reasons = error.reasons if isinstance(error, RoundLostError) else {}
+    return {i: reasons.get(i) or f"the round is lost: {error}" for i in cohort}
 
 
 def _about(context: RoundContext, samples: Mapping[int, int]) -> dict[str, list[int]]:

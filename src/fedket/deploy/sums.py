@@ -132,7 +132,7 @@ def _shared(
     messages = num_shared_messages(plan)
     server = authenticated_server(server, mac, context.round_num, terms.cohort, messages)
     result = yield from server
-    missing = {i: SILENT for i in terms.cohort if i not in result.members}
+    missing = {i: f"{SILENT}: {why}" for i, why in result.missing.items()}
     return ring_words(quantiser, result.total), missing
 
 

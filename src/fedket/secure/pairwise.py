@@ -32,7 +32,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fedket.errors import FedketError, ProtocolError
+from fedket.errors import FedketError, ProtocolError, RoundLostError
 from fedket.secure.graph import is_connected
 from fedket.secure.pairwise_terms import (
     Terms,
@@ -85,8 +85,9 @@ def pairwise_server(terms: Terms, deadline: float = 60.0) -> Server[RingSum]:
         deadline: Seconds that clients have for each phase.
 
     Raises:
-        ProtocolError: Fewer than 2 clients, a member of U1 failed, or so many dropped out that
-            the masks of the others fall apart.
+        RoundLostError: Fewer than 2 clients are left, a member of U1 failed, or so many dropped
+            out that the masks of the others fall apart.
+        ProtocolError: The terms are not sound.
     """
     check_terms(terms)
     request = terms_payload(terms)
@@ -165,10 +166,11 @@ def _delivered(terms: Terms, client_id: int, num_words: int, outcomes: Outcomes)
         data = octets(_reply(client_id, outcomes).payload, "words")
         return unpack_words(data, num_words, terms.word_bits)
     except ProtocolError as error:
-        raise ProtocolError(
+        raise RoundLostError(
             f"client {client_id} was ready in round {terms.round_num} but did not deliver its "
             f"masked update ({error}); the masks of the others cannot be removed: the round is "
-            "lost and its keys are burned; go on with the next round"
+            "lost and its keys are burned; go on with the next round",
+            {client_id: str(error)},
         ) from error
 
 
@@ -180,12 +182,14 @@ def _reply(client_id: int, outcomes: Outcomes) -> Reply:
 
 
 def _check_members(terms: Terms, members: tuple[int, ...], outcomes: Outcomes) -> None:
+    reasons = {i: o.reason for i, o in outcomes.items() if isinstance(o, Failure)}
     if len(members) < 2:
-        reasons = tuple(o.reason for o in outcomes.values() if isinstance(o, Failure))
-        raise ProtocolError(too_few(terms.round_num, members, reasons))
+        message = too_few(terms.round_num, members, tuple(reasons.values()))
+        raise RoundLostError(message, reasons)
     if not is_connected(graph_of(terms), members):
-        raise ProtocolError(
+        raise RoundLostError(
             f"{len(terms.cohort) - len(members)} of {len(terms.cohort)} clients dropped out of "
             f"round {terms.round_num}, and the masks of the others would open more than one sum; "
-            "the round is lost; use a larger graph degree or more reliable clients"
+            "the round is lost; use a larger graph degree or more reliable clients",
+            reasons,
         )

@@ -39,7 +39,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Int64
 
-from fedket.errors import ProtocolError
+from fedket.errors import ProtocolError, RoundLostError
 from fedket.secure.field import Residues, centre_lift, subtract, unpack_residues
 from fedket.secure.mac import TAG_BYTES
 from fedket.secure.phases import (
@@ -62,6 +62,8 @@ Answer = TypeVar("Answer")
 class _Server(NamedTuple):
     terms: Terms
     deadline: float
+    reasons: dict[int, str]
+    """Client -> why it did not do its part; filled as the round goes on."""
 
 
 class IntegerSum(NamedTuple):
@@ -71,12 +73,16 @@ class IntegerSum(NamedTuple):
         total: Sum over the members, shape (num_values,), exact.
         members: Clients in the sum (U1), ascending.
         corrected: Clients whose opening was wrong and has been corrected.
+        missing: Client of the cohort that is not in the sum -> why.
     """
 
     total: Int64[np.ndarray, " values"]
     members: tuple[int, ...]
     corrected: tuple[int, ...]
+    missing: Mapping[int, str]
 
+
+_UNSOUND = "too few of the others hold a sound share of its mask"
 
 Deal = Mapping[int, tuple[int, bytes]]
 """What a client sent in SHARE: peer -> where their stream begins, and the share, encrypted."""
@@ -90,11 +96,12 @@ def shared_masks_server(terms: Terms, deadline: float = 60.0) -> Server[IntegerS
         deadline: Seconds that clients have for each phase.
 
     Raises:
-        ProtocolError: Fewer than U clients are left, or more openings are wrong than can be
-            corrected. The round is over without a sum, and its keys are burned.
+        RoundLostError: Fewer than U clients are left.
+        ProtocolError: More openings are wrong than can be corrected. Either way the round is over
+            without a sum, and its keys are burned.
     """
     try:
-        return (yield from _round(_Server(terms, deadline)))
+        return (yield from _round(_Server(terms, deadline, {})))
     except ProtocolError:
         yield Phase("abort", terms.cohort, {"round_num": terms.round_num}, deadline)
         raise
@@ -112,7 +119,8 @@ def _round(server: _Server) -> Server[IntegerSum]:
     masked = yield from _ask(
         server, _phase(server, "upload", tuple(held)), _read_residues(terms, terms.plan.num_values)
     )
-    alive = _openable(terms, tuple(masked), held)
+    alive = _openable(server, tuple(masked), held)
+    missing = {i: server.reasons.get(i, _UNSOUND) for i in terms.cohort if i not in alive}
     opened = yield from _ask(
         server, (yield from _announce(server, alive)), _read_residues(terms, terms.share_length)
     )
@@ -120,7 +128,7 @@ def _round(server: _Server) -> Server[IntegerSum]:
     mask = masks.blocks.reshape(-1)[: terms.plan.num_values]
     total = np.add.reduce([masked[i] for i in alive]) % np.uint64(field.modulus)
     corrected = tuple(terms.cohort[place] for place in masks.wrong)
-    return IntegerSum(centre_lift(field, subtract(field, total, mask)), alive, corrected)
+    return IntegerSum(centre_lift(field, subtract(field, total, mask)), alive, corrected, missing)
 
 
 def _collect_deals(server: _Server) -> Generator[Phase, Outcomes, dict[int, Deal]]:
@@ -162,18 +170,20 @@ def _pass_on(
 
 
 def _openable(
-    terms: Terms, alive: tuple[int, ...], held: Mapping[int, set[int]]
+    server: _Server, alive: tuple[int, ...], held: Mapping[int, set[int]]
 ) -> tuple[int, ...]:
     """Return U1: those who delivered, less those whose shares too few of the others hold."""
+    terms = server.terms
     while len(alive) >= terms.plan.threshold:
         if sum(held[j].issuperset(alive) for j in alive) >= terms.plan.threshold:
             return alive
         holders = {i: sum(i in held[j] for j in alive) for i in alive}
         worst = min(alive, key=holders.__getitem__)
         alive = tuple(i for i in alive if i != worst)
-    raise ProtocolError(
+    raise RoundLostError(
         f"in round {terms.round_num} no {terms.plan.threshold} clients hold sound shares of each "
-        "other; the round is over without a sum: look for altered messages, start a new round"
+        "other; the round is over without a sum: look for altered messages, start a new round",
+        server.reasons,
     )
 
 
@@ -215,10 +225,10 @@ def _ask(
     """Yield a phase; return what `read` makes of the answers; it raises on one that is no answer.
 
     Raises:
-        ProtocolError: Fewer than U clients are left.
+        RoundLostError: Fewer than U clients are left.
     """
     outcomes = yield phase
-    answers, reasons = {}, []
+    answers, failed = {}, {}
     for client_id in phase.to:
         outcome: Outcome = outcomes.get(client_id, Failure("no answer"))
         try:
@@ -226,14 +236,17 @@ def _ask(
                 raise ProtocolError(outcome.reason)
             answers[client_id] = read(client_id, outcome.payload)
         except ProtocolError as error:
-            reasons.append(str(error))
+            failed[client_id] = str(error)
+    server.reasons.update(failed)
     terms = server.terms
     if len(answers) < terms.plan.threshold:
-        raise ProtocolError(
+        first = next(iter(failed.values()), "")
+        raise RoundLostError(
             f"{len(answers)} of {len(terms.cohort)} clients are left after `{phase.action}` in "
             f"round {terms.round_num}, {terms.plan.threshold} must be"
-            + (f" (the first failure: {reasons[0]})" if reasons else "")
-            + "; the round is over without a sum: start a new one with new updates"
+            + (f" (the first failure: {first})" if first else "")
+            + "; the round is over without a sum: start a new one with new updates",
+            server.reasons,
         )
     return answers
 

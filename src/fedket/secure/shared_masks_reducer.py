@@ -25,7 +25,7 @@ from fedket.secure.signing import MacKeys
 from fedket.secure.words import Words, word_dtype
 from fedket.types import Contribution, KeySource, Reducer, RoundContext, Traffic
 
-SILENT = "fell silent before its masked update was complete"
+SILENT = "delivered no masked update"
 
 Answers = Callable[[int, int, str], bool]
 """(round, client, action) -> whether the client answers: a model of drop-outs for simulations."""
@@ -89,7 +89,7 @@ def shared_mask_sum(
             last_rounds.update({i: state.inner.round_num for i, state in states.items()})
         flat = dequantise(quantiser, ring_words(quantiser, result.total))
         num_clipped = sum(update.num_clipped for update in updates)
-        missing = {i: SILENT for i in terms.cohort if i not in result.members}
+        missing = {i: f"{SILENT}: {why}" for i, why in result.missing.items()}
         traffic = phases_traffic(phases, num_clipped)._replace(missing=missing)
         return _like_one(contributions, flat), traffic
 
