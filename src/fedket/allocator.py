@@ -7,7 +7,6 @@ buffers. `return_freed_memory` is for sites that mostly wait.
 """
 
 import ctypes
-import gc
 import sys
 
 _LARGEST = 2**31 - 1  # mallopt takes an int
@@ -38,12 +37,11 @@ def keep_freed_memory() -> bool:
 
 
 def return_freed_memory() -> bool:
-    """Give back what is free right now, once: compiling leaves a hundred MiB behind.
+    """Give back what is free right now, in about a millisecond.
 
     Returns:
         Whether anything could be given back; only glibc can.
     """
-    gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if _is_linux() else None
     return bool(trim and trim(0))
 

@@ -121,14 +121,14 @@ class Learner:
                 task.model, task.strategy, self._training, x, y, clients, config.seed
             )
             self._data = training_data(self._trainer)
-            self._program = jax.jit(partial(train_client, self._trainer))
+            self._train: Any = jax.jit(partial(train_client, self._trainer))
             held_out = len(dataset.y_test) > 0
             self._test = (
                 jnp.asarray(dataset.x_test if held_out else dataset.x_train, dtype),
                 jnp.asarray(dataset.y_test if held_out else dataset.y_train),
             )
             batch = evaluation_batch(task.model, x, config.engine.memory_limit_mb)
-            self._score = make_scorer(task.model, batch, self._training.loss)
+            self._score: Any = jax.jit(make_scorer(task.model, batch, self._training.loss))
             start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), task.params)
             self._unravel = ravel_pytree(start)[1]
             self.blank = pack_params(start)
@@ -147,14 +147,7 @@ class Learner:
         with precision(self._task.config):
             params = self.read_model(model)
             weight = context.weights[context.client_ids.index(int(self._client))]
-            outcome = self._program(
-                self._data,
-                params,
-                self._optimizer,
-                self._client,
-                np.float32(weight),
-                jnp.int32(context.round_num),
-            )
+            outcome = self._train(*self._arguments(params, weight, context.round_num))
             if not outcome.finite:
                 return None
             if self._training.persistent:
@@ -169,12 +162,16 @@ class Learner:
             raise ValueError(f"a model of {len(model)} bytes, {len(self.blank)} are expected")
         return self._unravel(jnp.asarray(np.frombuffer(model, self._task.config.engine.dtype)))
 
-    def warm_up(self) -> None:
-        """Compile everything, on the site's own samples; nothing is kept."""
-        context = RoundContext(self._task.config.seed, 0, (int(self._client),), (1.0,))
-        before = self._optimizer
-        self.contribute(self.blank, context)
-        self._optimizer = before
+    def compile(self) -> None:
+        """Compile ahead; what was traced for it can then be forgotten (`jax.clear_caches`)."""
+        with precision(self._task.config):
+            params = self.read_model(self.blank)
+            self._train = self._train.lower(*self._arguments(params, 1.0, 0)).compile()
+            self._score = self._score.lower(params, *self._test).compile()
+
+    def _arguments(self, params: Params, weight: float, round_num: int) -> tuple[Any, ...]:
+        state, client = self._optimizer, self._client
+        return self._data, params, state, client, np.float32(weight), jnp.int32(round_num)
 
     def _metrics(self, weight: float, accuracy: float, loss: float) -> Contribution:
         clip, dtype = self._task.config.aggregation.clip, self._task.config.engine.dtype

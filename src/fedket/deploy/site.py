@@ -11,7 +11,6 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from fedket._version import __version__
-from fedket.allocator import return_freed_memory
 from fedket.deploy.learner import (
     Learner,
     Task,
@@ -80,7 +79,7 @@ class Site:
         self._session: Session | None = None
         self._state: Any = None
         self._round: tuple[RoundContext, bytes] | None = None
-        self._trimmed, self._lock = False, Lock()
+        self._lock = Lock()
 
     def handle(self, action: str, payload: Payload) -> Outcome:
         """Answer a request of the server; never raises what is the request's fault."""
@@ -126,14 +125,13 @@ class Site:
         features = self._dataset.x_train.shape[1:]
         task = make_task(self._config, features, integer(payload, "classes"))
         learner = Learner(task, self._dataset, self.client_id, integer(payload, "largest"))
-        learner.warm_up()
+        learner.compile()
         masking = masking_of(task, self._sites)
         keys = self._keys.source(name)
         inner = site_side(masking, self.client_id, keys, name, self._contribute)
         handler = authenticated(masking, self._learning(inner), self.client_id, keys, name)
         self._session = Session(name, masking, learner, handler)
         self._state = fresh_state(masking)
-        self._trimmed = False
         return {}
 
     def _links(self, payload: Payload) -> Payload:
@@ -150,8 +148,6 @@ class Site:
 
     def _step(self, action: str, payload: Payload) -> Outcome:
         outcome, self._state = self._opened().handler(action, payload, self._state)
-        if action == "upload" and not self._trimmed:
-            self._trimmed = return_freed_memory()
         return outcome
 
     def _learning(self, inner: Handler[Any]) -> Handler[Any]:

@@ -7,8 +7,10 @@ from typing import Any
 
 from nvflare.collab import collab
 
+from fedket.allocator import return_freed_memory
 from fedket.deploy.flare.messages import pack, unpack
 from fedket.deploy.flare.place import kit_folder
+from fedket.deploy.warm import forget_tracing
 from fedket.secure.phases import Failure, Outcome, Payload, Reply
 from fedket.types import SERVER
 
@@ -40,7 +42,12 @@ class FederationSite:
             return pack(Reply({"instance": self._instance}))
         if action == "setup":
             self._compile(kit_folder(collab.workspace), payload)
-        return pack(self._answer(lambda site: site.handle(action, payload)))
+        answer = self._answer(lambda site: site.handle(action, payload))
+        if action == "setup":
+            forget_tracing()
+        elif action == "upload":
+            return_freed_memory()
+        return pack(answer)
 
     @collab.publish
     def peer(self, action: str, payload: dict[str, Any]) -> dict[str, Any]:
