@@ -92,7 +92,7 @@ def crew_of(*sites, least=2, waits=QUICK):
 def session_of(*sites, keys=None, **options):
     """A crew whose session is open and whose sites are members."""
     with crew_of(*sites, **options) as crew:
-        crew.meet()
+        crew.meet(range(len(sites)))
         crew.open("a session", 2, keys or FakeKeys())
         crew.gather()
         yield crew
@@ -137,7 +137,7 @@ def test_a_site_that_does_not_fit_is_refused_by_name_and_the_others_go_on(said):
     sites = [FakeSite(i, **(changes if i == where else {})) for i in range(3)]
     with crew_of(*sites, waits=QUICK._replace(join_s=0.6)) as crew:
         others = tuple(i for i in range(3) if i != where)
-        assert tuple(crew.meet()) == others
+        assert tuple(crew.meet(range(3))) == others
         crew.open("a session", 2, FakeKeys())
         assert crew.gather() == {i: 10 + i for i in others}
         assert all(isinstance(o, Reply) for o in crew.execute(phase(to=others)).values())
@@ -154,7 +154,7 @@ def test_signs_of_life_that_name_no_process_are_none(instance):
     sites = three()
     sites[1].instance = instance
     with crew_of(*sites, waits=QUICK._replace(join_s=0.6)) as crew:
-        assert set(crew.meet()) == {0, 2}
+        assert set(crew.meet(range(3))) == {0, 2}
         assert crew.absent()[1] == "site south is silent: its sign of life names no process"
 
 
@@ -164,7 +164,7 @@ def test_a_hello_that_fails_is_asked_for_again():
     answers = [Failure("no samples.npz"), Failure("no samples.npz"), Reply(sites[1].hello)]
     sites[1].fails["hello"] = lambda: answers.pop(0)
     with crew_of(*sites) as crew:
-        assert set(crew.meet()) == {0, 1, 2}
+        assert set(crew.meet(range(3))) == {0, 1, 2}
     said = "site south did not say hello: no samples.npz"
     assert [news for news in crew.news if "south" in news] == [said, "site south is here"]
 
@@ -177,11 +177,19 @@ def test_without_enough_sites_the_run_ends_with_who_is_missing():
         crew_of(*sites, waits=waits) as crew,
         pytest.raises(ProtocolError) as caught,
     ):
-        crew.meet()
+        crew.meet(range(3))
     message = str(caught.value)
     assert message.startswith("1 of 3 sites came within 1.5 s, 2 are needed; site north is silent")
     assert "site west was refused: its experiment's fingerprint is 'beef'" in message
     assert "south" not in message
+
+
+def test_sites_the_transport_cannot_reach_are_not_waited_for():
+    unreachable = FakeSite(1)
+    unreachable.answer = lambda action, payload, seconds: Failure("was not connected")
+    forever = QUICK._replace(join_s=3600.0)
+    with crew_of(FakeSite(0), unreachable, FakeSite(2), waits=forever) as crew:
+        assert set(crew.meet({0, 2})) == {0, 2}
 
 
 def test_too_few_for_a_round_is_an_error_that_names_who_is_away():
@@ -339,7 +347,7 @@ def test_a_site_that_cannot_begin_says_why_once_and_is_asked_again():
     sites = three()
     with crew_of(*sites) as crew:
         sites[1].fails["setup"] = Failure("out of memory")
-        crew.meet()
+        crew.meet(range(3))
         opener = threading.Thread(target=crew.open, args=("a session", 2, FakeKeys()))
         opener.start()
         until(lambda: crew.absent()[1] == "site south could not begin: out of memory")

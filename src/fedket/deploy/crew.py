@@ -54,13 +54,16 @@ class SiteCrew:
         """Stop watching; whoever still answers is not heard."""
         self._watch.close()
 
-    def meet(self) -> dict[int, Hello]:
-        """Wait for the sites to say hello, `join_s` at most; return what they said.
+    def meet(self, expected: Collection[int]) -> dict[int, Hello]:
+        """Wait for sites to say hello, `join_s` at most; return what they said.
+
+        Args:
+            expected: Sites that the transport can reach; the others are not waited for.
 
         Raises:
             ProtocolError: Too few came, naming the others.
         """
-        self._wait_until(lambda: len(self._roll.greeted()) == len(self._names))
+        self._wait_until(lambda: self._roll.greeted().keys() >= set(expected))
         here = {i: seat.hello for i, seat in self._fitting().items()}
         if len(here) < self._least:
             raise ProtocolError(

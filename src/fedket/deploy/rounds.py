@@ -5,7 +5,9 @@ It is not repeated, since the same updates in another group would give single on
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,6 +17,7 @@ import numpy as np
 
 from fedket.deploy.learner import Task, pack_params, read_metrics
 from fedket.deploy.party_keys import PartyKeys
+from fedket.deploy.patience import NO_KEY_MANAGER, fill_patiently
 from fedket.deploy.site import masking_of
 from fedket.deploy.sums import round_context, server_sum
 from fedket.errors import ProtocolError, RoundLostError, TrainingError
@@ -26,6 +29,7 @@ from fedket.federated.evaluate import Evaluation, evaluation_batch, make_scorer
 from fedket.federated.federation import Federation, FederationState, RoundRecord
 from fedket.federated.losses import LOSSES
 from fedket.federated.trainer import as_numbers, server_step, tree_bytes
+from fedket.keys.etsi014.errors import AgreementError
 from fedket.rng import Purpose, rng_for
 from fedket.secure.phases import Failure, Outcomes, Payload, Phase, Server
 from fedket.types import SERVER, Contribution, Dataset, Params, RoundContext, Traffic
@@ -59,6 +63,8 @@ class SiteRounds:
         session: Name of this start of the run, another for every start.
         test: Samples of the server's own for evaluation, or None.
         deadline: Seconds for each phase, unless the crew knows better.
+        opened: See `server_sum`.
+        say: Where news go.
     """
 
     def __init__(
@@ -70,10 +76,13 @@ class SiteRounds:
         session: str,
         test: Dataset | None = None,
         deadline: float = 60.0,
+        opened: Path | None = None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._task, self._sites, self._crew, self._test = task, sites, crew, test
         self._keys, self._source, self._session = keys, keys.source(session), session
         self._deadline, self._masking = deadline, masking_of(task, sites)
+        self._opened, self._say = opened, say
         self._apply = jax.jit(lambda s, p, t: server_step(task.strategy, s, p, t))
         if test is not None:
             x = jnp.asarray(test.x_test, task.config.engine.dtype)
@@ -164,8 +173,15 @@ class SiteRounds:
         lengths = demand_of(self._masking.how, self._sites)(context, self._masking.num_values)
         deadline = self._task.config.keys.deadline_s
         outcomes = self._crew.execute(Phase("fill", cohort, request, deadline))
-        self._keys.fill({s: n for s, n in lengths.items() if s[0] == SERVER})
         short = {i: o.reason for i, o in outcomes.items() if isinstance(o, Failure)}
+        for stream, length in lengths.items():
+            if stream[0] != SERVER or stream[1] in short:
+                continue
+            try:
+                fill = partial(self._keys.fill, {stream: length})
+                fill_patiently(fill, NO_KEY_MANAGER, deadline, self._say)
+            except AgreementError as error:
+                short[stream[1]] = f"no key between it and the server: {error}"
         return tuple(i for i in cohort if i not in short), short
 
     def _sum(
@@ -173,9 +189,8 @@ class SiteRounds:
     ) -> tuple[tuple[Contribution, Contribution], Traffic]:
         about = _about(context, samples)
         first: Payload = {"model": pack_params(params), "samples": about["samples"]}
-        server = server_sum(
-            self._masking, context, self._source, self._session, first, self._deadline
-        )
+        source, session, masking = self._source, self._session, self._masking
+        server = server_sum(masking, context, source, session, first, self._deadline, self._opened)
         total, traffic = carry(server, self._crew)
         return total, traffic
 

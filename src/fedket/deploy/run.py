@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +10,9 @@ import numpy as np
 
 from fedket.deploy.crew import Call, SiteCrew, Waits
 from fedket.deploy.files import FEDERATION, FederationFile, read_experiment, sae_ids
+from fedket.deploy.hello import Hello
 from fedket.deploy.learner import Task, make_task
+from fedket.deploy.one_group import OPENED
 from fedket.deploy.party_keys import AskPeer, StoreKeys, open_store_keys
 from fedket.deploy.rounds import SiteRounds
 from fedket.deploy.site_data import load_test_data
@@ -30,12 +32,14 @@ class ServerParts(NamedTuple):
 
     Attributes:
         call: Way to the sites.
+        reachable: Sites it leads to.
         ask_peer: Way to the sites, about links.
         share_keys: Told the server's keys once they are open, to answer sites about links.
         say: Where news go.
     """
 
     call: Call
+    reachable: frozenset[int]
     ask_peer: AskPeer
     share_keys: Callable[[Any], None]
     say: Callable[[str], None]
@@ -73,7 +77,8 @@ def run_federation(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]
         started = (file.run / CONFIG).exists()
 
         def build(config: ExperimentConfig) -> tuple[Experiment, dict[str, Any]]:
-            return _build(config, file, crew, keys, test)
+            said = crew.meet(transport.reachable)
+            return _build(config, file, crew, keys, test, said, transport.say)
 
         if started:
             return resume_run(file.run, config=config, build=build)
@@ -96,9 +101,10 @@ def _build(
     crew: SiteCrew,
     keys: StoreKeys,
     test: Dataset | None,
+    said: Mapping[int, Hello],
+    say: Callable[[str], None],
 ) -> tuple[Experiment, dict[str, Any]]:
-    """Meet the sites, and make the experiment of what they say."""
-    said = crew.meet()
+    """Make the experiment of what the sites said of themselves, and let them in."""
     classes = max(_number(hello["classes"]) for hello in said.values())
     features = _shape(next(iter(said.values()))["features"])
     if test is not None and test.x_test.shape[1:] != features:
@@ -109,7 +115,9 @@ def _build(
         classes = max(classes, test.num_classes)
     task = make_task(config, features, classes)
     session = f"{file.run.resolve().name}-{secrets.token_hex(8)}"
-    rounds = SiteRounds(task, len(file.sites), crew, keys, session, test)
+    rounds = SiteRounds(
+        task, len(file.sites), crew, keys, session, test, opened=file.run / OPENED, say=say
+    )
     samples = {i: _number(hello["samples"]) for i, hello in said.items()}
     experiment = _experiment(task, rounds, features, classes, test)
     crew.open(session, classes, keys)

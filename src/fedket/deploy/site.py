@@ -7,6 +7,7 @@ parameters, losses and accuracies leave it inside masked words only.
 
 import secrets
 from collections.abc import Callable, Mapping
+from functools import partial
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from fedket.deploy.learner import (
     make_task,
 )
 from fedket.deploy.party_keys import PartyKeys
+from fedket.deploy.patience import TOO_LITTLE, fill_patiently
 from fedket.deploy.sums import Masking, authenticated, round_context, site_side
 from fedket.errors import FedketError, ProtocolError
 from fedket.experiment.aggregation import demand_of
@@ -143,7 +145,9 @@ class Site:
         context = _context(session.masking, payload)
         demand = demand_of(session.masking.how, session.masking.sites)
         lengths = demand(context, session.masking.num_values)
-        self._keys.fill({s: n for s, n in lengths.items() if s[0] == self.client_id})
+        own = {s: n for s, n in lengths.items() if s[0] == self.client_id}
+        deadline = self._config.keys.deadline_s
+        fill_patiently(partial(self._keys.fill, own), TOO_LITTLE, deadline)
         return {}
 
     def _step(self, action: str, payload: Payload) -> Outcome:

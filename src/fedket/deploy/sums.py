@@ -7,6 +7,7 @@ samples of everyone in it, under the same MAC as the rest of the message.
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from fedket.deploy.one_group import one_group
 from fedket.experiment.check import threshold_of
 from fedket.experiment.config import AggregationConfig
 from fedket.federated.trainer import cohort_weights
@@ -34,6 +36,8 @@ from fedket.secure.shared_masks_reducer import SILENT, ring_words, signed_intege
 from fedket.secure.signing import MacKeys
 from fedket.secure.words import Words
 from fedket.types import Contribution, KeySource, RoundContext, Traffic
+
+Begin = Callable[[Server[Any]], Server[Any]]
 
 
 class Masking(NamedTuple):
@@ -75,6 +79,7 @@ def server_sum(
     run_id: str,
     first: Payload,
     deadline: float,
+    opened: Path | None = None,
 ) -> Server[tuple[Contribution, Traffic]]:
     """Return the server's side of one round: it ends with the sum, and what that cost.
 
@@ -85,10 +90,18 @@ def server_sum(
         run_id: Name of the session, part of every authenticated message.
         first: What the first request carries besides.
         deadline: Seconds for each phase, unless the engine knows better.
+        opened: Where it is remembered whose sum may be open; without, a server that dies in this
+            round must never begin it again.
     """
     quantiser, scale = _quantiser(masking, context)
     side = _pairwise if masking.how.kind == "masked" else _shared
-    server = side(masking, context, quantiser, MacKeys(keys, run_id), first, deadline)
+
+    def begun(server: Server[Any]) -> Server[Any]:
+        if opened is not None:
+            server = one_group(server, context.round_num, context.client_ids, opened)
+        return _carrying(server, first)
+
+    server = side(masking, context, quantiser, MacKeys(keys, run_id), begun, deadline)
     (words, missing), phases = yield from metered(server)
     flat = dequantise(quantiser, words)
     one, unravel = ravel_pytree(
@@ -103,14 +116,14 @@ def _pairwise(
     context: RoundContext,
     quantiser: Quantiser,
     mac: MacKeys,
-    first: Payload,
+    begun: Begin,
     deadline: float,
 ) -> Server[tuple[Words, Mapping[int, str]]]:
     how = masking.how
     terms = round_terms(
         context, masking.num_values, quantiser.word_bits, how.degree or "auto", how.bad_fraction
     )
-    server = _carrying(pairwise_server(terms, deadline), first)
+    server = begun(pairwise_server(terms, deadline))
     if how.mac:
         messages = num_messages(terms)
         server = authenticated_server(server, mac, context.round_num, terms.cohort, messages)
@@ -123,12 +136,12 @@ def _shared(
     context: RoundContext,
     quantiser: Quantiser,
     mac: MacKeys,
-    first: Payload,
+    begun: Begin,
     deadline: float,
 ) -> Server[tuple[Words, Mapping[int, str]]]:
     plan = plan_of(masking, mac.run_id)
     terms = terms_of(plan, context.round_num, context.client_ids)
-    server = _carrying(shared_masks_server(terms, deadline), first)
+    server = begun(shared_masks_server(terms, deadline))
     messages = num_shared_messages(plan)
     server = authenticated_server(server, mac, context.round_num, terms.cohort, messages)
     result = yield from server

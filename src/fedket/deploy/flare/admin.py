@@ -1,7 +1,8 @@
 """The administrator's side: hands the job to FLARE, watches it, and hands it in again.
 
-FLARE loses a job when its server is killed. Our run does not: a job handed in again goes on with
-the run directory's last round.
+FLARE loses a job when its server is killed, and lets no site into a job that runs. Our run outlives
+its jobs: one handed in again goes on with the run directory's last round. So that is what happens
+after a kill, and when a site comes that was not there when the job began.
 """
 
 import contextlib
@@ -19,6 +20,9 @@ from fedket.errors import FedketError, ProtocolError
 POLL_S = 1.0
 PATIENCE_S = 5.0
 """How long sites may be late before somebody who waits is told."""
+
+SETTLED_S = 10.0
+"""How long a site that comes late must stay connected before the job begins again with it."""
 
 DONE = "FINISHED:COMPLETED"
 
@@ -87,14 +91,15 @@ def run_job(
         ProtocolError: The server is not there, or the job is lost too often.
         FedketError: What the server found wrong.
     """
+    awaited = sites
     for attempt in range(restarts + 1):
         try:
             with session(kit, join_s) as opened:
                 job_id = _running(opened)
                 if not job_id:
-                    _await_sites(opened, sites, join_s, say)
+                    awaited = _await_sites(opened, sites, awaited, join_s, say)
                     job_id = str(opened.submit_job(str(job.resolve())))
-                status = _see_through(opened, job_id, say)
+                status = _see_through(opened, job_id, Latecomers(sites), say)
         except FedketError:
             raise
         except Exception as error:  # the session ends with the server
@@ -121,34 +126,81 @@ def _running(opened: Any) -> str:
     return str(jobs[0].job_id) if jobs else ""
 
 
+def _connected(opened: Any) -> set[str]:
+    return {str(client.name) for client in opened.get_system_info().client_info}
+
+
 def _await_sites(
-    opened: Any, sites: tuple[str, ...], join_s: float, say: Callable[[str], None]
-) -> None:
+    opened: Any,
+    sites: tuple[str, ...],
+    awaited: tuple[str, ...],
+    join_s: float,
+    say: Callable[[str], None],
+) -> tuple[str, ...]:
+    """Wait for the awaited sites; return all that are there, for whom the next job is to wait."""
     end, said = time.monotonic() + join_s, time.monotonic() + PATIENCE_S
     while True:
-        here = {client.name for client in opened.get_system_info().client_info}
-        away = [name for name in sites if name not in here]
+        here = _connected(opened)
+        away = [name for name in awaited if name not in here]
         if not away:
-            return
+            break
         if time.monotonic() > end:
             break
         if time.monotonic() > said:
             said = end
             say(f"waiting for {', '.join(away)}, {join_s:g} s at most")
         time.sleep(POLL_S / 2)
+    away = [name for name in sites if name not in here]
     if len(sites) - len(away) < 2:
         raise ProtocolError(f"sites {', '.join(away)} did not connect within {join_s:g} s")
-    say(f"the job begins without {', '.join(away)}")
+    if away:
+        say(f"the job begins without {', '.join(away)}")
+    return tuple(name for name in sites if name in here)
 
 
-def _see_through(opened: Any, job_id: str, say: Callable[[str], None]) -> str:
-    """Return the job's last status."""
-    seen = ""
+class Latecomers:
+    """Sites that are connected, and not in the job.
+
+    Args:
+        sites: Names of all sites.
+        clock: Seconds.
+    """
+
+    def __init__(self, sites: tuple[str, ...], clock: Callable[[], float] = time.monotonic) -> None:
+        self._sites, self._clock = sites, clock
+        self._since: dict[str, float] = {}
+
+    def settled(self, connected: set[str], deployed: list[str]) -> tuple[str, ...]:
+        """Return those that have been connected for `SETTLED_S`.
+
+        Args:
+            connected: Names of the sites FLARE sees now.
+            deployed: FLARE's account of who got the job, "name: OK" or "name: why not"; empty
+                before the job is sent out.
+        """
+        members = {entry.split(":")[0] for entry in deployed if entry.endswith(": OK")}
+        now = self._clock()
+        late = [name for name in self._sites if name in connected and name not in members]
+        self._since = {name: self._since.get(name, now) for name in late if members}
+        return tuple(n for n, since in self._since.items() if now - since >= SETTLED_S)
+
+
+def _see_through(
+    opened: Any, job_id: str, latecomers: Latecomers, say: Callable[[str], None]
+) -> str:
+    """Return the job's last status; end it when somebody has come who is not in it."""
+    seen, ended = "", False
     while True:
-        status = str(opened.get_job_meta(job_id).get("status"))
+        meta = opened.get_job_meta(job_id)
+        status = str(meta.get("status"))
         if status != seen:
             say(f"job {job_id}: {status.lower()}")
         seen = status
         if status.startswith(("FINISHED", "FAILED", "ABANDONED")):
             return status
+        late = latecomers.settled(_connected(opened), meta.get("job_deploy_detail") or [])
+        if late and not ended:
+            say(f"{', '.join(late)} came after the job had begun; it begins again with all")
+            opened.abort_job(job_id)
+            ended = True
         time.sleep(POLL_S)

@@ -35,7 +35,8 @@ class FederationServer:
         def parts(names: tuple[str, ...]) -> ServerParts:
             self._names = names
             calls = SiteCalls(names, proxies)
-            return ServerParts(calls, PeerCalls(names), self._share_keys, _say)
+            here = frozenset(i for i, name in enumerate(names) if name in proxies)
+            return ServerParts(calls, here, PeerCalls(names), self._share_keys, _say)
 
         problem = folder / PROBLEM
         problem.unlink(missing_ok=True)

@@ -1,0 +1,101 @@
+"""A server that dies between opening a sum and recording its round."""
+
+import json
+
+import pytest
+from test_site_rounds import KINDS, SITES, LocalCrew, SharedKeys, experiment, site_parts
+
+from fedket.deploy.learner import make_task
+from fedket.deploy.one_group import OPENED
+from fedket.deploy.rounds import SiteRounds
+from fedket.deploy.site import Site
+from fedket.experiment.build import build_experiment
+from fedket.federated.checkpoint import params_sha256
+from fedket.keys import OsRandomSource
+
+
+class DiedError(Exception):
+    """What a kill -9 of the server is, in one process."""
+
+
+class SessionKeys(SharedKeys):
+    """Key of its own for each session, as a pad store counts rounds."""
+
+    def __init__(self):
+        self._sources = {}
+
+    def source(self, session):
+        return self._sources.setdefault(session, OsRandomSource())
+
+
+class Attempts:
+    """Sites that outlive the server; every attempt is a server of its own over one directory."""
+
+    def __init__(self, kind, directory):
+        self.config = experiment(KINDS[kind])
+        self.built = build_experiment(self.config)
+        self.file, self.keys = directory / OPENED, SessionKeys()
+        self.sites = [
+            Site(f"site-{i}", i, self.config, SITES, part, self.keys)
+            for i, part in enumerate(site_parts(self.built))
+        ]
+
+    def server(self, session, silent=None, dies_after=None):
+        crew = LocalCrew(self.sites, silent)
+        crew.open(session)
+        execute = crew.execute
+
+        def until_dead(phase):
+            outcomes = execute(phase)
+            if phase.action == dies_after:
+                raise DiedError
+            return outcomes
+
+        crew.execute = until_dead
+        dataset = self.built.dataset
+        task = make_task(self.config, dataset.x_train.shape[1:], dataset.num_classes)
+        rounds = SiteRounds(task, SITES, crew, self.keys, session, opened=self.file)
+        return rounds.federation(), crew
+
+
+@pytest.fixture(params=[("masked", "upload"), ("shared", "open")], ids=["masked", "shared"])
+def attempts(request, tmp_path):
+    """A round cut off when the server has all it needs to open the sum of everybody."""
+    kind, last = request.param
+    attempts = Attempts(kind, tmp_path)
+    federation, _ = attempts.server("first", dies_after=last)
+    with pytest.raises(DiedError):
+        federation.run_round(federation.init())
+    everybody = list(range(SITES))
+    opened = json.loads(attempts.file.read_text())
+    assert opened == {"round": 1, "cohort": everybody, "group": everybody}
+    return attempts
+
+
+def test_the_same_group_ends_the_round_as_if_nothing_had_happened(attempts, tmp_path):
+    federation, _ = attempts.server("second")
+    state, record = federation.run_round(federation.init())
+    assert not record.dropped
+    attempts.file = tmp_path / "another"
+    federation, _ = attempts.server("third")
+    undisturbed, _ = federation.run_round(federation.init())
+    assert params_sha256(state.params) == params_sha256(undisturbed.params)
+
+
+def test_no_second_sum_is_opened_for_another_group(attempts):
+    early = {"ready", "share"}
+    federation, crew = attempts.server("second", lambda site, action: site == 3 and action in early)
+    start = federation.init()
+    state, record = federation.run_round(start)
+    asked = [action for action, _ in crew.sent]
+    # Protocol A names its group in UPLOAD; in B an upload alone says nothing, and OPEN would.
+    assert asked[-1] == "abort"
+    assert not {"open"} & set(asked)
+    assert ("upload" in asked) == (attempts.config.aggregation.kind == "shared_masks")
+    assert set(record.dropped) == set(range(SITES))
+    assert all("may have been open" in reason for reason in record.dropped.values())
+    assert state.round_num == 1
+    assert params_sha256(state.params) == params_sha256(start.params)
+    state, record = federation.run_round(state)
+    assert set(record.dropped) == {3}
+    assert json.loads(attempts.file.read_text())["group"] == [0, 1, 2]
