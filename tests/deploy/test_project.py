@@ -1,5 +1,6 @@
 """`deploy init`: kits that allow our classes only, and all of a federation's folder or nothing."""
 
+import importlib.util
 import json
 import stat
 import tomllib
@@ -11,7 +12,7 @@ import yaml
 from fedket import cli
 from fedket.deploy.files import FEDERATION, SITE, FederationFile, SiteFile
 from fedket.deploy.flare.job import LAUNCHER_CLASS, SERVER_CLASSES, SITE_CLASSES
-from fedket.deploy.flare.kits import STREAMERS, settle
+from fedket.deploy.flare.kits import STREAMERS, TALKATIVE, settle
 from fedket.deploy.local import party_command
 from fedket.deploy.project import Choices, for_sites, read_layout, write_project
 from fedket.errors import ConfigError
@@ -63,6 +64,18 @@ def test_an_administrator_hands_jobs_in_and_no_more(layout, party):
     assert set(default["lead"]) <= set(
         rights["project_admin"]
     )  # a new FLARE has no right we forgot
+
+
+@pytest.mark.parametrize("party", ["server", "ada"])
+def test_logs_have_no_line_for_every_message(layout, party):
+    file = layout.kits[party] / "local" / "log_config.json"
+    default = json.loads(file.with_name("log_config.json.default").read_text())
+    written = json.loads(file.read_text())
+    assert written["loggers"]["root"] == default["loggers"]["root"]
+    assert {**written, "loggers": 0} == {**default, "loggers": 0}
+    for name in TALKATIVE:
+        assert written["loggers"][name] == {"level": "WARNING"}
+    assert importlib.util.find_spec(TALKATIVE[0]) is not None
 
 
 def test_the_job_names_our_classes_and_brings_no_code(layout):

@@ -24,6 +24,9 @@ SERVER = "server"
 STREAMERS = ("site_log_streamer", "error_log_streamer", "log_receiver")
 """Components of FLARE that carry logs."""
 
+TALKATIVE = ("nvflare.collab.runtime.cell_dispatcher", "httpx")
+"""Loggers with a line or more per message: 5 kB a round at the server, around what matters."""
+
 RIGHTS = {
     "submit_job": "any",
     "manage_job": "any",
@@ -144,5 +147,13 @@ def _restrict(kit: Path) -> None:
     text = json.dumps(content, indent=2).replace("/tmp/nvflare", f"/{STATE}")  # noqa: S108
     (kit / "local" / RESOURCES).write_text(text + "\n", encoding="utf-8")
     settle(kit)
+    _quieten(kit / "local")
     rights = {"format_version": "1.0", "permissions": {"project_admin": RIGHTS}}
     (kit / "local" / "authorization.json").write_text(json.dumps(rights, indent=2) + "\n")
+
+
+def _quieten(local: Path) -> None:
+    """Leave news, warnings and errors in the logs, and no line for every message."""
+    content = json.loads((local / "log_config.json.default").read_text(encoding="utf-8"))
+    content["loggers"] |= {name: {"level": "WARNING"} for name in TALKATIVE}
+    (local / "log_config.json").write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
