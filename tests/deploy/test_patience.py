@@ -3,7 +3,7 @@
 import pytest
 
 from fedket.deploy import patience
-from fedket.deploy.patience import NO_KEY_MANAGER, RETRY_S, TOO_LITTLE, fill_patiently
+from fedket.deploy.patience import RETRY_S, fill_patiently
 from fedket.keys.etsi014.errors import KmeBusyError, KmeCertificateError, KmeUnreachableError
 
 
@@ -27,22 +27,22 @@ def clock(monkeypatch):
     return slept
 
 
-def fill(keys, clock, later, deadline=60.0):
+def fill(keys, clock, deadline=60.0):
     news = []
-    fill_patiently(keys.fill, later, deadline, news.append, clock.append)
+    fill_patiently(keys.fill, deadline, news.append, clock.append)
     return news
 
 
 def test_it_waits_until_there_is_key_and_says_so_once(clock):
-    keys = Keys(KmeBusyError("empty"), KmeUnreachableError("down"), KmeBusyError("empty"))
-    news = fill(keys, clock, NO_KEY_MANAGER)
+    keys = Keys(*[KmeBusyError("empty")] * 3)
+    news = fill(keys, clock)
     assert keys.asked == 4
     assert clock == [RETRY_S] * 3
     assert news == ["waiting for key, 60 s at most: empty"]
 
 
 def test_who_need_not_wait_does_not(clock):
-    assert fill(Keys(), clock, TOO_LITTLE) == []
+    assert fill(Keys(), clock) == []
     assert clock == []
 
 
@@ -50,7 +50,7 @@ def test_who_need_not_wait_does_not(clock):
 def test_it_does_not_begin_an_attempt_after_the_deadline(clock, deadline):
     keys = Keys(*[KmeBusyError("empty")] * 99)
     with pytest.raises(KmeBusyError):
-        fill(keys, clock, TOO_LITTLE, deadline)
+        fill(keys, clock, deadline)
     assert sum(clock) <= deadline
     assert keys.asked == 1 + deadline // RETRY_S
 
@@ -58,5 +58,5 @@ def test_it_does_not_begin_an_attempt_after_the_deadline(clock, deadline):
 @pytest.mark.parametrize("error", [KmeUnreachableError("down"), KmeCertificateError("expired")])
 def test_what_waiting_does_not_mend_is_said_at_once(clock, error):
     with pytest.raises(type(error)):
-        fill(Keys(error), clock, TOO_LITTLE)
+        fill(Keys(error), clock)
     assert clock == []

@@ -1,26 +1,18 @@
-"""Waiting for key that is not there yet.
+"""Waiting for key that the links have not made yet.
 
-A fetch tries for some seconds by itself (`fedket.keys.etsi014.fetch`); slow links and a key manager
-that is being restarted take longer.
+A fetch tries for some seconds by itself (`fedket.keys.etsi014.fetch`); slow links take longer.
 """
 
 import time
 from collections.abc import Callable
 
-from fedket.keys.etsi014.errors import KmeBusyError, KmeError, KmeUnreachableError
+from fedket.keys.etsi014.errors import KmeBusyError
 
 RETRY_S = 5.0
-
-TOO_LITTLE = (KmeBusyError,)
-"""The links have not made enough key yet."""
-
-NO_KEY_MANAGER = (KmeBusyError, KmeUnreachableError)
-"""That, or nobody to ask for it."""
 
 
 def fill_patiently(
     fill: Callable[[], None],
-    later: tuple[type[KmeError], ...],
     deadline: float,
     say: Callable[[str], None] = lambda _: None,
     sleep: Callable[[float], None] = time.sleep,
@@ -29,7 +21,6 @@ def fill_patiently(
 
     Args:
         fill: Fills them, or raises.
-        later: Errors after which another attempt makes sense.
         deadline: Seconds after which no further attempt begins.
         say: Told once that there is something to wait for.
         sleep: Waits for so many seconds.
@@ -41,7 +32,7 @@ def fill_patiently(
     while True:
         try:
             return fill()
-        except later as error:
+        except KmeBusyError as error:
             if time.monotonic() + RETRY_S > end:
                 raise
             if not waiting:

@@ -5,6 +5,7 @@ It is not repeated, since the same updates in another group would give single on
 """
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 
 from fedket.deploy.learner import Task, pack_params, read_metrics
 from fedket.deploy.party_keys import PartyKeys
-from fedket.deploy.patience import NO_KEY_MANAGER, fill_patiently
+from fedket.deploy.patience import RETRY_S, fill_patiently
 from fedket.deploy.site import masking_of
 from fedket.deploy.sums import round_context, server_sum
 from fedket.errors import ProtocolError, RoundLostError, TrainingError
@@ -29,7 +30,7 @@ from fedket.federated.evaluate import Evaluation, evaluation_batch, make_scorer
 from fedket.federated.federation import Federation, FederationState, RoundRecord
 from fedket.federated.losses import LOSSES
 from fedket.federated.trainer import as_numbers, server_step, tree_bytes
-from fedket.keys.etsi014.errors import AgreementError
+from fedket.keys.etsi014.errors import AgreementError, KmeUnreachableError
 from fedket.rng import Purpose, rng_for
 from fedket.secure.phases import Failure, Outcomes, Payload, Phase, Server
 from fedket.types import SERVER, Contribution, Dataset, Params, RoundContext, Traffic
@@ -64,6 +65,7 @@ class SiteRounds:
         test: Samples of the server's own for evaluation, or None.
         deadline: Seconds for each phase, unless the crew knows better.
         opened: See `server_sum`.
+        least: Sites without which no round is held.
         say: Where news go.
     """
 
@@ -77,12 +79,13 @@ class SiteRounds:
         test: Dataset | None = None,
         deadline: float = 60.0,
         opened: Path | None = None,
+        least: int = 2,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._task, self._sites, self._crew, self._test = task, sites, crew, test
         self._keys, self._source, self._session = keys, keys.source(session), session
         self._deadline, self._masking = deadline, masking_of(task, sites)
-        self._opened, self._say = opened, say
+        self._opened, self._least, self._say = opened, least, say
         self._apply = jax.jit(lambda s, p, t: server_step(task.strategy, s, p, t))
         if test is not None:
             x = jnp.asarray(test.x_test, task.config.engine.dtype)
@@ -167,7 +170,30 @@ class SiteRounds:
     def _fill(
         self, round_num: int, cohort: tuple[int, ...], samples: Mapping[int, int]
     ) -> tuple[tuple[int, ...], dict[int, str]]:
-        """Have the round's key in store; who cannot is left out, and the reason said."""
+        """Have the round's key in store; who cannot is left out, unless too few would be left.
+
+        Raises:
+            ProtocolError: Too few have key, until the deadline.
+        """
+        deadline = self._task.config.keys.deadline_s
+        end = time.monotonic() + deadline
+        while True:
+            ready, short = self._ask_for_key(round_num, cohort, samples)
+            if len(ready) >= self._least:
+                return ready, short
+            first = next(iter(short.values()), "nobody is there")
+            if time.monotonic() + RETRY_S > end:
+                raise ProtocolError(
+                    f"round {round_num}: {len(ready)} of {len(cohort)} sites have key, "
+                    f"{self._least} must; the first that has none: {first}; resume when it has"
+                )
+            self._say(f"round {round_num} waits for key, {deadline:g} s at most: {first}")
+            time.sleep(RETRY_S)
+
+    def _ask_for_key(
+        self, round_num: int, cohort: tuple[int, ...], samples: Mapping[int, int]
+    ) -> tuple[tuple[int, ...], dict[int, str]]:
+        """Let everybody fill its streams; return who has key, and why others have not."""
         context = round_context(self._task.config.seed, round_num, cohort, samples)
         request: Payload = {"round_num": round_num, **_about(context, samples)}
         lengths = demand_of(self._masking.how, self._sites)(context, self._masking.num_values)
@@ -178,10 +204,11 @@ class SiteRounds:
             if stream[0] != SERVER or stream[1] in short:
                 continue
             try:
-                fill = partial(self._keys.fill, {stream: length})
-                fill_patiently(fill, NO_KEY_MANAGER, deadline, self._say)
+                fill_patiently(partial(self._keys.fill, {stream: length}), deadline, self._say)
             except AgreementError as error:
                 short[stream[1]] = f"no key between it and the server: {error}"
+            except KmeUnreachableError as error:  # it would be for the other sites, too
+                short = dict.fromkeys(cohort, f"the server gets no key: {error}") | short
         return tuple(i for i in cohort if i not in short), short
 
     def _sum(

@@ -116,7 +116,15 @@ def _build(
     task = make_task(config, features, classes)
     session = f"{file.run.resolve().name}-{secrets.token_hex(8)}"
     rounds = SiteRounds(
-        task, len(file.sites), crew, keys, session, test, opened=file.run / OPENED, say=say
+        task,
+        len(file.sites),
+        crew,
+        keys,
+        session,
+        test,
+        opened=file.run / OPENED,
+        least=_least(config, len(file.sites)),
+        say=say,
     )
     samples = {i: _number(hello["samples"]) for i, hello in said.items()}
     experiment = _experiment(task, rounds, features, classes, test)

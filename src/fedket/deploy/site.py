@@ -20,7 +20,7 @@ from fedket.deploy.learner import (
     make_task,
 )
 from fedket.deploy.party_keys import PartyKeys
-from fedket.deploy.patience import TOO_LITTLE, fill_patiently
+from fedket.deploy.patience import fill_patiently
 from fedket.deploy.sums import Masking, authenticated, round_context, site_side
 from fedket.errors import FedketError, ProtocolError
 from fedket.experiment.aggregation import demand_of
@@ -147,7 +147,7 @@ class Site:
         lengths = demand(context, session.masking.num_values)
         own = {s: n for s, n in lengths.items() if s[0] == self.client_id}
         deadline = self._config.keys.deadline_s
-        fill_patiently(partial(self._keys.fill, own), TOO_LITTLE, deadline)
+        fill_patiently(partial(self._keys.fill, own), deadline)
         return {}
 
     def _step(self, action: str, payload: Payload) -> Outcome:

@@ -1,0 +1,77 @@
+"""Rounds whose key is not there yet."""
+
+import pytest
+from test_site_rounds import KINDS, SITES, LocalCrew, SharedKeys, experiment
+
+from fedket.deploy.learner import make_task
+from fedket.deploy.rounds import SiteRounds
+from fedket.errors import ProtocolError
+from fedket.keys import OsRandomSource
+from fedket.keys.etsi014.errors import KmeUnreachableError
+from fedket.secure.phases import Failure, Reply
+
+
+class EndOfTestError(Exception):
+    """The round has begun."""
+
+
+def keyless(task, answers, keys=None):
+    """Rounds over sites that only fill, and what was said, slept and asked."""
+    crew, said = LocalCrew([]), []
+    crew.gather = lambda: dict.fromkeys(range(SITES), 10)
+
+    def execute(phase):
+        said.append(phase.action)
+        if phase.action != "fill":
+            raise EndOfTestError
+        reasons = answers.pop(0) if answers else {}
+        return {i: Failure(reasons[i]) if i in reasons else Reply({}) for i in phase.to}
+
+    crew.execute = execute
+    keys = keys or SharedKeys(OsRandomSource())
+    rounds = SiteRounds(task, SITES, crew, keys, "it", least=3, say=said.append)
+    return rounds.federation(), said
+
+
+def test_a_round_that_too_few_have_key_for_waits_and_is_not_lost(monkeypatch):
+    slept = []
+    monkeypatch.setattr("fedket.deploy.rounds.time.sleep", slept.append)
+    task = make_task(experiment(KINDS["masked"]), (64,), 3)
+    away = dict.fromkeys(range(SITES), "no KME")
+    federation, said = keyless(task, [away, {0: "empty", 2: "no KME"}, {2: "no KME"}])
+    with pytest.raises(EndOfTestError):
+        federation.run_round(federation.init())
+    waits = [
+        "round 1 waits for key, 3600 s at most: no KME",
+        "round 1 waits for key, 3600 s at most: empty",
+    ]
+    assert said == ["fill", waits[0], "fill", waits[1], "fill", "reserve"]
+    assert len(slept) == 2
+
+
+def test_after_the_deadline_the_run_ends_and_says_who_has_no_key():
+    config = experiment(KINDS["masked"], keys={"deadline_s": 0.0})
+    away = dict.fromkeys(range(SITES), "no KME")
+    federation, said = keyless(make_task(config, (64,), 3), [away])
+    with pytest.raises(ProtocolError, match=r"round 1: 0 of 4 sites have key, 3 must; .*: no KME"):
+        federation.run_round(federation.init())
+    assert said == ["fill"]
+
+
+def test_without_the_server_s_own_key_manager_nobody_has_key(monkeypatch):
+    """It is asked once, not once for each site."""
+    slept, asked = [], []
+    monkeypatch.setattr("fedket.deploy.rounds.time.sleep", slept.append)
+
+    class Keys(SharedKeys):
+        def fill(self, lengths):
+            asked.append(dict(lengths))
+            if not slept:
+                raise KmeUnreachableError("connection refused")
+
+    keys = Keys(OsRandomSource())
+    federation, said = keyless(make_task(experiment(KINDS["masked"]), (64,), 3), [], keys)
+    with pytest.raises(EndOfTestError):
+        federation.run_round(federation.init())
+    assert "the server gets no key: connection refused" in said[1]
+    assert len(asked) == 1 + SITES
