@@ -25,7 +25,7 @@ CACHE = "JAX_COMPILATION_CACHE_DIR"
 def pytest_configure(config: pytest.Config) -> None:
     if CACHE not in os.environ:
         os.environ[CACHE] = tempfile.mkdtemp(prefix="fedket-tests-")
-        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
         folder = os.environ[CACHE]
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
