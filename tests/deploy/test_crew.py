@@ -184,6 +184,13 @@ def test_without_enough_sites_the_run_ends_with_who_is_missing():
     assert "south" not in message
 
 
+def test_a_refused_site_keeps_nobody_waiting():
+    sites = three(experiment="beef")
+    with crew_of(*sites, waits=QUICK._replace(join_s=3600.0)) as crew:
+        assert set(crew.meet(range(3))) == {0, 1}
+        assert "site west was refused" in crew.absent()[2]
+
+
 def test_sites_the_transport_cannot_reach_are_not_waited_for():
     unreachable = FakeSite(1)
     unreachable.answer = lambda action, payload, seconds: Failure("was not connected")

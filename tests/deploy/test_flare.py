@@ -152,14 +152,16 @@ def replayed(layout, lines):
     return state.params
 
 
-def test_sites_that_die_lie_and_dawdle_are_left_out_and_come_back(tmp_path, monkeypatch):
+def test_sites_that_die_lie_dawdle_or_do_not_fit_are_left_out(tmp_path, monkeypatch):
     """`kill -9` in every phase; the weights are those of the survivors' exact sums."""
     config = experiment(
         {"kind": "shared_masks", "bits": 16, "colluders": 1, "threshold": 3},
         federation={"rounds": 60},
         model={"kind": "vqc", "num_qubits": 6, "num_layers": 1},
     )
-    layout = prepare(config, 4, tmp_path / "federation")
+    layout = prepare(config, 6, tmp_path / "federation")
+    other = layout.files("site-5") / "experiment.toml"
+    other.write_text(other.read_text().replace("seed = 0", "seed = 1"))
     cues = {
         "site-2": [
             ["die", "share", 2],
@@ -169,6 +171,7 @@ def test_sites_that_die_lie_and_dawdle_are_left_out_and_come_back(tmp_path, monk
         ],
         "site-3": [["garbage", "upload", 8]],
         "site-4": [["dawdle", "upload", 50]],
+        "site-6": [["version", "hello", 0]],
     }
     monkeypatch.setenv("UNRULY", json.dumps(cues))
     monkeypatch.setenv("UNRULY_PACE", "0.4")
@@ -182,12 +185,18 @@ def test_sites_that_die_lie_and_dawdle_are_left_out_and_come_back(tmp_path, monk
         "site-2": 4,
         "site-3": 1,
         "site-4": 1,
+        "site-6": 0,
     }
     left_out = {line["round"]: {d["client"] for d in line["dropped"]} for line in lines}
     for file in (*cue["site-2"][:3], *cue["site-3"], *cue["site-4"]):
         party = int(file.parents[2].name.removeprefix("site-")) - 1
         assert party in left_out[int(file.read_text())], file
-    assert not left_out[lines[-1]["round"]] & {2}
+    assert left_out[lines[-1]["round"]] <= {1, 3, 4, 5}
+    reasons = {d["client"]: d["reason"] for line in lines for d in line["dropped"]}
+    assert "site site-5 was refused: its experiment's fingerprint" in reasons[4]
+    assert "site site-6 was refused" in reasons[5]
+    assert "0.0.1" in reasons[5]
+    assert all({4, 5} <= clients for clients in left_out.values())
     back = [r for r in left_out if 1 not in left_out[r]]
     assert max(back) > int(cue["site-2"][0].read_text())
     summary = json.loads((run_directory(layout) / "summary.json").read_text())

@@ -1,7 +1,7 @@
 """A site that dies, lies and dawdles on cue; stands in for `FederationSite` in tests.
 
 `UNRULY` in the environment is a JSON object: site -> list of [what, action, from which round].
-Each entry happens once, also over restarts of the site.
+Each entry happens once, also over restarts of the site, except `version`: that is what the site is.
 """
 
 import json
@@ -24,6 +24,9 @@ class UnrulySite(FederationSite):
         round_num = payload.get("round_num", 0)
         folder = kit_folder(collab.workspace)
         for number, (what, when, start) in enumerate(_cues(collab.site_name)):
+            if what == "version" and when == action:
+                answer = super().phase(action, payload)
+                return {"reply": answer["reply"] | {"version": "0.0.1"}}
             done = folder / f"cue-{number}"
             if when == action and round_num >= start and not done.exists():
                 done.write_text(str(round_num))

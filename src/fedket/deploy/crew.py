@@ -63,7 +63,7 @@ class SiteCrew:
         Raises:
             ProtocolError: Too few came, naming the others.
         """
-        self._wait_until(lambda: self._roll.greeted().keys() >= set(expected))
+        self._wait_until(lambda: self._roll.known() >= set(expected))
         here = {i: seat.hello for i, seat in self._fitting().items()}
         if len(here) < self._least:
             raise ProtocolError(

@@ -103,6 +103,10 @@ class Roll:
         """Who said hello and may take part."""
         return self._where(lambda seat: bool(seat.hello))
 
+    def known(self) -> set[int]:
+        """Of whom it is known whether they may take part."""
+        return set(self._where(lambda seat: bool(seat.hello) or seat.refused))
+
     def members(self) -> dict[int, Seat]:
         """Who takes part."""
         return self._where(self._is_in)
