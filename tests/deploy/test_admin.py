@@ -8,7 +8,7 @@ pytest.importorskip("nvflare")
 
 from fedket.deploy.flare import admin
 from fedket.deploy.flare.admin import SETTLED_S, Latecomers
-from fedket.errors import ProtocolError
+from fedket.errors import FedketError, ProtocolError
 
 SITES = ("ada", "bob", "eve")
 ALL = ["server: OK", *(f"{name}: OK" for name in SITES)]
@@ -134,3 +134,17 @@ def test_a_job_that_fails_again_and_again_is_given_up(tmp_path, monkeypatch):
     with pytest.raises(ProtocolError, match=r"ended early 3 times, .* with FAILED_TO_RUN"):
         run(tmp_path, monkeypatch, flare, restarts=2)
     assert len(flare.submitted) == 3
+
+
+def test_a_run_that_ends_with_an_error_again_is_not_handed_in_for_ever(tmp_path, monkeypatch):
+    flare = FakeSession([set(SITES)], [admin.FAILED] * 99)
+    with pytest.raises(ProtocolError, match=r"error 3 times; the file problem\.txt in"):
+        run(tmp_path, monkeypatch, flare)
+    assert len(flare.submitted) == admin.ENOUGH
+
+
+def test_what_the_server_found_wrong_is_said_where_it_can_be_seen(tmp_path, monkeypatch):
+    flare = FakeSession([set(SITES)], [admin.FAILED] * 99)
+    with pytest.raises(FedketError, match=r"^no samples$"):
+        run(tmp_path, monkeypatch, flare, problem=lambda: "no samples")
+    assert len(flare.submitted) == 1

@@ -179,7 +179,7 @@ def test_without_enough_sites_the_run_ends_with_who_is_missing():
     ):
         crew.meet(range(3))
     message = str(caught.value)
-    assert message.startswith("1 of 3 sites came within 1.5 s, 2 are needed; site north is silent")
+    assert message.startswith("1 of 3 sites came, 2 are needed; site north is silent")
     assert "site west was refused: its experiment's fingerprint is 'beef'" in message
     assert "south" not in message
 

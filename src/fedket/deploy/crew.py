@@ -67,8 +67,8 @@ class SiteCrew:
         here = {i: seat.hello for i, seat in self._fitting().items()}
         if len(here) < self._least:
             raise ProtocolError(
-                f"{len(here)} of {len(self._names)} sites came within {self._waits.join_s:g} s, "
-                f"{self._least} are needed; {self._who_is_missing(here)}"
+                f"{len(here)} of {len(self._names)} sites came, {self._least} are needed; "
+                f"{self._who_is_missing(here)}"
             )
         return here
 

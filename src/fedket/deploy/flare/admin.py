@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fedket.deploy.files import PROBLEM
 from fedket.deploy.flare.kits import ADMIN, missing_flare
 from fedket.errors import FedketError, ProtocolError
 
@@ -25,6 +26,12 @@ SETTLED_S = 10.0
 """How long a site that comes late must stay connected before the job begins again with it."""
 
 DONE = "FINISHED:COMPLETED"
+
+FAILED = "FINISHED:EXECUTION_EXCEPTION"
+"""The run's server found something wrong; a killed one ends the session instead."""
+
+ENOUGH = 3
+"""After so many in a row it will not mend itself."""
 
 
 @contextmanager
@@ -88,10 +95,10 @@ def run_job(
         problem: Returns what the run's server found wrong for good, or nothing.
 
     Raises:
-        ProtocolError: The server is not there, or the job is lost too often.
+        ProtocolError: The server is not there, or the job fails or is lost too often.
         FedketError: What the server found wrong.
     """
-    awaited = sites
+    awaited, failures = sites, 0
     for attempt in range(restarts + 1):
         try:
             with session(kit, join_s) as opened:
@@ -108,6 +115,12 @@ def run_job(
             return
         if problem():
             raise FedketError(problem())
+        failures = failures + 1 if status == FAILED else 0
+        if failures == ENOUGH:
+            raise ProtocolError(
+                f"the run ended with an error {ENOUGH} times; the file {PROBLEM} in the server's "
+                "kit, and its log, say which"
+            )
         if attempt < restarts:
             say(f"the job ended early: {status}; it is handed in again")
             time.sleep(3 * POLL_S)
