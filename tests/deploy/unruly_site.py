@@ -35,7 +35,7 @@ class UnrulySite(FederationSite):
                 if what == "garbage":
                     return {"reply": {"residues": {"not": "bytes"}}}
                 if what == "dawdle":
-                    time.sleep(20)
+                    time.sleep(30)
         if action == "upload":
             time.sleep(float(os.environ.get("UNRULY_PACE", "0")))
         return super().phase(action, payload)
