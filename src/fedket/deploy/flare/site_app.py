@@ -26,7 +26,7 @@ class FederationSite:
         self._instance = secrets.token_hex(8)
         self._site: Any = None
         self._problem = ""
-        self._lock = Lock()
+        self._lock, self._compiling = Lock(), Lock()
 
     @collab.publish
     def phase(self, action: str, payload: dict[str, Any]) -> dict[str, Any]:
@@ -94,7 +94,8 @@ class FederationSite:
 
         sizes = payload.get("classes"), payload.get("largest")
         if isinstance(sizes[0], int) and isinstance(sizes[1], int):
-            compile_apart(folder, folder / SITE, sizes[0], sizes[1])
+            with self._compiling:  # a server that asks again finds it done
+                compile_apart(folder, folder / SITE, sizes[0], sizes[1])
 
     def _open(self, folder: Path) -> None:
         from fedket.deploy.files import SITE, SiteFile, read_experiment, sae_ids
