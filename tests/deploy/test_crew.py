@@ -7,7 +7,8 @@ from contextlib import contextmanager
 import pytest
 
 from fedket._version import __version__
-from fedket.deploy.crew import SiteCrew, Waits
+from fedket.deploy.asking import Waits
+from fedket.deploy.crew import SiteCrew
 from fedket.errors import KeyMaterialError, ProtocolError
 from fedket.secure.phases import Failure, Phase, Reply
 

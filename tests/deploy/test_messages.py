@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedket.deploy.flare.messages import pack, unpack
+from fedket.deploy.flare.messages import failure_of, pack, unpack
+from fedket.errors import ProtocolError
 from fedket.secure.phases import Failure, Reply
 
 VALUES = st.binary() | st.integers() | st.text() | st.lists(st.integers())
@@ -71,3 +72,21 @@ def test_a_failure_beside_a_bad_reply_is_heard():
 def test_messages_do_without_flare():
     code = "import sys, fedket.deploy.flare.messages as m; sys.exit('nvflare' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ProtocolError("the key of round 3 is used"), "the key of round 3 is used"),
+        (OSError(28, "No space left", "pads"), "[Errno 28] No space left: 'pads'"),
+        (ValueError("patient 17: 0.3, 0.8"), "ValueError"),
+        (ProtocolError(), "ProtocolError"),
+    ],
+)
+def test_others_are_told_of_unforeseen_errors_by_kind_alone(error, told):
+    assert failure_of(error) == Failure(told)
+
+
+def test_the_text_of_an_unforeseen_error_stays_in_the_log(caplog):
+    failure_of(ValueError("patient 17"))
+    assert "patient 17" in caplog.text

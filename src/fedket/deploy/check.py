@@ -14,8 +14,9 @@ from fedket.deploy.files import (
     sae_ids,
 )
 from fedket.deploy.flare.place import FOLDER
+from fedket.deploy.party_keys import read_own_sae
 from fedket.errors import ConfigError
-from fedket.keys.etsi014.config import SaeConfig, read_section
+from fedket.keys.etsi014.config import read_section
 from fedket.types import SERVER
 
 
@@ -24,6 +25,7 @@ def check_kit(kit: Path) -> None:
 
     Raises:
         ConfigError: A file is missing, has a mistake, or names something that is not there.
+        KeyMaterialError: The key manager's file is another party's.
     """
     folder = kit / "local" / FOLDER
     if (folder / FEDERATION).exists():
@@ -45,12 +47,7 @@ def _check_party(file: FederationFile | SiteFile, party: int) -> None:
     """Check what servers and sites have in common."""
     read_experiment(file.experiment, len(file.sites))
     own = sae_ids(file.saes, len(file.sites))[party]
-    sae = read_section(file.sae, SaeConfig)
-    if sae.sae_id != own:
-        raise ConfigError(
-            f"{file.sae} is for the SAE `{sae.sae_id}`, the federation knows this party as "
-            f"`{own}`; correct one of the two"
-        )
+    sae = read_own_sae(file.sae, own)
     _must_exist(file.sae, sae.ca, sae.certificate, sae.key)
 
 

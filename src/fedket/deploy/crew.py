@@ -17,8 +17,6 @@ from fedket.deploy.watch import Watch
 from fedket.errors import FedketError, ProtocolError
 from fedket.secure.phases import Failure, Outcomes, Payload, Phase
 
-__all__ = ["Call", "SiteCrew", "Waits"]
-
 
 class SiteCrew:
     """`fedket.deploy.rounds.Crew` over calls to sites.

@@ -14,6 +14,7 @@ from fedket.experiment.check import check_cohort
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import load_config
 from fedket.keys.etsi014.config import Host, Id, LocalPath, Section
+from fedket.types import SERVER
 
 SITE_NAME = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
 SiteName = Annotated[str, Field(pattern=SITE_NAME)]
@@ -95,7 +96,7 @@ def sae_ids(saes: tuple[str, ...], sites: int) -> dict[int, str]:
         raise ConfigError(
             f"`saes` names {len(saes)} SAE IDs; {sites} sites and the server need {sites + 1}"
         )
-    return dict(enumerate(saes[:-1])) | {-1: saes[-1]}
+    return dict(enumerate(saes[:-1])) | {SERVER: saes[-1]}
 
 
 def read_experiment(path: Path, sites: int) -> ExperimentConfig:

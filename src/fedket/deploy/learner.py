@@ -9,6 +9,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from fedket.data import pack_partition
+from fedket.errors import ProtocolError
 from fedket.experiment.build import STRATEGIES, build_model, build_training, precision
 from fedket.experiment.check import check_fit, parameter_shapes
 from fedket.experiment.config import ExperimentConfig
@@ -142,7 +143,7 @@ class Learner:
         """Train from the global model and return what to contribute, or None if it is not finite.
 
         Raises:
-            ValueError: The model has another size.
+            ProtocolError: The model has another size.
         """
         with precision(self._task.config):
             params = self.read_model(model)
@@ -159,7 +160,7 @@ class Learner:
     def read_model(self, model: bytes) -> Params:
         """Return the parameters in a message."""
         if len(model) != len(self.blank):
-            raise ValueError(f"a model of {len(model)} bytes, {len(self.blank)} are expected")
+            raise ProtocolError(f"a model of {len(model)} bytes, {len(self.blank)} are expected")
         return self._unravel(jnp.asarray(np.frombuffer(model, self._task.config.engine.dtype)))
 
     def compile(self) -> None:

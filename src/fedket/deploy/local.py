@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -208,8 +209,6 @@ def _remember(directory: Path, started: list[Started]) -> None:
 
 
 def _await_port(layout: Layout) -> None:
-    import tomllib
-
     settings = tomllib.loads((layout.directory / "kme" / "kme.toml").read_text(encoding="utf-8"))
     port = settings["kme"][0]["port"]
     end = time.monotonic() + KME_READY_S

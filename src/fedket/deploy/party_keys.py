@@ -184,18 +184,29 @@ def open_store_keys(
         ConfigError: The SAE's file is bad.
         KeyMaterialError: The store is in use, damaged or another party's.
     """
-    config = read_section(sae, SaeConfig)
-    if config.sae_id != sae_ids[me]:
-        raise KeyMaterialError(
-            f"{sae} is for the SAE `{config.sae_id}`, the federation knows this party as "
-            f"`{sae_ids[me]}`; correct one of the two"
-        )
+    config = read_own_sae(sae, sae_ids[me])
     opened = PadStore.open(store, me)
     try:
         return StoreKeys(me, opened, config, sae_ids, ask_peer, pauses=(1.0, 2.0, 4.0, 8.0))
     except FedketError:
         opened.close()
         raise
+
+
+def read_own_sae(path: Path, sae_id: str) -> SaeConfig:
+    """Read how a party reaches its key manager.
+
+    Raises:
+        ConfigError: The file is bad.
+        KeyMaterialError: It is another party's.
+    """
+    config = read_section(path, SaeConfig)
+    if config.sae_id != sae_id:
+        raise KeyMaterialError(
+            f"{path} is for the SAE `{config.sae_id}`, the federation knows this party as "
+            f"`{sae_id}`; correct one of the two"
+        )
+    return config
 
 
 def _of(me: int, peer: int, values: Mapping[Stream, int]) -> dict[Stream, int]:

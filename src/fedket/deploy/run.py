@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fedket.deploy.crew import Call, SiteCrew, Waits
+from fedket.deploy.asking import Call, Waits
+from fedket.deploy.crew import SiteCrew
 from fedket.deploy.files import FEDERATION, FederationFile, read_experiment, sae_ids
 from fedket.deploy.hello import Hello
 from fedket.deploy.learner import Task, make_task

@@ -1,8 +1,8 @@
 """One site: its data, its keys, and what it answers; no I/O but its key store's and its peers'.
 
 What leaves a site: its name, version, fingerprint of the experiment, number of samples and classes
-and shape of a sample (`hello`); offsets of one-time keys and names of keys; masked words. Trained
-parameters, losses and accuracies leave it inside masked words only.
+and shape of a sample (`hello`); offsets of one-time keys and names of keys; what failed; masked
+words. Trained parameters, losses and accuracies leave it inside masked words only.
 """
 
 import secrets

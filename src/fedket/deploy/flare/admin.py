@@ -110,7 +110,7 @@ def run_job(
         except FedketError:
             raise
         except Exception as error:  # the session ends with the server
-            status = f"the server is gone ({type(error).__name__})"
+            status = f"the server is gone ({' '.join([type(error).__name__, *f'{error}'.split()])})"
         if status == DONE:
             return
         if problem():
@@ -155,9 +155,7 @@ def _await_sites(
     while True:
         here = _connected(opened)
         away = [name for name in awaited if name not in here]
-        if not away:
-            break
-        if time.monotonic() > end:
+        if not away or time.monotonic() > end:
             break
         if time.monotonic() > said:
             said = end

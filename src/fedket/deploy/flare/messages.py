@@ -1,8 +1,12 @@
 """Outcomes as FLARE carries them: a dictionary with `reply` or `failure`."""
 
+import logging
 from typing import Any
 
+from fedket.errors import FedketError
 from fedket.secure.phases import Failure, Outcome, Reply
+
+log = logging.getLogger(__name__)
 
 
 def pack(outcome: Outcome) -> dict[str, Any]:
@@ -10,6 +14,18 @@ def pack(outcome: Outcome) -> dict[str, Any]:
     if isinstance(outcome, Failure):
         return {"failure": outcome.reason}
     return {"reply": dict(outcome.payload)}
+
+
+def failure_of(error: Exception) -> Failure:
+    """Return what another party is told of an error.
+
+    Of errors that nobody foresaw it is the kind alone, as their text may hold anything; that stays
+    in this party's log.
+    """
+    if isinstance(error, FedketError | OSError) and f"{error}":
+        return Failure(f"{error}")
+    log.error("not foreseen", exc_info=error)
+    return Failure(type(error).__name__)
 
 
 def unpack(message: Any, who: str) -> Outcome:

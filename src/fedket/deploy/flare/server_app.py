@@ -6,10 +6,10 @@ from typing import Any
 
 from nvflare.collab import collab
 
-from fedket.deploy.flare.messages import pack, unpack
+from fedket.deploy.flare.messages import failure_of, pack, unpack
 from fedket.deploy.flare.place import kit_folder
 from fedket.errors import FedketError
-from fedket.secure.phases import Failure, Outcome, Payload
+from fedket.secure.phases import Failure, Outcome, Payload, Reply
 
 
 class FederationServer:
@@ -59,12 +59,10 @@ class FederationServer:
         if caller not in self._names or self._keys is None:
             return pack(Failure(f"the server knows no site `{caller}` yet"))
         try:
-            from fedket.secure.phases import Reply
-
             party = self._names.index(caller)
             return pack(Reply(self._keys.answer(party, action, payload)))
         except Exception as error:  # the site names it
-            return pack(Failure(str(error) or type(error).__name__))
+            return pack(failure_of(error))
 
     def _share_keys(self, keys: Any) -> None:
         self._keys = keys

@@ -8,7 +8,7 @@ from typing import Any
 from nvflare.collab import collab
 
 from fedket.allocator import return_freed_memory
-from fedket.deploy.flare.messages import pack, unpack
+from fedket.deploy.flare.messages import failure_of, pack, unpack
 from fedket.deploy.flare.place import kit_folder
 from fedket.deploy.warm import forget_tracing
 from fedket.secure.phases import Failure, Outcome, Payload, Reply
@@ -25,7 +25,6 @@ class FederationSite:
     def __init__(self) -> None:
         self._instance = secrets.token_hex(8)
         self._site: Any = None
-        self._problem = ""
         self._lock, self._compiling = Lock(), Lock()
 
     @collab.publish
@@ -79,7 +78,7 @@ class FederationSite:
             outcome: Outcome = ask(self._opened())
             return outcome
         except Exception as error:  # whatever it is, the server names this site and goes on
-            return Failure(f"{error}" or type(error).__name__)
+            return failure_of(error)
 
     def _opened(self) -> Any:
         with self._lock:
