@@ -169,7 +169,8 @@ class Traffic(NamedTuple):
     Attributes:
         upload_bytes: Bytes that clients sent to the server, in all phases.
         key_bits: Key bits used up, pads and MAC keys (each link's bytes count once).
-        num_clipped: Coordinates of updates beyond the clip, over all clients.
+        num_clipped: Coordinates of updates beyond the clip, over all clients; None where each
+            client keeps its own count to itself.
         phases: The same by phase, in order; empty where nothing was exchanged in phases.
         missing: Client whose update is not in the sum -> why not.
         starvation: What was given up for want of key, in words; empty if nothing was.
@@ -179,7 +180,7 @@ class Traffic(NamedTuple):
 
     upload_bytes: int
     key_bits: int
-    num_clipped: int = 0
+    num_clipped: int | None = 0
     phases: tuple[PhaseCost, ...] = ()
     missing: Mapping[int, str] = {}
     starvation: str = ""

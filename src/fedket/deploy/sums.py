@@ -108,7 +108,7 @@ def server_sum(
         jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), masking.template)
     )
     total = scale.undo(unravel(jnp.asarray(flat, one.dtype)))
-    return total, phases_traffic(phases, num_clipped=0)._replace(missing=missing)
+    return total, phases_traffic(phases, num_clipped=None)._replace(missing=missing)
 
 
 def _pairwise(

@@ -134,7 +134,7 @@ def masked_sum(
     return reduce
 
 
-def phases_traffic(phases: tuple[PhaseCost, ...], num_clipped: int) -> Traffic:
+def phases_traffic(phases: tuple[PhaseCost, ...], num_clipped: int | None) -> Traffic:
     """Return the cost of an aggregation from that of its phases."""
     return Traffic(
         upload_bytes=sum(phase.upload_bytes for phase in phases),
