@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from fedket.deploy.flare.admin import run_job
 from fedket.deploy.local import prepare, running
 from fedket.deploy.project import Layout
 from fedket.experiment.build import build_experiment
@@ -89,7 +88,7 @@ def measure(sites: int) -> dict[str, Any]:
             watcher = threading.Thread(target=_watch, args=(layout, memory), daemon=True)
             watcher.start()
             names = tuple(party for party in layout.kits if party.startswith("site-"))
-            run_job(layout.kits["admin"], layout.job, names, lambda _: None, restarts=0)
+            layout.engine.run(layout.kits["admin"], layout.job, names, lambda _: None, restarts=0)
             watcher.join()
         lines = _rounds(layout)
     seconds = [line["seconds"] for line in lines]

@@ -14,7 +14,7 @@ from fedket.experiment.interrupts import handled_interrupts
 if TYPE_CHECKING:
     from fedket.deploy.project import Layout
 
-deploy_app = typer.Typer(help="Run an experiment on real sites, with NVIDIA FLARE.")
+deploy_app = typer.Typer(help="Run an experiment on real sites.")
 
 INTERRUPTED = 130
 
@@ -89,17 +89,18 @@ def local(
 def start(
     kit: Annotated[Path, typer.Argument(help="This party's startup kit: server or site.")],
 ) -> None:
-    """Check this party's files, then run its FLARE process until Ctrl-C.
+    """Check this party's files, then run its process until Ctrl-C.
 
     Example: fedket deploy start kits/hospital-a
     """
     from fedket.deploy.check import check_kit
-    from fedket.deploy.flare.kits import settle
-    from fedket.deploy.local import party_command
+    from fedket.deploy.engines import engine_of_kind
+    from fedket.deploy.files import kit_engine
 
-    command = party_command(kit)
+    engine = engine_of_kind(kit_engine(kit))
+    command = engine.command(kit)
     check_kit(kit)
-    settle(kit)
+    engine.settle(kit)
     os.environ.setdefault("MALLOC_ARENA_MAX", "2")
     os.chdir(kit)
     os.execv(command[0], command)  # noqa: S606 - our own interpreter and modules
@@ -163,7 +164,7 @@ def status(
 
 @deploy_app.command()
 def stop(folder: Folder) -> None:
-    """Stop all processes of a local federation; the run can be gone on with.
+    """Stop all processes of a local federation; it can be resumed.
 
     Example: fedket deploy stop deployments/quickstart-1
     """
@@ -178,7 +179,6 @@ def stop(folder: Folder) -> None:
 def _run(layout: "Layout", join_s: float = 120.0) -> None:
     """Hand the job in, and print rounds where the run directory can be seen from here."""
     from fedket.deploy.files import FEDERATION, PROBLEM, FederationFile
-    from fedket.deploy.flare.admin import run_job
     from fedket.keys.etsi014.config import read_section
 
     files = layout.files("server")
@@ -187,7 +187,7 @@ def _run(layout: "Layout", join_s: float = 120.0) -> None:
     watcher = Thread(target=_follow, args=(layout, ended), daemon=True)
     watcher.start()
     try:
-        run_job(
+        layout.engine.run(
             layout.kits["admin"],
             layout.job,
             sites,

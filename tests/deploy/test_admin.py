@@ -6,8 +6,8 @@ import pytest
 
 pytest.importorskip("nvflare")
 
-from fedket.deploy.flare import admin
-from fedket.deploy.flare.admin import SETTLED_S, Latecomers
+from fedket.deploy.engines.flare import admin
+from fedket.deploy.engines.flare.admin import SETTLED_S, Latecomers
 from fedket.errors import FedketError, ProtocolError
 
 SITES = ("ada", "bob", "eve")

@@ -9,10 +9,9 @@ import pytest
 
 pytest.importorskip("nvflare")
 
+from local_sites import experiment, site_parts
 from namespaces import HUB, Network, network
-from test_site_rounds import experiment, site_parts
 
-from fedket.deploy.local import party_command
 from fedket.deploy.project import Choices, write_project
 from fedket.experiment.build import build_experiment
 from fedket.keys.kme.trial import write_trial
@@ -54,7 +53,7 @@ def start_all(net, layout):
     for party in ("server", *SITES):
         kit = layout.kits[party]
         place = HUB if party == "server" else party
-        net.start(place, party_command(kit), kit, kit / "log.out")
+        net.start(place, layout.engine.command(kit), kit, kit / "log.out")
     return net.start(HUB, [*own, "deploy", "run", str(folder)], folder, folder / "run.txt")
 
 
@@ -86,9 +85,7 @@ def test_a_site_whose_network_is_cut_is_left_out_and_comes_back(tmp_path):
         rounds = Rounds(layout, start_all(net, layout))
         begun = rounds.until(lambda dropped: not dropped)
         net.cut("bob")
-        named = rounds.until(
-            lambda dropped: "bob gives no sign of life" in dropped.get(1, ""), begun
-        )
+        named = rounds.until(lambda dropped: "bob sends no heartbeat" in dropped.get(1, ""), begun)
         # Rounds go on without it for a while, and not only the one that lost it.
         rounds.until(lambda dropped: True, named + 10)
         net.mend("bob")

@@ -12,13 +12,13 @@ import pytest
 
 pytest.importorskip("nvflare")
 
-from test_site_rounds import LocalCrew, SharedKeys, experiment, site_parts
+from local_sites import LocalMembers, SharedKeys, experiment, site_parts
 
-from fedket.deploy.flare import job
-from fedket.deploy.learner import make_task
+from fedket.deploy.engines.flare import job
 from fedket.deploy.local import prepare, start_party
 from fedket.deploy.rounds import SiteRounds
 from fedket.deploy.site import Site
+from fedket.deploy.site_trainer import make_task
 from fedket.experiment.build import build_experiment
 from fedket.experiment.run_directory import read_config
 from fedket.federated.checkpoint import params_sha256
@@ -106,7 +106,7 @@ def test_a_federation_whose_server_is_killed_ends_with_the_simulation_s_weights(
         assert subprocess.run(audit, check=False, capture_output=True).returncode == 0
 
 
-class Replay(LocalCrew):
+class Replay(LocalMembers):
     """The same federation without processes: sites are away, or silent, as a record says."""
 
     def __init__(self, sites, lines):
@@ -136,16 +136,16 @@ def replayed(layout, lines):
     simulated["keys"]["source"] = "os_random"
     built = build_experiment(type(config).model_validate_json(json.dumps(simulated)))
     keys, sites = SharedKeys(OsRandomSource()), config.partition.num_clients
-    crew = Replay(
+    members = Replay(
         [Site(f"{i}", i, config, sites, p, keys) for i, p in enumerate(site_parts(built))], lines
     )
-    crew.open("again")
+    members.open("again")
     task = make_task(config, built.dataset.x_train.shape[1:], built.dataset.num_classes)
-    federation = SiteRounds(task, sites, crew, keys, "again", None).federation()
+    federation = SiteRounds(task, sites, members, keys, "again", None).federation()
     state = federation.init()
     for line in lines:
         if line["train_loss"] is None:
-            crew.round_num += 1
+            members.round_num += 1
             state = state._replace(round_num=state.round_num + 1)
         else:
             state, _ = federation.run_round(state)
@@ -171,7 +171,7 @@ def test_sites_that_die_lie_dawdle_or_do_not_fit_are_left_out(tmp_path, monkeypa
         ],
         "site-3": [["garbage", "upload", 8]],
         "site-4": [["dawdle", "upload", 50]],
-        "site-6": [["version", "hello", 0]],
+        "site-6": [["version", "handshake", 0]],
     }
     monkeypatch.setenv("UNRULY", json.dumps(cues))
     monkeypatch.setenv("UNRULY_PACE", "0.4")

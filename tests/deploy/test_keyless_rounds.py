@@ -1,10 +1,10 @@
 """Rounds whose key is not there yet."""
 
 import pytest
-from test_site_rounds import KINDS, SITES, LocalCrew, SharedKeys, experiment
+from local_sites import KINDS, SITES, LocalMembers, SharedKeys, experiment
 
-from fedket.deploy.learner import make_task
 from fedket.deploy.rounds import SiteRounds
+from fedket.deploy.site_trainer import make_task
 from fedket.errors import ProtocolError
 from fedket.keys import OsRandomSource
 from fedket.keys.etsi014.errors import KmeUnreachableError
@@ -17,8 +17,8 @@ class EndOfTestError(Exception):
 
 def keyless(task, answers, keys=None):
     """Rounds over sites that only fill, and what was said, slept and asked."""
-    crew, said = LocalCrew([]), []
-    crew.gather = lambda: dict.fromkeys(range(SITES), 10)
+    members, said = LocalMembers([]), []
+    members.gather = lambda: dict.fromkeys(range(SITES), 10)
 
     def execute(phase):
         said.append(phase.action)
@@ -27,9 +27,9 @@ def keyless(task, answers, keys=None):
         reasons = answers.pop(0) if answers else {}
         return {i: Failure(reasons[i]) if i in reasons else Reply({}) for i in phase.to}
 
-    crew.execute = execute
+    members.execute = execute
     keys = keys or SharedKeys(OsRandomSource())
-    rounds = SiteRounds(task, SITES, crew, keys, "it", least=3, say=said.append)
+    rounds = SiteRounds(task, SITES, members, keys, "it", least=3, say=said.append)
     return rounds.federation(), said
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedket.deploy.flare.messages import failure_of, pack, unpack
+from fedket.deploy.engines.flare.messages import failure_of, pack, unpack
 from fedket.errors import ProtocolError
 from fedket.secure.phases import Failure, Reply
 
@@ -61,7 +61,7 @@ def test_whatever_arrives_is_an_outcome(message):
 )
 def test_what_is_no_answer_is_a_failure_that_names_who_sent_it(message):
     assert unpack(message, "north") == Failure(
-        f"north sent {type(message).__name__} that is no answer"
+        f"north sent {type(message).__name__} which is not an answer"
     )
 
 
@@ -70,7 +70,9 @@ def test_a_failure_beside_a_bad_reply_is_heard():
 
 
 def test_messages_do_without_flare():
-    code = "import sys, fedket.deploy.flare.messages as m; sys.exit('nvflare' in sys.modules)"
+    code = (
+        "import sys, fedket.deploy.engines.flare.messages as m; sys.exit('nvflare' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

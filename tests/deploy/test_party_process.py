@@ -15,8 +15,9 @@ time.sleep(60)
 
 def test_an_interrupt_ends_a_party_whose_threads_wait(tmp_path):
     (tmp_path / "stubborn.py").write_text(STUBBORN)
-    command = [sys.executable, "-m", "fedket.deploy.flare.party", "stubborn", "-m", "kit"]
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "fedket.deploy.engines.flare.party", "stubborn", "-m", "kit"]
+    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "__main__ -m kit\n"
         process.send_signal(signal.SIGINT)

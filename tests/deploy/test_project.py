@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from fedket import cli
+from fedket.deploy.engines.flare.engine import party_command
+from fedket.deploy.engines.flare.job import LAUNCHER_CLASS, SERVER_CLASSES, SITE_CLASSES
+from fedket.deploy.engines.flare.kits import STREAMERS, TALKATIVE, settle
 from fedket.deploy.files import FEDERATION, SITE, FederationFile, SiteFile
-from fedket.deploy.flare.job import LAUNCHER_CLASS, SERVER_CLASSES, SITE_CLASSES
-from fedket.deploy.flare.kits import STREAMERS, TALKATIVE, settle
-from fedket.deploy.local import party_command
 from fedket.deploy.project import Choices, for_sites, read_layout, write_project
 from fedket.errors import ConfigError
 from fedket.experiment import load_config, parse_config
@@ -126,14 +126,14 @@ def test_deadlines_are_spelt_out_where_the_operator_looks(layout):
 
 def test_a_folder_can_be_read_back(layout):
     assert read_layout(layout.directory) == layout
-    with pytest.raises(ConfigError, match="no federation's folder"):
+    with pytest.raises(ConfigError, match="not a federation's folder"):
         read_layout(layout.kits["ada"])
 
 
 def test_every_kit_but_the_administrators_can_be_started(layout):
     for party, kit in layout.kits.items():
         if party == "admin":
-            with pytest.raises(ConfigError, match="no startup kit"):
+            with pytest.raises(ConfigError, match="not a startup kit"):
                 party_command(kit)
         else:
             assert str(kit.resolve()) in party_command(kit)

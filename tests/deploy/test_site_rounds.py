@@ -2,124 +2,24 @@
 
 import numpy as np
 import pytest
+from local_sites import (
+    KINDS,
+    SITES,
+    LocalMembers,
+    SharedKeys,
+    experiment,
+    federation_of,
+    run,
+    site_parts,
+)
 
-from fedket.deploy.learner import make_task
 from fedket.deploy.rounds import SiteRounds
 from fedket.deploy.site import Site
+from fedket.deploy.site_trainer import make_task
 from fedket.experiment.build import build_experiment
-from fedket.experiment.load import parse_config
 from fedket.federated.checkpoint import params_sha256
 from fedket.keys import OsRandomSource
 from fedket.secure.phases import Failure, Reply
-
-SITES = 4
-
-KINDS = {
-    "masked": {"kind": "masked", "bits": 16},
-    "masked, complete words": {"kind": "masked", "bits": 8, "word": "safe"},
-    "shared": {"kind": "shared_masks", "bits": 16, "colluders": 1, "threshold": 3},
-}
-
-
-class SharedKeys:
-    """All ends of all links in one process: for tests only."""
-
-    def __init__(self, source):
-        self._source = source
-
-    def source(self, session):
-        return self._source
-
-    def links(self, peers):
-        pass
-
-    def fill(self, lengths):
-        pass
-
-    def answer(self, peer, action, payload):
-        raise AssertionError("nobody asks")
-
-
-class LocalCrew:
-    """Sites in this process; `silent` maps (site, action) to True where no answer comes."""
-
-    def __init__(self, sites, silent=None):
-        self.sites, self.silent = sites, silent or (lambda site, action: False)
-        self.sent, self.received = [], []
-        self.hellos = {s.client_id: s.handle("hello", {}).payload for s in sites}
-
-    def open(self, session):
-        classes = max(h["classes"] for h in self.hellos.values())
-        largest = max(h["samples"] for h in self.hellos.values())
-        request = {"session": session, "classes": classes, "largest": largest}
-        for site in self.sites:
-            assert isinstance(site.handle("setup", request), Reply)
-
-    def gather(self):
-        return {i: hello["samples"] for i, hello in self.hellos.items()}
-
-    def absent(self):
-        return {}
-
-    def execute(self, phase):
-        outcomes = {}
-        for i in phase.to:
-            payload = phase.payload_for(i)
-            self.sent.append((phase.action, payload))
-            if self.silent(i, phase.action):
-                outcomes[i] = Failure(f"site {i} fell silent")
-                continue
-            outcomes[i] = self.sites[i].handle(phase.action, payload)
-            if isinstance(outcomes[i], Reply):
-                self.received.append((phase.action, outcomes[i].payload))
-        return outcomes
-
-
-def experiment(how, **tables):
-    values = {
-        "name": "sites",
-        "data": {"name": "digits", "classes": [0, 1, 2], "max_train": 200, "max_test": 60},
-        "partition": {"kind": "dirichlet", "num_clients": SITES, "alpha": 0.7},
-        "model": {"kind": "vqc", "num_qubits": 6, "num_layers": 2},
-        "training": {"epochs": 2, "batch_size": 16},
-        "aggregation": how,
-        "federation": {"rounds": 3},
-        "engine": {"kind": "sequential"},
-    }
-    return parse_config(values | tables)
-
-
-def site_parts(built):
-    """Each client's samples by themselves."""
-    for indices in built.partition:
-        yield built.dataset._replace(
-            x_train=built.dataset.x_train[indices],
-            y_train=built.dataset.y_train[indices],
-            x_test=built.dataset.x_test[:0],
-            y_test=built.dataset.y_test[:0],
-        )
-
-
-def federation_of(config, built, silent=None):
-    keys = SharedKeys(OsRandomSource())
-    sites = [
-        Site(f"site-{i}", i, config, SITES, part, keys) for i, part in enumerate(site_parts(built))
-    ]
-    crew = LocalCrew(sites, silent)
-    crew.open("a session")
-    features = built.dataset.x_train.shape[1:]
-    task = make_task(config, features, built.dataset.num_classes)
-    rounds = SiteRounds(task, SITES, crew, keys, "a session", built.dataset)
-    return rounds.federation(), crew
-
-
-def run(federation, rounds):
-    state, records = federation.init(), []
-    for _ in range(rounds):
-        state, record = federation.run_round(state)
-        records.append(record)
-    return state, records
-
 
 # 8 bits cannot tell Fisher information at the threshold from none.
 TRAINED = [("fed_adam", kind) for kind in KINDS] + [
@@ -153,7 +53,7 @@ def test_persistent_optimisers_stay_at_the_sites():
 def test_nothing_but_masked_words_and_public_numbers_leaves_a_site(kind):
     config = experiment(KINDS[kind])
     built = build_experiment(config)
-    federation, crew = federation_of(config, built)
+    federation, members = federation_of(config, built)
     run(federation, 2)
     allowed = {
         "fill": set(),
@@ -165,7 +65,7 @@ def test_nothing_but_masked_words_and_public_numbers_leaves_a_site(kind):
         "open": {"residues", "tag"},
     }
     uploads = []
-    for action, payload in crew.received:
+    for action, payload in members.received:
         assert set(payload) <= allowed[action], action
         uploads += [v for name, v in payload.items() if action == "upload" and name != "tag"]
     assert len(uploads) == 2 * SITES
@@ -191,7 +91,7 @@ def test_the_sum_without_a_silent_site_is_that_of_the_others():
     """As `dropout` simulates it: what the site would have added is missing."""
     config = experiment(KINDS["masked"], federation={"rounds": 1})
     built = build_experiment(config)
-    federation, crew = federation_of(
+    federation, members = federation_of(
         config, built, lambda site, action: (site, action) == (1, "ready")
     )
     whole, _ = federation_of(config, built)
@@ -200,7 +100,7 @@ def test_the_sum_without_a_silent_site_is_that_of_the_others():
     complete, _ = whole.run_round(whole.init())
     assert set(record.dropped) == {1}
     assert params_sha256(without.params) != params_sha256(complete.params)
-    assert crew.sites[1].instance
+    assert members.sites[1].instance
 
 
 def test_a_restarted_site_waits_for_a_session():
@@ -217,8 +117,8 @@ def test_an_altered_model_is_refused():
     """By every site; a round without sites is lost and leaves the model as it was."""
     config = experiment(KINDS["masked"])
     built = build_experiment(config)
-    federation, crew = federation_of(config, built)
-    execute = crew.execute
+    federation, members = federation_of(config, built)
+    execute = members.execute
 
     def cut(phase):
         if phase.action == "reserve":
@@ -226,7 +126,7 @@ def test_an_altered_model_is_refused():
             phase = phase._replace(each=each)
         return execute(phase)
 
-    crew.execute = cut
+    members.execute = cut
     start = federation.init()
     after, record = federation.run_round(start)
     assert set(record.dropped) == set(range(SITES))
@@ -237,12 +137,12 @@ def test_an_altered_model_is_refused():
 def test_a_site_that_comes_back_as_a_round_begins_is_named():
     """It was away when the others were counted, and no longer when they were asked who is."""
     task = make_task(experiment(KINDS["masked"]), (64,), 3)
-    crew = LocalCrew([])
-    crew.gather = lambda: {0: 10, 1: 10, 3: 10}
-    crew.execute = lambda phase: dict.fromkeys(
+    members = LocalMembers([])
+    members.gather = lambda: {0: 10, 1: 10, 3: 10}
+    members.execute = lambda phase: dict.fromkeys(
         phase.to, Reply({}) if phase.action == "fill" else Failure("no")
     )
-    federation = SiteRounds(task, SITES, crew, SharedKeys(OsRandomSource()), "it").federation()
+    federation = SiteRounds(task, SITES, members, SharedKeys(OsRandomSource()), "it").federation()
     record = federation.run_round(federation.init())[1]
     assert record.dropped[2] == "site 2 came back"
     assert set(record.dropped) == {0, 1, 2, 3}

@@ -11,8 +11,8 @@ import time
 
 from nvflare.collab import collab
 
-from fedket.deploy.flare.place import kit_folder
-from fedket.deploy.flare.site_app import FederationSite
+from fedket.deploy.engines.flare.place import kit_folder
+from fedket.deploy.engines.flare.site_app import FederationSite
 
 
 class UnrulySite(FederationSite):

@@ -1,4 +1,4 @@
 """A federation of real sites: the protocol's two sides, and engines that carry its messages.
 
-Nothing here but `fedket.deploy.flare` needs a package beyond fedket's own.
+Nothing here but the rooms of `fedket.deploy.engines` needs a package beyond fedket's own.
 """

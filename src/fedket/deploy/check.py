@@ -10,10 +10,10 @@ from fedket.deploy.files import (
     SITE,
     FederationFile,
     SiteFile,
+    own_files,
     read_experiment,
     sae_ids,
 )
-from fedket.deploy.flare.place import FOLDER
 from fedket.deploy.party_keys import read_own_sae
 from fedket.errors import ConfigError
 from fedket.keys.etsi014.config import read_section
@@ -21,13 +21,13 @@ from fedket.types import SERVER
 
 
 def check_kit(kit: Path) -> None:
-    """Check the files in `<kit>/local/fedket`.
+    """Check the files that the operator of a kit keeps.
 
     Raises:
         ConfigError: A file is missing, has a mistake, or names something that is not there.
         KeyMaterialError: The key manager's file is another party's.
     """
-    folder = kit / "local" / FOLDER
+    folder = own_files(kit)
     if (folder / FEDERATION).exists():
         server = read_section(folder / FEDERATION, FederationFile)
         _check_party(server, SERVER)

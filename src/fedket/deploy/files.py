@@ -13,7 +13,7 @@ from fedket.errors import ConfigError
 from fedket.experiment.check import check_cohort
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import load_config
-from fedket.keys.etsi014.config import Host, Id, LocalPath, Section
+from fedket.keys.etsi014.config import Host, Id, LocalPath, Section, read_section
 from fedket.types import SERVER
 
 SITE_NAME = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
@@ -21,10 +21,14 @@ SiteName = Annotated[str, Field(pattern=SITE_NAME)]
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
 
 FEDERATION, SITE = "federation.toml", "site.toml"
-"""Names of the two files, in the folder `local/fedket` of a FLARE startup kit."""
+"""Names of the two files, in `own_files` of a startup kit."""
 
 PROBLEM = "problem.txt"
 """Beside `federation.toml`: what the server found wrong for good, in one line."""
+
+
+OWN_FILES = "local/fedket"
+"""Folder of a startup kit with the files that its operator keeps."""
 
 
 class FederationFile(Section):
@@ -54,7 +58,7 @@ class FederationFile(Section):
     join_s: Seconds = 120.0
     """Longest wait for sites at the start of the run, and of a round that has too few."""
     silent_s: Seconds = 8.0
-    """Time without a sign of life after which a site counts as away."""
+    """Time without a heartbeat after which a site counts as away."""
 
     @field_validator("sites")
     @classmethod
@@ -84,6 +88,28 @@ class SiteFile(Section):
     """How this site reaches its key manager."""
     store: LocalPath
     """This site's pad store."""
+
+
+def own_files(kit: Path) -> Path:
+    """Return the folder of a startup kit with the files that its operator keeps."""
+    return kit / OWN_FILES
+
+
+def kit_engine(kit: Path) -> str:
+    """Return the engine that a startup kit is for: its experiment's `engine.kind`.
+
+    Raises:
+        ConfigError: It is not a kit of a server or a site, or a file has a mistake.
+    """
+    folder = own_files(kit)
+    if (folder / FEDERATION).exists():
+        return load_config(read_section(folder / FEDERATION, FederationFile).experiment).engine.kind
+    if (folder / SITE).exists():
+        return load_config(read_section(folder / SITE, SiteFile).experiment).engine.kind
+    raise ConfigError(
+        f"{kit} is not a startup kit of a server or a site: {OWN_FILES} in it has neither "
+        f"{FEDERATION} nor {SITE}"
+    )
 
 
 def sae_ids(saes: tuple[str, ...], sites: int) -> dict[int, str]:

@@ -1,6 +1,6 @@
 """A whole federation on this machine, every party a process of its own.
 
-Real: FLARE with mutual TLS, one startup kit, data directory and pad store per site, and a
+Real: the engine with mutual TLS, one startup kit, data directory and pad store per site, and a
 connection of its own to a key manager over ETSI GS QKD 014. Simulated: that key manager's keys.
 """
 
@@ -19,8 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fedket.deploy.engines import engine_of_kind
+from fedket.deploy.files import kit_engine
 from fedket.deploy.project import Choices, Layout, for_sites, write_project
-from fedket.errors import ConfigError, ProtocolError
+from fedket.errors import ProtocolError
 from fedket.experiment.build import build_experiment
 from fedket.experiment.config import ExperimentConfig
 from fedket.files import write_atomic
@@ -119,29 +121,9 @@ def start_kme(layout: Layout) -> Started:
 
 
 def start_party(kit: Path, party: str) -> Started:
-    """Start the FLARE process of a kit in the background."""
+    """Start the engine's process of a kit in the background."""
     kit = kit.resolve()
-    return _start(party, party_command(kit), kit, kit / "log.out")
-
-
-def party_command(kit: Path) -> list[str]:
-    """Return the command that runs a kit's FLARE process.
-
-    Raises:
-        ConfigError: It is no kit of a server or a site.
-    """
-    kit = kit.resolve()
-    server, client = kit / "startup" / "fed_server.json", kit / "startup" / "fed_client.json"
-    common = ["-m", str(kit), "--set", "secure_train=true", "org=fedket", "config_folder=config"]
-    start = [sys.executable, "-u", "-m", "fedket.deploy.flare.party"]
-    if server.is_file():
-        module = "nvflare.private.fed.app.server.server_train"
-        return [*start, module, "-s", server.name, *common]
-    if client.is_file():
-        name = json.loads(client.read_text(encoding="utf-8"))["client"]["fqsn"]
-        module = "nvflare.private.fed.app.client.client_train"
-        return [*start, module, "-s", client.name, *common, f"uid={name}"]
-    raise ConfigError(f"{kit} is no startup kit of a server or a site")
+    return _start(party, engine_of_kind(kit_engine(kit)).command(kit), kit, kit / "log.out")
 
 
 def processes(directory: Path) -> list[Started]:

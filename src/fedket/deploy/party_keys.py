@@ -43,7 +43,7 @@ class PartyKeys(Protocol):
         ...
 
     def fill(self, lengths: Mapping[Stream, int]) -> None:
-        """Have so many bytes ready on streams that this party sends on."""
+        """Have these numbers of bytes ready on streams that this party sends on."""
         ...
 
     def answer(self, peer: int, action: str, payload: Payload) -> Payload:

@@ -1,6 +1,6 @@
 """`fedket deploy init`: everything that the parties of a federation need, in one folder.
 
-One FLARE startup kit per party; in each kit, the party's own files in `local/fedket`.
+One startup kit of the engine's per party, with the party's own files in it.
 """
 
 import json
@@ -12,18 +12,19 @@ from typing import Any, NamedTuple
 
 import tomli_w
 
+from fedket.deploy.engines import ENGINES, DeploymentEngine, Provisioning, engine_of_kind
 from fedket.deploy.files import (
     FEDERATION,
+    OWN_FILES,
     SITE,
     SITE_NAME,
     FederationFile,
     SiteFile,
     check_deployable,
+    kit_engine,
+    own_files,
     sae_ids,
 )
-from fedket.deploy.flare.job import write_job
-from fedket.deploy.flare.kits import project, provision
-from fedket.deploy.flare.place import FOLDER
 from fedket.errors import ConfigError
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import dump_config
@@ -40,16 +41,21 @@ class Layout(NamedTuple):
     Attributes:
         directory: The folder.
         kits: Party (site name, `server`, `admin`) -> its startup kit.
-        job: The FLARE job.
+        job: What the administrator hands in.
     """
 
     directory: Path
     kits: dict[str, Path]
     job: Path
 
+    @property
+    def engine(self) -> DeploymentEngine:
+        """The engine that the kits are for."""
+        return engine_of_kind(kit_engine(self.kits["server"]))
+
     def files(self, party: str) -> Path:
         """Return the folder of a party's own files."""
-        return self.kits[party] / "local" / FOLDER
+        return own_files(self.kits[party])
 
 
 class Choices(NamedTuple):
@@ -82,7 +88,7 @@ def write_project(config: ExperimentConfig, directory: Path, choices: Choices) -
     """Write a federation's folder, all of it or nothing.
 
     Args:
-        config: The experiment, `flare` engine or not.
+        config: The experiment, whether or not its engine runs on sites.
         directory: New or empty; only its owner may read it, it holds everybody's private keys.
         choices: What is particular to this federation.
 
@@ -107,10 +113,11 @@ def write_project(config: ExperimentConfig, directory: Path, choices: Choices) -
 
 def _write_all(config: ExperimentConfig, directory: Path, choices: Choices) -> Layout:
     """Write kits, the job, every party's own files and the guide."""
-    content = project(config.name, choices.host, choices.port, choices.sites)
-    layout = Layout(directory, provision(content, directory), directory / "job" / config.name)
-    server = _server_values(choices)
-    write_job(directory / "job", config.name, server["join_s"])
+    engine, server = engine_of_kind(config.engine.kind), _server_values(choices)
+    wanted = Provisioning(
+        config.name, choices.host, choices.port, choices.sites, float(server["join_s"])
+    )
+    layout = Layout(directory, engine.provision(wanted, directory), directory / "job" / config.name)
     experiment = dump_config(config)
     for party in ("server", *choices.sites):
         folder = layout.files(party)
@@ -121,7 +128,7 @@ def _write_all(config: ExperimentConfig, directory: Path, choices: Choices) -> L
     _write(layout.files("server") / FEDERATION, server, FederationFile)
     for number, name in enumerate(choices.sites):
         _write(layout.files(name) / SITE, _site_values(number, name, choices), SiteFile)
-    (directory / GUIDE).write_text(_guide(config, choices, layout), encoding="utf-8")
+    (directory / GUIDE).write_text(_guide(config, choices, layout, engine.extra), encoding="utf-8")
     return layout
 
 
@@ -160,13 +167,13 @@ def read_layout(directory: Path) -> Layout:
     """Return the layout of a federation's folder.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: It is not one.
     """
     kits = {kit.name: kit for kit in sorted((directory / "kits").glob("*"))}
-    jobs = sorted((directory / "job").glob("*/meta.json"))
+    jobs = sorted(path for path in (directory / "job").glob("*") if path.is_dir())
     if "server" not in kits or not jobs:
-        raise ConfigError(f"{directory} is no federation's folder; make one with `deploy init`")
-    return Layout(directory, kits, jobs[0].parent)
+        raise ConfigError(f"{directory} is not a federation's folder; make one with `deploy init`")
+    return Layout(directory, kits, jobs[0])
 
 
 def for_sites(config: ExperimentConfig, sites: int) -> ExperimentConfig:
@@ -174,7 +181,8 @@ def for_sites(config: ExperimentConfig, sites: int) -> ExperimentConfig:
     values = config.model_dump(mode="json")
     values["keys"] |= {"source": "etsi014", "starvation": []}
     values["partition"]["num_clients"] = sites
-    values["engine"]["kind"] = "flare"
+    if config.engine.kind not in ENGINES:
+        values["engine"]["kind"] = next(iter(ENGINES))
     if values["federation"]["clients_per_round"] > sites:
         values["federation"]["clients_per_round"] = sites
     return ExperimentConfig.model_validate_json(json.dumps(values))
@@ -216,8 +224,8 @@ def _sae_template(party: str, choices: Choices) -> str:
     return head + tomli_w.dumps(values)
 
 
-def _guide(config: ExperimentConfig, choices: Choices, layout: Layout) -> str:
-    files = f"local/{FOLDER}"
+def _guide(config: ExperimentConfig, choices: Choices, layout: Layout, extra: str) -> str:
+    files = OWN_FILES
     sites = "\n".join(f"- `{layout.kits[name].name}`" for name in choices.sites)
     return f"""# What each operator has to do
 
@@ -231,7 +239,7 @@ key. Keep this folder to yourself: `provisioning/` holds the key that signs cert
 
 {sites}
 
-1. Install: `pip install 'fedket[flare]'`, the version that everybody uses.
+1. Install: `pip install 'fedket[{extra}]'`, the version that everybody uses.
 2. In `{files}/site.toml` say where your samples are (`data`). They stay there.
 3. In `{files}/sae.toml` say how you reach your key manager, and put the certificates that it names
    beside it; `fedket keys doctor KIT/{files}/sae.toml` says what is wrong.

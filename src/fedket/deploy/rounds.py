@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fedket.deploy.learner import Task, pack_params, read_metrics
 from fedket.deploy.party_keys import PartyKeys
 from fedket.deploy.patience import RETRY_S, fill_patiently
 from fedket.deploy.site import masking_of
+from fedket.deploy.site_trainer import Task, pack_params, read_metrics
 from fedket.deploy.sums import round_context, server_sum
 from fedket.errors import ProtocolError, RoundLostError, TrainingError
 from fedket.experiment.aggregation import demand_of
@@ -37,7 +37,7 @@ from fedket.types import SERVER, Contribution, Dataset, Params, RoundContext, Tr
 
 
 @runtime_checkable
-class Crew(Protocol):
+class Members(Protocol):
     """The sites of a session, as the server sees them."""
 
     def gather(self) -> Mapping[int, int]:
@@ -59,11 +59,11 @@ class SiteRounds:
     Args:
         task: What is trained.
         sites: Sites in all.
-        crew: Those that are there.
+        members: Those that are there.
         keys: The server's ends of its links.
         session: Name of this start of the run, another for every start.
         test: Samples of the server's own for evaluation, or None.
-        deadline: Seconds for each phase, unless the crew knows better.
+        deadline: Seconds for each phase, unless the members knows better.
         opened: See `server_sum`.
         least: Sites without which no round is held.
         say: Where news go.
@@ -73,7 +73,7 @@ class SiteRounds:
         self,
         task: Task,
         sites: int,
-        crew: Crew,
+        members: Members,
         keys: PartyKeys,
         session: str,
         test: Dataset | None = None,
@@ -82,7 +82,7 @@ class SiteRounds:
         least: int = 2,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._task, self._sites, self._crew, self._test = task, sites, crew, test
+        self._task, self._sites, self._members, self._test = task, sites, members, test
         self._keys, self._source, self._session = keys, keys.source(session), session
         self._deadline, self._masking = deadline, masking_of(task, sites)
         self._opened, self._least, self._say = opened, least, say
@@ -118,9 +118,9 @@ class SiteRounds:
     ) -> tuple[FederationState, RoundRecord]:
         start, round_num = perf_counter(), state.round_num + 1
         config = self._task.config
-        samples = self._crew.gather()
+        samples = self._members.gather()
         drawn = sample_cohort(config.seed, round_num, self._sites, cohort_size(config)).tolist()
-        absent = self._crew.absent()
+        absent = self._members.absent()
         cohort = tuple(i for i in drawn if i in samples and i not in absent)
         # A site may come back between the two answers; it is named all the same.
         dropped = {i: absent.get(i, f"site {i} came back") for i in drawn if i not in cohort}
@@ -198,7 +198,7 @@ class SiteRounds:
         request: Payload = {"round_num": round_num, **_about(context, samples)}
         lengths = demand_of(self._masking.how, self._sites)(context, self._masking.num_values)
         deadline = self._task.config.keys.deadline_s
-        outcomes = self._crew.execute(Phase("fill", cohort, request, deadline))
+        outcomes = self._members.execute(Phase("fill", cohort, request, deadline))
         short = {i: o.reason for i, o in outcomes.items() if isinstance(o, Failure)}
         for stream, length in lengths.items():
             if stream[0] != SERVER or stream[1] in short:
@@ -218,16 +218,16 @@ class SiteRounds:
         first: Payload = {"model": pack_params(params), "samples": about["samples"]}
         source, session, masking = self._source, self._session, self._masking
         server = server_sum(masking, context, source, session, first, self._deadline, self._opened)
-        total, traffic = carry(server, self._crew)
+        total, traffic = carry(server, self._members)
         return total, traffic
 
 
-def carry(server: Server[Any], crew: Crew) -> Any:
-    """Run a protocol over a crew and return its result."""
+def carry(server: Server[Any], members: Members) -> Any:
+    """Run a protocol over a members and return its result."""
     try:
         phase = next(server)
         while True:
-            phase = server.send(crew.execute(phase))
+            phase = server.send(members.execute(phase))
     except StopIteration as end:
         return end.value
 

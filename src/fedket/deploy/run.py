@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fedket.deploy.asking import Call, Waits
-from fedket.deploy.crew import SiteCrew
+from fedket.deploy.broadcast import Call, Timeouts
+from fedket.deploy.differencing_guard import OPENED
 from fedket.deploy.files import FEDERATION, FederationFile, read_experiment, sae_ids
-from fedket.deploy.hello import Hello
-from fedket.deploy.learner import Task, make_task
-from fedket.deploy.one_group import OPENED
+from fedket.deploy.handshake import Handshake
+from fedket.deploy.membership import Membership
 from fedket.deploy.party_keys import AskPeer, StoreKeys, open_store_keys
 from fedket.deploy.rounds import SiteRounds
 from fedket.deploy.site_data import load_test_data
+from fedket.deploy.site_trainer import Task, make_task
 from fedket.errors import ProtocolError
 from fedket.experiment.build import Experiment, build_model
 from fedket.experiment.check import threshold_of
@@ -64,12 +64,14 @@ def run_federation(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]
     ids = sae_ids(file.saes, len(names))
     keys = open_store_keys(SERVER, file.store, file.sae, ids, transport.ask_peer)
     transport.share_keys(keys)
-    waits = Waits(file.phase_s, file.training_s, file.join_s, file.silent_s, config.keys.deadline_s)
-    crew = SiteCrew(
+    timeouts = Timeouts(
+        file.phase_s, file.training_s, file.join_s, file.silent_s, config.keys.deadline_s
+    )
+    members = Membership(
         names,
         config_hash(config),
         transport.call,
-        waits,
+        timeouts,
         frozenset({"ready" if config.aggregation.kind == "masked" else "upload", "setup"}),
         _least(config, len(names)),
         transport.say,
@@ -78,14 +80,14 @@ def run_federation(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]
         started = (file.run / CONFIG).exists()
 
         def build(config: ExperimentConfig) -> tuple[Experiment, dict[str, Any]]:
-            said = crew.meet(transport.reachable)
-            return _build(config, file, crew, keys, test, said, transport.say)
+            said = members.meet(transport.reachable)
+            return _build(config, file, members, keys, test, said, transport.say)
 
         if started:
             return resume_run(file.run, config=config, build=build)
         return start_run(config, output=file.run, build=build)
     finally:
-        crew.close()
+        members.close()
         keys.close()
 
 
@@ -99,14 +101,14 @@ def _least(config: ExperimentConfig, sites: int) -> int:
 def _build(
     config: ExperimentConfig,
     file: FederationFile,
-    crew: SiteCrew,
+    members: Membership,
     keys: StoreKeys,
     test: Dataset | None,
-    said: Mapping[int, Hello],
+    said: Mapping[int, Handshake],
     say: Callable[[str], None],
 ) -> tuple[Experiment, dict[str, Any]]:
     """Make the experiment of what the sites said of themselves, and let them in."""
-    classes = max(_number(hello["classes"]) for hello in said.values())
+    classes = max(_number(handshake["classes"]) for handshake in said.values())
     features = _shape(next(iter(said.values()))["features"])
     if test is not None and test.x_test.shape[1:] != features:
         raise ProtocolError(
@@ -119,7 +121,7 @@ def _build(
     rounds = SiteRounds(
         task,
         len(file.sites),
-        crew,
+        members,
         keys,
         session,
         test,
@@ -127,9 +129,9 @@ def _build(
         least=_least(config, len(file.sites)),
         say=say,
     )
-    samples = {i: _number(hello["samples"]) for i, hello in said.items()}
+    samples = {i: _number(handshake["samples"]) for i, handshake in said.items()}
     experiment = _experiment(task, rounds, features, classes, test)
-    crew.open(session, classes, keys)
+    members.open(session, classes, keys)
     facts = facts_dict(count_facts(experiment))
     facts["label_counts"] = [[samples.get(i, 0)] for i in range(len(file.sites))]
     facts["num_train"] = sum(samples.values())

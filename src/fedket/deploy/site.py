@@ -1,7 +1,7 @@
 """One site: its data, its keys, and what it answers; no I/O but its key store's and its peers'.
 
 What leaves a site: its name, version, fingerprint of the experiment, number of samples and classes
-and shape of a sample (`hello`); offsets of one-time keys and names of keys; what failed; masked
+and shape of a sample (`handshake`); offsets of one-time keys and names of keys; what failed; masked
 words. Trained parameters, losses and accuracies leave it inside masked words only.
 """
 
@@ -12,15 +12,15 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from fedket._version import __version__
-from fedket.deploy.learner import (
-    Learner,
+from fedket.deploy.party_keys import PartyKeys
+from fedket.deploy.patience import fill_patiently
+from fedket.deploy.site_trainer import (
+    SiteTrainer,
     Task,
     contribution_bounds,
     contribution_template,
     make_task,
 )
-from fedket.deploy.party_keys import PartyKeys
-from fedket.deploy.patience import fill_patiently
 from fedket.deploy.sums import Masking, authenticated, round_context, site_side
 from fedket.errors import FedketError, ProtocolError
 from fedket.experiment.aggregation import demand_of
@@ -45,12 +45,12 @@ OPENING = ("reserve", "share")
 """First requests of a round; they carry the global model."""
 
 
-class Session(NamedTuple):
+class SiteSession(NamedTuple):
     """One start of a run, as a site lives through it."""
 
     name: str
     masking: Masking
-    learner: Learner
+    trainer: SiteTrainer
     handler: Handler[Any]
 
 
@@ -78,17 +78,17 @@ class Site:
         self.name, self.client_id = name, client_id
         self.instance = secrets.token_hex(8)
         self._config, self._sites, self._dataset, self._keys = config, sites, dataset, keys
-        self._session: Session | None = None
+        self._session: SiteSession | None = None
         self._state: Any = None
         self._round: tuple[RoundContext, bytes] | None = None
         self._lock = Lock()
 
     def handle(self, action: str, payload: Payload) -> Outcome:
         """Answer a request of the server; never raises what is the request's fault."""
-        if action == "ping":
+        if action == "heartbeat":
             return Reply({"instance": self.instance})
         own: Mapping[str, Callable[[Payload], Payload]] = {
-            "hello": self._hello,
+            "handshake": self._handshake,
             "setup": self._setup,
             "links": self._links,
             "fill": self._fill,
@@ -108,7 +108,7 @@ class Site:
         except FedketError as error:
             return Failure(str(error))
 
-    def _hello(self, _: Payload) -> Payload:
+    def _handshake(self, _: Payload) -> Payload:
         return {
             "name": self.name,
             "client": self.client_id,
@@ -126,13 +126,13 @@ class Site:
             raise ProtocolError("`setup` names no session; run the same version of fedket")
         features = self._dataset.x_train.shape[1:]
         task = make_task(self._config, features, integer(payload, "classes"))
-        learner = Learner(task, self._dataset, self.client_id, integer(payload, "largest"))
-        learner.compile()
+        trainer = SiteTrainer(task, self._dataset, self.client_id, integer(payload, "largest"))
+        trainer.compile()
         masking = masking_of(task, self._sites)
         keys = self._keys.source(name)
         inner = site_side(masking, self.client_id, keys, name, self._contribute)
         handler = authenticated(masking, self._learning(inner), self.client_id, keys, name)
-        self._session = Session(name, masking, learner, handler)
+        self._session = SiteSession(name, masking, trainer, handler)
         self._state = fresh_state(masking)
         return {}
 
@@ -176,13 +176,13 @@ class Site:
         context, model = self._round
         self._round = None
         try:
-            return self._opened().learner.contribute(model, context)
+            return self._opened().trainer.contribute(model, context)
         except ValueError as error:
             raise ProtocolError(
                 f"site {self.name} cannot use the model it was sent: {error}"
             ) from None
 
-    def _opened(self) -> Session:
+    def _opened(self) -> SiteSession:
         if self._session is None:
             raise ProtocolError(f"site {self.name} was restarted and waits for a new session")
         return self._session

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from fedket.deploy.one_group import one_group
+from fedket.deploy.differencing_guard import guard_differencing
 from fedket.experiment.check import threshold_of
 from fedket.experiment.config import AggregationConfig
 from fedket.federated.trainer import cohort_weights
@@ -98,7 +98,7 @@ def server_sum(
 
     def begun(server: Server[Any]) -> Server[Any]:
         if opened is not None:
-            server = one_group(server, context.round_num, context.client_ids, opened)
+            server = guard_differencing(server, context.round_num, context.client_ids, opened)
         return _carrying(server, first)
 
     server = side(masking, context, quantiser, MacKeys(keys, run_id), begun, deadline)

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from test_site_rounds import KINDS, SITES, LocalCrew, SharedKeys, experiment, site_parts
+from local_sites import KINDS, SITES, LocalMembers, SharedKeys, experiment, site_parts
 
-from fedket.deploy.learner import make_task
-from fedket.deploy.one_group import OPENED
+from fedket.deploy.differencing_guard import OPENED
 from fedket.deploy.rounds import SiteRounds
 from fedket.deploy.site import Site
+from fedket.deploy.site_trainer import make_task
 from fedket.experiment.build import build_experiment
 from fedket.federated.checkpoint import params_sha256
 from fedket.keys import OsRandomSource
@@ -41,9 +41,9 @@ class Attempts:
         ]
 
     def server(self, session, silent=None, dies_after=None):
-        crew = LocalCrew(self.sites, silent)
-        crew.open(session)
-        execute = crew.execute
+        members = LocalMembers(self.sites, silent)
+        members.open(session)
+        execute = members.execute
 
         def until_dead(phase):
             outcomes = execute(phase)
@@ -51,11 +51,11 @@ class Attempts:
                 raise DiedError
             return outcomes
 
-        crew.execute = until_dead
+        members.execute = until_dead
         dataset = self.built.dataset
         task = make_task(self.config, dataset.x_train.shape[1:], dataset.num_classes)
-        rounds = SiteRounds(task, SITES, crew, self.keys, session, opened=self.file)
-        return rounds.federation(), crew
+        rounds = SiteRounds(task, SITES, members, self.keys, session, opened=self.file)
+        return rounds.federation(), members
 
 
 @pytest.fixture(params=[("masked", "upload"), ("shared", "open")], ids=["masked", "shared"])
@@ -84,10 +84,12 @@ def test_the_same_group_ends_the_round_as_if_nothing_had_happened(attempts, tmp_
 
 def test_no_second_sum_is_opened_for_another_group(attempts):
     early = {"ready", "share"}
-    federation, crew = attempts.server("second", lambda site, action: site == 3 and action in early)
+    federation, members = attempts.server(
+        "second", lambda site, action: site == 3 and action in early
+    )
     start = federation.init()
     state, record = federation.run_round(start)
-    asked = [action for action, _ in crew.sent]
+    asked = [action for action, _ in members.sent]
     # Protocol A names its group in UPLOAD; in B an upload alone says nothing, and OPEN would.
     assert asked[-1] == "abort"
     assert not {"open"} & set(asked)

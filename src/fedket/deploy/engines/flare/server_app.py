@@ -6,8 +6,8 @@ from typing import Any
 
 from nvflare.collab import collab
 
-from fedket.deploy.flare.messages import failure_of, pack, unpack
-from fedket.deploy.flare.place import kit_folder
+from fedket.deploy.engines.flare.messages import failure_of, pack, unpack
+from fedket.deploy.engines.flare.place import kit_folder
 from fedket.errors import FedketError
 from fedket.secure.phases import Failure, Outcome, Payload, Reply
 
@@ -15,7 +15,7 @@ from fedket.secure.phases import Failure, Outcome, Payload, Reply
 class FederationServer:
     """Starts the run, or goes on with it, and ends when all rounds are done.
 
-    Nothing is decided by FLARE's idea of who is there: `fedket.deploy.crew` keeps its own.
+    Nothing is decided by FLARE's idea of who is there: `fedket.deploy.membership` keeps its own.
     """
 
     def __init__(self) -> None:
@@ -25,8 +25,8 @@ class FederationServer:
     @collab.main
     def run(self) -> str:
         """Run all rounds that are left."""
+        from fedket.deploy.engines.flare.site_app import PeerCalls
         from fedket.deploy.files import PROBLEM
-        from fedket.deploy.flare.site_app import PeerCalls
         from fedket.deploy.run import ServerParts, run_federation
 
         folder = kit_folder(collab.workspace)
@@ -69,7 +69,7 @@ class FederationServer:
 
 
 class SiteCalls:
-    """`fedket.deploy.crew.Call` over FLARE's proxies.
+    """`fedket.deploy.membership.Call` over FLARE's proxies.
 
     Args:
         names: Names of the sites, in order.

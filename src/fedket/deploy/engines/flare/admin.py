@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fedket.deploy.engines.flare.kits import ADMIN, missing_flare
 from fedket.deploy.files import PROBLEM
-from fedket.deploy.flare.kits import ADMIN, missing_flare
 from fedket.errors import FedketError, ProtocolError
 
 POLL_S = 1.0

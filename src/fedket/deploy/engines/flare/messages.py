@@ -36,7 +36,7 @@ def unpack(message: Any, who: str) -> Outcome:
             return Reply(payload)
     if isinstance(message, dict) and isinstance(message.get("failure"), str):
         return Failure(f"{who}: {message['failure'][:500]}")
-    return Failure(f"{who} sent {type(message).__name__} that is no answer")
+    return Failure(f"{who} sent {type(message).__name__} which is not an answer")
 
 
 def _is_value(value: object) -> bool:

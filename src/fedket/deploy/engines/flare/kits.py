@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fedket.deploy.flare.job import LAUNCHER_CLASS, SERVER_CLASSES, SITE_CLASSES
+from fedket.deploy.engines.flare.job import LAUNCHER_CLASS, SERVER_CLASSES, SITE_CLASSES
 from fedket.errors import ConfigError
 from fedket.files import write_atomic
 

@@ -1,31 +1,39 @@
-"""Who is there: our own membership, with short deadlines, over any transport.
+"""Who takes part: our own membership, with short deadlines, over any transport.
 
 A transport that does not notice a dead site would make the server wait for its whole deadline.
-So every site is asked for a sign of life every `ping_s`: one that gives none for `silent_s` is
+So every site is asked for a heartbeat every `heartbeat_s`: one that sends none for `silent_s` is
 away, and one whose process is another one than before has forgotten its round; neither is waited
-for any longer. A site that comes back says hello, gets its session and is in the next round.
+for any longer. A site that comes back completes a handshake, gets its session and
+is in the next round.
 """
 
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from fedket.deploy.asking import POLL_S, Asker, Call, Waits
-from fedket.deploy.hello import Hello, Session, common_shape, misshape_of, number_in, shape_in
+from fedket.deploy.broadcast import POLL_S, Broadcaster, Call, Timeouts
+from fedket.deploy.handshake import (
+    Handshake,
+    SessionTerms,
+    common_shape,
+    misshape_of,
+    number_in,
+    shape_in,
+)
+from fedket.deploy.heartbeat import HeartbeatMonitor
+from fedket.deploy.members import Member, MemberTable
 from fedket.deploy.party_keys import PartyKeys
-from fedket.deploy.roll import Roll, Seat
-from fedket.deploy.watch import Watch
 from fedket.errors import FedketError, ProtocolError
 from fedket.secure.phases import Failure, Outcomes, Payload, Phase
 
 
-class SiteCrew:
-    """`fedket.deploy.rounds.Crew` over calls to sites.
+class Membership:
+    """`fedket.deploy.rounds.Members` over calls to sites.
 
     Args:
         names: Names of the sites, in order.
         experiment: Fingerprint of the experiment that every site must have.
         call: Transport.
-        waits: How long to wait.
+        timeouts: How long to wait.
         training: Actions that take training.
         least: Sites without which no round begins.
         say: Where news of sites go; called from several threads.
@@ -36,24 +44,26 @@ class SiteCrew:
         names: tuple[str, ...],
         experiment: str,
         call: Call,
-        waits: Waits,
+        timeouts: Timeouts,
         training: frozenset[str],
         least: int,
         say: Callable[[str], None],
     ) -> None:
-        self._names, self._waits, self._least, self._say = names, waits, least, say
+        self._names, self._timeouts, self._least, self._say = names, timeouts, least, say
         self._keys: PartyKeys | None = None
         self._shape: tuple[int, ...] = ()
-        self._roll = Roll(names, waits.silent_s)
-        self._asker = Asker(names, self._roll, call, waits, training)
-        self._watch = Watch(names, experiment, self._roll, call, self._asker, waits, say)
+        self._table = MemberTable(names, timeouts.silent_s)
+        self._broadcaster = Broadcaster(names, self._table, call, timeouts, training)
+        self._heartbeat = HeartbeatMonitor(
+            names, experiment, self._table, call, self._broadcaster, timeouts, say
+        )
 
     def close(self) -> None:
-        """Stop watching; whoever still answers is not heard."""
-        self._watch.close()
+        """Stop asking for heartbeats; whoever still answers is not heard."""
+        self._heartbeat.close()
 
-    def meet(self, expected: Collection[int]) -> dict[int, Hello]:
-        """Wait for sites to say hello, `join_s` at most; return what they said.
+    def meet(self, expected: Collection[int]) -> dict[int, Handshake]:
+        """Wait for the handshakes of sites, `join_s` at most; return what they said.
 
         Args:
             expected: Sites that the transport can reach; the others are not waited for.
@@ -61,8 +71,8 @@ class SiteCrew:
         Raises:
             ProtocolError: Too few came, naming the others.
         """
-        self._wait_until(lambda: self._roll.known() >= set(expected))
-        here = {i: seat.hello for i, seat in self._fitting().items()}
+        self._wait_until(lambda: self._table.known() >= set(expected))
+        here = {i: member.handshake for i, member in self._fitting().items()}
         if len(here) < self._least:
             raise ProtocolError(
                 f"{len(here)} of {len(self._names)} sites came, {self._least} are needed; "
@@ -78,10 +88,12 @@ class SiteCrew:
             classes: Classes of all sites that were met.
             keys: The server's ends of its links.
         """
-        samples = [number_in(seat.hello, "samples") for seat in self._roll.greeted().values()]
+        samples = [
+            number_in(member.handshake, "samples") for member in self._table.accepted().values()
+        ]
         self._keys = keys
-        self._watch.open(Session(name, classes, max(samples, default=1), self._shape))
-        self._wait_until(lambda: not self._roll.preparing())
+        self._heartbeat.begin(SessionTerms(name, classes, max(samples, default=1), self._shape))
+        self._wait_until(lambda: not self._table.preparing())
 
     def gather(self) -> dict[int, int]:
         """Let in who is ready; return the samples of every site that takes part.
@@ -90,56 +102,58 @@ class SiteCrew:
             ProtocolError: Too few are there, even after `join_s`.
         """
         self._wait_until(lambda: len(self._admit()) >= self._least)
-        members = self._roll.members()
+        members = self._table.members()
         if len(members) < self._least:
             raise ProtocolError(
                 f"{len(members)} of {len(self._names)} sites are there, {self._least} are needed; "
                 f"{self._who_is_missing(members)}; start them and resume"
             )
-        return {i: number_in(seat.hello, "samples") for i, seat in members.items()}
+        return {i: number_in(member.handshake, "samples") for i, member in members.items()}
 
     def absent(self) -> dict[int, str]:
         """Who is away, and why."""
-        return self._roll.absent()
+        return self._table.absent()
 
     def execute(self, phase: Phase) -> Outcomes:
         """Ask sites at the same time; a site that is away is not waited for."""
-        outcomes = self._asker.ask(phase, _processes(self._roll.admitted()))
+        outcomes = self._broadcaster.ask(phase, _processes(self._table.admitted()))
         for outcome in outcomes.values():
             if isinstance(outcome, Failure):
                 self._say(f"`{phase.action}` failed: {outcome.reason}")
         return outcomes
 
-    def _fitting(self) -> dict[int, Seat]:
+    def _fitting(self) -> dict[int, Member]:
         """Those who came, without the few whose samples have another shape than most."""
-        here = self._roll.greeted()
-        self._shape = common_shape(seat.hello for seat in here.values())
-        for i, seat in here.items():
-            if problem := misshape_of(seat.hello, self._shape):
-                self._watch.refuse(i, seat.instance, problem)
-        return {i: seat for i, seat in here.items() if shape_in(seat.hello) == self._shape}
+        here = self._table.accepted()
+        self._shape = common_shape(member.handshake for member in here.values())
+        for i, member in here.items():
+            if problem := misshape_of(member.handshake, self._shape):
+                self._heartbeat.refuse(i, member.instance, problem)
+        return {
+            i: member for i, member in here.items() if shape_in(member.handshake) == self._shape
+        }
 
-    def _admit(self) -> Mapping[int, Seat]:
+    def _admit(self) -> Mapping[int, Member]:
         """Bring newcomers' links in line with everybody; then they are members."""
-        new, old = self._roll.newcomers(), self._roll.members()
+        new, old = self._table.newcomers(), self._table.members()
         if not new or self._keys is None:
             return old
         each: dict[int, Payload] = {i: {"peers": sorted({*new, *old} - {i})} for i in new}
         each |= {i: {"peers": sorted(new)} for i in old}
-        outcomes = self._asker.ask(
+        outcomes = self._broadcaster.ask(
             Phase("links", tuple(each), {}, 0.0, each), _processes({**old, **new})
         )
         failed = {i: o.reason for i, o in outcomes.items() if isinstance(o, Failure)}
         # A link that a member could not bring in line is out of line at its newcomer's end too.
-        in_the_way = [failed[i] for i in self._roll.members() if i in failed]
-        for i, seat in new.items():
+        in_the_way = [failed[i] for i in self._table.members() if i in failed]
+        for i, member in new.items():
             reasons = [failed[i]] if i in failed else in_the_way
             problem = reasons[0] if reasons else self._own_link(self._keys, i)
             if not problem:
-                self._roll.note(i, seat.instance, member=True)
-            elif self._roll.note(i, seat.instance, why=f"has links out of line: {problem}"):
+                self._table.note(i, member.instance, admitted=True)
+            elif self._table.note(i, member.instance, why=f"has links out of line: {problem}"):
                 self._say(f"site {self._names[i]} has links out of line: {problem}")
-        return self._roll.members()
+        return self._table.members()
 
     def _own_link(self, keys: PartyKeys, i: int) -> str:
         """Bring the server's own link with a site in line; returns why it cannot."""
@@ -154,10 +168,10 @@ class SiteCrew:
         return "; ".join(missing) or "nobody is away"
 
     def _wait_until(self, test: Callable[[], bool]) -> None:
-        end = time.monotonic() + self._waits.join_s
+        end = time.monotonic() + self._timeouts.join_s
         while not test() and time.monotonic() < end:
             time.sleep(POLL_S / 4)
 
 
-def _processes(seats: Mapping[int, Seat]) -> dict[int, str]:
-    return {i: seat.instance for i, seat in seats.items()}
+def _processes(members: Mapping[int, Member]) -> dict[int, str]:
+    return {i: member.instance for i, member in members.items()}

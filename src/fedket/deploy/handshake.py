@@ -1,4 +1,4 @@
-"""What a site says of itself when it comes, and whether it may take part."""
+"""The handshake: what a site says of itself when it comes, and whether it may take part."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from fedket._version import __version__
 
-Hello = Mapping[str, object]
+Handshake = Mapping[str, object]
 """name, client, version, experiment, samples, classes, features: whatever arrived."""
 
 
-class Session(NamedTuple):
+class SessionTerms(NamedTuple):
     """What is settled when a run begins.
 
     Attributes:
@@ -26,11 +26,11 @@ class Session(NamedTuple):
     shape: tuple[int, ...]
 
 
-def problem_of(said: Hello, name: str, client: int, experiment: str) -> str:
+def problem_of(said: Handshake, name: str, client: int, experiment: str) -> str:
     """Why a site cannot take part, or nothing.
 
     Args:
-        said: Its hello.
+        said: Its handshake.
         name: How the federation calls it.
         client: Its number there.
         experiment: Fingerprint of the experiment that all must have.
@@ -46,46 +46,46 @@ def problem_of(said: Hello, name: str, client: int, experiment: str) -> str:
             return f"its {what} is {_cut(arrived)}, the federation's is {wanted!r}"
     for count in ("samples", "classes"):
         if not isinstance(said.get(count), int):
-            return f"its `{count}` is {_cut(said.get(count))}, which is no number"
+            return f"its `{count}` is {_cut(said.get(count))}, which is not a number"
         if number_in(said, count) < 1:
             return f"it has no {count}"
     if not shape_in(said):
-        return f"its `features` is {_cut(said.get('features'))}, which is no shape of a sample"
+        return f"its `features` is {_cut(said.get('features'))}, which is not the shape of a sample"
     return ""
 
 
-def misfit_of(said: Hello, session: Session) -> str:
-    """Why a site that may take part does not fit what the run began with, or nothing."""
-    if problem := misshape_of(said, session.shape):
+def misfit_of(said: Handshake, terms: SessionTerms) -> str:
+    """Why an accepted site does not fit what the run began with, or nothing."""
+    if problem := misshape_of(said, terms.shape):
         return problem
-    if number_in(said, "classes") > session.classes:
+    if number_in(said, "classes") > terms.classes:
         return (
-            f"it has {number_in(said, 'classes')} classes, the run began with {session.classes}; "
+            f"it has {number_in(said, 'classes')} classes, the run began with {terms.classes}; "
             "resume the run when the site is there"
         )
     return ""
 
 
-def misshape_of(said: Hello, shape: tuple[int, ...]) -> str:
+def misshape_of(said: Handshake, shape: tuple[int, ...]) -> str:
     """Why a site's samples do not fit the others', or nothing."""
     if shape_in(said) == shape:
         return ""
     return f"its samples have shape {list(shape_in(said))}, the federation's have {list(shape)}"
 
 
-def common_shape(hellos: Iterable[Hello]) -> tuple[int, ...]:
+def common_shape(handshakes: Iterable[Handshake]) -> tuple[int, ...]:
     """The shape of a sample that most sites have, the first of them where as many have another."""
-    counted = Counter(shape_in(said) for said in hellos).most_common(1)
+    counted = Counter(shape_in(said) for said in handshakes).most_common(1)
     return counted[0][0] if counted else ()
 
 
-def number_in(said: Hello, name: str) -> int:
-    """A number in a hello that was found good."""
+def number_in(said: Handshake, name: str) -> int:
+    """A number in a handshake that was accepted."""
     value = said[name]
     return value if isinstance(value, int) else 0
 
 
-def shape_in(said: Hello) -> tuple[int, ...]:
+def shape_in(said: Handshake) -> tuple[int, ...]:
     """The shape of a sample; empty if that is none."""
     shape = said.get("features")
     if not isinstance(shape, list) or not all(isinstance(n, int) and n > 0 for n in shape):

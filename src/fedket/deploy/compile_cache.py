@@ -67,9 +67,9 @@ def forget_tracing() -> None:
 def main(site_file: Path, classes: int, largest: int) -> None:
     """Compile what a site will run."""
     from fedket.deploy.files import SiteFile, read_experiment
-    from fedket.deploy.learner import Learner, make_task
     from fedket.deploy.site import masking_of
     from fedket.deploy.site_data import load_site_data
+    from fedket.deploy.site_trainer import SiteTrainer, make_task
     from fedket.deploy.sums import encode
     from fedket.keys.etsi014.config import read_section
     from fedket.types import RoundContext
@@ -79,10 +79,10 @@ def main(site_file: Path, classes: int, largest: int) -> None:
     config = read_experiment(file.experiment, len(file.sites))
     dataset = load_site_data(file, config)
     task = make_task(config, dataset.x_train.shape[1:], classes)
-    learner = Learner(task, dataset, file.client, largest)
-    learner.compile()
+    trainer = SiteTrainer(task, dataset, file.client, largest)
+    trainer.compile()
     context = RoundContext(config.seed, 0, (file.client, file.client + 1), (0.5, 0.5))
-    made = learner.contribute(learner.blank, context)
+    made = trainer.contribute(trainer.blank, context)
     if made is not None:
         encode(masking_of(task, len(file.sites)), file.client, *made)
 

@@ -8,9 +8,9 @@ from typing import Any
 from nvflare.collab import collab
 
 from fedket.allocator import return_freed_memory
-from fedket.deploy.flare.messages import failure_of, pack, unpack
-from fedket.deploy.flare.place import kit_folder
-from fedket.deploy.warm import forget_tracing
+from fedket.deploy.compile_cache import forget_tracing
+from fedket.deploy.engines.flare.messages import failure_of, pack, unpack
+from fedket.deploy.engines.flare.place import kit_folder
 from fedket.secure.phases import Failure, Outcome, Payload, Reply
 from fedket.types import SERVER
 
@@ -37,7 +37,7 @@ class FederationSite:
         """
         if collab.caller != "server":
             return pack(Failure(f"phases come from the server, not from `{collab.caller}`"))
-        if action == "ping":
+        if action == "heartbeat":
             return pack(Reply({"instance": self._instance}))
         if action == "setup":
             self._compile(kit_folder(collab.workspace), payload)
@@ -60,7 +60,7 @@ class FederationSite:
 
         def answer(site: Any) -> Outcome:
             if caller != "server" and caller not in self._names:
-                return Failure(f"`{caller}` is no party of this federation")
+                return Failure(f"`{caller}` is not a party of this federation")
             party = SERVER if caller == "server" else self._names.index(caller)
             answered: Outcome = site.answer_peer(party, action, payload)
             return answered
@@ -88,8 +88,8 @@ class FederationSite:
 
     def _compile(self, folder: Path, payload: dict[str, Any]) -> None:
         """Let another process compile what the setup will ask for."""
+        from fedket.deploy.compile_cache import compile_apart
         from fedket.deploy.files import SITE
-        from fedket.deploy.warm import compile_apart
 
         sizes = payload.get("classes"), payload.get("largest")
         if isinstance(sizes[0], int) and isinstance(sizes[1], int):
@@ -97,11 +97,11 @@ class FederationSite:
                 compile_apart(folder, folder / SITE, sizes[0], sizes[1])
 
     def _open(self, folder: Path) -> None:
+        from fedket.deploy.compile_cache import use_cache
         from fedket.deploy.files import SITE, SiteFile, read_experiment, sae_ids
         from fedket.deploy.party_keys import open_store_keys
         from fedket.deploy.site import Site
         from fedket.deploy.site_data import load_site_data
-        from fedket.deploy.warm import use_cache
         from fedket.keys.etsi014.config import read_section
 
         use_cache(folder)

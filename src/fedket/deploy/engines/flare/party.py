@@ -3,7 +3,7 @@
 Interrupted, FLARE would wait for the processes of its job; those are in process groups of their
 own, so that Ctrl-C does not reach them, and end only once their parent is gone.
 
-Run as `python -m fedket.deploy.flare.party MODULE ARGUMENTS`.
+Run as `python -m fedket.deploy.engines.flare.party MODULE ARGUMENTS`.
 """
 
 import runpy

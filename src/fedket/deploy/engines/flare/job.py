@@ -1,16 +1,16 @@
 """The FLARE job of a federation: three small files that name our classes, and no code.
 
 Sites run the fedket that their operators installed; a job that brought code of its own would be
-refused by their kits, see `fedket.deploy.flare.kits`.
+refused by their kits, see `fedket.deploy.engines.flare.kits`.
 """
 
 import json
 from pathlib import Path
 
-SERVER_CLASS = "fedket.deploy.flare.server_app.FederationServer"
-SITE_CLASS = "fedket.deploy.flare.site_app.FederationSite"
-EXECUTOR_CLASS = "fedket.deploy.flare.rejoin.SiteExecutor"
-LAUNCHER_CLASS = "fedket.deploy.flare.rejoin.SiteLauncher"
+SERVER_CLASS = "fedket.deploy.engines.flare.server_app.FederationServer"
+SITE_CLASS = "fedket.deploy.engines.flare.site_app.FederationSite"
+EXECUTOR_CLASS = "fedket.deploy.engines.flare.rejoin.SiteExecutor"
+LAUNCHER_CLASS = "fedket.deploy.engines.flare.rejoin.SiteLauncher"
 CONTROLLER_CLASS = "nvflare.collab.runtime.controller.CollabController"
 
 SITE_CLASSES = (SITE_CLASS, EXECUTOR_CLASS, LAUNCHER_CLASS)

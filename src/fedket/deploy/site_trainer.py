@@ -99,7 +99,7 @@ def pack_params(params: Params) -> bytes:
     return np.asarray(ravel_pytree(params)[0]).tobytes()
 
 
-class Learner:
+class SiteTrainer:
     """One site's training; keeps its optimiser's state between rounds if the experiment says so.
 
     Args:

@@ -1,4 +1,4 @@
-"""Asking sites, each at the same time and none longer than it is there.
+"""Broadcasts to sites: all at the same time, none waited for longer than it is there.
 
 A call that is not waited for any longer goes on in a thread of its own until its time is over:
 nothing may queue behind it, and the process may end without it.
@@ -10,17 +10,17 @@ from concurrent.futures import Future, wait
 from threading import Thread
 from typing import NamedTuple
 
-from fedket.deploy.roll import Roll
+from fedket.deploy.members import MemberTable
 from fedket.secure.phases import Failure, Outcome, Outcomes, Payload, Phase
 
 POLL_S = 0.2
-"""How often it is looked whether a site is still there."""
+"""How often a broadcast looks whether a site is still there."""
 
 Call = Callable[[int, str, Payload, float], Outcome]
 """(site, action, payload, seconds) -> what it answered; never raises what is the site's fault."""
 
 
-class Waits(NamedTuple):
+class Timeouts(NamedTuple):
     """How long the server waits, in seconds; see `FederationFile`."""
 
     phase_s: float
@@ -28,30 +28,30 @@ class Waits(NamedTuple):
     join_s: float
     silent_s: float
     key_s: float
-    ping_s: float = 1.0
+    heartbeat_s: float = 1.0
 
 
-class Asker:
+class Broadcaster:
     """Carries phases to processes of sites.
 
     Args:
         names: Names of the sites, in order.
-        roll: Who is there.
+        table: Who is there.
         call: Transport.
-        waits: How long to wait.
-        training: Actions that take training, beside `hello`, for which a site reads its samples.
+        timeouts: How long to wait.
+        training: Actions that take training; so does `handshake`, for which a site reads samples.
     """
 
     def __init__(
         self,
         names: tuple[str, ...],
-        roll: Roll,
+        table: MemberTable,
         call: Call,
-        waits: Waits,
+        timeouts: Timeouts,
         training: frozenset[str],
     ) -> None:
-        self._names, self._roll, self._call, self._waits = names, roll, call, waits
-        self._training = training | {"hello"}
+        self._names, self._table, self._call, self._timeouts = names, table, call, timeouts
+        self._training = training | {"handshake"}
 
     def ask(self, phase: Phase, processes: Mapping[int, str]) -> Outcomes:
         """Ask, until everybody has answered, is away or is late.
@@ -64,7 +64,7 @@ class Asker:
         asked: dict[Future[Outcome], int] = {}
         outcomes: dict[int, Outcome] = {}
         for i in phase.to:
-            if away := self._roll.away(i, processes.get(i, "")):
+            if away := self._table.away(i, processes.get(i, "")):
                 outcomes[i] = Failure(away)
             else:
                 asked[self._start(i, phase.action, phase.payload_for(i), seconds)] = i
@@ -74,7 +74,7 @@ class Asker:
             for future in done:
                 outcomes[asked.pop(future)] = future.result()
             for future, i in list(asked.items()):
-                if away := self._roll.away(i, processes[i]):
+                if away := self._table.away(i, processes[i]):
                     del asked[future]
                     outcomes[i] = Failure(away)
         late = f"did not answer `{phase.action}` within {seconds:g} s"
@@ -94,5 +94,5 @@ class Asker:
 
     def _deadline(self, action: str) -> float:
         if action in self._training:
-            return self._waits.training_s
-        return self._waits.key_s if action == "fill" else self._waits.phase_s
+            return self._timeouts.training_s
+        return self._timeouts.key_s if action == "fill" else self._timeouts.phase_s

@@ -23,7 +23,7 @@ NAMES_GROUP = {"upload": "members", "confirm": "alive", "open": "alive"}
 """Action that leads to an open sum -> field of the request with its group (both protocols)."""
 
 
-def one_group(
+def guard_differencing(
     server: Server[Result], round_num: int, cohort: tuple[int, ...], file: Path
 ) -> Server[Result]:
     """Return the same protocol, which ends where it would open a second group of a round.

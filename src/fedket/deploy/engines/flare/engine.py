@@ -1,0 +1,46 @@
+"""NVIDIA FLARE as `fedket.deploy` sees it."""
+
+import json
+import sys
+from pathlib import Path
+
+from fedket.deploy.engines import DeploymentEngine, Provisioning
+from fedket.deploy.engines.flare.admin import run_job
+from fedket.deploy.engines.flare.job import write_job
+from fedket.deploy.engines.flare.kits import project, provision, settle
+from fedket.errors import ConfigError
+
+
+def write_kits(wanted: Provisioning, directory: Path) -> dict[str, Path]:
+    """Make the startup kits and the job of a federation; returns party -> kit.
+
+    Raises:
+        ConfigError: FLARE is not installed, or refuses the project.
+    """
+    content = project(wanted.name, wanted.host, wanted.port, wanted.sites)
+    kits = provision(content, directory)
+    write_job(directory / "job", wanted.name, wanted.join_s)
+    return kits
+
+
+def party_command(kit: Path) -> list[str]:
+    """Return the command that runs a kit's FLARE process.
+
+    Raises:
+        ConfigError: It is not a kit of a server or a site.
+    """
+    kit = kit.resolve()
+    server, client = kit / "startup" / "fed_server.json", kit / "startup" / "fed_client.json"
+    common = ["-m", str(kit), "--set", "secure_train=true", "org=fedket", "config_folder=config"]
+    start = [sys.executable, "-u", "-m", "fedket.deploy.engines.flare.party"]
+    if server.is_file():
+        module = "nvflare.private.fed.app.server.server_train"
+        return [*start, module, "-s", server.name, *common]
+    if client.is_file():
+        name = json.loads(client.read_text(encoding="utf-8"))["client"]["fqsn"]
+        module = "nvflare.private.fed.app.client.client_train"
+        return [*start, module, "-s", client.name, *common, f"uid={name}"]
+    raise ConfigError(f"{kit} is not a startup kit of a server or a site")
+
+
+ENGINE = DeploymentEngine("NVIDIA FLARE", "flare", write_kits, settle, party_command, run_job)

@@ -1,0 +1,157 @@
+"""What the server knows of its sites. Every method may be called from any thread.
+
+Whatever is learnt of a site belongs to one process of it: news of a process that another one has
+replaced meanwhile is not noted.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from threading import Lock
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from fedket.deploy.handshake import Handshake
+
+
+class Member(NamedTuple):
+    """A site as the server sees it.
+
+    Attributes:
+        instance: The process that sent the last heartbeat.
+        heard: When it sent it.
+        handshake: What it said of itself, if it may take part.
+        refused: Whether it may not.
+        ready: Whether it has its session.
+        admitted: Whether its links are in line: it takes part.
+        why: Why it does not.
+        silence: Why the last heartbeat did not come.
+    """
+
+    instance: str = ""
+    heard: float = -math.inf
+    handshake: Handshake = MappingProxyType({})
+    refused: bool = False
+    ready: bool = False
+    admitted: bool = False
+    why: str = "has not completed the handshake yet"
+    silence: str = ""
+
+
+class MemberTable:
+    """All sites as the server sees them sites.
+
+    Args:
+        names: Names of the sites, in order.
+        silent_s: Seconds without a heartbeat after which a site is away.
+    """
+
+    def __init__(self, names: tuple[str, ...], silent_s: float) -> None:
+        self._names, self._silent_s, self._lock = names, silent_s, Lock()
+        self._members = dict.fromkeys(range(len(names)), Member())
+
+    def heard(self, i: int, instance: str) -> bool:
+        """Note a heartbeat; returns whether it comes from a new process."""
+        now = time.monotonic()
+        with self._lock:
+            member = self._members[i]
+            if member.instance == instance:
+                self._members[i] = member._replace(heard=now)
+                return False
+            why = "was restarted" if member.instance else "is starting"
+            self._members[i] = Member(instance, now, why=why)
+            return True
+
+    def silent(self, i: int, reason: str) -> None:
+        """Note that a heartbeat did not come."""
+        with self._lock:
+            self._members[i] = self._members[i]._replace(silence=reason)
+
+    def note(self, i: int, instance: str, **changes: Any) -> bool:
+        """Note news of a process; returns whether it is news, of a process that is there."""
+        with self._lock:
+            member = self._members[i]
+            if member.instance != instance or member == member._replace(**changes):
+                return False
+            self._members[i] = member._replace(**changes)
+            return True
+
+    def may_enter(self, i: int, instance: str) -> bool:
+        """Whether a process is still the site's, and was not refused."""
+        member = self._member(i)
+        return member.instance == instance and not member.refused
+
+    def handshake(self, i: int, instance: str) -> Handshake:
+        """Return what a process said of itself, or nothing."""
+        member = self._member(i)
+        return member.handshake if member.instance == instance else {}
+
+    def away(self, i: int, instance: str) -> str:
+        """Why a process is not to be waited for, or nothing."""
+        member = self._member(i)
+        if member.instance != instance:
+            return self._named(i, "was restarted")
+        return "" if self._is_heard(member) else self._reason(i, member)
+
+    def absent(self) -> dict[int, str]:
+        """Who takes no part, and why."""
+        return {
+            i: self._reason(i, member)
+            for i, member in self._all().items()
+            if not self._is_in(member)
+        }
+
+    def accepted(self) -> dict[int, Member]:
+        """Whose handshake was accepted."""
+        return self._where(lambda member: bool(member.handshake))
+
+    def known(self) -> set[int]:
+        """Of whom it is known whether they may take part."""
+        return set(self._where(lambda member: bool(member.handshake) or member.refused))
+
+    def members(self) -> dict[int, Member]:
+        """Who takes part."""
+        return self._where(self._is_in)
+
+    def admitted(self) -> dict[int, Member]:
+        """Who takes part, or would if it sent a heartbeat."""
+        return self._where(lambda member: member.admitted)
+
+    def newcomers(self) -> dict[int, Member]:
+        """Who has a session and waits to take part."""
+        return self._where(
+            lambda member: member.ready and not member.admitted and self._is_heard(member)
+        )
+
+    def preparing(self) -> dict[int, Member]:
+        """Who was accepted and has no session yet."""
+        return self._where(
+            lambda member: bool(member.handshake) and not member.ready and self._is_heard(member)
+        )
+
+    def _where(self, test: Callable[[Member], bool]) -> dict[int, Member]:
+        return {i: member for i, member in self._all().items() if test(member)}
+
+    def _all(self) -> Mapping[int, Member]:
+        with self._lock:
+            return dict(self._members)
+
+    def _member(self, i: int) -> Member:
+        with self._lock:
+            return self._members[i]
+
+    def _is_heard(self, member: Member) -> bool:
+        return time.monotonic() - member.heard < self._silent_s
+
+    def _is_in(self, member: Member) -> bool:
+        return member.admitted and self._is_heard(member)
+
+    def _reason(self, i: int, member: Member) -> str:
+        if member.refused or self._is_heard(member):
+            return self._named(i, member.why)
+        if member.instance:
+            return self._named(i, "sends no heartbeat")
+        return self._named(i, f"is silent: {member.silence}" if member.silence else member.why)
+
+    def _named(self, i: int, words: str) -> str:
+        return f"site {self._names[i]} {words}"

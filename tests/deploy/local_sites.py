@@ -1,0 +1,116 @@
+"""Federations of sites in one process, for tests."""
+
+from fedket.deploy.rounds import SiteRounds
+from fedket.deploy.site import Site
+from fedket.deploy.site_trainer import make_task
+from fedket.experiment.load import parse_config
+from fedket.keys import OsRandomSource
+from fedket.secure.phases import Failure, Reply
+
+SITES = 4
+
+KINDS = {
+    "masked": {"kind": "masked", "bits": 16},
+    "masked, complete words": {"kind": "masked", "bits": 8, "word": "safe"},
+    "shared": {"kind": "shared_masks", "bits": 16, "colluders": 1, "threshold": 3},
+}
+
+
+class SharedKeys:
+    """All ends of all links in one process: for tests only."""
+
+    def __init__(self, source):
+        self._source = source
+
+    def source(self, session):
+        return self._source
+
+    def links(self, peers):
+        pass
+
+    def fill(self, lengths):
+        pass
+
+    def answer(self, peer, action, payload):
+        raise AssertionError("nobody asks")
+
+
+class LocalMembers:
+    """Sites in this process; `silent` maps (site, action) to True where no answer comes."""
+
+    def __init__(self, sites, silent=None):
+        self.sites, self.silent = sites, silent or (lambda site, action: False)
+        self.sent, self.received = [], []
+        self.handshakes = {s.client_id: s.handle("handshake", {}).payload for s in sites}
+
+    def open(self, session):
+        classes = max(h["classes"] for h in self.handshakes.values())
+        largest = max(h["samples"] for h in self.handshakes.values())
+        request = {"session": session, "classes": classes, "largest": largest}
+        for site in self.sites:
+            assert isinstance(site.handle("setup", request), Reply)
+
+    def gather(self):
+        return {i: handshake["samples"] for i, handshake in self.handshakes.items()}
+
+    def absent(self):
+        return {}
+
+    def execute(self, phase):
+        outcomes = {}
+        for i in phase.to:
+            payload = phase.payload_for(i)
+            self.sent.append((phase.action, payload))
+            if self.silent(i, phase.action):
+                outcomes[i] = Failure(f"site {i} fell silent")
+                continue
+            outcomes[i] = self.sites[i].handle(phase.action, payload)
+            if isinstance(outcomes[i], Reply):
+                self.received.append((phase.action, outcomes[i].payload))
+        return outcomes
+
+
+def experiment(how, **tables):
+    values = {
+        "name": "sites",
+        "data": {"name": "digits", "classes": [0, 1, 2], "max_train": 200, "max_test": 60},
+        "partition": {"kind": "dirichlet", "num_clients": SITES, "alpha": 0.7},
+        "model": {"kind": "vqc", "num_qubits": 6, "num_layers": 2},
+        "training": {"epochs": 2, "batch_size": 16},
+        "aggregation": how,
+        "federation": {"rounds": 3},
+        "engine": {"kind": "sequential"},
+    }
+    return parse_config(values | tables)
+
+
+def site_parts(built):
+    """Each client's samples by themselves."""
+    for indices in built.partition:
+        yield built.dataset._replace(
+            x_train=built.dataset.x_train[indices],
+            y_train=built.dataset.y_train[indices],
+            x_test=built.dataset.x_test[:0],
+            y_test=built.dataset.y_test[:0],
+        )
+
+
+def federation_of(config, built, silent=None):
+    keys = SharedKeys(OsRandomSource())
+    sites = [
+        Site(f"site-{i}", i, config, SITES, part, keys) for i, part in enumerate(site_parts(built))
+    ]
+    members = LocalMembers(sites, silent)
+    members.open("a session")
+    features = built.dataset.x_train.shape[1:]
+    task = make_task(config, features, built.dataset.num_classes)
+    rounds = SiteRounds(task, SITES, members, keys, "a session", built.dataset)
+    return rounds.federation(), members
+
+
+def run(federation, rounds):
+    state, records = federation.init(), []
+    for _ in range(rounds):
+        state, record = federation.run_round(state)
+        records.append(record)
+    return state, records
