@@ -20,7 +20,7 @@ from fedket.secure.metering import metered
 from fedket.secure.pairwise import pairwise_server
 from fedket.secure.pairwise_client import ClientState, pairwise_client
 from fedket.secure.pairwise_terms import Terms, graph_of, make_terms, num_messages, pad_bytes
-from fedket.secure.phases import Failure, Handler, Outcome, Payload, Server, drive
+from fedket.secure.phases import Failure, Handler, Outcome, Payload, Server, drive, in_process
 from fedket.secure.quantise import (
     QUANTISERS,
     Quantiser,
@@ -63,7 +63,7 @@ def pairwise(case: Case, clock: Clock) -> dict[str, Any]:
     server = authenticated_server(pairwise_server(terms), mac, 1, terms.cohort, messages)
     states = {i: ChannelState(ClientState()) for i in rows}
     clients = {i: authenticated_client(handler, i, mac) for i, handler in handlers.items()}
-    result, phases = drive(_clocked(metered(server), clock), clients, states)
+    result, phases = drive(_clocked(metered(server), clock), in_process(clients, states))
     check_sum(case, dequantise(quantiser, result.words), _tolerance(case, quantiser))
     assert sum(phase.pad_bits for phase in phases) == 8 * pad_bytes(terms) * num_edges(
         case.clients, case.degree
@@ -97,7 +97,7 @@ def shared(case: Case, clock: Clock) -> dict[str, Any]:
     protocol = shared_masks.shared_masks_server(terms)
     server = authenticated_server(protocol, mac, 1, terms.cohort, messages)
     states = {i: ChannelState(SharedState()) for i in rows}
-    result, phases = drive(_clocked(metered(server), clock), clients, states)
+    result, phases = drive(_clocked(metered(server), clock), in_process(clients, states))
     total = dequantise(quantiser, ring_words(quantiser, result.total))
     check_sum(case, total, _tolerance(case, quantiser))
     key = shared_masks_plan.key_per_pair(terms)

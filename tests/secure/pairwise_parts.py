@@ -7,7 +7,7 @@ from fedket.secure.channel import ChannelState, authenticated_client, authentica
 from fedket.secure.pairwise import pairwise_server
 from fedket.secure.pairwise_client import ClientState, pairwise_client
 from fedket.secure.pairwise_terms import higher, lower, make_terms, num_messages, terms_payload
-from fedket.secure.phases import Failure, Reply, drive
+from fedket.secure.phases import Failure, Reply, drive, in_process
 from fedket.secure.signing import MacKeys
 from fedket.secure.words import pack_words, unpack_words, word_dtype
 
@@ -129,7 +129,7 @@ class Wire:
         if self.mac:
             count = num_messages(terms)
             server = authenticated_server(server, self.keys, round_num, self.ids, count)
-        return drive(server, self.handlers, self.states)
+        return drive(server, in_process(self.handlers, self.states))
 
     def _tapped(self, client_id, handler):
         def handle(action, payload, state):

@@ -4,7 +4,7 @@ import numpy as np
 
 from fedket.keys.os_random import OsRandomSource
 from fedket.secure.channel import ChannelState, authenticated_client, authenticated_server
-from fedket.secure.phases import Failure, Reply, drive
+from fedket.secure.phases import Failure, Reply, drive, in_process
 from fedket.secure.shared_masks import num_messages, shared_masks_server
 from fedket.secure.shared_masks_client import ClientState, shared_masks_client
 from fedket.secure.shared_masks_plan import Plan, terms_of
@@ -55,7 +55,7 @@ class Session:
     def run(self, round_num=1):
         """Drive a round with the faults; returns what the server returns."""
         handlers = {i: self._faulty(i) for i in self.ids}
-        return drive(self._watched(self.server(round_num)), handlers, self.states)
+        return drive(self._watched(self.server(round_num)), in_process(handlers, self.states))
 
     def ask(self, i, action, **payload):
         """Send one client one request, without faults."""

@@ -6,7 +6,7 @@ from pairwise_parts import Wire, updates_of
 from fedket.errors import KeyExhaustedError, KeyReusedError, ProtocolError
 from fedket.keys.os_random import OsRandomSource
 from fedket.secure.channel import ChannelState, authenticated_client, authenticated_server
-from fedket.secure.phases import Failure, Phase, Reply, drive
+from fedket.secure.phases import Failure, Phase, Reply, drive, in_process
 from fedket.secure.signing import MacKeys
 
 IDS = (4, 7)
@@ -37,7 +37,7 @@ class Session:
         self.states = {i: ChannelState(0) for i in IDS}
 
     def run(self):
-        return drive(self.server, self.handlers, self.states)
+        return drive(self.server, in_process(self.handlers, self.states))
 
 
 def test_answers_and_refusals_pass_through_and_every_message_has_a_key_of_its_own():
@@ -132,7 +132,9 @@ def test_an_answer_the_client_did_not_write_counts_as_failed_and_the_others_go_o
             outcome = Reply(list(spoilt(outcome.payload))[which])
         return outcome, state
 
-    first, second = drive(session.server, {**session.handlers, 4: tampered}, session.states)
+    first, second = drive(
+        session.server, in_process({**session.handlers, 4: tampered}, session.states)
+    )
     assert isinstance(first[4], Failure)
     assert first[7].payload["said"] == 5
     assert second[7].payload["said"] == 6

@@ -2,7 +2,7 @@ import pytest
 
 from fedket.errors import ProtocolError
 from fedket.secure.metering import metered, payload_bytes
-from fedket.secure.phases import Failure, Phase, Reply, drive
+from fedket.secure.phases import Failure, Phase, Reply, drive, in_process
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,9 @@ def answer(action, payload, state):
 
 
 def test_costs_are_added_up_by_action_and_the_result_is_the_same():
-    result, costs = drive(metered(server()), {1: answer, 2: answer}, dict.fromkeys((1, 2, 3)))
+    result, costs = drive(
+        metered(server()), in_process({1: answer, 2: answer}, dict.fromkeys((1, 2, 3)))
+    )
     assert result == "done"
     assert [cost._replace(seconds=0.0) for cost in costs] == [
         ("first", 3 + 5, 3 + 5, 9, 1, 0.0),
@@ -48,4 +50,4 @@ def test_a_protocol_that_gives_up_gives_up():
         raise ProtocolError("enough")
 
     with pytest.raises(ProtocolError, match="enough"):
-        drive(metered(giving_up()), {1: answer}, {1: None})
+        drive(metered(giving_up()), in_process({1: answer}, {1: None}))

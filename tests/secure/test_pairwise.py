@@ -21,7 +21,7 @@ from fedket.keys.ledger import PadState
 from fedket.keys.os_random import OsRandomSource
 from fedket.secure.metering import metered
 from fedket.secure.pairwise_client import Stage
-from fedket.secure.phases import drive
+from fedket.secure.phases import drive, in_process
 from fedket.secure.words import packed_size, unpack_words
 
 seeds = given(seed=st.integers(0, 2**31 - 1))
@@ -35,7 +35,7 @@ def test_masks_cancel_and_the_sum_survives(num_clients, word_bits, seed):
     ids = tuple(range(3, 3 + 2 * num_clients, 2))
     updates, source = updates_of(seed, ids, 13, word_bits), OsRandomSource()
     server = metered(serve(ids, word_bits=word_bits))
-    result, phases = drive(server, handlers_of(updates, source), fresh(ids))
+    result, phases = drive(server, in_process(handlers_of(updates, source), fresh(ids)))
     num_pairs = num_clients * (num_clients - 1) // 2
     np.testing.assert_array_equal(low_bits(result.words, word_bits), ring_sum(updates, word_bits))
     assert result.members == ids
@@ -55,7 +55,7 @@ def test_the_sum_survives_on_any_graph_and_pads_are_spent_along_its_edges(
     ids, source = tuple(range(num_clients)), OsRandomSource()
     updates = updates_of(seed, ids)
     server = serve(ids, degree=degree, graph_seed=seed.to_bytes(4))
-    result = drive(server, handlers_of(updates, source), fresh(ids))
+    result = drive(server, in_process(handlers_of(updates, source), fresh(ids)))
     np.testing.assert_array_equal(low_bits(result.words, 16), ring_sum(updates))
     assert source.ledger.totals() == (0, num_clients * degree * 26, 0)
 
@@ -78,7 +78,7 @@ def test_neither_pieces_nor_the_order_of_answers_change_the_sum(chunk_words, see
                 return end.value
 
     server = shuffled(serve(ids, 1, 41, 21, chunk_words=chunk_words))
-    result = drive(server, handlers_of(updates, OsRandomSource()), fresh(ids))
+    result = drive(server, in_process(handlers_of(updates, OsRandomSource()), fresh(ids)))
     np.testing.assert_array_equal(low_bits(result.words, 21), ring_sum(updates, 21))
 
 
@@ -120,7 +120,7 @@ def test_a_masked_upload_is_uniform_whatever_is_inside(word_bits):
                 return end.value
 
     server = listening(serve(ids, 1, num_words, word_bits))
-    drive(server, handlers_of(updates, OsRandomSource()), fresh(ids))
+    drive(server, in_process(handlers_of(updates, OsRandomSource()), fresh(ids)))
     assert len(uploads) == 2
     for data in uploads:
         counts = np.bincount(unpack_words(data, num_words, word_bits), minlength=2**word_bits)
@@ -133,7 +133,7 @@ def test_a_client_that_drops_out_before_ready_is_left_out_exactly():
     ids, source = (1, 2, 5, 8), OsRandomSource()
     updates = {**updates_of(3, ids), 5: None}
     states = fresh(ids)
-    result = drive(serve(ids), handlers_of(updates, source), states)
+    result = drive(serve(ids), in_process(handlers_of(updates, source), states))
     assert result.members == (1, 2, 8)
     np.testing.assert_array_equal(low_bits(result.words, 16), ring_sum(updates))
     assert states[5].stage is Stage.ENDED
@@ -145,7 +145,7 @@ def test_a_client_that_drops_out_before_ready_is_left_out_exactly():
 def test_a_client_that_never_answers_costs_nothing_but_its_pads():
     ids = (1, 2, 5)
     updates = updates_of(3, (1, 2))
-    result = drive(serve(ids), handlers_of(updates, OsRandomSource()), fresh(ids))
+    result = drive(serve(ids), in_process(handlers_of(updates, OsRandomSource()), fresh(ids)))
     assert result.members == (1, 2)
     np.testing.assert_array_equal(low_bits(result.words, 16), ring_sum(updates))
 
@@ -160,6 +160,6 @@ def test_a_client_that_hears_of_no_offset_masks_without_that_neighbour():
         outcome, state = handlers[1](action, payload, state)
         return outcome._replace(payload={}) if action == "reserve" else outcome, state
 
-    result = drive(serve(ids), {**handlers, 1: late}, fresh(ids))
+    result = drive(serve(ids), in_process({**handlers, 1: late}, fresh(ids)))
     assert result.members == (2, 5)
     np.testing.assert_array_equal(low_bits(result.words, 16), updates[2] + updates[5])

@@ -19,7 +19,7 @@ from fedket.keys.os_random import OsRandomSource
 from fedket.secure.graph import make_graph
 from fedket.secure.pairwise_client import ClientState, Stage, pairwise_client
 from fedket.secure.pairwise_terms import make_terms, terms_payload
-from fedket.secure.phases import Failure, Phase, Reply, drive
+from fedket.secure.phases import Failure, Phase, Reply, drive, in_process
 from fedket.secure.words import unpack_words
 
 
@@ -38,7 +38,7 @@ def test_a_member_missing_at_upload_ends_the_round_and_burns_its_pads():
     handlers = handlers_of(updates, source)
     broken = {**handlers, 2: silent_at_upload(handlers[2])}
     with pytest.raises(ProtocolError, match=r"client 2 was ready .*\(connection lost\)"):
-        drive(serve(ids), broken, states)
+        drive(serve(ids), in_process(broken, states))
     assert source.ledger.state(1, 1, (1, 2)) is PadState.CONSUMED
     assert (
         source.ledger.state(1, 2, (1, 2)) is PadState.RESERVED
@@ -46,8 +46,8 @@ def test_a_member_missing_at_upload_ends_the_round_and_burns_its_pads():
     for outcome in (handlers[i]("upload", upload(ids), states[i])[0] for i in (1, 3)):
         assert isinstance(outcome, Failure)
     with pytest.raises(ProtocolError, match="fewer than 2"):
-        drive(serve(ids), handlers, states)  # the same round, the same updates
-    result = drive(serve(ids, 2), handlers, states)
+        drive(serve(ids), in_process(handlers, states))  # the same round, the same updates
+    result = drive(serve(ids, 2), in_process(handlers, states))
     np.testing.assert_array_equal(low_bits(result.words, 16), ring_sum(updates))
     assert source.ledger.totals().reserved == 0
 
@@ -61,7 +61,7 @@ def test_an_upload_of_the_wrong_size_ends_the_round():
         return (Reply({"words": b"short"}) if action == "upload" else outcome), state
 
     with pytest.raises(ProtocolError, match="26 bytes, got 5"):
-        drive(serve(ids), {1: handlers[1], 2: short}, fresh(ids))
+        drive(serve(ids), in_process({1: handlers[1], 2: short}, fresh(ids)))
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,10 @@ def test_drop_outs_that_cut_the_graph_end_the_round_at_the_server_and_at_each_cl
     gone = (ring[0], ring[4])
     updates = {**updates_of(1, ids), **dict.fromkeys(gone)}
     with pytest.raises(ProtocolError, match=r"2 of 8 clients dropped out .* more than one sum"):
-        drive(serve(ids, degree=2, graph_seed=seed), handlers_of(updates, source), fresh(ids))
+        drive(
+            serve(ids, degree=2, graph_seed=seed),
+            in_process(handlers_of(updates, source), fresh(ids)),
+        )
     assert source.ledger.totals() == (0, 0, 8 * 2 * 26)
     handlers, states = asked_up_to_upload(
         ids, OsRandomSource(), updates_of(1, ids), degree=2, graph_seed=seed
@@ -220,7 +223,7 @@ def test_an_update_of_another_size_is_refused():
     ids = (1, 2)
     handlers = handlers_of(updates_of(1, ids, num_words=12), OsRandomSource())
     with pytest.raises(ProtocolError, match="fewer than 2"):
-        drive(serve(ids), handlers, fresh(ids))
+        drive(serve(ids), in_process(handlers, fresh(ids)))
 
 
 def test_fewer_than_two_clients_hide_nothing():
@@ -231,8 +234,7 @@ def test_fewer_than_two_clients_hide_nothing():
     with pytest.raises(ProtocolError, match=r"there are 1 \(\[1\]; 1 dropped out"):
         drive(
             serve((1, 2)),
-            handlers_of(updates, OsRandomSource()),
-            fresh((1, 2)),
+            in_process(handlers_of(updates, OsRandomSource()), fresh((1, 2))),
         )
 
 
@@ -260,7 +262,7 @@ def test_every_message_can_be_serialised():
             except StopIteration as end:
                 return end.value
 
-    drive(watched(serve(ids)), handlers, fresh(ids))
+    drive(watched(serve(ids)), in_process(handlers, fresh(ids)))
     for phase in phases:
         for value in phase.payload.values():
             assert type(value) in (int, str, bytes, list)

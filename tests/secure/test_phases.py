@@ -1,7 +1,7 @@
 import pytest
 
 from fedket.errors import ProtocolError
-from fedket.secure.phases import Failure, Phase, Reply, drive, integer, integers, octets
+from fedket.secure.phases import Failure, Phase, Reply, drive, in_process, integer, integers, octets
 
 
 def counting_server():
@@ -18,14 +18,14 @@ def adder(action, payload, state):
 
 def test_the_driver_carries_replies_failures_and_states():
     states = {1: 10, 2: 100, 3: 20}
-    first, second = drive(counting_server(), {1: adder, 2: adder, 3: adder}, states)
+    first, second = drive(counting_server(), in_process({1: adder, 2: adder, 3: adder}, states))
     assert first == {1: Reply({"total": 15}), 2: Reply({"total": 105}), 3: Failure("too much")}
     assert second == {2: Reply({"total": 106})}
     assert states == {1: 15, 2: 106, 3: 20}
 
 
 def test_a_client_without_handler_is_a_missed_deadline():
-    first, _ = drive(counting_server(), {1: adder, 2: adder}, {1: 0, 2: 0})
+    first, _ = drive(counting_server(), in_process({1: adder, 2: adder}, {1: 0, 2: 0}))
     assert first[3] == Failure("client 3 did not answer within 2 s")
 
 
@@ -36,7 +36,7 @@ def test_states_are_kept_when_the_server_gives_up():
 
     states = {1: 10}
     with pytest.raises(ProtocolError, match="enough"):
-        drive(giving_up(), {1: adder}, states)
+        drive(giving_up(), in_process({1: adder}, states))
     assert states == {1: 15}
 
 

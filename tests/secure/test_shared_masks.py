@@ -13,7 +13,7 @@ from fedket.secure import shared_masks_client as client_module
 from fedket.secure.costs import key_bits_per_pair
 from fedket.secure.field import random_residues, residues_of, subtract, unpack_residues
 from fedket.secure.metering import metered
-from fedket.secure.phases import Failure, Reply, drive
+from fedket.secure.phases import Failure, Reply, drive, in_process
 from fedket.secure.shared_masks_client import Stage
 from fedket.secure.shared_masks_plan import key_of_round, key_per_pair, terms_of
 from fedket.secure.sharing import share_blocks
@@ -254,7 +254,7 @@ def test_the_ledger_agrees_with_the_key_bill(shape, bits, malicious):
     num_clients, colluders, threshold = shape
     plan = a_plan(colluders, threshold, bits, malicious=malicious)
     session = Session(plan, updates_of(1, ids_of(num_clients), plan))
-    _, phases = drive(metered(session.server()), session.handlers, session.states)
+    _, phases = drive(metered(session.server()), in_process(session.handlers, session.states))
     bill = key_of_round(terms_of(plan, 1, session.ids))
     assert (sum(p.pad_bits for p in phases), sum(p.mac_bits for p in phases)) == bill
     assert session.source.ledger.totals() == (0, 2 * sum(bill) // 8, 0)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fedket.errors import RoundLostError
 from fedket.files import write_atomic
-from fedket.secure.phases import Outcomes, Phase, Result, Server, integers
+from fedket.secure.phases import Phase, Result, Server, integers, mapped
 
 OPENED = "opened.json"
 """File in the run directory: the latest round whose sum may have been opened, and its group."""
@@ -38,16 +38,13 @@ def guard_differencing(
         RoundLostError: An earlier attempt may have opened the sum of another group.
         OSError: The group cannot be written down; its sum is not opened then.
     """
-    try:
-        phase = next(server)
-        while True:
-            if error := _other_group(phase, round_num, list(cohort), file):
-                phase = server.throw(error)
-            outcomes: Outcomes = yield phase
-            phase = server.send(outcomes)
-    except StopIteration as end:
-        result: Result = end.value
-        return result
+
+    def guard(phase: Phase) -> Phase:
+        if error := _other_group(phase, round_num, list(cohort), file):
+            raise error
+        return phase
+
+    return mapped(server, guard)
 
 
 def _other_group(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,7 @@ from fedket.federated.losses import LOSSES
 from fedket.federated.trainer import as_numbers, server_step, tree_bytes
 from fedket.keys.etsi014.errors import AgreementError, KmeUnreachableError
 from fedket.rng import Purpose, rng_for
-from fedket.secure.phases import Failure, Outcomes, Payload, Phase, Server
+from fedket.secure.phases import Failure, Outcomes, Payload, Phase, drive
 from fedket.types import SERVER, Contribution, Dataset, Params, RoundContext, Traffic
 
 
@@ -218,18 +218,8 @@ class SiteRounds:
         first: Payload = {"model": pack_params(params), "samples": about["samples"]}
         source, session, masking = self._source, self._session, self._masking
         server = server_sum(masking, context, source, session, first, self._deadline, self._opened)
-        total, traffic = carry(server, self._members)
+        total, traffic = drive(server, self._members.execute)
         return total, traffic
-
-
-def carry(server: Server[Any], members: Members) -> Any:
-    """Run a protocol over a members and return its result."""
-    try:
-        phase = next(server)
-        while True:
-            phase = server.send(members.execute(phase))
-    except StopIteration as end:
-        return end.value
 
 
 def _lost(cohort: tuple[int, ...], error: ProtocolError) -> dict[int, str]:

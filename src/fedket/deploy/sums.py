@@ -25,7 +25,7 @@ from fedket.secure.metering import metered
 from fedket.secure.pairwise import pairwise_server
 from fedket.secure.pairwise_client import pairwise_client
 from fedket.secure.pairwise_terms import num_messages
-from fedket.secure.phases import Handler, Payload, Phase, Server, State
+from fedket.secure.phases import Handler, Payload, Phase, Server, State, mapped
 from fedket.secure.quantise import QUANTISERS, Quantiser, dequantise, quantise, rounding_noise, safe
 from fedket.secure.reducers import phases_traffic, round_terms, shares_of
 from fedket.secure.shared_masks import num_messages as num_shared_messages
@@ -151,14 +151,12 @@ def _shared(
 
 def _carrying(server: Server[Any], first: Payload) -> Server[Any]:
     """Add fields to the first request of a protocol."""
-    try:
-        phase: Phase = next(server)
-        phase = phase._replace(payload={**phase.payload, **first})
-        while True:
-            outcomes = yield phase
-            phase = server.send(outcomes)
-    except StopIteration as end:
-        return end.value
+    fields: list[Payload] = [first]
+
+    def carry(phase: Phase) -> Phase:
+        return phase._replace(payload={**phase.payload, **(fields.pop() if fields else {})})
+
+    return mapped(server, carry)
 
 
 def site_side(

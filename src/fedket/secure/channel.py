@@ -38,6 +38,7 @@ from fedket.secure.phases import (
     Server,
     State,
     integer,
+    mapped,
 )
 from fedket.secure.signing import MacKeys, Slot, sign, verify
 from fedket.types import SERVER, Stream
@@ -114,23 +115,29 @@ def authenticated_server(
     """
     num_bytes = num_messages * MAC_KEY_BYTES
     starts = mac.keys.reserve(round_num, SERVER, {(SERVER, i): num_bytes for i in cohort})
-    message = 0
-    try:
-        phase = next(server)._replace(mac_bits=2 * 8 * num_bytes * len(cohort))
-        while True:
-            slot = Slot(round_num, message, phase.action, starts)
-            each = {i: _address(mac, slot, phase, i, num_bytes) for i in phase.to}
-            outcomes = yield phase._replace(each=each)
-            if message == 0:
-                outcomes, starts = _open(mac, slot, num_bytes, outcomes)
+    slot = Slot(round_num, 0, "", starts)
+
+    def address(phase: Phase) -> Phase:
+        nonlocal slot
+        slot = slot._replace(action=phase.action)
+        each = {i: _address(mac, slot, phase, i, num_bytes) for i in phase.to}
+        if slot.message == 0:
+            phase = phase._replace(mac_bits=phase.mac_bits + 2 * 8 * num_bytes * len(cohort))
+        return phase._replace(each=each)
+
+    def check(_: Phase, outcomes: Outcomes) -> Outcomes:
+        nonlocal slot
+        if slot.message == 0:
+            outcomes, starts = _open(mac, slot, num_bytes, outcomes)
             slot = slot._replace(starts=starts)
-            phase = server.send({i: _check(mac, slot, i, o) for i, o in outcomes.items()})
-            message += 1
-    except StopIteration as end:
-        result: Result = end.value
-        return result
+        checked = {i: _check(mac, slot, i, outcome) for i, outcome in outcomes.items()}
+        slot = slot._replace(message=slot.message + 1)
+        return checked
+
+    try:
+        return (yield from mapped(server, address, check))
     finally:
-        mac.keys.burn(round_num, SERVER, list(starts))
+        mac.keys.burn(round_num, SERVER, list(slot.starts))
 
 
 def _hear(

@@ -4,29 +4,48 @@ Bytes are those of the payload's values: a bytes field counts its length, an int
 a list of ints 8, a string its UTF-8 length. Field names and the engine's framing are not counted.
 """
 
+from collections.abc import Callable
 from time import perf_counter
 
-from fedket.secure.phases import Outcomes, Payload, Phase, Reply, Result, Server
+from fedket.secure.phases import Outcomes, Payload, Phase, Reply, Result, Server, mapped
 from fedket.types import PhaseCost
 
 
-def metered(server: Server[Result]) -> Server[tuple[Result, tuple[PhaseCost, ...]]]:
-    """Return the same protocol that also returns its costs by action, in order of appearance."""
+def metered(
+    server: Server[Result], clock: Callable[[], float] = perf_counter
+) -> Server[tuple[Result, tuple[PhaseCost, ...]]]:
+    """Return the same protocol that also returns its costs by action, in order of appearance.
+
+    Args:
+        server: A server generator.
+        clock: What time is taken on.
+    """
     costs: dict[str, PhaseCost] = {}
-    try:
-        phase = next(server)
-        while True:
-            start = perf_counter()
-            outcomes = yield phase
-            try:
-                following = server.send(outcomes)
-            finally:
-                cost = _cost(phase, outcomes, perf_counter() - start)
-                costs[phase.action] = _add(costs.get(phase.action), cost)
-            phase = following
-    except StopIteration as end:
-        result: Result = end.value
-        return result, tuple(costs.values())
+    since = 0.0
+    latest: PhaseCost | None = None
+
+    def settle() -> None:
+        """Close the account of the latest phase: its answers have been processed."""
+        nonlocal latest
+        if latest is not None:
+            cost = latest._replace(seconds=clock() - since)
+            costs[cost.name] = _add(costs.get(cost.name), cost)
+            latest = None
+
+    def begin(phase: Phase) -> Phase:
+        nonlocal since
+        settle()
+        since = clock()
+        return phase
+
+    def count(phase: Phase, outcomes: Outcomes) -> Outcomes:
+        nonlocal latest
+        latest = _cost(phase, outcomes)
+        return outcomes
+
+    result = yield from mapped(server, begin, count)
+    settle()
+    return result, tuple(costs.values())
 
 
 def payload_bytes(payload: Payload) -> int:
@@ -42,12 +61,12 @@ def _value_bytes(value: bytes | int | str | list[int]) -> int:
     return len(value.encode() if isinstance(value, str) else value)
 
 
-def _cost(phase: Phase, outcomes: Outcomes, seconds: float) -> PhaseCost:
+def _cost(phase: Phase, outcomes: Outcomes) -> PhaseCost:
     answers = [outcome.payload for outcome in outcomes.values() if isinstance(outcome, Reply)]
     down = len(phase.to) * payload_bytes(phase.payload)
     down += sum(payload_bytes(phase.each[i]) for i in phase.to if i in phase.each)
     up = sum(map(payload_bytes, answers))
-    return PhaseCost(phase.action, up, down, phase.pad_bits, phase.mac_bits, seconds)
+    return PhaseCost(phase.action, up, down, phase.pad_bits, phase.mac_bits, 0.0)
 
 
 def _add(old: PhaseCost | None, new: PhaseCost) -> PhaseCost:

@@ -2,14 +2,16 @@
 
 A server protocol is a generator: it yields a `Phase` and is sent `{client_id: Reply | Failure}`.
 A client is a pure handler (action, payload, state) -> (answer, state); its key source is its only
-side effect. An engine carries phases and answers; `drive` is the engine for one process.
+side effect. An engine carries phases and answers; `in_process` is the one for a single process.
+What goes round a protocol (MACs, accounts) changes its phases and answers by `mapped`.
 Payloads hold bytes, ints, strings and lists of ints, so every engine can serialise them.
 """
 
 from collections.abc import Callable, Generator, Mapping, MutableMapping
+from functools import partial
 from typing import NamedTuple, TypeVar
 
-from fedket.errors import ProtocolError
+from fedket.errors import FedketError, ProtocolError
 
 Payload = Mapping[str, bytes | int | str | list[int]]
 
@@ -61,46 +63,73 @@ Server = Generator[Phase, Outcomes, Result]
 Handler = Callable[[str, Payload, State], tuple[Outcome, State]]
 
 
-def drive(
-    server: Server[Result],
-    handlers: Mapping[int, Handler[State]],
-    states: MutableMapping[int, State],
-) -> Result:
-    """Run a server protocol against clients in this process.
+Execute = Callable[[Phase], Outcomes]
+"""Carries a phase to its clients and returns what they answered: an engine."""
+
+
+def drive(server: Server[Result], execute: Execute) -> Result:
+    """Run a server protocol over an engine and return its result.
 
     Args:
         server: A fresh server generator.
-        handlers: Client id -> handler; a client without one never answers.
-        states: Client id -> state, updated in place, so it is right also when the server raises.
-
-    Returns:
-        What the server generator returns.
+        execute: The engine, for example `in_process` or a federation of sites.
     """
     try:
         phase = next(server)
         while True:
-            outcomes: dict[int, Outcome] = {}
-            for client_id in phase.to:
-                outcomes[client_id] = _ask(client_id, phase, handlers, states)
-            phase = server.send(outcomes)
+            phase = server.send(execute(phase))
     except StopIteration as end:
         result: Result = end.value
         return result
 
 
-def _ask(
-    client_id: int,
-    phase: Phase,
-    handlers: Mapping[int, Handler[State]],
-    states: MutableMapping[int, State],
-) -> Outcome:
-    handler = handlers.get(client_id)
-    if handler is None:
-        return Failure(f"client {client_id} did not answer within {phase.deadline:g} s")
-    outcome, states[client_id] = handler(
-        phase.action, phase.payload_for(client_id), states[client_id]
-    )
-    return outcome
+def in_process(
+    handlers: Mapping[int, Handler[State]], states: MutableMapping[int, State]
+) -> Execute:
+    """Return the engine of clients in this process.
+
+    Args:
+        handlers: Client id -> handler; a client without one never answers.
+        states: Client id -> state, updated in place, so it is right also when the server raises.
+    """
+
+    def ask(client_id: int, phase: Phase) -> Outcome:
+        handler = handlers.get(client_id)
+        if handler is None:
+            return Failure(f"client {client_id} did not answer within {phase.deadline:g} s")
+        outcome, states[client_id] = handler(
+            phase.action, phase.payload_for(client_id), states[client_id]
+        )
+        return outcome
+
+    return lambda phase: {client_id: ask(client_id, phase) for client_id in phase.to}
+
+
+def mapped(
+    server: Server[Result],
+    before: Callable[[Phase], Phase],
+    after: Callable[[Phase, Outcomes], Outcomes] = lambda _, outcomes: outcomes,
+) -> Server[Result]:
+    """Return the same protocol with its requests and answers changed on the way.
+
+    Args:
+        server: A server generator.
+        before: Phase of the protocol -> phase that is sent. An error that it raises is raised in
+            the protocol, where the phase was yielded.
+        after: (phase of the protocol, outcomes) -> outcomes that the protocol gets; likewise.
+    """
+    step = partial(next, server)
+    try:
+        while True:
+            phase = step()
+            try:
+                outcomes = yield before(phase)
+                step = partial(server.send, after(phase, outcomes))
+            except FedketError as error:
+                step = partial(server.throw, error)
+    except StopIteration as end:
+        result: Result = end.value
+        return result
 
 
 def integer(payload: Mapping[str, object], field: str) -> int:

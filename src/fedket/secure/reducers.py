@@ -23,7 +23,7 @@ from fedket.secure.metering import metered
 from fedket.secure.pairwise import RingSum, pairwise_server
 from fedket.secure.pairwise_client import ClientState, pairwise_client
 from fedket.secure.pairwise_terms import Terms, graph_of, make_terms, num_messages
-from fedket.secure.phases import Handler, drive
+from fedket.secure.phases import Handler, drive, in_process
 from fedket.secure.quantise import (
     QUANTISERS,
     Quantised,
@@ -153,12 +153,12 @@ def _run(
     """Run Protocol A in this process, over authenticated messages if there are keys for them."""
     server = pairwise_server(terms)
     if mac is None:
-        return drive(metered(server), handlers, states)
+        return drive(metered(server), in_process(handlers, states))
     messages = num_messages(terms)
     server = authenticated_server(server, mac, terms.round_num, terms.cohort, messages)
     signing = {i: authenticated_client(handler, i, mac) for i, handler in handlers.items()}
     channels = {client_id: ChannelState(state) for client_id, state in states.items()}
-    return drive(metered(server), signing, channels)
+    return drive(metered(server), in_process(signing, channels))
 
 
 def quantise_round(

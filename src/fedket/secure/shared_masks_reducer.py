@@ -15,7 +15,16 @@ from jaxtyping import Int64
 
 from fedket.secure.channel import ChannelState, authenticated_client, authenticated_server
 from fedket.secure.metering import metered
-from fedket.secure.phases import Failure, Handler, Outcome, Payload, State, drive, integer
+from fedket.secure.phases import (
+    Failure,
+    Handler,
+    Outcome,
+    Payload,
+    State,
+    drive,
+    in_process,
+    integer,
+)
 from fedket.secure.quantise import Quantiser, dequantise
 from fedket.secure.reducers import phases_traffic, quantise_round
 from fedket.secure.shared_masks import num_messages, shared_masks_server
@@ -84,7 +93,7 @@ def shared_mask_sum(
             shared_masks_server(terms), mac, context.round_num, terms.cohort, num_messages(plan)
         )
         try:
-            result, phases = drive(metered(server), clients, states)
+            result, phases = drive(metered(server), in_process(clients, states))
         finally:
             last_rounds.update({i: state.inner.round_num for i, state in states.items()})
         flat = dequantise(quantiser, ring_words(quantiser, result.total))
