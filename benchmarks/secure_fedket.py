@@ -12,14 +12,13 @@ import numpy as np
 
 from benchmarks.secure_cases import CLIP, Case, Clock, check_sum
 from fedket.keys import OsRandomSource
-from fedket.secure import shared_masks, shared_masks_plan
 from fedket.secure.channel import ChannelState, authenticated_client, authenticated_server
-from fedket.secure.graph import num_edges
 from fedket.secure.mac import MAC_KEY_BITS
 from fedket.secure.metering import metered
-from fedket.secure.pairwise import pairwise_server
-from fedket.secure.pairwise_client import ClientState, pairwise_client
-from fedket.secure.pairwise_terms import Terms, graph_of, make_terms, num_messages, pad_bytes
+from fedket.secure.pairwise.client import ClientState, pairwise_client
+from fedket.secure.pairwise.graph import num_edges
+from fedket.secure.pairwise.server import pairwise_server
+from fedket.secure.pairwise.terms import Terms, graph_of, make_terms, num_messages, pad_bytes
 from fedket.secure.phases import Failure, Handler, Outcome, Payload, Server, drive, in_process
 from fedket.secure.quantise import (
     QUANTISERS,
@@ -29,10 +28,12 @@ from fedket.secure.quantise import (
     quantise,
     rounding_noise,
 )
-from fedket.secure.shared_masks_client import ClientState as SharedState
-from fedket.secure.shared_masks_client import shared_masks_client
+from fedket.secure.shared_masks import plan as shared_masks_plan
+from fedket.secure.shared_masks import server as shared_masks
+from fedket.secure.shared_masks.client import ClientState as SharedState
+from fedket.secure.shared_masks.client import shared_masks_client
 from fedket.secure.shared_masks_reducer import ring_words, signed_integers
-from fedket.secure.signing import MacKeys
+from fedket.secure.tags import MacKeys
 from fedket.secure.words import Words
 from fedket.types import PhaseCost
 

@@ -5,13 +5,13 @@ import json
 import pytest
 from local_sites import KINDS, SITES, LocalMembers, SharedKeys, experiment, site_parts
 
-from fedket.deploy.differencing_guard import OPENED
 from fedket.deploy.rounds import SiteRounds
 from fedket.deploy.site import Site
 from fedket.deploy.site_trainer import make_task
 from fedket.experiment.build import build_experiment
 from fedket.federated.checkpoint import params_sha256
 from fedket.keys import OsRandomSource
+from fedket.secure.differencing_guard import OPENED
 
 
 class DiedError(Exception):

@@ -4,11 +4,11 @@ import numpy as np
 
 from fedket.keys.os_random import OsRandomSource
 from fedket.secure.channel import ChannelState, authenticated_client, authenticated_server
-from fedket.secure.pairwise import pairwise_server
-from fedket.secure.pairwise_client import ClientState, pairwise_client
-from fedket.secure.pairwise_terms import higher, lower, make_terms, num_messages, terms_payload
+from fedket.secure.pairwise.client import ClientState, pairwise_client
+from fedket.secure.pairwise.server import pairwise_server
+from fedket.secure.pairwise.terms import higher, lower, make_terms, num_messages, terms_payload
 from fedket.secure.phases import Failure, Reply, drive, in_process
-from fedket.secure.signing import MacKeys
+from fedket.secure.tags import MacKeys
 from fedket.secure.words import pack_words, unpack_words, word_dtype
 
 

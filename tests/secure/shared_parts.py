@@ -5,10 +5,10 @@ import numpy as np
 from fedket.keys.os_random import OsRandomSource
 from fedket.secure.channel import ChannelState, authenticated_client, authenticated_server
 from fedket.secure.phases import Failure, Reply, drive, in_process
-from fedket.secure.shared_masks import num_messages, shared_masks_server
-from fedket.secure.shared_masks_client import ClientState, shared_masks_client
-from fedket.secure.shared_masks_plan import Plan, terms_of
-from fedket.secure.signing import MacKeys
+from fedket.secure.shared_masks.client import ClientState, shared_masks_client
+from fedket.secure.shared_masks.plan import Plan, terms_of
+from fedket.secure.shared_masks.server import num_messages, shared_masks_server
+from fedket.secure.tags import MacKeys
 
 
 def a_plan(colluders=1, threshold=3, bits=16, num_values=13, malicious=False):

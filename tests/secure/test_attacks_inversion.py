@@ -11,9 +11,9 @@ from pairwise_parts import asked_up_to_upload, upload
 from shared_parts import Session, a_plan
 
 from fedket.keys.os_random import OsRandomSource
-from fedket.secure.field import centre_lift, unpack_residues
 from fedket.secure.quantise import dequantise, headroom, quantise, rounding_noise
-from fedket.secure.shared_masks_plan import terms_of
+from fedket.secure.shared_masks.field import centre_lift, unpack_residues
+from fedket.secure.shared_masks.plan import terms_of
 from fedket.secure.shared_masks_reducer import signed_integers
 from fedket.secure.words import unpack_words
 

@@ -14,8 +14,12 @@ from shared_parts import Session, a_plan, flipped, lost, sum_of, updates_of
 
 from fedket.errors import ProtocolError
 from fedket.keys.os_random import OsRandomSource
-from fedket.secure import shared_masks_messages, shared_masks_plan
-from fedket.secure.field import (
+from fedket.secure.mac import encode
+from fedket.secure.phases import Failure, Reply
+from fedket.secure.shared_masks import messages as shared_masks_messages
+from fedket.secure.shared_masks import plan as shared_masks_plan
+from fedket.secure.shared_masks.client import ClientState
+from fedket.secure.shared_masks.field import (
     add,
     centre_lift,
     field_above,
@@ -23,12 +27,9 @@ from fedket.secure.field import (
     subtract,
     unpack_residues,
 )
-from fedket.secure.mac import encode
-from fedket.secure.phases import Failure, Reply
-from fedket.secure.shared_masks_client import ClientState
-from fedket.secure.shared_masks_messages import seal_share, tag_message, unseal_share
-from fedket.secure.shared_masks_plan import terms_of
-from fedket.secure.sharing import open_shares
+from fedket.secure.shared_masks.messages import seal_share, tag_message, unseal_share
+from fedket.secure.shared_masks.plan import terms_of
+from fedket.secure.shared_masks.sharing import open_shares
 
 EVERYBODY = tuple(range(6))
 

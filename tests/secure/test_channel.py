@@ -7,7 +7,7 @@ from fedket.errors import KeyExhaustedError, KeyReusedError, ProtocolError
 from fedket.keys.os_random import OsRandomSource
 from fedket.secure.channel import ChannelState, authenticated_client, authenticated_server
 from fedket.secure.phases import Failure, Phase, Reply, drive, in_process
-from fedket.secure.signing import MacKeys
+from fedket.secure.tags import MacKeys
 
 IDS = (4, 7)
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from fedket.errors import ConfigError, ProtocolError
-from fedket.secure import field as field_module
-from fedket.secure.field import (
+from fedket.secure.shared_masks import field as field_module
+from fedket.secure.shared_masks.field import (
     Field,
     add,
     centre_lift,

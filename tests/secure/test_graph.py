@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedket.errors import ConfigError
-from fedket.secure.graph import (
+from fedket.secure.pairwise.graph import (
     Graph,
     choose_degree,
     failure_probability,

@@ -20,7 +20,7 @@ from scipy.stats import chi2
 from fedket.keys.ledger import PadState
 from fedket.keys.os_random import OsRandomSource
 from fedket.secure.metering import metered
-from fedket.secure.pairwise_client import Stage
+from fedket.secure.pairwise.client import Stage
 from fedket.secure.phases import drive, in_process
 from fedket.secure.words import packed_size, unpack_words
 

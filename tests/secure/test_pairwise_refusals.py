@@ -16,9 +16,9 @@ from pairwise_parts import (
 from fedket.errors import ConfigError, ProtocolError
 from fedket.keys.ledger import PadState
 from fedket.keys.os_random import OsRandomSource
-from fedket.secure.graph import make_graph
-from fedket.secure.pairwise_client import ClientState, Stage, pairwise_client
-from fedket.secure.pairwise_terms import make_terms, terms_payload
+from fedket.secure.pairwise.client import ClientState, Stage, pairwise_client
+from fedket.secure.pairwise.graph import make_graph
+from fedket.secure.pairwise.terms import make_terms, terms_payload
 from fedket.secure.phases import Failure, Phase, Reply, drive, in_process
 from fedket.secure.words import unpack_words
 

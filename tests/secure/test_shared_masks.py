@@ -9,14 +9,14 @@ from shared_parts import Session, a_plan, flipped, lost, sum_of, updates_of
 from fedket.errors import ConfigError, KeyExhaustedError, ProtocolError
 from fedket.keys.ledger import PadState
 from fedket.keys.os_random import OsRandomSource
-from fedket.secure import shared_masks_client as client_module
 from fedket.secure.costs import key_bits_per_pair
-from fedket.secure.field import random_residues, residues_of, subtract, unpack_residues
 from fedket.secure.metering import metered
 from fedket.secure.phases import Failure, Reply, drive, in_process
-from fedket.secure.shared_masks_client import Stage
-from fedket.secure.shared_masks_plan import key_of_round, key_per_pair, terms_of
-from fedket.secure.sharing import share_blocks
+from fedket.secure.shared_masks import client as client_module
+from fedket.secure.shared_masks.client import Stage
+from fedket.secure.shared_masks.field import random_residues, residues_of, subtract, unpack_residues
+from fedket.secure.shared_masks.plan import key_of_round, key_per_pair, terms_of
+from fedket.secure.shared_masks.sharing import share_blocks
 
 SHAPES = [(2, 0, 2), (3, 0, 3), (4, 1, 3), (7, 2, 5)]
 SHAPES_AND_BITS = [(shape, bits) for shape in SHAPES for bits in (2, 8, 16, 32)]

@@ -11,7 +11,7 @@ from fedket.errors import ConfigError, KeyMaterialError, ProtocolError
 from fedket.keys.os_random import OsRandomSource
 from fedket.secure.quantise import dequantise, safe
 from fedket.secure.reducers import quantise_round, quantised_sum
-from fedket.secure.shared_masks_plan import Plan, key_of_round, terms_of
+from fedket.secure.shared_masks.plan import Plan, key_of_round, terms_of
 from fedket.secure.shared_masks_reducer import ring_words, shared_mask_sum, signed_integers
 from fedket.types import RoundContext
 

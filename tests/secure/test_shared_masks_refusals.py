@@ -5,7 +5,7 @@ from shared_parts import Session, a_plan, updates_of
 
 from fedket.keys.ledger import PadState
 from fedket.secure.phases import Failure, Reply
-from fedket.secure.shared_masks_client import Stage
+from fedket.secure.shared_masks.client import Stage
 
 IDS = (0, 1, 2, 3, 4)
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from modular import num_revealed, rank
 
 from fedket.errors import ProtocolError
-from fedket.secure import sharing as sharing_module
-from fedket.secure.field import add, field_above
-from fedket.secure.sharing import Sharing, open_shares, share_blocks
+from fedket.secure.shared_masks import sharing as sharing_module
+from fedket.secure.shared_masks.field import add, field_above
+from fedket.secure.shared_masks.sharing import Sharing, open_shares, share_blocks
 
 SHAPES = [(2, 2, 0), (4, 3, 1), (5, 5, 3), (7, 4, 2), (9, 3, 1), (16, 12, 5), (32, 20, 8)]
 BITS = [2, 8, 16, 32]

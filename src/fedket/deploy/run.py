@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fedket.deploy.broadcast import Call, Timeouts
-from fedket.deploy.differencing_guard import OPENED
 from fedket.deploy.files import FEDERATION, FederationFile, read_experiment, sae_ids
 from fedket.deploy.handshake import Handshake
 from fedket.deploy.membership import Membership
@@ -25,6 +24,7 @@ from fedket.experiment.facts import count_facts, facts_dict
 from fedket.experiment.run import RunOutcome, resume_run, start_run
 from fedket.experiment.run_directory import CONFIG, FACTS, config_hash
 from fedket.keys.etsi014.config import read_section
+from fedket.secure.differencing_guard import OPENED
 from fedket.types import SERVER, Dataset
 
 

@@ -27,7 +27,7 @@ from fedket.experiment.aggregation import demand_of
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.run_directory import config_hash
 from fedket.secure.channel import ChannelState
-from fedket.secure.pairwise_client import ClientState as PairwiseState
+from fedket.secure.pairwise.client import ClientState as PairwiseState
 from fedket.secure.phases import (
     Failure,
     Handler,
@@ -38,7 +38,7 @@ from fedket.secure.phases import (
     integers,
     octets,
 )
-from fedket.secure.shared_masks_client import ClientState as SharedState
+from fedket.secure.shared_masks.client import ClientState as SharedState
 from fedket.types import SERVER, Contribution, Dataset, RoundContext
 
 OPENING = ("reserve", "share")

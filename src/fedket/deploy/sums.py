@@ -15,25 +15,25 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from fedket.deploy.differencing_guard import guard_differencing
 from fedket.experiment.check import threshold_of
 from fedket.experiment.config import AggregationConfig
 from fedket.federated.trainer import cohort_weights
 from fedket.secure.bounds import Scale, scaled
 from fedket.secure.channel import authenticated_client, authenticated_server
+from fedket.secure.differencing_guard import guard_differencing
 from fedket.secure.metering import metered
-from fedket.secure.pairwise import pairwise_server
-from fedket.secure.pairwise_client import pairwise_client
-from fedket.secure.pairwise_terms import num_messages
+from fedket.secure.pairwise.client import pairwise_client
+from fedket.secure.pairwise.server import pairwise_server
+from fedket.secure.pairwise.terms import num_messages
 from fedket.secure.phases import Handler, Payload, Phase, Server, State, mapped
 from fedket.secure.quantise import QUANTISERS, Quantiser, dequantise, quantise, rounding_noise, safe
 from fedket.secure.reducers import phases_traffic, round_terms, shares_of
-from fedket.secure.shared_masks import num_messages as num_shared_messages
-from fedket.secure.shared_masks import shared_masks_server
-from fedket.secure.shared_masks_client import shared_masks_client
-from fedket.secure.shared_masks_plan import Plan, terms_of
+from fedket.secure.shared_masks.client import shared_masks_client
+from fedket.secure.shared_masks.plan import Plan, terms_of
+from fedket.secure.shared_masks.server import num_messages as num_shared_messages
+from fedket.secure.shared_masks.server import shared_masks_server
 from fedket.secure.shared_masks_reducer import SILENT, ring_words, signed_integers
-from fedket.secure.signing import MacKeys
+from fedket.secure.tags import MacKeys
 from fedket.secure.words import Words
 from fedket.types import Contribution, KeySource, RoundContext, Traffic
 

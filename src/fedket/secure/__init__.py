@@ -9,10 +9,10 @@ from fedket.secure.costs import (
     upload_bytes,
 )
 from fedket.secure.demand import Demand, masked_demand, per_link, shared_mask_demand
-from fedket.secure.graph import Degree, choose_degree, smallest_degree
+from fedket.secure.pairwise.graph import Degree, choose_degree, smallest_degree
 from fedket.secure.quantise import headroom, safe
 from fedket.secure.reducers import masked_sum, plain_sum, quantised_sum
-from fedket.secure.shared_masks_plan import masked_vector_bytes
+from fedket.secure.shared_masks.plan import masked_vector_bytes
 from fedket.secure.shared_masks_reducer import shared_mask_sum
 from fedket.secure.sparse import kept_values, random_k
 from fedket.secure.starvation import Option, starving_sum

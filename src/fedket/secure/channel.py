@@ -40,7 +40,7 @@ from fedket.secure.phases import (
     integer,
     mapped,
 )
-from fedket.secure.signing import MacKeys, Slot, sign, verify
+from fedket.secure.tags import MacKeys, Slot, check, tag
 from fedket.types import SERVER, Stream
 
 
@@ -70,7 +70,7 @@ class ChannelState(NamedTuple):
 def authenticated_client(
     handler: Handler[State], client_id: int, mac: MacKeys
 ) -> Handler[ChannelState]:
-    """Return the handler that listens to the server only, and signs its answers.
+    """Return the handler that listens to the server only, and tags its answers.
 
     Args:
         handler: A client's handler.
@@ -88,7 +88,7 @@ def authenticated_client(
         answer, inner = handler(action, payload, state.inner)
         if isinstance(answer, Reply):
             slot = Slot(state.round_num, state.message, action, state.starts)
-            answer = _signed(mac, client_id, slot, answer.payload)
+            answer = _tagged(mac, client_id, slot, answer.payload)
         return answer, state._replace(inner=inner, answer=answer)
 
     return handle
@@ -125,17 +125,17 @@ def authenticated_server(
             phase = phase._replace(mac_bits=phase.mac_bits + 2 * 8 * num_bytes * len(cohort))
         return phase._replace(each=each)
 
-    def check(_: Phase, outcomes: Outcomes) -> Outcomes:
+    def checked(_: Phase, outcomes: Outcomes) -> Outcomes:
         nonlocal slot
         if slot.message == 0:
             outcomes, starts = _open(mac, slot, num_bytes, outcomes)
             slot = slot._replace(starts=starts)
-        checked = {i: _check(mac, slot, i, outcome) for i, outcome in outcomes.items()}
+        heard = {i: _check(mac, slot, i, outcome) for i, outcome in outcomes.items()}
         slot = slot._replace(message=slot.message + 1)
-        return checked
+        return heard
 
     try:
-        return (yield from mapped(server, address, check))
+        return (yield from mapped(server, address, checked))
     finally:
         mac.keys.burn(round_num, SERVER, list(slot.starts))
 
@@ -165,19 +165,19 @@ def _hear(
         mac.keys.accept(round_num, client_id, {stream: (start, num_bytes)})
         starts = {stream: start}
     slot = Slot(round_num, message, action, starts)
-    verify(mac, slot, (SERVER, client_id), payload)
+    check(mac, slot, (SERVER, client_id), payload)
     if message == 0:
         lengths = {(client_id, SERVER): integer(payload, "mac_bytes")}
         starts |= mac.keys.reserve(round_num, client_id, lengths)
     return ChannelState(state.inner, round_num, message, starts, payload, state.answer)
 
 
-def _signed(mac: MacKeys, client_id: int, slot: Slot, payload: Payload) -> Outcome:
+def _tagged(mac: MacKeys, client_id: int, slot: Slot, payload: Payload) -> Outcome:
     stream = (client_id, SERVER)
     if slot.message == 0:
         payload = {**payload, "mac_offset": slot.starts[stream]}
     try:
-        return Reply({**payload, "tag": sign(mac, slot, stream, payload)})
+        return Reply({**payload, "tag": tag(mac, slot, stream, payload)})
     except KeyMaterialError as error:
         return Failure(str(error))
 
@@ -188,7 +188,7 @@ def _address(mac: MacKeys, slot: Slot, phase: Phase, client_id: int, num_bytes: 
     own = {**phase.each.get(client_id, {}), "message": slot.message}
     if slot.message == 0:
         own |= {"mac_offset": slot.starts[stream], "mac_bytes": num_bytes}
-    return {**own, "tag": sign(mac, slot, stream, {**phase.payload, **own})}
+    return {**own, "tag": tag(mac, slot, stream, {**phase.payload, **own})}
 
 
 def _open(
@@ -230,7 +230,7 @@ def _check(mac: MacKeys, slot: Slot, client_id: int, outcome: Outcome) -> Outcom
     if isinstance(outcome, Failure):
         return outcome
     try:
-        verify(mac, slot, (client_id, SERVER), outcome.payload)
+        check(mac, slot, (client_id, SERVER), outcome.payload)
     except (ProtocolError, KeyMaterialError) as error:
         return Failure(str(error))
     return outcome

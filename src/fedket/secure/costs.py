@@ -8,8 +8,8 @@ READY, one UPLOAD (more if it is cut into pieces) and, set aside in case, an abo
 These are what a round *sets aside*; all of it is used up, whether the round succeeds or not.
 """
 
-from fedket.secure.graph import Degree, choose_degree, num_edges
 from fedket.secure.mac import MAC_KEY_BITS, TAG_BYTES
+from fedket.secure.pairwise.graph import Degree, choose_degree, num_edges
 from fedket.secure.quantise import WordMode, word_width
 from fedket.secure.words import packed_size
 

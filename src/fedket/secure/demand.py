@@ -5,13 +5,13 @@ The same terms as the protocols': a demand is what clients and server will reser
 
 from collections.abc import Callable
 
-from fedket.secure.graph import Degree
 from fedket.secure.mac import MAC_KEY_BYTES
-from fedket.secure.pairwise_terms import higher, num_messages, pad_bytes
+from fedket.secure.pairwise.graph import Degree
+from fedket.secure.pairwise.terms import higher, num_messages, pad_bytes
 from fedket.secure.quantise import WordMode, word_width
 from fedket.secure.reducers import round_terms
-from fedket.secure.shared_masks import num_messages as num_shared_messages
-from fedket.secure.shared_masks_plan import Plan, terms_of
+from fedket.secure.shared_masks.plan import Plan, terms_of
+from fedket.secure.shared_masks.server import num_messages as num_shared_messages
 from fedket.types import SERVER, RoundContext, Stream
 
 Demand = Callable[[RoundContext, int], dict[Stream, int]]

@@ -18,11 +18,11 @@ from jaxtyping import Array, Float
 from fedket.errors import ProtocolError
 from fedket.secure.channel import ChannelState, authenticated_client, authenticated_server
 from fedket.secure.costs import upload_bytes
-from fedket.secure.graph import Degree, choose_degree
 from fedket.secure.metering import metered
-from fedket.secure.pairwise import RingSum, pairwise_server
-from fedket.secure.pairwise_client import ClientState, pairwise_client
-from fedket.secure.pairwise_terms import Terms, graph_of, make_terms, num_messages
+from fedket.secure.pairwise.client import ClientState, pairwise_client
+from fedket.secure.pairwise.graph import Degree, choose_degree
+from fedket.secure.pairwise.server import RingSum, pairwise_server
+from fedket.secure.pairwise.terms import Terms, graph_of, make_terms, num_messages
 from fedket.secure.phases import Handler, drive, in_process
 from fedket.secure.quantise import (
     QUANTISERS,
@@ -33,7 +33,7 @@ from fedket.secure.quantise import (
     quantise,
     rounding_noise,
 )
-from fedket.secure.signing import MacKeys
+from fedket.secure.tags import MacKeys
 from fedket.secure.words import Words
 from fedket.types import Contribution, KeySource, PhaseCost, Reducer, RoundContext, Traffic
 

@@ -27,10 +27,10 @@ from fedket.secure.phases import (
 )
 from fedket.secure.quantise import Quantiser, dequantise
 from fedket.secure.reducers import phases_traffic, quantise_round
-from fedket.secure.shared_masks import num_messages, shared_masks_server
-from fedket.secure.shared_masks_client import ClientState, shared_masks_client
-from fedket.secure.shared_masks_plan import Plan, terms_of
-from fedket.secure.signing import MacKeys
+from fedket.secure.shared_masks.client import ClientState, shared_masks_client
+from fedket.secure.shared_masks.plan import Plan, terms_of
+from fedket.secure.shared_masks.server import num_messages, shared_masks_server
+from fedket.secure.tags import MacKeys
 from fedket.secure.words import Words, word_dtype
 from fedket.types import Contribution, KeySource, Reducer, RoundContext, Traffic
 

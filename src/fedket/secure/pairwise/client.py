@@ -17,8 +17,8 @@ import numpy as np
 
 from fedket.errors import ProtocolError
 from fedket.secure.client_steps import refusal, stepwise
-from fedket.secure.graph import is_connected
-from fedket.secure.pairwise_terms import (
+from fedket.secure.pairwise.graph import is_connected
+from fedket.secure.pairwise.terms import (
     Terms,
     graph_of,
     higher,

@@ -40,7 +40,6 @@ import numpy as np
 from jaxtyping import Int64
 
 from fedket.errors import ProtocolError, RoundLostError
-from fedket.secure.field import Residues, centre_lift, subtract, unpack_residues
 from fedket.secure.mac import TAG_BYTES
 from fedket.secure.phases import (
     Failure,
@@ -52,9 +51,10 @@ from fedket.secure.phases import (
     integers,
     octets,
 )
-from fedket.secure.shared_masks_messages import cut
-from fedket.secure.shared_masks_plan import Plan, Terms, key_of_round, plan_payload
-from fedket.secure.sharing import open_shares
+from fedket.secure.shared_masks.field import Residues, centre_lift, subtract, unpack_residues
+from fedket.secure.shared_masks.messages import cut
+from fedket.secure.shared_masks.plan import Plan, Terms, key_of_round, plan_payload
+from fedket.secure.shared_masks.sharing import open_shares
 
 Answer = TypeVar("Answer")
 

@@ -33,8 +33,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fedket.errors import FedketError, ProtocolError, RoundLostError
-from fedket.secure.graph import is_connected
-from fedket.secure.pairwise_terms import (
+from fedket.secure.pairwise.graph import is_connected
+from fedket.secure.pairwise.terms import (
     Terms,
     check_terms,
     graph_of,

@@ -36,7 +36,7 @@ class Slot(NamedTuple):
     starts: Mapping[Stream, int]
 
 
-def sign(mac: MacKeys, slot: Slot, stream: Stream, payload: Payload) -> bytes:
+def tag(mac: MacKeys, slot: Slot, stream: Stream, payload: Payload) -> bytes:
     """Return the tag of a message from the sender of a stream to its receiver.
 
     Raises:
@@ -45,7 +45,7 @@ def sign(mac: MacKeys, slot: Slot, stream: Stream, payload: Payload) -> bytes:
     return make_tag(*_key(mac, slot, stream, stream[0]), _encoded(payload))
 
 
-def verify(mac: MacKeys, slot: Slot, stream: Stream, payload: Payload) -> None:
+def check(mac: MacKeys, slot: Slot, stream: Stream, payload: Payload) -> None:
     """Check a message, with its tag in the field `tag`, at the receiver's end of a stream.
 
     Raises:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from fedket.errors import ProtocolError
-from fedket.secure.graph import Graph, check_degree, make_graph, neighbours, num_edges
+from fedket.secure.pairwise.graph import Graph, check_degree, make_graph, neighbours, num_edges
 from fedket.secure.phases import Payload, integer, integers, octets
 from fedket.secure.words import packed_size, word_dtype
 
@@ -19,7 +19,7 @@ class Terms(NamedTuple):
         chunk_words: Words per UPLOAD message, a multiple of 8 unless all fit in one. Smaller
             pieces bound the memory for pads in a simulation and the size of messages.
         degree: Clients with whom each shares a pad (k), len(cohort) - 1 for all.
-        graph_seed: Public randomness that orders the ring, see `fedket.secure.graph`.
+        graph_seed: Public randomness that orders the ring, see `fedket.secure.pairwise.graph`.
     """
 
     round_num: int

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fedket.errors import ProtocolError
-from fedket.secure.field import Field, Residues, matmul, random_residues
+from fedket.secure.shared_masks.field import Field, Residues, matmul, random_residues
 
 MISS_BITS = 70
 """A wrong answer among those that can be corrected is overlooked at most once in 2^64 openings."""

@@ -11,10 +11,10 @@ No overflow: values lie within +-(2^(q-1) - 1), so a sum of n or fewer of them l
 from typing import NamedTuple
 
 from fedket.errors import ConfigError, ProtocolError
-from fedket.secure.field import field_above
 from fedket.secure.mac import MAC_KEY_BITS, MAC_KEY_BYTES, encode
 from fedket.secure.phases import Payload
-from fedket.secure.sharing import Sharing
+from fedket.secure.shared_masks.field import field_above
+from fedket.secure.shared_masks.sharing import Sharing
 from fedket.secure.words import packed_size
 
 
@@ -81,7 +81,7 @@ class Terms(NamedTuple):
 
     @property
     def stream_bytes(self) -> int:
-        """Key bytes that a round takes from each stream, see `shared_masks_messages`."""
+        """Key bytes that a round takes from each stream, see `messages`."""
         return self.pad_bytes + (2 if self.plan.malicious else 1) * MAC_KEY_BYTES
 
 

@@ -20,7 +20,6 @@ from jaxtyping import Int64
 
 from fedket.errors import FedketError, ProtocolError
 from fedket.secure.client_steps import stepwise
-from fedket.secure.field import Residues, add, pack_residues, random_residues, residues_of
 from fedket.secure.mac import TAG_BYTES
 from fedket.secure.phases import (
     Handler,
@@ -30,16 +29,23 @@ from fedket.secure.phases import (
     integers,
     octets,
 )
-from fedket.secure.shared_masks_alive import check_confirmed, confirm_alive, read_alive
-from fedket.secure.shared_masks_messages import (
+from fedket.secure.shared_masks.alive import check_confirmed, confirm_alive, read_alive
+from fedket.secure.shared_masks.field import (
+    Residues,
+    add,
+    pack_residues,
+    random_residues,
+    residues_of,
+)
+from fedket.secure.shared_masks.messages import (
     accept_offsets,
     cut,
     refusal,
     seal_share,
     unseal_share,
 )
-from fedket.secure.shared_masks_plan import Plan, Terms, is_part, plan_payload, terms_of
-from fedket.secure.sharing import share_blocks
+from fedket.secure.shared_masks.plan import Plan, Terms, is_part, plan_payload, terms_of
+from fedket.secure.shared_masks.sharing import share_blocks
 from fedket.types import KeySource, Stream
 
 Update = Callable[[int], Int64[np.ndarray, " values"] | None]

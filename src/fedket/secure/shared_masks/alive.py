@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from fedket.errors import ProtocolError
 from fedket.secure.mac import TAG_BYTES, encode
 from fedket.secure.phases import Payload, integers, octets
-from fedket.secure.shared_masks_messages import check_message, cut, refusal, tag_message
-from fedket.secure.shared_masks_plan import Terms, is_part
+from fedket.secure.shared_masks.messages import check_message, cut, refusal, tag_message
+from fedket.secure.shared_masks.plan import Terms, is_part
 from fedket.types import KeySource, Stream
 
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from fedket.errors import KeyMaterialError, ProtocolError
 from fedket.secure import client_steps
-from fedket.secure.field import Residues, pack_residues, unpack_residues
 from fedket.secure.mac import (
     MAC_KEY_BYTES,
     TAG_BYTES,
@@ -24,7 +23,8 @@ from fedket.secure.mac import (
     make_tag,
 )
 from fedket.secure.phases import Payload, integer
-from fedket.secure.shared_masks_plan import Terms
+from fedket.secure.shared_masks.field import Residues, pack_residues, unpack_residues
+from fedket.secure.shared_masks.plan import Terms
 from fedket.types import KeySource, Secret, Stream
 
 
