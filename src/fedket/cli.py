@@ -110,7 +110,7 @@ def run(
         _split(config)
         work(config, None)
         return
-    from fedket.together_cli import run_together
+    from fedket.multiprocess.together import run_together
 
     raise typer.Exit(run_together(launch, read, work, _tell))
 

@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from fedket.experiment import parse_config, resume_run, start_run
-from tests.experiment.tiny import config_of, contents
+from tests.experiment.tiny import config_of, contents, rounds_of
 
 INTRICATE = (
     "federation={rounds = 5, eval_every = 2, checkpoint_every = 3, clients_per_round = 3}",
@@ -30,12 +30,6 @@ def interrupt_at(round_num):
             raise KeyboardInterrupt
 
     return on_round
-
-
-def rounds_of(directory):
-    """Records without what the clock says."""
-    lines = (directory / "rounds.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,7 @@ from safetensors.numpy import load_file
 from fedket.errors import ConfigError
 from fedket.experiment import dump_config, read_config, resume_run, start_run
 from fedket.experiment.launch import Launch, find_launch
-from tests.experiment.test_run import rounds_of
-from tests.experiment.tiny import FEDKET, config_of
+from tests.experiment.tiny import FEDKET, config_of, rounds_of
 
 SHARDED = ("--set", "engine.kind=sharded")
 CHANGES = (

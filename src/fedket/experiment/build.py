@@ -62,7 +62,7 @@ from fedket.models.target import Target
 from fedket.quantum import Circuit, ansatz
 from fedket.rng import Purpose, numpy_seed
 from fedket.secure import bounded_sum
-from fedket.types import Dataset, KeySource, Model, Partition, Strategy
+from fedket.types import Dataset, KeySource, Model, Partition, Reducer, Strategy
 
 CIRCUITS: dict[str, Callable[[int, int], Circuit]] = {
     "qfedfisher": ansatz.qfedfisher,
@@ -149,7 +149,11 @@ def precision(config: ExperimentConfig) -> Iterator[None]:
         yield
 
 
-def build_experiment(config: ExperimentConfig, keys: KeySource | None = None) -> Experiment:
+def build_experiment(
+    config: ExperimentConfig,
+    keys: KeySource | None = None,
+    led: Callable[[Reducer], Reducer] = lambda reducer: reducer,
+) -> Experiment:
     """Load the data, make the objects and check that they fit; trains nothing.
 
     Nothing is compiled but a frozen network whose features of these images are not cached yet.
@@ -158,6 +162,7 @@ def build_experiment(config: ExperimentConfig, keys: KeySource | None = None) ->
         config: The experiment.
         keys: Its open key source, see `fedket.experiment.key_sources.open_keys`; without it
             masked rounds run on `os_random` only.
+        led: Makes a reducer give its sum to all processes of the run.
 
     Raises:
         FedketError: One clear line about whatever does not fit.
@@ -188,7 +193,7 @@ def build_experiment(config: ExperimentConfig, keys: KeySource | None = None) ->
         strategy = STRATEGIES[config.strategy.kind](config.strategy, training)
         reducer, clip = build_reducer(config, cohort_size(config), keys), config.aggregation.clip
         if reducer is not None:
-            reducer = bounded_sum(reducer, strategy.bounds(clip), clip)
+            reducer = led(bounded_sum(reducer, strategy.bounds(clip), clip))
         federation = make_federation(
             model,
             dataset,

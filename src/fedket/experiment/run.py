@@ -12,12 +12,11 @@ from fedket.errors import CheckpointError
 from fedket.experiment import run_directory as disk
 from fedket.experiment.build import Experiment, build_experiment, precision
 from fedket.experiment.config import ExperimentConfig
-from fedket.experiment.crew import Alone, Lead
 from fedket.experiment.environment import write_environment
 from fedket.experiment.facts import count_facts, facts_dict
 from fedket.experiment.interrupts import Interrupts, handled_interrupts
 from fedket.experiment.key_sources import open_keys, takes_key
-from fedket.experiment.launch import check_alone
+from fedket.experiment.lead import Alone, Lead
 from fedket.experiment.records import (
     RoundLine,
     append_round,
@@ -89,12 +88,13 @@ def start_run(
         FedketError: Before anything is written, if the configuration does not work out.
         KeyboardInterrupt: Before anything is written.
     """
-    lead = lead or _alone()
+    lead = lead or Alone()
     with handled_interrupts() as interrupts, precision(config), ExitStack() as stack:
         if output is not None:
             disk.check_output(output)
         keys = None if build else stack.enter_context(open_keys(config))
-        experiment, facts = interrupts.run(partial(build or partial(_build, keys=keys), config))
+        make = build or partial(_build, keys=keys, lead=lead)
+        experiment, facts = interrupts.run(partial(make, config))
         interrupts.run(lead.meet)
         directory = disk.new_run_directory(config, parent, output)
         job = Job(experiment, directory, disk.config_hash(config), lead)
@@ -134,7 +134,7 @@ def resume_run(
             has been changed then.
         KeyboardInterrupt: Before anything is changed.
     """
-    lead = lead or _alone()
+    lead = lead or Alone()
     own = disk.read_config(directory)
     config = config or own
     disk.check_same_experiment(directory, own, config)
@@ -145,7 +145,8 @@ def resume_run(
         ExitStack() as stack,
     ):
         keys = None if build else stack.enter_context(open_keys(config))
-        experiment, facts = interrupts.run(partial(build or partial(_build, keys=keys), config))
+        make = build or partial(_build, keys=keys, lead=lead)
+        experiment, facts = interrupts.run(partial(make, config))
         interrupts.run(lead.meet)
         disk.check_same_facts(directory, facts)
         job = Job(experiment, directory, disk.config_hash(config), lead)
@@ -158,13 +159,10 @@ def resume_run(
         return _continue(job, state, records, on_round, interrupts)
 
 
-def _alone() -> Lead:
-    check_alone()
-    return Alone()
-
-
-def _build(config: ExperimentConfig, keys: KeySource | None) -> tuple[Experiment, dict[str, Any]]:
-    experiment = build_experiment(config, keys)
+def _build(
+    config: ExperimentConfig, keys: KeySource | None, lead: Lead
+) -> tuple[Experiment, dict[str, Any]]:
+    experiment = build_experiment(config, keys, led=lead.reducer)
     return experiment, facts_dict(count_facts(experiment))
 
 

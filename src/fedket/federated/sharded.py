@@ -11,7 +11,6 @@ from jax.sharding import Mesh
 
 from fedket.errors import ConfigError
 from fedket.federated.placement import CLIENTS
-from fedket.federated.processes import is_alone, led_reducer, with_others
 from fedket.federated.trainer import Engine, Trainer
 from fedket.federated.vectorised import vectorised_engine
 from fedket.types import Reducer
@@ -24,13 +23,10 @@ def sharded_engine(
 
     Per client the arithmetic is the same; sums are taken in another order, so weights agree with
     the vectorised engine to rounding, and with a quantising reducer bit for bit. Several processes
-    run it in step; process 0 reduces for all of them.
+    run it in step; the reducer must give the sum to all of them.
     """
     mesh = Mesh(np.array(jax.devices()), (CLIENTS,))
-    if is_alone():
-        return vectorised_engine(trainer, reducer, cohort_size, memory_limit_mb, mesh)
-    led = None if reducer is None else led_reducer(reducer)
-    return with_others(vectorised_engine(trainer, led, cohort_size, memory_limit_mb, mesh))
+    return vectorised_engine(trainer, reducer, cohort_size, memory_limit_mb, mesh)
 
 
 def split_cpu(num_devices: int = 0) -> None:

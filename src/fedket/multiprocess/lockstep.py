@@ -5,57 +5,32 @@ All meet once when everything is built, so that nobody waits for one that cannot
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, TypeVar
 
 import numpy as np
 
 from fedket.errors import TrainingError
 from fedket.federated import FederationState
 from fedket.federated.checkpoint import params_sha256
-from fedket.federated.processes import gather, leads, share_bytes, share_tree
-from fedket.types import Params
+from fedket.multiprocess.processes import (
+    gather,
+    in_touch,
+    leads,
+    led_reducer,
+    share_bytes,
+    share_tree,
+)
+from fedket.types import Params, Reducer
 
 T = TypeVar("T")
 
 READY, FAILED = b"1", b"0"
 
 
-@runtime_checkable
-class Lead(Protocol):
-    """What process 0 does for the others in the course of a run."""
+class Lockstep:
+    """All processes of a run; see `fedket.experiment.lead.Lead` for what process 0 calls.
 
-    def meet(self) -> None:
-        """Wait until all processes have built the experiment."""
-
-    def begin(self, state: FederationState) -> None:
-        """Hand the state before the first round to all."""
-
-    def in_step(self, run_round: Callable[..., T], state: FederationState, evaluated: bool) -> T:
-        """Run a round when all do."""
-
-    def finish(self, params: Params) -> None:
-        """Say that this was the last round, and check that all have the same parameters."""
-
-
-class Alone:
-    """A run in a single process."""
-
-    def meet(self) -> None:
-        """Wait for nobody."""
-
-    def begin(self, state: FederationState) -> None:
-        """Tell nobody."""
-
-    def in_step(self, run_round: Callable[..., T], state: FederationState, evaluated: bool) -> T:
-        """Run a round."""
-        return run_round(state, evaluated)
-
-    def finish(self, params: Params) -> None:
-        """Tell nobody."""
-
-
-class Crew:
-    """All processes of a run. The methods of `Lead` are for process 0, `word` and on for others.
+    `word`, `state` and `confirm` are for the others.
 
     Attributes:
         met: Whether all have built the experiment.
@@ -64,6 +39,10 @@ class Crew:
 
     def __init__(self) -> None:
         self.met = self.ended = False
+
+    def reducer(self, reducer: Reducer) -> Reducer:
+        """Return a reducer that process 0 runs for all."""
+        return led_reducer(reducer)
 
     def meet(self) -> None:
         """Wait until all processes have built the experiment.
@@ -83,9 +62,15 @@ class Crew:
         share_tree(_as_arrays(state))
 
     def in_step(self, run_round: Callable[..., T], state: FederationState, evaluated: bool) -> T:
-        """Run a round when all do."""
-        share_bytes(b"round")
-        return run_round(state, evaluated)
+        """Run a round when all do.
+
+        Raises:
+            ProcessLostError: Another process is gone.
+        """
+        if leads():
+            share_bytes(b"round")
+        with in_touch():
+            return run_round(state, evaluated)
 
     def finish(self, params: Params) -> None:
         """Say that this was the last round, and check that all have the same parameters.

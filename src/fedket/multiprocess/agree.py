@@ -6,7 +6,7 @@ from fedket.errors import ConfigError
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import dump_config, parse_config
 from fedket.experiment.run_directory import first_difference
-from fedket.federated.processes import leads, share_bytes
+from fedket.multiprocess.processes import leads, share_bytes
 
 
 def shared_config(own: ExperimentConfig | None) -> ExperimentConfig:

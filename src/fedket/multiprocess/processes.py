@@ -5,7 +5,7 @@ under masks, what lies on its disk) it hands to the others here, bit for bit. `s
 `share_tree` and `gather` are meetings: every process calls them, in the same order.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from threading import Thread
@@ -17,7 +17,6 @@ from jax.experimental import multihost_utils
 from safetensors.numpy import load, save
 
 from fedket.errors import ConfigError, ProcessLostError, RoundStoppedError
-from fedket.federated.trainer import Engine
 from fedket.types import Contribution, Reducer, RoundContext, Traffic
 
 JOIN_SECONDS = 120
@@ -149,17 +148,6 @@ def led_reducer(reducer: Reducer) -> Reducer:
         return share_tree(total), traffic
 
     return reduce
-
-
-def with_others(engine: Engine) -> Engine:
-    """Return the engine; a round that fails because a process is gone says so."""
-
-    def run(*args: Any) -> Any:
-        with in_touch():
-            return engine.run(*args)
-
-    run_round: Callable[..., Any] = run
-    return engine._replace(run=run_round)
 
 
 @contextmanager

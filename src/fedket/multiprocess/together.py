@@ -33,7 +33,7 @@ def run_together(
     Args:
         launch: Which of them this is.
         read: () -> this process's configuration.
-        work: (configuration, crew) runs the experiment; called in process 0 only.
+        work: (configuration, lead) runs the experiment; called in process 0 only.
         tell: (error, who) says what went wrong, and returns the exit code.
 
     Returns:
@@ -72,27 +72,27 @@ def _join_and_run(
     tell: Callable[[Exception, str], int],
     interrupts: Interrupts,
 ) -> int:
-    from fedket.experiment.agree import shared_config
-    from fedket.experiment.crew import Crew
-    from fedket.experiment.follow import follow_run
-    from fedket.federated.processes import join, leave
+    from fedket.multiprocess.agree import shared_config
+    from fedket.multiprocess.follow import follow_run
+    from fedket.multiprocess.lockstep import Lockstep
+    from fedket.multiprocess.processes import join, leave
 
     devices = 0 if own is None else own.engine.devices
     place = launch.num_processes, launch.process_id, launch.coordinator, devices
     interrupts.run(partial(join, *place))
-    crew, code = Crew(), 0
+    lockstep, code = Lockstep(), 0
     try:
         config = interrupts.run(partial(shared_config, own))
         if launch.process_id == 0:
-            work(config, crew)
-        elif not follow_run(config, crew):
+            work(config, lockstep)
+        elif not follow_run(config, lockstep):
             code = BAD_INPUT
     except ProcessLostError:
         raise
     except (FedketError, OSError, MemoryError) as error:
         who = f"process {launch.process_id}: " if launch.process_id else ""
-        code = tell(error, who) if interrupts.run(crew.stop) else BAD_INPUT
-    if crew.ended:
+        code = tell(error, who) if interrupts.run(lockstep.stop) else BAD_INPUT
+    if lockstep.ended:
         leave()
     return code
 

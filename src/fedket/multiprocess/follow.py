@@ -7,12 +7,12 @@ import jax
 from fedket.errors import ProcessLostError, TrainingError
 from fedket.experiment.build import build_experiment, precision
 from fedket.experiment.config import ExperimentConfig
-from fedket.experiment.crew import Crew
 from fedket.experiment.interrupts import handled_interrupts
 from fedket.federated import Federation, FederationState
+from fedket.multiprocess.lockstep import Lockstep
 
 
-def follow_run(config: ExperimentConfig, crew: Crew) -> bool:
+def follow_run(config: ExperimentConfig, lockstep: Lockstep) -> bool:
     """Take part in a run that process 0 leads; no key source is opened.
 
     Returns:
@@ -23,16 +23,18 @@ def follow_run(config: ExperimentConfig, crew: Crew) -> bool:
         KeyboardInterrupt: It was asked to end.
     """
     with handled_interrupts() as interrupts, precision(config):
-        federation = interrupts.run(partial(build_experiment, config)).federation
+        federation = interrupts.run(
+            partial(build_experiment, config, led=lockstep.reducer)
+        ).federation
         state = federation.init()
-        interrupts.run(crew.meet)
-        while (word := interrupts.run(crew.word)) in (b"state", b"round"):
+        interrupts.run(lockstep.meet)
+        while (word := interrupts.run(lockstep.word)) in (b"state", b"round"):
             if word == b"state":
-                state = _on_device(interrupts.run(partial(crew.state, state)))
+                state = _on_device(interrupts.run(partial(lockstep.state, state)))
             else:
-                state = interrupts.run(partial(_next, federation, state))
+                state = interrupts.run(partial(_next, lockstep, federation, state))
         if word == b"done":
-            interrupts.run(partial(crew.confirm, state.params))
+            interrupts.run(partial(lockstep.confirm, state.params))
         return word == b"done"
 
 
@@ -41,10 +43,10 @@ def _on_device(state: FederationState) -> FederationState:
     return FederationState(state.round_num, params, server, clients)
 
 
-def _next(federation: Federation, state: FederationState) -> FederationState:
+def _next(lockstep: Lockstep, federation: Federation, state: FederationState) -> FederationState:
     """Run a round; one that fails does so in all processes, and process 0 then says `stop`."""
     try:
-        return federation.run_round(state, False)[0]
+        return lockstep.in_step(federation.run_round, state, False)[0]
     except ProcessLostError:
         raise
     except TrainingError:
