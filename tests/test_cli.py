@@ -164,7 +164,7 @@ def test_left_out_updates_are_told(fedket, workplace):
     np.savez(workplace / "hot.npz", **arrays)
     code, output, _ = fedket(
         *("run", "tiny.toml", "--set", "data.path=hot.npz", "--output", "hot"),
-        *("--set", "training={optimizer = 'sgd', learning_rate = 100}"),
+        *("--set", "optimizer={kind = 'sgd', learning_rate = 100}"),
         *("--set", "federation.rounds=1", "--set", "aggregation.kind=plain"),
     )
     assert code == 0

@@ -53,7 +53,9 @@ class Nodes:
         self.up_bytes = 0
         self.down_bytes = 0
 
-    def send_and_receive(self, messages: list[Message], *, timeout: float | None) -> list[Message]:  # noqa: ARG002  # the signature is Flower's
+    def send_and_receive(
+        self, messages: list[Message], *, timeout: float | None
+    ) -> list[Message]:  # Flower's signature
         """Return the answers of those that do not drop out."""
         lost = self.lost if self.stage == "mask" else set()
         here = [_own_copy(m) for m in messages if self._node(m) not in lost]
@@ -62,7 +64,7 @@ class Nodes:
         self.up_bytes += sum(_num_bytes(m) for m in answers)
         return answers
 
-    def _train(self, message: Message, context: Context) -> Message:  # noqa: ARG002
+    def _train(self, message: Message, context: Context) -> Message:
         return Message(self.updates[self._node(message)], reply_to=message)
 
     @staticmethod

@@ -14,6 +14,10 @@ class ConfigError(FedketError):
     """A configuration field is unknown, mistyped or out of range."""
 
 
+class UserCodeError(FedketError):
+    """A kind that a user wrote fails; the message names file and line."""
+
+
 class DataError(FedketError):
     """A data file is missing, damaged, or does not hold what was asked for."""
 

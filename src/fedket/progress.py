@@ -78,7 +78,7 @@ def _introduce(console: Console, config: ExperimentConfig, directory: Path) -> N
     what = f"{config.name}: {config.description}" if config.description else config.name
     console.print(what)
     console.print(
-        f"{config.federation.rounds} rounds, {config.partition.num_clients} clients, "
+        f"{config.federation.rounds} rounds, {config.num_clients} clients, "
         f"{config.strategy.kind}, {config.aggregation.kind} aggregation, into {directory}",
         soft_wrap=True,
     )

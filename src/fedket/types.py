@@ -59,12 +59,14 @@ class Model(NamedTuple):
         per_sample_vjp: (params, x) -> logits and a function from their cotangent to the gradient
             of each sample by itself, leaves (batch, ...). None if the model has no fast way.
         layered: Tree prefix of the parameters: whether the first axis of a leaf counts layers.
+        circuit: The model's `fedket.quantum.Circuit`, to be drawn and counted; None without one.
     """
 
     init: Callable[[PRNGKeyArray], Params]
     apply: Callable[..., Float[Array, "batch classes"]]
     per_sample_vjp: Callable[[Params, Array], tuple[Array, Callable[[Array], Params]]] | None = None
     layered: Any = False
+    circuit: Any = None
 
 
 class ClientResult(NamedTuple):

@@ -1,5 +1,7 @@
 """From images through a frozen network to a hybrid model: one round, and what is refused."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,9 +10,9 @@ import pytest
 
 from fedket.errors import ConfigError, DataError
 from fedket.experiment import build_experiment, parse_config
-from fedket.experiment.build import build_training
-from fedket.experiment.config import TrainingConfig
+from fedket.experiment.build import build
 from fedket.experiment.load import override
+from fedket.kinds import Context, find_section
 from fedket.models.backbones import BACKBONES
 
 SIDE = 31
@@ -53,7 +55,8 @@ def config(files):
             },
             "partition": {"num_clients": 4},
             "model": {"kind": "hybrid"},
-            "training": {"head_learning_rate": 1e-3, "batch_size": 3},
+            "training": {"batch_size": 3},
+            "optimizer": {"head_learning_rate": 1e-3},
             "federation": {"rounds": 2},
         }
         override(values, overrides)
@@ -98,7 +101,7 @@ def test_grey_images_count_for_three_channels(config, files):
             DataError,
             r"lacks `conv1_1/kernel` .*of vgg16",
         ),
-        (["model.kind=mlp"], ConfigError, "head_learning_rate is for model kind `hybrid`"),
+        (["model.kind=mlp"], ConfigError, "head_learning_rate is for models with a head"),
         (["model.num_qubits=1"], ConfigError, "read-out `z` of 1 qubits has 1 values for 2"),
     ],
 )
@@ -120,8 +123,10 @@ def test_head_and_circuit_move_at_their_own_rates(optimizer):
     """A first step is proportional to the rate, so the ratio of steps is that of the rates."""
     params = {"head": {"linear0": jnp.ones(3)}, "circuit": jnp.ones(3)}
     gradient = jax.tree.map(lambda leaf: jnp.arange(1.0, 4.0) * leaf, params)
-    training = TrainingConfig(optimizer=optimizer, learning_rate=0.2, head_learning_rate=0.01)
-    opt = build_training(training, largest=8).optimizer
+    keys = {"learning_rate": 0.2, "head_learning_rate": 0.01, "kind": optimizer}
+    context = Context(0, 2, 2, "float32", np.random.default_rng(0), params=params)
+    config = find_section("optimizer", optimizer, Path())(**keys)
+    opt = build(config, context, optax.GradientTransformation)
     updates, _ = opt.update(gradient, opt.init(params), params)
     moved = jax.tree.map(lambda a, b: b - a, params, optax.apply_updates(params, updates))
     np.testing.assert_allclose(moved["circuit"], 20 * moved["head"]["linear0"], rtol=1e-4)

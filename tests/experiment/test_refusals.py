@@ -76,7 +76,7 @@ def test_a_run_with_a_missing_file_is_refused(name, complaint, run):
 @pytest.mark.parametrize(
     ("override", "complaint"),
     [
-        ("training.learning_rate=0.5", "`training.learning_rate` is 0.01 there, 0.5 here"),
+        ("optimizer.learning_rate=0.5", "`optimizer.learning_rate` is 0.01 there, 0.5 here"),
         ("model={kind = 'mlp', hidden = [3]}", "`model.hidden` is [] there, [3] here"),
         ("model={kind = 'lenet5'}", '`model.kind` is "mlp" there, "lenet5" here'),
         ("federation.eval_every=2", "`federation.eval_every` is 1 there, 2 here"),

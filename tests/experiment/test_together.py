@@ -119,12 +119,12 @@ def test_two_processes_resume_a_masked_run_bit_for_bit_from_the_disk_of_the_firs
 
 def test_processes_with_other_configurations_are_refused_by_name(write, folders):
     command = ["run", write(), *SHARDED]
-    other = [*command, "--set", "training.learning_rate=0.5"]
+    other = [*command, "--set", "optimizer.learning_rate=0.5"]
     first, second = ends(start([command, other], folders))
     assert (first[0], second[0]) == (2, 2)
     assert first[2].startswith("fedket: error: process 1 could not start")
     assert "process 1: error: this process has another configuration" in second[2]
-    assert "`training.learning_rate` is 0.01 there, 0.5 here" in second[2]
+    assert "`optimizer.learning_rate` is 0.01 there, 0.5 here" in second[2]
     assert [first[2].count("\n"), second[2].count("\n")] == [1, 1]
     assert not any(any(folder.iterdir()) for folder in folders)
 

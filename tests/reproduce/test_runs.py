@@ -98,11 +98,11 @@ def test_a_directory_with_anything_else_is_left_alone(foreign, rows, tmp_path):
 
 def test_a_run_of_another_experiment_is_no_result(rows, blobs, tmp_path):
     values = config_for(rows[2], FULL, 0).model_dump(mode="json")
-    values["training"]["learning_rate"] = 0.5
+    values["optimizer"]["learning_rate"] = 0.5
     start_run(parse_config(values), output=tmp_path / "other")
     run = run_seed(rows[2], FULL, 0, tmp_path / "other", unwatched)
     assert run.status == "failed"
-    assert "`training.learning_rate` is 0.5 there, 0.01 here" in run.problem
+    assert "`optimizer.learning_rate` is 0.5 there, 0.01 here" in run.problem
 
 
 def test_a_row_without_the_profile_fails_alone(blobs, tmp_path):

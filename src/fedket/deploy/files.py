@@ -148,9 +148,9 @@ def check_deployable(config: ExperimentConfig, sites: int) -> None:
             f'aggregation.kind is "{how.kind}"; nothing but masked words leaves a site: use '
             '"masked", or "shared_masks" where sites may fall silent'
         )
-    if config.partition.num_clients != sites:
+    if config.num_clients != sites:
         raise ConfigError(
-            f"partition.num_clients is {config.partition.num_clients}, the federation has {sites} "
+            f"partition.num_clients is {config.num_clients}, the federation has {sites} "
             "sites; make them equal"
         )
     check_cohort(config)

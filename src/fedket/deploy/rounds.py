@@ -24,11 +24,9 @@ from fedket.deploy.sums import round_context, server_sum
 from fedket.errors import ProtocolError, RoundLostError, TrainingError
 from fedket.experiment.aggregation import demand_of
 from fedket.experiment.build import precision
-from fedket.experiment.check import cohort_size
 from fedket.federated.cohort import sample_cohort
 from fedket.federated.evaluate import Evaluation, evaluation_batch, make_scorer
 from fedket.federated.federation import Federation, FederationState, RoundRecord
-from fedket.federated.losses import LOSSES
 from fedket.federated.trainer import as_numbers, server_step, tree_bytes
 from fedket.keys.etsi014.errors import AgreementError, KmeUnreachableError
 from fedket.rng import Purpose, rng_for
@@ -90,7 +88,7 @@ class SiteRounds:
         if test is not None:
             x = jnp.asarray(test.x_test, task.config.engine.dtype)
             batch = evaluation_batch(task.model, x, task.config.engine.memory_limit_mb)
-            self._score = make_scorer(task.model, batch, LOSSES[task.config.training.loss])
+            self._score = make_scorer(task.model, batch, task.config.training.loss.function)
 
     def federation(self) -> Federation:
         """Return the federation."""
@@ -119,7 +117,7 @@ class SiteRounds:
         start, round_num = perf_counter(), state.round_num + 1
         config = self._task.config
         samples = self._members.gather()
-        drawn = sample_cohort(config.seed, round_num, self._sites, cohort_size(config)).tolist()
+        drawn = sample_cohort(config.seed, round_num, self._sites, config.cohort_size).tolist()
         absent = self._members.absent()
         cohort = tuple(i for i in drawn if i in samples and i not in absent)
         # A site may come back between the two answers; it is named all the same.

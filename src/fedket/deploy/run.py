@@ -17,7 +17,7 @@ from fedket.deploy.rounds import SiteRounds
 from fedket.deploy.site_data import load_test_data
 from fedket.deploy.site_trainer import Task, make_task
 from fedket.errors import ProtocolError
-from fedket.experiment.build import Experiment, build_model
+from fedket.experiment.build import Experiment
 from fedket.experiment.check import threshold_of
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.facts import count_facts, facts_dict
@@ -150,11 +150,8 @@ def _experiment(
     x, y = np.zeros((0, *features), np.float32), np.zeros(0, np.int32)
     held_out = Dataset("none", x, y, x, y, classes) if test is None else test
     dataset = Dataset("sites", x, y, held_out.x_test, held_out.y_test, classes)
-    partition = [np.zeros(0, np.int64) for _ in range(config.partition.num_clients)]
-    circuit = build_model(config, dataset)[1]
-    return Experiment(
-        config, dataset, partition, task.model, task.strategy, circuit, rounds.federation()
-    )
+    partition = [np.zeros(0, np.int64) for _ in range(config.num_clients)]
+    return Experiment(config, dataset, partition, task.model, task.strategy, rounds.federation())
 
 
 def _kept(run: Path) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from jax.flatten_util import ravel_pytree
 
 from fedket.data import pack_partition
 from fedket.errors import ProtocolError
-from fedket.experiment.build import STRATEGIES, build_model, build_training, precision
-from fedket.experiment.check import check_fit, parameter_shapes
+from fedket.experiment.build import build_learning, first_context, precision
+from fedket.experiment.check import parameter_shapes
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated.evaluate import evaluation_batch, make_scorer
 from fedket.federated.trainer import Trainer, train_client, training_data
+from fedket.kinds import Context
 from fedket.types import (
     Bound,
     ClientResult,
@@ -38,12 +39,14 @@ class Task(NamedTuple):
         model: Its model, for the federation's samples and classes.
         strategy: Its strategy.
         params: Shapes and types of the parameters.
+        context: What they were built from: the shape of a sample, the classes.
     """
 
     config: ExperimentConfig
     model: Model
     strategy: Strategy
     params: Params
+    context: Context
 
 
 def make_task(config: ExperimentConfig, features: tuple[int, ...], num_classes: int) -> Task:
@@ -61,15 +64,13 @@ def make_task(config: ExperimentConfig, features: tuple[int, ...], num_classes: 
         empty = np.zeros((0, *features), np.float32)
         nothing = np.zeros(0, np.int32)
         dataset = Dataset("sites", empty, nothing, empty, nothing, num_classes)
-        model, _ = build_model(config, dataset)
-        check_fit(model, dataset, config.engine.dtype)
-        training = build_training(config.training, largest=config.training.batch_size)
-        strategy = STRATEGIES[config.strategy.kind](config.strategy, training)
+        context = first_context(config)._replace(dataset=dataset)
+        model, _, strategy = build_learning(config, context, config.training.batch_size)
         dtype = jnp.dtype(config.engine.dtype)
         params = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), parameter_shapes(model)
         )
-        return Task(config, model, strategy, params)
+        return Task(config, model, strategy, params, context)
 
 
 def contribution_template(task: Task) -> Contribution:
@@ -115,11 +116,12 @@ class SiteTrainer:
         with precision(config):
             dtype = config.engine.dtype
             x, y = jnp.asarray(dataset.x_train, dtype), jnp.asarray(dataset.y_train)
-            self._training = build_training(config.training, largest)
+            learning = build_learning(config, task.context, largest)
+            self._training = learning.training
             nobody = [np.zeros(0, np.int64)] * client_id
             clients = pack_partition([*nobody, np.arange(len(dataset.y_train))])
             self._trainer = Trainer(
-                task.model, task.strategy, self._training, x, y, clients, config.seed
+                task.model, learning.strategy, self._training, x, y, clients, config.seed
             )
             self._data = training_data(self._trainer)
             self._train: Any = jax.jit(partial(train_client, self._trainer))

@@ -16,7 +16,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from fedket.experiment.check import threshold_of
-from fedket.experiment.config import AggregationConfig
+from fedket.experiment.config_secure import AggregationConfig
 from fedket.federated.trainer import cohort_weights
 from fedket.secure.bounds import Scale, scaled
 from fedket.secure.channel import authenticated_client, authenticated_server

@@ -7,7 +7,8 @@ import numpy as np
 
 from fedket.errors import ConfigError
 from fedket.experiment.check import threshold_of
-from fedket.experiment.config import AggregationConfig, ExperimentConfig
+from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.config_secure import AggregationConfig
 from fedket.keys import OsRandomSource
 from fedket.rng import Purpose
 from fedket.secure import (

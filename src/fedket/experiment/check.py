@@ -6,28 +6,16 @@ import jax
 import jax.numpy as jnp
 
 from fedket.errors import ConfigError, DataError
-from fedket.experiment.config import (
-    AggregationConfig,
-    ExperimentConfig,
-    HybridConfig,
-    QuantumTrainConfig,
-    VqcConfig,
-)
-from fedket.federated.qfedfisher import effective_threshold
+from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.config_secure import AggregationConfig
+from fedket.federated.qfedfisher import QFedFisherConfig, effective_threshold
 from fedket.federated.trainer import tree_size
-from fedket.models import plan_generator, plan_target
-from fedket.quantum import check_memory
 from fedket.quantum.memory import available_bytes
 from fedket.secure import choose_degree, headroom, safe, shared_mask_demand
 from fedket.types import Dataset, Model, Params, RoundContext
 
 PARAMETER_COPIES = 4
 """Live copies of the parameters on one client: global, local, gradient, optimiser state."""
-
-
-def cohort_size(config: ExperimentConfig) -> int:
-    """Clients per round."""
-    return config.federation.clients_per_round or config.partition.num_clients
 
 
 def check_cohort(config: ExperimentConfig) -> None:
@@ -37,7 +25,7 @@ def check_cohort(config: ExperimentConfig) -> None:
         ConfigError: There are fewer clients than a round takes, a single one to be masked, or too
             many for the quantiser.
     """
-    clients, cohort = config.partition.num_clients, cohort_size(config)
+    clients, cohort = config.num_clients, config.cohort_size
     how = config.aggregation
     if cohort > clients:
         raise ConfigError(
@@ -68,8 +56,8 @@ def check_threshold(config: ExperimentConfig) -> None:
     Raises:
         ConfigError: One step of the quantiser is larger than the threshold.
     """
-    how, strategy, cohort = config.aggregation, config.strategy, cohort_size(config)
-    if how.kind == "plain" or strategy.kind != "qfedfisher":
+    how, strategy, cohort = config.aggregation, config.strategy, config.cohort_size
+    if how.kind == "plain" or not isinstance(strategy, QFedFisherConfig):
         return
     quantiser = safe if how.kind == "shared_masks" or how.word == "safe" else headroom
     # Fisher information of at most 1 is sent as clip / cohort, see `fedket.secure.bounds`.
@@ -80,25 +68,6 @@ def check_threshold(config: ExperimentConfig) -> None:
             f"Fisher information of {limit:g} (strategy.threshold and mode) is less than one step "
             f"of {how.bits}-bit words, {step:.2g}; use more bits, a larger threshold or "
             'aggregation.kind = "plain"'
-        )
-
-
-def check_per_sample_memory(config: ExperimentConfig, model: Model, batch_size: int) -> None:
-    """Refuse per-sample gradients that would not fit into memory.
-
-    Raises:
-        ConfigError: A batch of them is larger than what is available.
-    """
-    strategy = config.strategy
-    if strategy.kind != "qfedfisher" or strategy.fisher != "empirical":
-        return
-    size = tree_size(parameter_shapes(model))
-    needed = batch_size * size * jnp.dtype(config.engine.dtype).itemsize
-    if needed > available_bytes():
-        raise ConfigError(
-            f"gradients of {batch_size} samples by {size:,} parameters need about "
-            f"{needed / 2**30:.1f} GiB, {available_bytes() / 2**30:.1f} GiB are available; use "
-            'strategy.fisher = "literal", a smaller training.batch_size or a smaller model'
         )
 
 
@@ -115,39 +84,6 @@ def check_shared_masks(how: AggregationConfig, cohort: int) -> None:
     """
     demand = shared_mask_demand(how.bits, how.colluders, threshold_of(how, cohort), how.malicious)
     demand(RoundContext(0, 1, tuple(range(cohort)), (1 / cohort,) * cohort), 1)
-
-
-def check_head(config: ExperimentConfig) -> None:
-    """Check that only a model with a head gives it a learning rate of its own.
-
-    Raises:
-        ConfigError: Another model does.
-    """
-    if config.training.head_learning_rate and not isinstance(config.model, HybridConfig):
-        raise ConfigError(
-            f"training.head_learning_rate is for model kind `hybrid`, this one is "
-            f"`{config.model.kind}`; leave it out"
-        )
-
-
-def check_memory_of(config: ExperimentConfig, batch_size: int) -> None:
-    """Refuse a circuit whose gradient step would not fit into memory.
-
-    Args:
-        config: The experiment.
-        batch_size: Samples per gradient step, at most.
-
-    Raises:
-        CircuitError: Naming what is needed and what is there.
-    """
-    itemsize = 16 if config.engine.dtype == "float64" else 8
-    match config.model:
-        case VqcConfig() | HybridConfig() as c:
-            check_memory(c.num_qubits, batch_size, itemsize)
-        case QuantumTrainConfig() as c:
-            target = plan_target(c.layers, c.image_side, c.image_channels)
-            plan = plan_generator(target, c.num_layers, c.map, c.blocks)
-            check_memory(plan.circuit.num_qubits, 1, itemsize)
 
 
 def parameter_shapes(model: Model) -> Params:

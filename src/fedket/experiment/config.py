@@ -4,89 +4,53 @@ Every value has a unit in its name or description and a range that is checked be
 compiles. Unknown keys are errors; `fedket.experiment.load` turns them into one clear line.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from fedket.experiment.config_base import PositiveFloat as PositiveFloat
-from fedket.experiment.config_base import PositiveInt as PositiveInt
-from fedket.experiment.config_base import Section as Section
-from fedket.experiment.config_data import DataConfig as DataConfig
-from fedket.experiment.config_data import FeaturesConfig as FeaturesConfig
-from fedket.experiment.config_data import PartitionConfig as PartitionConfig
-from fedket.experiment.config_data import StatesConfig as StatesConfig
-from fedket.experiment.config_data import TransformConfig as TransformConfig
-from fedket.experiment.config_models import CnnConfig as CnnConfig
-from fedket.experiment.config_models import HybridConfig as HybridConfig
-from fedket.experiment.config_models import Layers as Layers
-from fedket.experiment.config_models import LeNetConfig as LeNetConfig
-from fedket.experiment.config_models import MlpConfig as MlpConfig
-from fedket.experiment.config_models import ModelConfig as ModelConfig
-from fedket.experiment.config_models import QuantumTrainConfig as QuantumTrainConfig
-from fedket.experiment.config_models import TargetSection as TargetSection
-from fedket.experiment.config_models import VqcConfig as VqcConfig
-from fedket.experiment.config_secure import AggregationConfig as AggregationConfig
-from fedket.experiment.config_secure import KeysConfig as KeysConfig
+from fedket.errors import ConfigError
+from fedket.experiment.config_data import DataConfig, FeaturesConfig, StatesConfig, TransformConfig
+from fedket.experiment.config_secure import AggregationConfig, KeysConfig
+from fedket.kinds import FunctionOf, Kind, NamedFunction, Section, kind_field, named_function
+from fedket.schema import FREE, PositiveInt, Seed, Table, show_value
+
+RENAMED = {
+    "training.optimizer": "optimizer.kind",
+    "training.learning_rate": "optimizer.learning_rate",
+    "training.head_learning_rate": "optimizer.head_learning_rate",
+    "training.weight_decay": "optimizer.weight_decay",
+    "training.adam_epsilon": "optimizer.epsilon",
+}
+"""Keys of version 0.1 -> what they are called now."""
 
 
-class TrainingConfig(Section):
+class TrainingConfig(Table):
     """Local training on one client in one round."""
 
-    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
-    """`mse`: mean over classes of (logit − target)², target 1 for the label's class, else −1."""
-    optimizer: Literal["adam", "sgd", "momentum"] = "adam"
-    learning_rate: PositiveFloat = 0.01
-    head_learning_rate: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """Learning rate of the head of a `hybrid` model; 0 means `learning_rate`."""
-    adam_epsilon: PositiveFloat = 1e-8
-    """Added to the square root of Adam's second moment."""
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """L2 coefficient added to the gradient."""
+    loss: Annotated[NamedFunction, FunctionOf("loss")] = Field(
+        default_factory=lambda: named_function("loss", "cross_entropy")
+    )
+    """`cross_entropy`; `mse`: mean over classes of (logit − target)², target 1 for the label's
+    class, else −1; or (logits, labels) -> losses of your own, `FILE.py:FUNCTION`."""
     epochs: PositiveInt = 1
     batch_size: PositiveInt = 32
     persistent_optimizer: bool = False
     """Keep each client's optimiser state between rounds instead of starting fresh."""
 
 
-class StrategyConfig(Section):
-    """What the server does with the sum."""
-
-    kind: Literal["fed_avg", "fed_prox", "fed_adam", "fed_yogi", "qfedfisher"] = "fed_avg"
-    learning_rate: PositiveFloat = 0.01
-    """Server learning rate of `fed_adam` and `fed_yogi`."""
-    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    tau: PositiveFloat = 1e-3
-    """Adaptivity: added to the square root of the second moment."""
-    mu: PositiveFloat = 0.01
-    """Proximal strength of `fed_prox`."""
-    threshold: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
-    """`qfedfisher`: coordinates with less Fisher information, summed over clients, take FedAvg's
-    mean (δ)."""
-    mode: Literal["both", "fisher_only", "threshold_only"] = "both"
-    """`qfedfisher`: for ablation; `fisher_only` has no threshold, `threshold_only` takes FedAvg's
-    mean above the threshold and leaves coordinates below it where they are."""
-    fisher: Literal["empirical", "literal"] = "empirical"
-    """`qfedfisher`: mean of squared per-sample gradients, or square of the mean gradient."""
-    normalisation: Literal["min_max", "max", "l1", "none"] = "min_max"
-    """`qfedfisher`: of a client's Fisher information in each layer; `none` cannot be quantised."""
-    fisher_samples: Annotated[int, Field(ge=0)] = 48
-    """`qfedfisher`: samples a client draws for its Fisher information; 0 takes all. 48 cost a
-    client with 600 samples an eighth of its training time, the overhead that the paper reports."""
-
-
-class FederationConfig(Section):
+class FederationConfig(Table):
     """How many rounds, and with whom."""
 
-    rounds: PositiveInt = 50
+    rounds: Annotated[PositiveInt, FREE] = 50
     clients_per_round: Annotated[int, Field(ge=0)] = 0
     """Clients sampled per round without replacement; 0 means all."""
     eval_every: PositiveInt = 1
-    checkpoint_every: PositiveInt = 1
+    checkpoint_every: Annotated[PositiveInt, FREE] = 1
 
 
-class EngineConfig(Section):
+class EngineConfig(Table):
     """How the simulation runs; never changes what is computed beyond rounding."""
 
     kind: Literal["vectorised", "sequential", "sharded", "flare"] = "vectorised"
@@ -98,7 +62,7 @@ class EngineConfig(Section):
     """Upper bound for the working set of clients trained at the same time."""
 
 
-class PaperConfig(Section):
+class PaperConfig(Table):
     """The published number that an experiment stands for; decides nothing about the run."""
 
     source: Annotated[str, Field(min_length=1)]
@@ -137,35 +101,76 @@ def dotted(tables: Any) -> Any:
     flat: dict[str, Any] = {}
     for key, value in tables.items():
         inner = dotted(value)
-        flat |= (
-            {f"{key}.{k}": v for k, v in inner.items()} if isinstance(value, dict) else {key: inner}
-        )
+        if isinstance(value, dict):
+            flat |= {f"{key}.{k}": v for k, v in inner.items()}
+        elif all(isinstance(v, bool | int | float | str) for v in _each(inner)):
+            flat[key] = inner
+        else:
+            raise ConfigError(
+                f"`fast.{key}` should be a number, a text, true, false, or a list of numbers or "
+                f"texts, got {show_value(value)}"
+            )
     return flat
 
 
-Overrides = Annotated[
-    dict[str, bool | int | float | str | tuple[int | float | str, ...]], BeforeValidator(dotted)
-]
+def _each(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
-class ExperimentConfig(Section):
+Overrides = Annotated[dict[str, Any], BeforeValidator(dotted)]
+"""`TABLE.KEY` -> value."""
+
+
+def _is_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name):
+        raise PydanticCustomError(
+            "name",
+            "Input should be letters, digits, `.`, `_` and `-`, at most 80, the first a letter or "
+            "a digit",
+        )
+    return name
+
+
+class ExperimentConfig(Table):
     """A whole experiment."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
-    description: str = ""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    name: Annotated[str, AfterValidator(_is_name)]
+    description: Annotated[str, FREE] = ""
+    seed: Seed = 0
     data: DataConfig = DataConfig()
     states: StatesConfig = StatesConfig()
     transform: TransformConfig = TransformConfig()
     features: FeaturesConfig = FeaturesConfig()
-    partition: PartitionConfig = PartitionConfig()
-    model: ModelConfig = VqcConfig()
-    training: TrainingConfig = TrainingConfig()
-    strategy: StrategyConfig = StrategyConfig()
+    partition: Annotated[Section, Kind("partition", "iid")] = kind_field("partition", "iid")
+    model: Annotated[Section, Kind("model")] = kind_field("model", "vqc")
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    optimizer: Annotated[Section, Kind("optimizer", "adam")] = kind_field("optimizer", "adam")
+    strategy: Annotated[Section, Kind("strategy", "fed_avg")] = kind_field("strategy", "fed_avg")
     aggregation: AggregationConfig = AggregationConfig()
     keys: KeysConfig = KeysConfig()
     federation: FederationConfig = FederationConfig()
     engine: EngineConfig = EngineConfig()
-    paper: PaperConfig | None = None
-    fast: Overrides = Field(default_factory=dict)
+    paper: Annotated[PaperConfig | None, FREE] = None
+    fast: Annotated[Overrides, FREE] = Field(default_factory=dict)
     """What the fast profile changes: `TABLE.KEY = value`."""
+
+    @field_validator("partition")
+    @classmethod
+    def _has_clients(cls, partition: Section) -> Section:
+        if "num_clients" not in type(partition).model_fields:
+            raise ConfigError(
+                f"partition kind `{partition.kind}` has no field `num_clients`; make it a subclass "
+                "of fedket.PartitionConfig"
+            )
+        return partition
+
+    @property
+    def num_clients(self) -> int:
+        """Clients of the federation."""
+        clients: int = self.partition.num_clients  # type: ignore[attr-defined]  # see above
+        return clients
+
+    @property
+    def cohort_size(self) -> int:
+        """Clients of a round."""
+        return self.federation.clients_per_round or self.num_clients

@@ -1,13 +1,21 @@
 """Tables about data: what is learned from, as which features, and who holds it."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
-from fedket.experiment.config_base import PositiveFloat, PositiveInt, Section
+from fedket.schema import FREE, PositiveFloat, Table
 
 
-class DataConfig(Section):
+def _is_digest(text: str) -> str:
+    if not re.fullmatch("([0-9A-Fa-f]{64})?", text):
+        raise PydanticCustomError("digest", "Input should be 64 hexadecimal digits")
+    return text
+
+
+class DataConfig(Table):
     """What is learned from."""
 
     name: Literal[
@@ -25,9 +33,9 @@ class DataConfig(Section):
     ] = "digits"
     path: str = ""
     """File for `npz`, folder for `image_folder`: a path, or a name below the data directory."""
-    directory: str = ""
+    directory: Annotated[str, FREE] = ""
     """Data directory; empty means `FEDKET_DATA`, else the user's cache."""
-    sha256: Annotated[str, Field(pattern="^([0-9A-Fa-f]{64})?$")] = ""
+    sha256: Annotated[str, AfterValidator(_is_digest)] = ""
     """Expected checksum of the `npz` file; empty means not checked."""
     classes: tuple[Annotated[int, Field(ge=0)], ...] = ()
     """Labels to keep, relabelled 0, 1, ... in this order; empty keeps all."""
@@ -44,7 +52,7 @@ class DataConfig(Section):
     """`image_folder`: classes to keep, numbered in this order; empty keeps all, by name."""
 
 
-class StatesConfig(Section):
+class StatesConfig(Table):
     """Quantum states for `data.name` `ntangled` (entanglement) or `magic`: two classes."""
 
     num_qubits: Annotated[int, Field(ge=2, le=8)] = 6
@@ -62,7 +70,7 @@ class StatesConfig(Section):
     """Of generators; inputs depend on it and on the experiment's seed."""
 
 
-class TransformConfig(Section):
+class TransformConfig(Table):
     """What is done to the features, in this order."""
 
     pixel_range: Literal["unit", "signed"] = "unit"
@@ -75,7 +83,7 @@ class TransformConfig(Section):
     """Replace features by so many principal components of the training samples; 0 keeps them."""
 
 
-class FeaturesConfig(Section):
+class FeaturesConfig(Table):
     """A frozen, pretrained network between images and model; its features are kept on disk."""
 
     backbone: Literal["none", "squeezenet1_1", "mobilenet_v2", "vgg16"] = "none"
@@ -84,17 +92,5 @@ class FeaturesConfig(Section):
     is downloaded for `vgg16`."""
     image_side: Annotated[int, Field(ge=0, le=1024)] = 0
     """Resize images to so many pixels a side; 0 takes them as they are."""
-    cache: str = ""
+    cache: Annotated[str, FREE] = ""
     """Folder for features; empty means the user's cache."""
-
-
-class PartitionConfig(Section):
-    """Who holds which samples."""
-
-    kind: Literal["iid", "dirichlet", "label_shards", "quantity", "groups"] = "iid"
-    num_clients: PositiveInt = 10
-    alpha: PositiveFloat = 0.5
-    """Concentration of `dirichlet` (labels) and `quantity` (sizes); small is skewed."""
-    shards_per_client: PositiveInt = 2
-    min_samples: PositiveInt = 1
-    """Fewest samples a client may hold."""

@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fedket.experiment.config_base import PositiveFloat, Section
+from fedket.schema import PositiveFloat, Table
 
 
-class AggregationConfig(Section):
+class AggregationConfig(Table):
     """How contributions become a sum."""
 
     kind: Literal["plain", "quantised", "masked", "shared_masks"] = "plain"
@@ -38,7 +38,7 @@ class AggregationConfig(Section):
     """`shared_masks`: simulated; the share of clients that fall silent somewhere in a round."""
 
 
-class KeysConfig(Section):
+class KeysConfig(Table):
     """Where the pads of masked aggregation come from."""
 
     source: Literal["os_random", "simulated", "etsi014"] = "os_random"

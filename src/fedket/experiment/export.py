@@ -4,13 +4,13 @@ from pathlib import Path
 
 from fedket.errors import ConfigError
 from fedket.experiment import run_directory as disk
-from fedket.experiment.build import build_plan, build_target, precision
+from fedket.experiment.build import precision
 from fedket.experiment.check import parameter_shapes
-from fedket.experiment.config import CnnConfig, ExperimentConfig, QuantumTrainConfig
+from fedket.experiment.config import ExperimentConfig
 from fedket.federated.checkpoint import load_params
-from fedket.models import cnn, quantum_train
+from fedket.models.cnn import CnnConfig, cnn
 from fedket.models.network_file import Network, save_network
-from fedket.models.quantum_train import generate_weights
+from fedket.models.quantum_train import QuantumTrainConfig, generate_weights, quantum_train
 from fedket.models.target import cut_weights
 
 
@@ -42,12 +42,12 @@ def _network(config: ExperimentConfig, directory: Path) -> Network:
     path, pixels = directory / disk.MODEL, config.transform.pixel_range
     match config.model:
         case QuantumTrainConfig() as c:
-            plan = build_plan(c)
+            plan = c.plan()
             params = load_params(path, parameter_shapes(quantum_train(plan)))
             tensors = cut_weights(plan.target, generate_weights(plan, params))
             return Network(c.layers, plan.target, tensors, pixels)
         case CnnConfig() as c:
-            target = build_target(c)
+            target = c.target()
             return Network(
                 c.layers, target, load_params(path, parameter_shapes(cnn(target))), pixels
             )

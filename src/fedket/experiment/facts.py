@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from fedket.data import label_counts
 from fedket.experiment.build import Experiment
-from fedket.experiment.check import cohort_size, parameter_shapes
+from fedket.experiment.check import parameter_shapes
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.key_feed import key_feed, round_bits
 from fedket.federated.trainer import tree_size
@@ -64,7 +64,7 @@ def count_facts(experiment: Experiment) -> Facts:
     contribution = jax.eval_shape(
         lambda p: experiment.strategy.contribute(p, ClientResult(p, jnp.ones(()), p)), params
     )
-    num_values, cohort = tree_size(contribution), cohort_size(config)
+    num_values, cohort = tree_size(contribution), config.cohort_size
     needs = round_bits(config, num_values)
     counts = label_counts(experiment.partition, dataset.y_train, dataset.num_classes)
     return Facts(
@@ -87,7 +87,7 @@ def count_facts(experiment: Experiment) -> Facts:
 
 
 def _upload_bytes(config: ExperimentConfig, num_values: int, itemsize: int) -> int:
-    how, cohort = config.aggregation, cohort_size(config)
+    how, cohort = config.aggregation, config.cohort_size
     if how.kind == "plain":
         return num_values * itemsize
     if how.kind == "shared_masks":

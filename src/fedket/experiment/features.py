@@ -11,7 +11,8 @@ from fedket.data.features import cached_features, weights_digest
 from fedket.data.pretrained import find_weights, read_weights
 from fedket.data.sources import data_directory
 from fedket.errors import ConfigError
-from fedket.experiment.config import ExperimentConfig, FeaturesConfig
+from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.config_data import FeaturesConfig
 from fedket.models.backbones import BACKBONES, Backbone, fit_weights, resize
 from fedket.types import Dataset
 

@@ -4,7 +4,6 @@ from math import ceil, inf
 from typing import Any
 
 from fedket.experiment.aggregation import demand_of
-from fedket.experiment.check import cohort_size
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.key_sources import fibre_network, takes_key
 from fedket.experiment.records import MAX_LINKS, link_name
@@ -20,7 +19,7 @@ def round_bits(config: ExperimentConfig, num_values: int) -> Bits:
     """Key bits of every link in a round of the first clients; empty if nothing is masked."""
     if not takes_key(config):
         return {}
-    cohort = cohort_size(config)
+    cohort = config.cohort_size
     context = RoundContext(config.seed, 1, tuple(range(cohort)), (1 / cohort,) * cohort)
     return per_link(demand_of(config.aggregation, cohort)(context, num_values))
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from fedket.errors import ConfigError
-from fedket.experiment.config import ExperimentConfig, KeysConfig
+from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.config_secure import KeysConfig
 from fedket.keys import OsRandomSource
 from fedket.keys.etsi014.config import SaeConfig, read_section
 from fedket.keys.filled_stores import FilledStores
@@ -64,7 +65,7 @@ def check_keys(config: ExperimentConfig) -> None:
     Raises:
         ConfigError: Losses or files do not match the clients, or a policy has nothing to go by.
     """
-    keys, clients = config.keys, config.partition.num_clients
+    keys, clients = config.keys, config.num_clients
     if not takes_key(config):
         return
     if keys.starvation and keys.source == "os_random":
@@ -87,7 +88,7 @@ def check_keys(config: ExperimentConfig) -> None:
 
 def fibre_network(config: ExperimentConfig) -> FibreNetwork:
     """The simulated network: all pairs of clients, and the server if it shares key."""
-    keys, clients = config.keys, range(config.partition.num_clients)
+    keys, clients = config.keys, range(config.num_clients)
     pairs = list(combinations(clients, 2))
     losses = keys.loss_db * len(pairs) if len(keys.loss_db) == 1 else keys.loss_db
     by_pair: dict[Pair, float | tuple[float, float]] = dict(zip(pairs, losses, strict=True))
@@ -114,7 +115,7 @@ def simulated_source(config: ExperimentConfig) -> SimulatedKeySource:
 
 @contextmanager
 def _filled_stores(config: ExperimentConfig) -> Iterator[FilledStores]:
-    keys, clients = config.keys, range(config.partition.num_clients)
+    keys, clients = config.keys, range(config.num_clients)
     parties = [*clients, SERVER]
     saes = {
         party: read_section(Path(file), SaeConfig)

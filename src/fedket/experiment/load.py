@@ -12,8 +12,8 @@ import tomli_w
 from pydantic import ValidationError
 
 from fedket.errors import ConfigError
-from fedket.experiment.config import ExperimentConfig
-from fedket.experiment.explain import explain
+from fedket.experiment.config import RENAMED, ExperimentConfig
+from fedket.schema import explain, read_toml
 
 FAST_SUFFIX = "-fast"
 """Ends the name of an experiment in its fast profile, so that its numbers never pass for full."""
@@ -33,34 +33,21 @@ def load_config(
         ConfigError: Naming file, field, what arrived and what is allowed; or if a fast profile is
             asked for and there is none.
     """
-    values = read_toml(path)
+    values = read_experiment(path)
     values.setdefault("name", _as_name(path.stem))
     if fast:
-        _apply_fast(values, str(path))
+        _apply_fast(values, str(path), path.parent)
     override(values, overrides)
-    return parse_config(values, source=str(path))
+    return parse_config(values, str(path), path.parent)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file into nested values.
+def read_experiment(path: Path) -> dict[str, Any]:
+    """The values of an experiment file, not yet checked.
 
     Raises:
-        ConfigError: If there is no such file or it is not TOML.
+        ConfigError: There is no such file, or it is not TOML.
     """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise ConfigError(
-            f"no experiment file {path}; `fedket list` names the shipped ones"
-        ) from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path} is a directory; name an experiment file (TOML)") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{path} is not UTF-8 text (byte {error.start}); save it as such"
-        ) from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    return read_toml(path, "experiment file", "`fedket list` names the shipped ones")
 
 
 def override(values: dict[str, Any], overrides: Sequence[str]) -> None:
@@ -82,14 +69,14 @@ def override(values: dict[str, Any], overrides: Sequence[str]) -> None:
         target[key] = _parse_value(raw.strip())
 
 
-def _apply_fast(values: dict[str, Any], source: str) -> None:
+def _apply_fast(values: dict[str, Any], source: str, folder: Path) -> None:
     """Change nested values in place to the fast profile, and the name with them."""
-    own = parse_config(values, source)
+    own = parse_config(values, source, folder)
     if not own.fast:
         raise ConfigError(f"{source} has no [fast] table, so no fast profile; leave --fast out")
     _change(values, own.fast)
     values["name"] = own.name[: 80 - len(FAST_SUFFIX)] + FAST_SUFFIX
-    parse_config(values, f"{source} [fast]")
+    parse_config(values, f"{source} [fast]", folder)
 
 
 def _change(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
@@ -104,13 +91,39 @@ def _change(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
         target[key] = value
 
 
-def parse_config(values: dict[str, Any], source: str = "config") -> ExperimentConfig:
-    """Validate nested values; errors name the field and, for a typing mistake, the nearest key."""
+def parse_config(
+    values: dict[str, Any], source: str = "config", folder: Path = Path()
+) -> ExperimentConfig:
+    """Validate nested values.
+
+    Args:
+        values: As read from TOML.
+        source: Where they come from, for messages.
+        folder: Where the files of users' own kinds lie.
+
+    Raises:
+        ConfigError: Naming the field and, for a typing mistake, the nearest key.
+        UserCodeError: Naming the line of a user's file that fails.
+    """
     _refuse_dates(values, source)
+    text = json.dumps(values, default=str)
     try:
-        return ExperimentConfig.model_validate_json(json.dumps(values, default=str))
-    except ValidationError as error:
-        raise ConfigError(f"{source}: {explain(error)}") from None
+        return ExperimentConfig.model_validate_json(text, context={"folder": folder})
+    except (ConfigError, ValidationError) as error:
+        said = explain(error, ExperimentConfig) if isinstance(error, ValidationError) else error
+        raise ConfigError(f"{source}: {_renamed(values) or said}") from None
+
+
+def _renamed(values: dict[str, Any]) -> str:
+    """The first key of an older version, and what it is called now; empty if there is none."""
+    for old, new in RENAMED.items():
+        target: Any = values
+        *tables, key = old.split(".")
+        for table in tables:
+            target = target.get(table) if isinstance(target, dict) else None
+        if isinstance(target, dict) and key in target:
+            return f"`{old}` is now `{new}`"
+    return ""
 
 
 def dump_config(config: ExperimentConfig) -> str:

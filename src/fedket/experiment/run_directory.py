@@ -12,9 +12,10 @@ from typing import Any
 
 from fedket.errors import CheckpointError, ConfigError
 from fedket.experiment.config import ExperimentConfig
-from fedket.experiment.explain import show_value
-from fedket.experiment.load import dump_config, override, parse_config, read_toml
+from fedket.experiment.load import dump_config, override, parse_config
 from fedket.files import lock_directory, sweep, write_atomic
+from fedket.kinds import user_files
+from fedket.schema import FREE, Table, read_toml, show_value
 
 CONFIG, CHECKPOINT, MODEL = "config.toml", "checkpoint.safetensors", "model.safetensors"
 ROUNDS, SUMMARY, ENVIRONMENT, FACTS = (
@@ -38,18 +39,6 @@ MODEL_FACTS = (
     "measured",
 )
 """What `model.json` holds."""
-
-FREE = (
-    "description",
-    "data.directory",
-    "features.cache",
-    "federation.rounds",
-    "federation.checkpoint_every",
-)
-"""Values that decide no number: a run may be described anew, moved, extended and saved oftener."""
-
-FREE_TABLES = ("paper", "fast")
-"""Tables that decide no number: what a paper prints, and what another profile would change."""
 
 
 def check_output(output: Path) -> None:
@@ -117,7 +106,12 @@ def emptied_on_failure(directory: Path) -> Iterator[None]:
 
 
 def write_config(directory: Path, config: ExperimentConfig) -> None:
-    """Write the resolved configuration."""
+    """Write the resolved configuration, after the files of users' kinds that it names."""
+    for name, path in user_files(config).items():
+        copy = directory / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if path.resolve() != copy.resolve():
+            write_atomic(copy, path.read_bytes())
     write_atomic(directory / CONFIG, dump_config(config))
 
 
@@ -135,19 +129,25 @@ def read_config(directory: Path, overrides: Sequence[str] = ()) -> ExperimentCon
         raise CheckpointError(f"{directory} is not a run that can be resumed: it has no {CONFIG}")
     try:
         values = read_toml(path)
-        own = parse_config(values, source=str(path))
+        own = parse_config(values, str(path), directory)
     except ConfigError as error:
         raise CheckpointError(f"damaged run: {error}; nothing was changed") from None
     if not overrides:
         return own
     override(values, overrides)
-    return parse_config(values, source="--set")
+    return parse_config(values, "--set", directory)
 
 
 def config_hash(config: ExperimentConfig) -> str:
-    """SHA-256 of everything that decides the numbers."""
-    values = {path: v for path, v in _flat(config.model_dump(mode="json")) if not _is_free(path)}
+    """SHA-256 of everything that decides the numbers, users' files included."""
+    values = dict(_deciding(config)) | source_hashes(config)
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def source_hashes(config: ExperimentConfig) -> dict[str, str]:
+    """SHA-256 of each file of users' kinds that a configuration names."""
+    files = user_files(config).items()
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files}
 
 
 def check_same_experiment(directory: Path, own: ExperimentConfig, config: ExperimentConfig) -> None:
@@ -165,9 +165,9 @@ def first_difference(
     own: ExperimentConfig, config: ExperimentConfig
 ) -> tuple[str, str, str] | None:
     """Path of the first value that decides numbers and differs, and both values in words."""
-    old, new = (dict(_flat(c.model_dump(mode="json"))) for c in (own, config))
+    old, new = (dict(_deciding(c)) | source_hashes(c) for c in (own, config))
     for path in {**old, **new}:
-        if _is_free(path) or (path in old and path in new and old[path] == new[path]):
+        if path in old and path in new and old[path] == new[path]:
             continue
         there, here = (show_value(v[path]) if path in v else "absent" for v in (old, new))
         return path, there, here
@@ -203,14 +203,17 @@ def write_summary(directory: Path, summary: dict[str, Any]) -> None:
     write_atomic(directory / SUMMARY, json.dumps(summary, indent=2) + "\n")
 
 
-def _is_free(path: str) -> bool:
-    return path in FREE or path.partition(".")[0] in FREE_TABLES
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted path and value of every value in nested tables."""
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
+def _deciding(table: Table, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted path and JSON value of every value that decides numbers."""
+    dumped = table.model_dump(mode="json")
+    for name, field in type(table).model_fields.items():
+        value = getattr(table, name)
+        if FREE in field.metadata:
+            continue
+        if isinstance(value, Table):
+            yield from _deciding(value, f"{prefix}{name}.")
+        elif isinstance(value, tuple) and any(isinstance(item, Table) for item in value):
+            for number, item in enumerate(value):
+                yield from _deciding(item, f"{prefix}{name}.{number}.")
         else:
-            yield f"{prefix}{key}", value
+            yield f"{prefix}{name}", dumped[name]

@@ -8,19 +8,19 @@ from fedket.federated.federation import (
 )
 from fedket.federated.fisher import FisherSettings
 from fedket.federated.local import LocalTraining
-from fedket.federated.losses import LOSSES, Loss
+from fedket.federated.losses import Loss, cross_entropy, squared_error
 from fedket.federated.qfedfisher import qfedfisher
 from fedket.federated.sharded import split_cpu
 from fedket.federated.strategies import fed_adam, fed_avg, fed_opt, fed_prox, fed_yogi
 
 __all__ = [
-    "LOSSES",
     "Federation",
     "FederationState",
     "FisherSettings",
     "LocalTraining",
     "Loss",
     "RoundRecord",
+    "cross_entropy",
     "fed_adam",
     "fed_avg",
     "fed_opt",
@@ -29,4 +29,5 @@ __all__ = [
     "make_federation",
     "qfedfisher",
     "split_cpu",
+    "squared_error",
 ]

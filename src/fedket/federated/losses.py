@@ -28,6 +28,3 @@ def squared_error(logits: Logits, y: Labels) -> Losses:
     """
     targets = 2 * jax.nn.one_hot(y, logits.shape[1], dtype=logits.dtype) - 1
     return ((logits - targets) ** 2).mean(axis=1)
-
-
-LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "mse": squared_error}

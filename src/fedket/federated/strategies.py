@@ -4,13 +4,16 @@ delta_i = w_i − w_global; the summed contribution is Σ p_i·delta_i with Σ p
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array
+from pydantic import Field
 
+from fedket.kinds import Context, Section
+from fedket.schema import PositiveFloat
 from fedket.types import ClientResult, Contribution, Params, ServerState, Strategy
 
 
@@ -96,3 +99,56 @@ def _adaptive(
         return updates, AdaptiveState(m, v)
 
     return optax.GradientTransformation(init, update)
+
+
+class FedAvgConfig(Section):
+    """The mean of the clients' models, weighted by samples (arXiv:1602.05629)."""
+
+    kind: Literal["fed_avg"] = "fed_avg"
+
+    def build(self, context: Context) -> Strategy:
+        """The strategy."""
+        return fed_avg()
+
+
+class FedProxConfig(Section):
+    """FedAvg with a proximal term on the clients (arXiv:1812.06127)."""
+
+    kind: Literal["fed_prox"] = "fed_prox"
+    mu: PositiveFloat = 0.01
+    """Proximal strength."""
+
+    def build(self, context: Context) -> Strategy:
+        """The strategy."""
+        return fed_prox(self.mu)
+
+
+class AdaptiveConfig(Section):
+    """Keys of `fed_adam` and `fed_yogi`."""
+
+    learning_rate: PositiveFloat = 0.01
+    """Server learning rate."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    tau: PositiveFloat = 1e-3
+    """Adaptivity: added to the square root of the second moment."""
+
+
+class FedAdamConfig(AdaptiveConfig):
+    """Adam on the server, without bias correction (arXiv:2003.00295)."""
+
+    kind: Literal["fed_adam"] = "fed_adam"
+
+    def build(self, context: Context) -> Strategy:
+        """The strategy."""
+        return fed_adam(self.learning_rate, self.beta1, self.beta2, self.tau)
+
+
+class FedYogiConfig(AdaptiveConfig):
+    """Yogi on the server (arXiv:2003.00295)."""
+
+    kind: Literal["fed_yogi"] = "fed_yogi"
+
+    def build(self, context: Context) -> Strategy:
+        """The strategy."""
+        return fed_yogi(self.learning_rate, self.beta1, self.beta2, self.tau)

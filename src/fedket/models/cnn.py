@@ -1,10 +1,13 @@
 """A plain convolutional network trained directly: the baseline of Quantum-Train."""
 
+from typing import Literal
+
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from fedket.kinds import Context
 from fedket.models.layers import init_conv, init_linear
-from fedket.models.target import Target, run_target
+from fedket.models.target import Target, TargetKeys, run_target
 from fedket.types import Model, Params
 
 
@@ -31,3 +34,13 @@ def cnn(target: Target) -> Model:
         return run_target(target, params, x)
 
     return Model(init, apply)
+
+
+class CnnConfig(TargetKeys):
+    """The plain network, trained itself."""
+
+    kind: Literal["cnn"] = "cnn"
+
+    def build(self, context: Context) -> Model:
+        """The model."""
+        return cnn(self.target())

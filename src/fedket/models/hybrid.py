@@ -5,14 +5,20 @@ are this model's input. Parameters are `{"head": ..., "circuit": ...}`, so that 
 treat the two differently.
 """
 
+from typing import Annotated, Literal
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
+from pydantic import Field
 
 from fedket.errors import ConfigError
+from fedket.kinds import Context, FunctionOf, NamedFunction, named_function
+from fedket.models.circuit_keys import CircuitKeys, Qubits
 from fedket.models.layers import init_linear, linear
 from fedket.models.vqc import Encoding, Readout, vqc
 from fedket.quantum import Circuit
+from fedket.schema import PositiveFloat, PositiveInt
 from fedket.types import Model, Params
 
 
@@ -77,7 +83,7 @@ def hybrid(
         h = linear(**params["head"][f"linear{len(hidden)}"], x=h)
         return quantum.apply(params["circuit"], h.T)
 
-    return Model(init, apply, layered={"head": False, "circuit": quantum.layered})
+    return Model(init, apply, layered={"head": False, "circuit": quantum.layered}, circuit=circuit)
 
 
 def _init_head(rng: PRNGKeyArray, widths: tuple[int, ...]) -> Params:
@@ -96,3 +102,40 @@ def _drop(
         return h
     kept = jax.random.bernoulli(rng, 1 - rate, h.shape)
     return jnp.where(kept, h / (1 - rate), 0)
+
+
+class HybridConfig(CircuitKeys):
+    """Chen and Yoo's transfer learning: a classical head, then a small circuit."""
+
+    kind: Literal["hybrid"] = "hybrid"
+    hidden: tuple[PositiveInt, ...] = ()
+    """Hidden layers of the head, ReLU and dropout after each; the paper's are 4096, 4096."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    circuit: Annotated[NamedFunction, FunctionOf("circuit")] = Field(
+        default_factory=lambda: named_function("circuit", "chen_yoo")
+    )
+    """(num_qubits, num_layers) -> circuit."""
+    num_qubits: Qubits = 4
+    num_layers: PositiveInt = 2
+    encoding: Literal["angle", "arctan"] = "arctan"
+    """How the head's numbers enter the circuit."""
+    readout: Literal["z", "z_zz", "probabilities"] = "z"
+    """Expectation values (or probabilities) that become logits, one per class."""
+    logit_scale: PositiveFloat = 1.0
+    """Logits are this factor times the read-out."""
+    init_std: PositiveFloat = 0.01
+    """Angles start at N(0, init_std²), radians."""
+
+    def build(self, context: Context) -> Model:
+        """The model, for the features and classes of the data."""
+        return hybrid(
+            context.num_features,
+            self.make_circuit(),
+            context.num_classes,
+            hidden=self.hidden,
+            dropout=self.dropout,
+            encoding=self.encoding,
+            readout=self.readout,
+            logit_scale=self.logit_scale,
+            init_std=self.init_std,
+        )

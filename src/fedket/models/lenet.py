@@ -1,8 +1,11 @@
 """LeNet-5 (LeCun et al. 1998) as QuNetQFL uses it: 61,706 parameters on 32×32 grey images."""
 
+from typing import Literal
+
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from fedket.kinds import Context, Section
 from fedket.models.layers import (
     as_images,
     conv2d,
@@ -46,3 +49,13 @@ def lenet5(num_classes: int = 10) -> Model:
         return linear(**params["linear3"], x=h).T
 
     return Model(init, apply)
+
+
+class LeNetConfig(Section):
+    """LeNet-5 on 28x28 or 32x32 images."""
+
+    kind: Literal["lenet5"] = "lenet5"
+
+    def build(self, context: Context) -> Model:
+        """The model, for the classes of the data."""
+        return lenet5(context.num_classes)

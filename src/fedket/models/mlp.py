@@ -1,11 +1,15 @@
 """Classical baselines: logistic regression and multi-layer perceptrons of a chosen size."""
 
 from itertools import pairwise
+from typing import Annotated, Literal
 
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
+from pydantic import Field
 
+from fedket.kinds import Context, Section
 from fedket.models.layers import init_linear, linear
+from fedket.schema import PositiveInt
 from fedket.types import Model, Params
 
 
@@ -43,3 +47,20 @@ def matched_width(num_features: int, num_classes: int, num_params: int) -> int:
     """Width of one hidden layer that brings an MLP's parameter count nearest to `num_params`."""
     per_unit = num_features + 1 + num_classes
     return max(1, round((num_params - num_classes) / per_unit))
+
+
+class MlpConfig(Section):
+    """A classical baseline: logistic regression when `hidden` is empty."""
+
+    kind: Literal["mlp"] = "mlp"
+    hidden: tuple[PositiveInt, ...] = ()
+    """Width of each hidden layer."""
+    match_parameters: Annotated[int, Field(ge=0)] = 0
+    """Choose one hidden layer so that the parameter count comes nearest to this; 0 is off."""
+
+    def build(self, context: Context) -> Model:
+        """The model, for the features and classes of the data."""
+        features, classes, hidden = context.num_features, context.num_classes, self.hidden
+        if self.match_parameters:
+            hidden = (matched_width(features, classes, self.match_parameters),)
+        return mlp(features, classes, hidden)

@@ -13,10 +13,12 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from fedket.errors import ConfigError
+from fedket.kinds import Context
 from fedket.models.layers import init_linear, linear
-from fedket.models.target import Target, cut_weights, plan_target, run_target
-from fedket.quantum import Circuit, probabilities, run_circuit
+from fedket.models.target import Target, TargetKeys, cut_weights, plan_target, run_target
+from fedket.quantum import Circuit, check_memory, probabilities, run_circuit
 from fedket.quantum.ansatz import quantum_train as quantum_train_circuit
+from fedket.schema import PositiveInt
 from fedket.types import Model, Params
 
 MapKind = Literal["mlp", "linear"]
@@ -114,7 +116,7 @@ def quantum_train(plan: GeneratorPlan | None = None) -> Model:
         weights = generate_weights(plan, params)
         return run_target(plan.target, cut_weights(plan.target, weights), x)
 
-    return Model(init, apply, layered={"angles": True, "map": False})
+    return Model(init, apply, layered={"angles": True, "map": False}, circuit=plan.circuit)
 
 
 def generate_weights(plan: GeneratorPlan, params: Params) -> Float[Array, " weights"]:
@@ -151,3 +153,30 @@ def _init_map(rng: PRNGKeyArray, widths: tuple[int, ...]) -> Params:
     return {
         f"linear{i}": init_linear(r, *w) for i, (r, w) in enumerate(zip(rngs, pairs, strict=True))
     }
+
+
+class QuantumTrainConfig(TargetKeys):
+    """QFed's model: a circuit and a small map generate the weights of a plain network."""
+
+    kind: Literal["quantum_train"] = "quantum_train"
+    num_layers: PositiveInt = 16
+    map: MapKind = "mlp"
+    """From basis state and probability to weight: QFed's four layers, or a single one."""
+    blocks: PositiveInt = 1
+    """Weights generated per basis state: more blocks need fewer qubits."""
+
+    def plan(self) -> GeneratorPlan:
+        """What generates the network's weights."""
+        return plan_generator(self.target(), self.num_layers, self.map, self.blocks)
+
+    def check(self, context: Context) -> None:
+        """Refuse a circuit that would not fit into memory.
+
+        Raises:
+            CircuitError: Naming what is needed and what is there.
+        """
+        check_memory(self.plan().circuit.num_qubits, 1, 16 if context.dtype == "float64" else 8)
+
+    def build(self, context: Context) -> Model:
+        """The model."""
+        return quantum_train(self.plan())

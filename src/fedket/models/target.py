@@ -6,12 +6,14 @@ A network is a list of layers in words: `conv CHANNELS K` (valid, stride 1), `po
 
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 from jaxtyping import Array, Float
+from pydantic import Field
 
 from fedket.errors import ConfigError
+from fedket.kinds import Section
 from fedket.models.layers import as_images, conv2d, flatten, linear, max_pool
 
 Tensors = Mapping[str, Mapping[str, Array]]
@@ -166,3 +168,23 @@ def check_same_target(targets: Mapping[str, Target]) -> None:
                 f"differs from client {first}'s ({reference.num_weights:,}); generators add up "
                 f"only for one network: give all clients the same layers"
             )
+
+
+LayerWords = Annotated[
+    tuple[Annotated[str, Field(max_length=40)], ...], Field(min_length=1, max_length=50)
+]
+
+
+class TargetKeys(Section):
+    """Keys of a model that is a plain convolutional network in the end, QFed's by default."""
+
+    layers: LayerWords = QFED_LAYERS
+    """`conv CHANNELS K`, `pool` (2x2 maximum), `relu`, `linear FEATURES`; the last is
+    `linear CLASSES`."""
+    image_side: Annotated[int, Field(ge=1, le=1024)] = 28
+    """Pixels a side; smaller images are padded with zeros."""
+    image_channels: Annotated[int, Field(ge=1, le=1024)] = 1
+
+    def target(self) -> Target:
+        """The network."""
+        return plan_target(self.layers, self.image_side, self.image_channels)

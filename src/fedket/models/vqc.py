@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
 from fedket.errors import ConfigError
+from fedket.kinds import Context
+from fedket.models.circuit_keys import CircuitKeys
 from fedket.quantum import (
     ENCODINGS,
     Circuit,
@@ -17,6 +19,7 @@ from fedket.quantum import (
     probabilities,
     run_circuit,
 )
+from fedket.schema import PositiveFloat
 from fedket.types import Model
 
 Readout = Literal["z", "z0", "z_zz", "probabilities"]
@@ -70,7 +73,7 @@ def vqc(
         logits, to_states = jax.vjp(lambda psi: logit_scale * measure(psi), final)
         return logits, lambda cotangent: to_angles(to_states(cotangent)[0])
 
-    return Model(init, apply, vjp, layered=True)
+    return Model(init, apply, vjp, layered=True, circuit=circuit)
 
 
 def _readout(
@@ -102,3 +105,29 @@ def readout_size(readout: Readout, num_qubits: int) -> int:
         "probabilities": 1 << num_qubits,
     }
     return sizes[readout]
+
+
+class VqcConfig(CircuitKeys):
+    """A variational quantum classifier: encode, rotate and entangle, read out."""
+
+    kind: Literal["vqc"] = "vqc"
+    encoding: Encoding = "amplitude"
+    """`amplitude` takes 2**num_qubits features, `angle` and `arctan` one per qubit, `state` states
+    as samples."""
+    readout: Readout = "z_zz"
+    """Expectation values (or probabilities) that become logits, one per class."""
+    logit_scale: PositiveFloat = 10.0
+    """Logits are this factor times the read-out."""
+    init_std: PositiveFloat = 0.1
+    """Angles start at N(0, init_std²), radians."""
+
+    def build(self, context: Context) -> Model:
+        """The model, for the classes of the data."""
+        return vqc(
+            self.make_circuit(),
+            context.num_classes,
+            encoding=self.encoding,
+            readout=self.readout,
+            logit_scale=self.logit_scale,
+            init_std=self.init_std,
+        )

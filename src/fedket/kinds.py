@@ -1,0 +1,405 @@
+"""Kinds: everything that an experiment names, ours and those of its users, found by name.
+
+A kind of thing is a group (`strategy`, `model`, …). A name in a group is
+
+- one of the table `BUILT_IN`: a module and a class in it, imported when it is asked for;
+- `FILE.py:CLASS`: a class in a file beside the experiment's own;
+- the name of an installed package's entry point in the group `fedket.GROUP`.
+
+The class is a `Section`: the frozen table of its keys, and `build`, which makes the thing. Circuits
+and losses are named in a section of another group and have no keys, so they are plain functions.
+"""
+
+import hashlib
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from functools import partial
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path, PurePosixPath
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from pydantic import Field, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, core_schema
+
+from fedket.errors import ConfigError, UserCodeError
+from fedket.schema import Table, explain, show_value
+
+if TYPE_CHECKING:  # JAX is imported when something is built, not when names are listed
+    from fedket.types import Dataset
+
+BUILT_IN: dict[str, dict[str, str]] = {
+    "model": {
+        "vqc": "fedket.models.vqc:VqcConfig",
+        "hybrid": "fedket.models.hybrid:HybridConfig",
+        "quantum_train": "fedket.models.quantum_train:QuantumTrainConfig",
+        "cnn": "fedket.models.cnn:CnnConfig",
+        "lenet5": "fedket.models.lenet:LeNetConfig",
+        "mlp": "fedket.models.mlp:MlpConfig",
+    },
+    "circuit": {
+        "qfedfisher": "fedket.quantum.ansatz:qfedfisher",
+        "qunetqfl": "fedket.quantum.ansatz:qunetqfl",
+        "chen_yoo": "fedket.quantum.ansatz:chen_yoo",
+        "quantum_train": "fedket.quantum.ansatz:quantum_train",
+    },
+    "partition": {
+        "iid": "fedket.data.partition_kinds:IidConfig",
+        "dirichlet": "fedket.data.partition_kinds:DirichletConfig",
+        "label_shards": "fedket.data.partition_kinds:LabelShardsConfig",
+        "quantity": "fedket.data.partition_kinds:QuantityConfig",
+        "groups": "fedket.data.partition_kinds:GroupsConfig",
+    },
+    "loss": {
+        "cross_entropy": "fedket.federated.losses:cross_entropy",
+        "mse": "fedket.federated.losses:squared_error",
+    },
+    "optimizer": {
+        "adam": "fedket.federated.optimizers:AdamConfig",
+        "sgd": "fedket.federated.optimizers:SgdConfig",
+        "momentum": "fedket.federated.optimizers:MomentumConfig",
+    },
+    "strategy": {
+        "fed_avg": "fedket.federated.strategies:FedAvgConfig",
+        "fed_prox": "fedket.federated.strategies:FedProxConfig",
+        "fed_adam": "fedket.federated.strategies:FedAdamConfig",
+        "fed_yogi": "fedket.federated.strategies:FedYogiConfig",
+        "qfedfisher": "fedket.federated.qfedfisher:QFedFisherConfig",
+    },
+}
+"""Group -> name -> module:attribute, the one place where a built-in kind is registered."""
+
+USER_MODULES = "fedket_user_"
+"""How the names of modules begin that were loaded from users' files."""
+
+Info = Any
+"""pydantic's `ValidationInfo` or `SerializationInfo`, which cannot be checked at run time."""
+
+
+class Context(NamedTuple):
+    """What is known when a kind is built; each step of an experiment adds what it made.
+
+    Attributes:
+        seed: Seed of the experiment.
+        num_clients: Clients of the federation.
+        cohort_size: Clients of a round.
+        dtype: What is computed in, `float32` or `float64`.
+        rng: For work done once on the host, such as dealing out samples.
+        dataset: The samples; at a deployed site or server only their shape and number of classes.
+        batch_size: Samples of a training step, at most.
+        loss: (logits, labels) -> loss of each sample.
+        params: Shapes and types of the model's parameters.
+    """
+
+    seed: int
+    num_clients: int
+    cohort_size: int
+    dtype: str
+    rng: np.random.Generator
+    dataset: "Dataset | None" = None
+    batch_size: int = 0
+    loss: Callable[..., Any] | None = None
+    params: Any = None
+
+    @property
+    def samples(self) -> "Dataset":
+        """The data set.
+
+        Raises:
+            ConfigError: Data sets and transforms are built before there is one.
+        """
+        if self.dataset is None:
+            raise ConfigError("there are no samples yet: a data set cannot ask for them")
+        return self.dataset
+
+    @property
+    def num_features(self) -> int:
+        """Features of a sample after flattening."""
+        return int(np.prod(self.samples.x_train.shape[1:]))
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of the data."""
+        return self.samples.num_classes
+
+
+class Section(Table):
+    """The keys of one kind, and what becomes of them.
+
+    Subclasses add fields and `build`; the rest is there for those who need it.
+    """
+
+    kind: str = ""
+    """Which kind this is."""
+
+    def build(self, context: Context) -> Any:
+        """Make the thing.
+
+        Args:
+            context: What is known so far, see `Context`.
+        """
+        raise UserCodeError(
+            f"{type(self).__name__} has no `build(self, context)`; define one that returns the "
+            "thing it describes"
+        )
+
+    def check(self, context: Context) -> None:
+        """Raise `ConfigError`, one line, if this does not fit; before anything compiles."""
+
+    def caveats(self) -> tuple[str, ...]:
+        """What a reader of the results must know, a sentence each, for the report."""
+        return ()
+
+
+class Kind:
+    """Annotation of a field that holds a section of a group: `Annotated[Section, Kind("g")]`."""
+
+    def __init__(self, group: str, default: str = "") -> None:
+        self.group, self.default = group, default
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Validate by the class that `kind` names; dump as that class does."""
+        dump = core_schema.plain_serializer_function_ser_schema(_dump, info_arg=True)
+        return core_schema.with_info_plain_validator_function(self._validate, serialization=dump)
+
+    def _validate(self, value: Any, info: Info) -> Section:
+        if isinstance(value, Section):
+            return value
+        field = info.field_name or self.group
+        if not isinstance(value, dict):
+            raise ConfigError(f"`{field}` should be a table, got {show_value(value)}")
+        name = value.get("kind", self.default)
+        if not name or not isinstance(name, str):
+            names = ", ".join(map(repr, kinds_of(self.group)))
+            raise ConfigError(f"`{field}.kind` is missing; it should be one of {names}")
+        section = find_section(self.group, name, _folder_of(info))
+        return _parse(section, value | {"kind": name}, info, field, self.group)
+
+
+def kind_field(group: str, default: str) -> Any:
+    """The default of a field of a group: the section of that kind without any key."""
+    return Field(default_factory=lambda: find_section(group, default, Path())())
+
+
+class NamedFunction(NamedTuple):
+    """A function that a configuration names; equal to another of the same name.
+
+    Attributes:
+        name: As written.
+        function: What it stands for.
+    """
+
+    name: str
+    function: Callable[..., Any]
+
+
+class FunctionOf:
+    """Annotation of a field that names a function of a group, dumped as its name."""
+
+    def __init__(self, group: str) -> None:
+        self.group = group
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Find the function."""
+        dump = core_schema.plain_serializer_function_ser_schema(lambda named: named.name)
+        return core_schema.with_info_plain_validator_function(self._validate, serialization=dump)
+
+    def _validate(self, value: Any, info: Info) -> NamedFunction:
+        if isinstance(value, NamedFunction):
+            return value
+        if not isinstance(value, str):
+            raise ValueError(f"the value should be the name of a {self.group}")
+        return named_function(self.group, value, _folder_of(info))
+
+
+def named_function(group: str, name: str, folder: Path = Path()) -> NamedFunction:
+    """The function of that name in a group.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    return NamedFunction(name, find(group, name, folder))
+
+
+def kinds_of(group: str) -> list[str]:
+    """Names of a group: built in, then those of installed packages."""
+    installed = sorted(point.name for point in entry_points(group=f"fedket.{group}"))
+    return list(dict.fromkeys([*BUILT_IN[group], *installed]))
+
+
+def find_section(group: str, name: str, folder: Path) -> type[Section]:
+    """The section class of that name.
+
+    Raises:
+        ConfigError: There is none, or it is no `Section`.
+        UserCodeError: The user's file fails.
+    """
+    found = find(group, name, folder)
+    if isinstance(found, type) and issubclass(found, Section):
+        return found
+    raise ConfigError(
+        f"{group} kind `{name}` is {show_value(found)}; it should be a subclass of `fedket.Section`"
+    )
+
+
+def find(group: str, name: str, folder: Path = Path()) -> Any:
+    """What a name stands for in a group; see the module's docstring.
+
+    Args:
+        group: A key of `BUILT_IN`.
+        name: The name, as a configuration has it.
+        folder: Where the experiment's file lies.
+
+    Raises:
+        ConfigError: There is none.
+        UserCodeError: The user's file fails.
+    """
+    if ".py:" in name:
+        return _from_file(group, name, folder)
+    if name in BUILT_IN[group]:
+        module, _, attribute = BUILT_IN[group][name].partition(":")
+        return getattr(import_module(module), attribute)
+    for point in entry_points(group=f"fedket.{group}", name=name):
+        return point.load()
+    names = kinds_of(group)
+    near = get_close_matches(name, names, n=1)
+    meant = f"; did you mean {near[0]!r}?" if near else ""
+    raise ConfigError(
+        f"unknown {group} `{name}`{meant} (known: {', '.join(names)}, or FILE.py:NAME)"
+    )
+
+
+def user_files(table: Table) -> dict[str, Path]:
+    """Files of users' own kinds that a configuration names: as written -> where it lies."""
+    files: dict[str, Path] = {}
+    for field in type(table).model_fields:
+        for value in _each(getattr(table, field)):
+            named = value.name if isinstance(value, NamedFunction) else ""
+            thing: Any = value.function if isinstance(value, NamedFunction) else type(value)
+            if isinstance(value, Section):
+                named = value.kind
+            if isinstance(value, Table):
+                files |= user_files(value)
+            if ".py:" in named:
+                files[named.partition(":")[0]] = _file_of(thing)
+    return files
+
+
+def user_line(error: BaseException) -> str:
+    """`FILE, line N` of the last step of an error in a user's file; empty if there is none."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        if str(frame.f_globals.get("__name__", "")).startswith(USER_MODULES):
+            place = f"{frame.f_code.co_filename}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
+
+
+def in_user_code(error: BaseException) -> UserCodeError | None:
+    """An error that came up in a user's file as one line that names it, else None."""
+    place = user_line(error)
+    if not place:
+        return None
+    said = " ".join(str(error).split())
+    return UserCodeError(f"{place}: {type(error).__name__}{said and f': {said}'}")
+
+
+def _from_file(group: str, name: str, folder: Path) -> Any:
+    written, _, attribute = name.rpartition(":")
+    inside = PurePosixPath(written)
+    if inside.is_absolute() or ".." in inside.parts:
+        raise ConfigError(
+            f"{group} `{name}` leaves the experiment's folder; put the file beside the experiment"
+        )
+    path = folder / inside
+    module = _load(path, f"{group} `{name}`")
+    try:
+        return getattr(module, attribute)
+    except AttributeError:
+        own = [
+            n for n, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__
+        ]
+        raise ConfigError(
+            f"{path} defines no `{attribute}`; it defines {', '.join(own) or 'nothing'}"
+        ) from None
+
+
+def _load(path: Path, what: str) -> ModuleType:
+    """The module of a user's file; the same file with the same content is loaded once."""
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{what}: {path} is not a readable file ({error.strerror})") from None
+    digest = hashlib.sha256(str(path.resolve()).encode() + b"\0" + source).hexdigest()
+    name = f"{USER_MODULES}{path.stem}_{digest[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{what}: {path} is not a Python file")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[name]
+        if isinstance(error, SyntaxError):
+            raise UserCodeError(f"{path}, line {error.lineno}: {error.msg}") from None
+        if (known := in_user_code(error)) is not None:
+            raise known from error
+        raise
+    return module
+
+
+def _parse(
+    section: type[Section],
+    value: Mapping[str, Any],
+    info: Info,
+    field: str,
+    group: str,
+) -> Section:
+    try:
+        if info.mode == "json":
+            return section.model_validate_json(json.dumps(value), context=info.context)
+        return section.model_validate(value, context=info.context)
+    except ValidationError as error:
+        owners = partial(_owners, group, str(value["kind"]))
+        raise ConfigError(explain(error, section, field, owners)) from None
+
+
+def _owners(group: str, kind: str, key: str) -> str:
+    """Which built-in kinds of a group have a key, in words."""
+    found = [n for n in BUILT_IN[group] if key in find_section(group, n, Path()).model_fields]
+    if not found:
+        return ""
+    return f"it belongs to {group} {' and '.join(f'`{n}`' for n in found)}, this one is `{kind}`"
+
+
+def _dump(section: Section, info: Info) -> Any:
+    if not section.kind:
+        raise ConfigError(
+            f"a {type(section).__name__} made in Python has no name to write down; "
+            'name it in TOML as kind = "FILE.py:CLASS"'
+        )
+    return section.model_dump(mode=info.mode, exclude_none=info.exclude_none)
+
+
+def _folder_of(info: Info) -> Path:
+    return Path((info.context or {}).get("folder", ""))
+
+
+def _each(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) and not isinstance(value, NamedFunction) else (value,)
+
+
+def _file_of(thing: Any) -> Path:
+    return Path(str(sys.modules[thing.__module__].__file__))

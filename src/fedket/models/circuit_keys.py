@@ -1,0 +1,69 @@
+"""Keys of every model that contains a trained circuit: which one, and how large."""
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from fedket.errors import CircuitError, ConfigError, UserCodeError
+from fedket.kinds import Context, FunctionOf, NamedFunction, Section, named_function
+from fedket.quantum import Circuit, check_memory, make_circuit
+from fedket.schema import PositiveInt
+
+Qubits = Annotated[int, Field(ge=1, le=24)]
+
+
+class CircuitKeys(Section):
+    """A named circuit, one of the user's own (`circuit = "FILE.py:FUNCTION"`), or gates inline."""
+
+    circuit: Annotated[NamedFunction, FunctionOf("circuit")] = Field(
+        default_factory=lambda: named_function("circuit", "qfedfisher")
+    )
+    """(num_qubits, num_layers) -> circuit."""
+    layer: tuple[tuple[str | int, ...], ...] = ()
+    """Gates of a layer in place of `circuit`: `[["RY", 0], ["CNOT", 0, 1]]`."""
+    num_qubits: Qubits = 6
+    num_layers: PositiveInt = 20
+
+    @model_validator(mode="after")
+    def _is_named_once(self) -> "CircuitKeys":
+        if self.layer and "circuit" in self.model_fields_set:
+            raise PydanticCustomError("twice", "Input should name `circuit` or `layer`, not both")
+        return self
+
+    def check(self, context: Context) -> None:
+        """Refuse a circuit whose gradient step would not fit into memory.
+
+        Raises:
+            CircuitError: Naming what is needed and what is there.
+        """
+        itemsize = 16 if context.dtype == "float64" else 8
+        check_memory(self.num_qubits, context.batch_size, itemsize)
+
+    def make_circuit(self) -> Circuit:
+        """The circuit.
+
+        Raises:
+            ConfigError: A gate is written or placed wrongly.
+        """
+        if self.layer:
+            return _inline(self.layer, self.num_qubits, self.num_layers)
+        name, function = self.circuit
+        circuit = function(self.num_qubits, self.num_layers)
+        if not isinstance(circuit, Circuit):
+            raise UserCodeError(
+                f"circuit `{name}` returned a {type(circuit).__name__}; it should return a "
+                "`fedket.Circuit`, for example from `fedket.make_circuit`"
+            )
+        return circuit
+
+
+def _inline(gates: tuple[tuple[str | int, ...], ...], num_qubits: int, num_layers: int) -> Circuit:
+    for gate in gates:
+        name, *qubits = gate or ("",)
+        if not isinstance(name, str) or not all(isinstance(q, int) for q in qubits):
+            raise ConfigError(f'model.layer holds gates like ["CNOT", 0, 1], got {list(gate)}')
+    try:
+        return make_circuit(num_qubits, gates, num_layers)  # type: ignore[arg-type]  # checked
+    except CircuitError as error:
+        raise ConfigError(f"model.layer: {error}") from None

@@ -1,0 +1,130 @@
+"""The ground of every configuration file: its tables, its reader, and one line for what is wrong.
+
+A table is a frozen pydantic model that knows no key but its own. What pydantic finds wrong becomes
+one line that names the field, what arrived and what is allowed (`explain`).
+"""
+
+import json
+import tomllib
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from fedket.errors import ConfigError
+
+PositiveInt = Annotated[int, Field(ge=1, lt=2**31)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+FREE = "decides no number"
+"""Marks a field that a run may change and still be the same: `Annotated[str, FREE]`."""
+
+SHOWN = 60
+"""Characters of a wrong value that a message repeats."""
+
+
+class Table(BaseModel):
+    """Base of all tables of configuration files; a field's docstring stands below it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def read_toml(path: Path, what: str = "file", hint: str = "") -> dict[str, Any]:
+    """Read a TOML file into nested values.
+
+    Args:
+        path: The file; a byte order mark at its beginning does no harm.
+        what: What it should be, for messages.
+        hint: What to do when there is none.
+
+    Raises:
+        ConfigError: There is no such file, or it is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(f"no {what} {path}{hint and f'; {hint}'}") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path} is a directory; name a {what} (TOML)") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is not UTF-8 text (byte {error.start}); save it as such"
+        ) from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"{path} is not a readable file: {error.strerror}") from None
+
+
+def explain(
+    error: ValidationError,
+    model: type[BaseModel],
+    prefix: str = "",
+    owners: Callable[[str], str] = lambda _: "",
+) -> str:
+    """Describe the first problem of a table; unknown keys come before wrong values.
+
+    Args:
+        error: What pydantic found.
+        model: The table that it found it in.
+        prefix: Path of that table in its file; empty for the whole file.
+        owners: Key -> whose it is, in words, if not this table's.
+    """
+    problems = error.errors(include_url=False)
+    problem = min(problems, key=lambda p: p["type"] != "extra_forbidden")
+    path = [str(part) for part in problem["loc"]]
+    if problem["type"] == "extra_forbidden":
+        return _unknown(path, model, prefix, owners)
+    return _wrong(problem, ".".join([prefix, *path] if prefix else path))
+
+
+def show_value(value: Any) -> str:
+    """A value as TOML spells it, not too long."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def inner_tables(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Field and class of each plain table inside a table."""
+    for name, field in model.model_fields.items():
+        for annotation in (field.annotation, *get_args(field.annotation)):
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                yield name, annotation
+
+
+def _unknown(
+    path: list[str], model: type[BaseModel], prefix: str, owners: Callable[[str], str]
+) -> str:
+    """Say where an unknown key belongs, or which known one is nearest."""
+    *above, key = path
+    above = [prefix, *above] if prefix else above
+    full, tables = ".".join([*above, key]), dict(inner_tables(model))
+    table = tables.get(path[0], model) if len(path) > 1 else model
+    listed = f"(known: {', '.join(table.model_fields)})"
+    if owned := owners(key):
+        return f"unknown key `{full}`: {owned} {listed}"
+    near = get_close_matches(key, table.model_fields, n=1, cutoff=0.0)
+    homes = [f"`{name}.{key}`" for name, t in tables.items() if key in t.model_fields]
+    if above and not prefix and key in model.model_fields:
+        homes.append(f"`{key}` above the first [table]")
+    homes = homes or [f"`{'.'.join([*above, *near])}`"]
+    return f"unknown key `{full}`; did you mean {' or '.join(homes)}? {listed}"
+
+
+def _wrong(problem: ErrorDetails, field: str) -> str:
+    """Say what a value should be and what it is."""
+    match problem["type"]:
+        case "json_invalid":
+            return f"a text is not valid Unicode ({problem['msg']})"
+        case "missing":
+            return f"`{field}` is missing"
+        case "model_type" | "dict_type":
+            should = "be a table"
+        case _:
+            should = problem["msg"].partition(" should ")[2] or problem["msg"]
+    return f"`{field}` should {should}, got {show_value(problem['input'])}"
