@@ -19,7 +19,7 @@ from jaxtyping import Array, Complex, Float
 
 from fedket.errors import CircuitError
 from fedket.quantum.circuit import Circuit, Gate
-from fedket.quantum.gates import multiply
+from fedket.quantum.gates import GATES, multiply
 from fedket.quantum.kernels import (
     States,
     apply_pair,
@@ -141,15 +141,28 @@ def block_matrices(blocks: tuple[Block, ...], params: Angles) -> list[Array]:
 
 
 def _product_matrices(block: ProductBlock, params: Angles) -> Complex[Array, "layers n 2 2"]:
-    """Product of each qubit's gates, identity where it has none."""
-    return jnp.stack([_fuse(gates, params) for gates in block.gates], axis=1)
+    """Product of each qubit's gates, identity where it has none.
+
+    Qubits with the same gates are worked out side by side: few kernels, which compile quickly.
+    """
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for qubit, gates in enumerate(block.gates):
+        alike.setdefault(tuple(gate.name for gate in gates), []).append(qubit)
+    parts = [_fuse([block.gates[q] for q in qubits], params) for qubits in alike.values()]
+    if len(parts) == 1:
+        return parts[0]
+    order = np.argsort([qubit for qubits in alike.values() for qubit in qubits])
+    return jnp.concatenate(parts, axis=1)[:, order]
 
 
-def _fuse(gates: tuple[Gate, ...], params: Angles) -> Complex[Array, "layers 2 2"]:
+def _fuse(columns: list[tuple[Gate, ...]], params: Angles) -> Complex[Array, "layers n 2 2"]:
+    """Products of equally named gates, one column of gates for each qubit."""
     dtype = jnp.result_type(params.dtype, jnp.complex64)
-    total = jnp.broadcast_to(jnp.eye(2, dtype=dtype), (params.shape[0], 2, 2))
-    for gate in gates:
-        total = multiply(gate_matrix(gate, params), total)
+    total = jnp.broadcast_to(jnp.eye(2, dtype=dtype), (params.shape[0], len(columns), 2, 2))
+    for gates in zip(*columns, strict=True):
+        slots = np.array([gate.slots for gate in gates]).T
+        matrix = GATES[gates[0].name].matrix(*(params[:, column] for column in slots))
+        total = multiply(matrix.astype(dtype), total)
     return total
 
 
