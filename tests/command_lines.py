@@ -2,17 +2,16 @@
 
 import shlex
 
-import click
 import typer
 
-from fedket.cli import app
+from fedket.cli import UsageError, app
 
 
 def check(line: str) -> None:
     """Parse `fedket …` as the command line would, and run nothing.
 
     Raises:
-        click.UsageError: There is no such command, option, or number of arguments.
+        UsageError: There is no such command, option, or number of arguments.
     """
     program, *words = shlex.split(line, comments=True)
     assert program == "fedket", line
@@ -22,7 +21,7 @@ def check(line: str) -> None:
         asked = words
         name, command, words = command.resolve_command(context, words)
         if command is None:
-            raise click.UsageError(f"no command `{asked[0]}` in: {line}")
+            raise UsageError(f"no command `{asked[0]}` in: {line}")
         resilient = hasattr(command, "resolve_command")
         context = command.make_context(
             name, [] if resilient else words, parent=context, resilient_parsing=resilient

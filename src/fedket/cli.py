@@ -15,9 +15,8 @@ from io import TextIOWrapper
 from itertools import groupby
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
-import click
 import typer
 
 from fedket._version import __version__
@@ -35,6 +34,9 @@ from fedket.reproduce_cli import add_reproduce_commands
 
 BAD_INPUT, INTERRUPTED = 2, 130
 """Exit codes beside 0."""
+
+UsageError = cast(type[typer.BadParameter], typer.BadParameter.__bases__[0])
+"""What Typer raises for a command line it cannot read: Click's class, or since 0.26 its own."""
 
 app = typer.Typer(
     help="Train quantum and hybrid models across many sites without moving their data.\n\n"
@@ -73,7 +75,7 @@ def _version(wanted: bool) -> bool:
 
 @app.callback(invoke_without_command=True)
 def _root(
-    context: click.Context,
+    context: typer.Context,
     _wanted: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -293,7 +295,7 @@ def execute() -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (FedketError, click.ClickException, OSError, MemoryError) as error:
+    except (FedketError, UsageError, OSError, MemoryError) as error:
         return _tell(error)
     except RuntimeError as error:  # JAX's own kind of MemoryError
         if "RESOURCE_EXHAUSTED" not in str(error):
@@ -309,7 +311,7 @@ def _tell(error: Exception, who: str = "") -> int:
 
 def _one_line(error: Exception) -> str:
     message = str(error)
-    if isinstance(error, click.ClickException):
+    if isinstance(error, UsageError):
         # Click and Typer both append the nearest command.
         message = re.sub(r"( Did you mean [^?]*\?)\1+", r"\1", error.format_message())
     elif isinstance(error, OSError) and error.filename:

@@ -3,10 +3,10 @@
 import re
 import tomllib
 
-import click
 import pytest
 from tests import command_lines
 
+from fedket.cli import UsageError
 from fedket.deploy.files import FederationFile, SiteFile
 
 
@@ -32,7 +32,7 @@ def test_every_command_of_the_page_is_one_of_ours(page):
     "line", ["fedket deploy begin x", "fedket deploy start", "fedket deploy run x --no", "fedket x"]
 )
 def test_the_check_above_finds_commands_that_do_not_exist(line):
-    with pytest.raises(click.UsageError):
+    with pytest.raises(UsageError):
         command_lines.check(line)
 
 
