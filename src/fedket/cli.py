@@ -18,6 +18,7 @@ from shlex import quote
 from typing import Annotated, Any, cast
 
 import typer
+from typer.core import TyperGroup
 
 from fedket._version import __version__
 from fedket.allocator import keep_freed_memory
@@ -38,7 +39,17 @@ BAD_INPUT, INTERRUPTED = 2, 130
 UsageError = cast(type[typer.BadParameter], typer.BadParameter.__bases__[0])
 """What Typer raises for a command line it cannot read: Click's class, or since 0.26 its own."""
 
+
+class HelpfulGroup(TyperGroup):
+    """Commands that show their help when none of them is named."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Ask for help where nothing was asked."""
+        return super().parse_args(ctx, args or ["--help"])
+
+
 app = typer.Typer(
+    cls=HelpfulGroup,
     help="Train quantum and hybrid models across many sites without moving their data.\n\n"
     "Start with `fedket list`, then `fedket run quickstart`.",
     add_completion=False,
@@ -73,15 +84,13 @@ def _version(wanted: bool) -> bool:
     return wanted
 
 
-@app.callback(invoke_without_command=True)
+@app.callback()
 def _root(
-    context: typer.Context,
     _wanted: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+    """Options of `fedket` itself; its help is the app's."""
 
 
 @app.command()
