@@ -70,8 +70,8 @@ def rate(
 
     Example: fedket qkd rate --protocol both --loss 0:40:1 --finite 1e11 --plot rate.svg
     """
-    from fedket.keys.qkd.rate_plot import check_plot_file, plot_rates
     from fedket.keys.qkd.rates import rate_curve
+    from fedket.report.rate_plot import check_plot_file, plot_rates
 
     losses = _losses(loss)
     if plot is not None:

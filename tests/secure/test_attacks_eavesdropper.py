@@ -4,27 +4,28 @@ She cannot be heard in the sum, only in the errors of her link: it gives no key,
 needs its key fails closed, until somebody has looked after the link.
 """
 
+from itertools import combinations
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from fedket.errors import KeyExhaustedError, ProtocolError
-from fedket.keys.qkd.alarms import LinkAlarmError
-from fedket.keys.qkd.network import uniform_network
-from fedket.keys.qkd.presets import network_links
+from fedket.keys.qkd.link_run import LinkAlarmError
+from fedket.keys.qkd.network import link_network, network_links
 from fedket.keys.qkd.source import SimulatedKeySource
 from fedket.secure.reducers import masked_sum
 from fedket.types import SERVER, RoundContext
 
 CLIENTS = (0, 1, 2)
-NETWORK = uniform_network([SERVER, *CLIENTS], 10.0)
+NETWORK = link_network(dict.fromkeys(combinations([SERVER, *CLIENTS], 2), 10.0))
 LINKS = network_links(NETWORK, pulses=2e7)
 BLOCK_S = LINKS[0, 1].block_seconds * NETWORK.relay_mux
 
 
 def tapped(share, pair=(0, 1)):
     """A network with an eavesdropper on one link, and the reducer that uses it."""
-    source = SimulatedKeySource(NETWORK, LINKS, physics_seed=1, distil="sampled")
+    source = SimulatedKeySource(NETWORK, LINKS, physics_seed=1, post_processing="sampled")
     source.intercept(pair, share)
     return source, masked_sum(16, "headroom", 1.0, source)
 

@@ -7,8 +7,7 @@ from fedket.experiment.aggregation import demand_of
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.key_sources import fibre_network, takes_key
 from fedket.experiment.records import MAX_LINKS, link_name
-from fedket.keys.qkd.network import Pair
-from fedket.keys.qkd.presets import network_links, pair_rates
+from fedket.keys.qkd.network import Pair, network_links, pair_rates
 from fedket.secure import per_link
 from fedket.types import RoundContext
 

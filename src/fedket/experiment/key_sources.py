@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import combinations
 from pathlib import Path
-from typing import Literal
 
 from fedket.errors import ConfigError
 from fedket.experiment.config import ExperimentConfig
@@ -14,20 +13,13 @@ from fedket.keys import OsRandomSource
 from fedket.keys.etsi014.config import SaeConfig, read_section
 from fedket.keys.filled_stores import FilledStores
 from fedket.keys.kme_links import kme_links
-from fedket.keys.qkd.network import FibreNetwork, Pair, link_network
-from fedket.keys.qkd.presets import network_links
+from fedket.keys.qkd.network import FibreNetwork, Pair, link_network, network_links
 from fedket.keys.qkd.source import SimulatedKeySource
 from fedket.keys.store import PadStore, connect
 from fedket.types import SERVER, KeySource
 
 MASKED = ("masked", "shared_masks")
 """Kinds of aggregation that take key."""
-
-DISTIL: dict[str, Literal["full", "sampled"] | None] = {
-    "auto": None,
-    "full": "full",
-    "sampled": "sampled",
-}
 
 
 def takes_key(config: ExperimentConfig) -> bool:
@@ -105,7 +97,7 @@ def simulated_source(config: ExperimentConfig) -> SimulatedKeySource:
         network,
         links,
         physics_seed=config.seed,
-        distil=DISTIL[keys.distil],
+        post_processing=keys.distil,
         max_wait_s=keys.deadline_s,
     )
     if keys.eavesdropper:

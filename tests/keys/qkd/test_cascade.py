@@ -4,10 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from qkd_parts import conversation, raw_bits
 
-from fedket.keys.qkd.cascade import FRAME_BITS, _parities, frame_sizes, reconcile
+from fedket.keys.qkd.blocks import binary_entropy
+from fedket.keys.qkd.cascade import FRAME_BITS, Shuffles, _parities, frame_sizes, reconcile
 from fedket.keys.qkd.conversation import ConversationError
-from fedket.keys.qkd.entropy import binary_entropy
-from fedket.keys.qkd.shuffles import Shuffles
 
 
 @pytest.mark.parametrize("num_bits", [1, 63, 64, 1000, 5000])

@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedket.errors import ConfigError
+from fedket.keys.qkd.blocks import transmittance
 from fedket.keys.qkd.finite_key import (
     Epsilons,
+    MdiPoint,
     best_point,
     expected_counts,
     key_length,
@@ -15,6 +17,7 @@ from fedket.keys.qkd.finite_key import (
     split_epsilon,
 )
 from fedket.keys.qkd.mdi import (
+    MdiChannel,
     asymptotic_rate,
     best_intensities,
     clicks,
@@ -22,9 +25,10 @@ from fedket.keys.qkd.mdi import (
     overlap,
     symmetric_channel,
 )
-from fedket.keys.qkd.presets import reference_mdi_point
 
-POINT = reference_mdi_point()
+ETA = transmittance(9.7)
+POINT = MdiPoint(MdiChannel(ETA, ETA), 0.0056, 0.0056, 0.967, 1e11, split_epsilon())
+"""The fixed working point of our specification: 19.4 dB in two equal arms."""
 
 
 BEST = best_point(symmetric_channel(18.0), 1e10)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedket.errors import ConfigError
-from fedket.keys.qkd.entropy import binary_entropy, transmittance
+from fedket.keys.qkd.blocks import binary_entropy, transmittance
 from fedket.keys.qkd.mdi import (
     Clicks,
     MdiChannel,

@@ -6,14 +6,13 @@ from qkd_parts import raw_bits, seeded
 
 from fedket.keys.material import KeyMaterial
 from fedket.keys.qkd import postprocess
-from fedket.keys.qkd.alarms import Alarm
 from fedket.keys.qkd.conversation import (
     Conversation,
     ConversationError,
     honest_wire,
     one_time_tag,
 )
-from fedket.keys.qkd.postprocess import AUTH_KEY_BYTES, distil
+from fedket.keys.qkd.postprocess import AUTH_KEY_BYTES, Alarm, distil
 
 NUM_BITS = 1500
 

@@ -3,15 +3,15 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qkd_parts import SMALL_LINK, small_links
+from qkd_parts import SMALL_LINK, small_links, uniform_network
 
 from fedket.errors import ConfigError, KeyExhaustedError, KeyMaterialError, KeyReusedError
 from fedket.keys.material import KeyMaterial
-from fedket.keys.qkd.alarms import Alarm, LinkAlarmError
-from fedket.keys.qkd.key_stream import KeyStream
-from fedket.keys.qkd.network import uniform_network
-from fedket.keys.qkd.presets import optimised_mdi_link
+from fedket.keys.qkd.link_run import LinkAlarmError
+from fedket.keys.qkd.network import optimised_link
+from fedket.keys.qkd.postprocess import Alarm
 from fedket.keys.qkd.source import FULL_ROUND_BYTES, SimulatedKeySource
+from fedket.keys.streams import KeyStream
 from fedket.types import SERVER, KeySource
 
 NETWORK = uniform_network([SERVER, 0, 1], 10.0)
@@ -49,7 +49,7 @@ def test_both_ends_get_the_same_bytes_and_no_byte_comes_twice():
 @settings(max_examples=8)
 @given(cuts=st.sets(st.integers(1, 99), max_size=6), other=st.sets(st.integers(1, 99), max_size=6))
 def test_the_ends_may_cut_a_reservation_differently(cuts, other):
-    keys = source(distil="sampled")
+    keys = source(post_processing="sampled")
     keys.reserve(1, 0, {(0, 1): 100})
     keys.accept(1, 1, {(0, 1): (0, 100)})
     got = []
@@ -64,12 +64,12 @@ def test_a_round_waits_on_the_simulated_clock_for_whole_blocks():
     keys = source()
     assert keys.waiting_time({(0, 1): 100}) == (pytest.approx(BLOCK_S), (0, 1))
     keys.reserve(1, 0, {(0, 1): 100})
-    status = keys.status()
-    assert (status.clock_s, status.waited_s) == (pytest.approx(BLOCK_S),) * 2
-    assert {link.blocks for link in status.links.values()} == {1}
-    assert status.links[0, 1].level_bytes == status.links[0, 1].distilled_bytes - 100
+    assert (keys.clock_s, keys.waited_s()) == (pytest.approx(BLOCK_S),) * 2
+    assert {link.blocks for link in keys.links.values()} == {1}
+    assert keys.links[0, 1].level == keys.links[0, 1].distilled_bytes - 100
+    waited = keys.waited_s()
     keys.reserve(2, 0, {(0, 1): 100})
-    assert keys.status().waited_s == status.waited_s
+    assert keys.waited_s() == waited
 
 
 def test_time_that_passes_anyway_is_not_waited_for():
@@ -77,8 +77,8 @@ def test_time_that_passes_anyway_is_not_waited_for():
     keys.advance(3.5 * BLOCK_S)
     assert keys.waiting_time({(0, 1): 2 * BLOCK_BYTES}) == (0.0, None)
     keys.reserve(1, 0, {(0, 1): 2 * BLOCK_BYTES})
-    assert keys.status().waited_s == 0
-    assert keys.status().links[0, 1].blocks == 3
+    assert keys.waited_s() == 0
+    assert keys.links[0, 1].blocks == 3
     wait = keys.waiting_time({(0, 1): 2 * BLOCK_BYTES, (0, SERVER): 1})
     assert wait == (pytest.approx(0.5 * BLOCK_S), (0, 1))
 
@@ -88,27 +88,25 @@ def test_the_estimate_of_a_wait_is_what_is_waited():
     estimate, pair = keys.waiting_time(need)
     keys.reserve(1, 0, need)
     assert pair == (0, 1)
-    assert abs(keys.status().waited_s - estimate) < 1.01 * BLOCK_S
+    assert abs(keys.waited_s() - estimate) < 1.01 * BLOCK_S
 
 
 def test_key_that_nobody_needs_is_not_distilled_but_counted():
     keys = source()
     keys.advance(2 * BLOCK_S)
-    link = keys.status().links[0, 1]
+    link = keys.links[0, 1]
     assert link.distilled_bytes == 0
-    assert 1.7 * BLOCK_BYTES < link.level_bytes < 2.3 * BLOCK_BYTES
+    assert 1.7 * BLOCK_BYTES < link.level < 2.3 * BLOCK_BYTES
     keys.reserve(1, 0, {(0, 1): 10})
-    after = keys.status().links[0, 1]
-    assert after.distilled_bytes > 0
-    assert 1 < after.efficiency < 1.12
+    assert link.distilled_bytes > 0
+    assert 1 < link.efficiency < 1.12
 
 
 def test_a_full_store_stops_its_link_but_not_the_clock():
     keys = source(capacity_bytes=2 * BLOCK_BYTES)
     keys.advance(1000.5 * BLOCK_S)
-    status = keys.status()
-    assert status.clock_s == pytest.approx(1000.5 * BLOCK_S)
-    assert {link.blocks for link in status.links.values()} <= {2, 3}
+    assert keys.clock_s == pytest.approx(1000.5 * BLOCK_S)
+    assert {link.blocks for link in keys.links.values()} <= {2, 3}
     with pytest.raises(KeyExhaustedError, match="never comes: at most"):
         keys.reserve(1, 0, {(0, 1): 5 * BLOCK_BYTES})
     assert keys.reserve(2, 0, {(0, 1): 100}) == {(0, 1): 0}
@@ -118,16 +116,16 @@ def test_the_same_physics_seed_gives_the_same_clock_and_lengths_but_other_keys()
     one, two = source(seed=None), source(seed=None)
     first, second = (exchange(keys, 1, (0, 1), BLOCK_BYTES + 1) for keys in (one, two))
     assert first[0] != second[0]
-    counted = [[link.key_error for link in keys.status().links.values()] for keys in (one, two)]
+    counted = [[link.counts for link in keys.links.values()] for keys in (one, two)]
     assert counted[0] == counted[1]
     assert exchange(source(), 1, (0, 1), 32) == exchange(source(), 1, (0, 1), 32)
 
 
 def test_sampled_key_is_told_apart_from_distilled_key():
-    keys = source(distil="sampled", sample_every=3)
+    keys = source(post_processing="sampled", sample_every=3)
     one, two = exchange(keys, 1, (0, 1), 5 * BLOCK_BYTES)
     assert one == two
-    link = keys.status().links[0, 1]
+    link = keys.links[0, 1]
     assert 1.7 < link.distilled_bytes / BLOCK_BYTES < 2.4  # blocks 0 and 3
     assert link.drawn_bytes / BLOCK_BYTES > 2.6
 
@@ -138,8 +136,9 @@ def test_a_tapped_link_gives_no_key_and_raises_its_alarm():
     with pytest.raises(LinkAlarmError, match="link of 0 and 1 raised INTRUSION") as error:
         keys.reserve(1, 0, {(0, SERVER): 10, (0, 1): 10})
     assert isinstance(error.value, KeyExhaustedError)
+    link = keys.links[0, 1]
     assert (error.value.alarm, error.value.pair) == (Alarm.INTRUSION, (0, 1))
-    assert keys.status().links[0, 1][1:5] == (0, 1, 0, 0)  # nothing in store after one block
+    assert (link.level, link.blocks, link.distilled_bytes, link.drawn_bytes) == (0, 1, 0, 0)
     assert keys.ledger.totals() == (0, 0, 0)
     assert keys.reserve(1, 0, {(0, SERVER): 10}) == {(0, SERVER): 0}  # others go on
     keys.intercept((0, 1), 0.0)
@@ -161,7 +160,7 @@ def test_tapping_that_begins_later_stops_the_link_then():
 
 
 def test_a_link_without_any_key_fails_at_once():
-    lossy = dict.fromkeys(LINKS, optimised_mdi_link((15.0, 15.0), pulses=1e6))
+    lossy = dict.fromkeys(LINKS, optimised_link((15.0, 15.0), pulses=1e6))
     keys = SimulatedKeySource(NETWORK, lossy, physics_seed=1)
     with pytest.raises(KeyExhaustedError, match="too lossy for its block size"):
         keys.reserve(1, 0, {(0, 1): 1})
@@ -181,8 +180,8 @@ def test_a_reservation_is_all_or_nothing():
     for round_num, stream in [(2, (0, 1)), (3, (1, 0))]:
         with pytest.raises(KeyMaterialError):
             keys.reserve(round_num, 0, {(0, SERVER): 10, stream: 10})
-    link = keys.status().links[-1, 0]
-    assert link.level_bytes == link.distilled_bytes > 0
+    link = keys.links[-1, 0]
+    assert link.level == link.distilled_bytes > 0
     assert keys.reserve(2, 0, {(0, SERVER): 10}) == {(0, SERVER): 0}
     with pytest.raises(KeyExhaustedError, match="the sender reserves first"):
         keys.accept(3, 1, {(0, 1): (0, 11)})
@@ -207,7 +206,7 @@ def test_spent_and_burned_bytes_are_gone():
 def test_what_cannot_be_is_refused():
     with pytest.raises(KeyMaterialError, match="share no link"):
         source().reserve(1, 0, {(0, 7): 1})
-    with pytest.raises(KeyMaterialError, match='choose distil "full"'):
+    with pytest.raises(KeyMaterialError, match='choose post_processing "full"'):
         source().reserve(1, 0, {(0, 1): FULL_ROUND_BYTES + 1})
     with pytest.raises(ConfigError, match="missing: \\[\\(-1, 0\\)"):
         SimulatedKeySource(NETWORK, {}, physics_seed=1)

@@ -14,8 +14,7 @@ from math import exp, factorial, log, log2, sqrt
 from typing import NamedTuple
 
 from fedket.errors import ConfigError
-from fedket.keys.qkd.blocks import Counts, KeyLength, PerIntensity
-from fedket.keys.qkd.entropy import binary_entropy
+from fedket.keys.qkd.blocks import Counts, KeyLength, PerIntensity, binary_entropy
 from fedket.keys.qkd.search import lowest_between, lowest_for_block
 
 LOWEST_MU = 2e-4

@@ -14,8 +14,7 @@ from math import exp, log, log2
 from typing import NamedTuple
 
 from fedket.errors import ConfigError
-from fedket.keys.qkd.blocks import Counts, KeyLength
-from fedket.keys.qkd.entropy import binary_entropy
+from fedket.keys.qkd.blocks import Counts, KeyLength, binary_entropy
 from fedket.keys.qkd.kato import count_at_most, expected_at_most
 from fedket.keys.qkd.mdi import (
     MdiChannel,

@@ -11,6 +11,7 @@ of the time, so that (e + 1/2)/2 of what she touched is wrong in either basis.
 
 import os
 from collections.abc import Callable
+from functools import partial
 from math import log
 from typing import NamedTuple
 
@@ -19,11 +20,9 @@ from jaxtyping import UInt8
 
 from fedket.keys.material import KeyMaterial
 from fedket.keys.qkd import bb84, finite_key
-from fedket.keys.qkd.alarms import Alarm
-from fedket.keys.qkd.blocks import Counts, KeyLength
+from fedket.keys.qkd.blocks import Counts, KeyLength, binary_entropy
 from fedket.keys.qkd.conversation import Wire, honest_wire
-from fedket.keys.qkd.entropy import binary_entropy
-from fedket.keys.qkd.postprocess import AUTH_KEY_BYTES, distil
+from fedket.keys.qkd.postprocess import AUTH_KEY_BYTES, Alarm, distil
 
 RandomBytes = Callable[[int], bytes]
 
@@ -70,22 +69,14 @@ class DistilledBlock(NamedTuple):
     """What one simulated block gave.
 
     Attributes:
-        alice: Alice's key, in whole bytes; empty after an alarm.
-        bob: Bob's key, identical.
-        seconds: Simulated time that the pulses took, on an undivided relay.
-        counts: The counters.
-        phase_error: Bound on the phase error.
+        key: The key of both ends, in whole bytes; empty after an alarm.
         disclosed_bits: Bits disclosed by error correction.
         really_distilled: False if the post-processing was skipped and the key's bytes come straight
             from the generator of raw bits, at the length that it would have had.
         alarm: Why there is no key, or None.
     """
 
-    alice: KeyMaterial
-    bob: KeyMaterial
-    seconds: float
-    counts: Counts
-    phase_error: float
+    key: KeyMaterial
     disclosed_bits: int
     really_distilled: bool
     alarm: Alarm | None
@@ -93,21 +84,14 @@ class DistilledBlock(NamedTuple):
 
 def mdi_link(point: finite_key.MdiPoint, clock_hz: float) -> Link:
     """Return a four-phase MDI-QKD link."""
-
-    def key_length(counts: Counts, leak_bits: float) -> KeyLength:
-        return finite_key.key_length(point, counts, leak_bits)
-
-    expected = finite_key.expected_counts(point)
+    expected, key_length = finite_key.expected_counts(point), partial(finite_key.key_length, point)
     return Link("mdi", clock_hz, round(point.pulses), expected, key_length)
 
 
 def bb84_link(point: bb84.DecoyPoint, clock_hz: float) -> Link:
     """Return a decoy-state BB84 link."""
-
-    def key_length(counts: Counts, leak_bits: float) -> KeyLength:
-        return bb84.key_length(point, counts, leak_bits)
-
-    return Link("bb84", clock_hz, round(point.pulses), bb84.expected_counts(point), key_length)
+    expected, key_length = bb84.expected_counts(point), partial(bb84.key_length, point)
+    return Link("bb84", clock_hz, round(point.pulses), expected, key_length)
 
 
 def preshared_keys(num_blocks: int, random_bytes: RandomBytes = os.urandom) -> AuthKeys:
@@ -137,33 +121,6 @@ def draw_counts(link: Link, rng: np.random.Generator, intercepted: float = 0.0) 
 
 def distil_block(
     link: Link,
-    auth_keys: AuthKeys,
-    rng: np.random.Generator,
-    *,
-    random_bytes: RandomBytes = os.urandom,
-    intercepted: float = 0.0,
-    wire: Wire = honest_wire,
-) -> tuple[DistilledBlock, AuthKeys]:
-    """Simulate one block, with the whole post-processing.
-
-    Args:
-        link: The link.
-        auth_keys: Keys for authentication; the first is used up.
-        rng: Randomness of the physics.
-        random_bytes: Source of raw bits and public seeds; not `os.urandom` in tests only.
-        intercepted: Share of pulses that an eavesdropper measures and resends.
-        wire: The public channel.
-
-    Returns:
-        The block, and the keys for the next one: a block that succeeds puts back as many bits as it
-        used up, and its key is shorter by that.
-    """
-    counts = draw_counts(link, rng, intercepted)
-    return distil_counts(link, counts, auth_keys, rng, random_bytes=random_bytes, wire=wire)
-
-
-def distil_counts(
-    link: Link,
     counts: Counts,
     auth_keys: AuthKeys,
     rng: np.random.Generator,
@@ -171,10 +128,23 @@ def distil_counts(
     random_bytes: RandomBytes = os.urandom,
     wire: Wire = honest_wire,
 ) -> tuple[DistilledBlock, AuthKeys]:
-    """Make raw bits for counters and distil them; see `distil_block`."""
+    """Make raw bits for a block's counters and run the whole post-processing on them.
+
+    Args:
+        link: The link.
+        counts: From `draw_counts`.
+        auth_keys: Keys for authentication; the first is used up.
+        rng: Randomness of the physics.
+        random_bytes: Source of raw bits and public seeds; not `os.urandom` in tests only.
+        wire: The public channel.
+
+    Returns:
+        The block, and the keys for the next one: a block that succeeds puts back as many bits as it
+        used up, and its key is shorter by that.
+    """
     alarm = early_alarm(link, counts) or (None if auth_keys else Alarm.NO_AUTHENTICATION_KEY)
     if alarm is not None:
-        return _failed(link, counts, alarm, 0), auth_keys
+        return _failed(alarm, 0), auth_keys
     alice, bob = _raw_bits(counts, rng, random_bytes)
     result = distil(
         alice,
@@ -186,11 +156,11 @@ def distil_counts(
         wire,
     )
     if result.alarm is not None:
-        return _failed(link, counts, result.alarm, result.disclosed_bits), auth_keys[1:]
-    return _finished(link, counts, auth_keys, result.key, result.disclosed_bits, really=True)
+        return _failed(result.alarm, result.disclosed_bits), auth_keys[1:]
+    return _finished(auth_keys, result.key, result.disclosed_bits, really=True)
 
 
-def assume_counts(
+def draw_block(
     link: Link,
     counts: Counts,
     auth_keys: AuthKeys,
@@ -198,17 +168,17 @@ def assume_counts(
     *,
     random_bytes: RandomBytes = os.urandom,
 ) -> tuple[DistilledBlock, AuthKeys]:
-    """Draw the key of a block instead of distilling it.
+    """Draw the key of a block instead of distilling it; otherwise as `distil_block`.
 
-    Its length is that of `distil_counts` with error correction at f = `efficiency`, as measured on
+    Its length is that of a distilled one with error correction at f = `efficiency`, as measured on
     blocks that were really distilled.
     """
     alarm = early_alarm(link, counts) or (None if auth_keys else Alarm.NO_AUTHENTICATION_KEY)
     if alarm is not None:
-        return _failed(link, counts, alarm, 0), auth_keys
+        return _failed(alarm, 0), auth_keys
     leak = leaked_bits(counts, efficiency)
     key = KeyMaterial(random_bytes(link.key_length(counts, float(leak)).whole_bits // 8))
-    return _finished(link, counts, auth_keys, key, leak, really=False)
+    return _finished(auth_keys, key, leak, really=False)
 
 
 def leaked_bits(counts: Counts, efficiency: float) -> int:
@@ -253,36 +223,15 @@ def _raw_bits(
 
 
 def _finished(
-    link: Link,
-    counts: Counts,
-    auth_keys: AuthKeys,
-    key: KeyMaterial,
-    disclosed: int,
-    *,
-    really: bool,
+    auth_keys: AuthKeys, key: KeyMaterial, disclosed: int, *, really: bool
 ) -> tuple[DistilledBlock, AuthKeys]:
     """Put part of a new key back for authentication and hand out the rest."""
     secret = key.reveal()
     if len(secret) <= AUTH_KEY_BYTES:
-        return _failed(link, counts, Alarm.NO_KEY, disclosed), auth_keys[1:]
-    refill, rest = KeyMaterial(secret[:AUTH_KEY_BYTES]), secret[AUTH_KEY_BYTES:]
-    phase_error = link.key_length(counts, float(disclosed)).phase_error
-    block = DistilledBlock(
-        KeyMaterial(rest),
-        KeyMaterial(rest),
-        link.block_seconds,
-        counts,
-        phase_error,
-        disclosed,
-        really,
-        None,
-    )
-    return block, (*auth_keys[1:], refill)
+        return _failed(Alarm.NO_KEY, disclosed), auth_keys[1:]
+    refill, rest = KeyMaterial(secret[:AUTH_KEY_BYTES]), KeyMaterial(secret[AUTH_KEY_BYTES:])
+    return DistilledBlock(rest, disclosed, really, None), (*auth_keys[1:], refill)
 
 
-def _failed(link: Link, counts: Counts, alarm: Alarm, disclosed: int) -> DistilledBlock:
-    bound = link.key_length(counts, float(disclosed)).phase_error
-    nothing = KeyMaterial(b"")
-    return DistilledBlock(
-        nothing, nothing, link.block_seconds, counts, bound, disclosed, disclosed > 0, alarm
-    )
+def _failed(alarm: Alarm, disclosed: int) -> DistilledBlock:
+    return DistilledBlock(KeyMaterial(b""), disclosed, disclosed > 0, alarm)

@@ -3,29 +3,27 @@
 import os
 from collections import deque
 from math import ceil, inf
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from fedket.errors import KeyExhaustedError
 from fedket.keys.material import KeyMaterial
-from fedket.keys.qkd.alarms import Alarm, LinkAlarmError
-from fedket.keys.qkd.blocks import Counts
-from fedket.keys.qkd.entropy import binary_entropy
-from fedket.keys.qkd.key_stream import KeyStream
+from fedket.keys.qkd.blocks import Counts, binary_entropy
 from fedket.keys.qkd.link import (
     DistilledBlock,
     Link,
     RandomBytes,
-    assume_counts,
-    distil_counts,
+    distil_block,
+    draw_block,
     draw_counts,
     early_alarm,
     net_bytes,
     preshared_keys,
 )
 from fedket.keys.qkd.network import Pair
-
-Distil = Literal["full", "sampled"]
+from fedket.keys.qkd.postprocess import Alarm
+from fedket.keys.streams import KeyStream
 
 PRESHARED_BLOCKS = 16
 """Blocks that a link can authenticate before its own key has to do it."""
@@ -34,14 +32,29 @@ FAILURES = 3
 """Blocks without key in a row that stop a link; an intrusion stops it at once."""
 
 
+class LinkAlarmError(KeyExhaustedError):
+    """A link stopped giving key.
+
+    Attributes:
+        alarm: Why.
+        pair: The two parties of the link.
+    """
+
+    def __init__(self, alarm: Alarm, pair: Pair, clock_s: float) -> None:
+        self.alarm, self.pair = alarm, pair
+        super().__init__(
+            f"the simulated link of {pair[0]} and {pair[1]} raised {alarm.name} at {clock_s:.0f} s "
+            f"({alarm.value}); it gives no key until the alarm is cleared"
+        )
+
+
 class LinkSettings(NamedTuple):
     """How links are simulated.
 
     Attributes:
         physics_seed: Seed of counters and flips, 0 or more.
-        distil: `full` distils every block; `sampled` distils one in `sample_every` and draws the
-            key of the others.
-        sample_every: See there; 1 or more.
+        distil_every: One block in so many is really distilled, 1 or more; the key of the others is
+            drawn.
         capacity_bytes: A link with this much key in store is idle.
         relay_mux: Pairs that take turns at the relay.
         seed: For tests only: raw bits and public seeds come from a seeded generator, and the keys
@@ -49,39 +62,10 @@ class LinkSettings(NamedTuple):
     """
 
     physics_seed: int
-    distil: Distil
-    sample_every: int
+    distil_every: int
     capacity_bytes: int
     relay_mux: int
     seed: int | None
-
-
-class LinkTotals(NamedTuple):
-    """What a link has done so far; all of it is simulated.
-
-    Attributes:
-        clock_s: Simulated time.
-        level_bytes: Key in store; measured blocks that wait for distillation count as planned.
-        blocks: Blocks of pulses, those without key included.
-        distilled_bytes: Key that was really distilled from simulated bits.
-        drawn_bytes: Key that was drawn at the length distillation would have given.
-        key_error: Error rate of the raw bits of the latest block.
-        test_error: Error rate of its test bits.
-        phase_error: Bound on its phase error.
-        efficiency: f of the latest error correction that really ran; 0 before.
-        alarm: Why the link has stopped, or None.
-    """
-
-    clock_s: float
-    level_bytes: int
-    blocks: int
-    distilled_bytes: int
-    drawn_bytes: int
-    key_error: float
-    test_error: float
-    phase_error: float
-    efficiency: float
-    alarm: Alarm | None
 
 
 class _Measured(NamedTuple):
@@ -93,25 +77,35 @@ class _Measured(NamedTuple):
 
 
 class LinkRun:
-    """A link that is running; not safe for several threads.
+    """A link that is running; not safe for several threads. All of its figures are simulated.
 
     Counters are drawn, and alarms raised, when a block ends; its key is distilled when it is
     needed, so key that nobody asks for costs no computing time.
+
+    Attributes:
+        pair: The two parties.
+        link: The link at its working point.
+        intercepted: Share of pulses that an eavesdropper measures and resends from now on, 0..1.
+        alarm: Why the link has stopped, or None.
+        blocks: Blocks of pulses so far, those without key included.
+        counts: Counters of the latest block, or None.
+        distilled_bytes: Key that was really distilled from simulated bits.
+        drawn_bytes: Key that was drawn at the length distillation would have given.
+        efficiency: f of the latest error correction that really ran; 0 before.
     """
 
     def __init__(self, pair: Pair, link: Link, settings: LinkSettings) -> None:
         self.pair, self.link, self._settings = pair, link, settings
         self.intercepted = 0.0
-        """Share of pulses that an eavesdropper measures and resends from now on, 0..1."""
         self.alarm: Alarm | None = None
+        self.blocks = self.distilled_bytes = self.drawn_bytes = 0
+        self.counts: Counts | None = None
+        self.efficiency = 0.0
         self._random_bytes = _generator(pair, settings.seed)
         self._auth_keys = preshared_keys(PRESHARED_BLOCKS, self._random_bytes)
         self._store = KeyStream()
         self._waiting: deque[_Measured] = deque()
-        self._clock_s, self._slots, self._blocks = 0.0, 0, 0
-        self._failures = self._processed = self._distilled = self._drawn = 0
-        self._efficiency = 0.0
-        self._latest: Counts | None = None
+        self._clock_s, self._slots, self._failures, self._processed = 0.0, 0, 0, 0
 
     @property
     def level(self) -> int:
@@ -176,30 +170,12 @@ class LinkRun:
         self.alarm, self._failures = None, 0
         self._auth_keys = self._auth_keys or preshared_keys(PRESHARED_BLOCKS, self._random_bytes)
 
-    def totals(self) -> LinkTotals:
-        """Return what the link has done so far."""
-        counts = self._latest or Counts((), (), (), ())
-        bound = self.link.key_length(counts, 0.0).phase_error if self._latest else 0.0
-        return LinkTotals(
-            self._clock_s,
-            self.level,
-            self._blocks,
-            self._distilled,
-            self._drawn,
-            counts.key_error,
-            counts.test_error,
-            bound,
-            self._efficiency,
-            self.alarm,
-        )
-
     def _measure(self) -> None:
         """Draw the counters of the block that ends now."""
         numbers = [self._settings.physics_seed, *(n + 1 for n in self.pair), self._slots]
         rng = np.random.default_rng(numbers)
-        counts = draw_counts(self.link, rng, self.intercepted)
-        self._latest = counts
-        self._blocks += 1
+        self.counts = counts = draw_counts(self.link, rng, self.intercepted)
+        self.blocks += 1
         alarm = early_alarm(self.link, counts)
         if alarm is None:
             self._waiting.append(_Measured(counts, rng, net_bytes(self.link, counts)))
@@ -208,38 +184,29 @@ class LinkRun:
 
     def _process(self, measured: _Measured) -> None:
         """Turn counters into key."""
-        sampled = self._settings.distil == "sampled" and self._efficiency > 0
-        if sampled and self._processed % self._settings.sample_every:
-            block, self._auth_keys = assume_counts(
-                self.link,
-                measured.counts,
-                self._auth_keys,
-                self._efficiency,
-                random_bytes=self._random_bytes,
-            )
-        else:
-            block, self._auth_keys = distil_counts(
-                self.link,
-                measured.counts,
-                self._auth_keys,
-                measured.rng,
-                random_bytes=self._random_bytes,
-            )
+        counts, rng, _ = measured
+        draws = self.efficiency > 0 and self._processed % self._settings.distil_every
         self._processed += 1
-        if block.alarm is None:
-            self._store_key(block)
-        else:
+        link, keys, source = self.link, self._auth_keys, self._random_bytes
+        block, self._auth_keys = (
+            draw_block(link, counts, keys, self.efficiency, random_bytes=source)
+            if draws
+            else distil_block(link, counts, keys, rng, random_bytes=source)
+        )
+        if block.alarm is not None:
             self._fail(block.alarm)
-
-    def _store_key(self, block: DistilledBlock) -> None:
-        self._failures = 0
-        self._store.append(block.alice)
-        if not block.really_distilled:
-            self._drawn += len(block.alice)
             return
-        self._distilled += len(block.alice)
-        shannon = block.counts.num_raw * binary_entropy(block.counts.key_error)
-        self._efficiency = block.disclosed_bits / shannon if shannon else 1.0
+        self._failures = 0
+        self._store.append(block.key)
+        self._count(block, counts)
+
+    def _count(self, block: DistilledBlock, counts: Counts) -> None:
+        if not block.really_distilled:
+            self.drawn_bytes += len(block.key)
+            return
+        self.distilled_bytes += len(block.key)
+        shannon = counts.num_raw * binary_entropy(counts.key_error)
+        self.efficiency = block.disclosed_bits / shannon if shannon else 1.0
 
     def _fail(self, alarm: Alarm) -> None:
         self._failures += 1

@@ -13,7 +13,7 @@ bits per pulse pair. This is a model of the physics, not a measurement: every fi
 from math import cos, exp, log, sin, sqrt
 from typing import Literal, NamedTuple
 
-from fedket.keys.qkd.entropy import binary_entropy, transmittance
+from fedket.keys.qkd.blocks import binary_entropy, transmittance
 from fedket.keys.qkd.search import lowest_between
 
 Bound = Literal["joint", "coin"]

@@ -5,6 +5,7 @@ simulation. Both ends live in one process, so the last step, the same function o
 bits and the same public seed, is computed once for both.
 """
 
+import enum
 import hmac
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,7 +14,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fedket.keys.material import KeyMaterial
-from fedket.keys.qkd.alarms import Alarm
 from fedket.keys.qkd.cascade import reconcile
 from fedket.keys.qkd.conversation import (
     MAC_KEY_BYTES,
@@ -29,6 +29,17 @@ Bits = UInt8[np.ndarray, " _"]
 
 AUTH_KEY_BYTES = 3 * MAC_KEY_BYTES
 """One-time key that a block uses up: a tag per direction, and the verification tag."""
+
+
+class Alarm(enum.Enum):
+    """Why a block was given up; its value says it to people."""
+
+    INTRUSION = "test errors far above the calibration: somebody listens, or the link is broken"
+    NO_KEY = "errors and block size leave no secret bits"
+    CORRECTION_FAILED = "error correction did not finish"
+    VERIFICATION_FAILED = "the corrected bits of the two ends differ"
+    AUTHENTICATION_FAILED = "messages of the two ends were altered on the way"
+    NO_AUTHENTICATION_KEY = "no key left to authenticate the conversation of the two ends"
 
 
 class Distilled(NamedTuple):

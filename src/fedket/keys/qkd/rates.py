@@ -5,8 +5,7 @@ from typing import Literal, NamedTuple
 
 from fedket.errors import ConfigError
 from fedket.keys.qkd import bb84, finite_key
-from fedket.keys.qkd.blocks import KeyLength
-from fedket.keys.qkd.entropy import transmittance
+from fedket.keys.qkd.blocks import KeyLength, transmittance
 from fedket.keys.qkd.mdi import (
     Bound,
     asymptotic_rate,

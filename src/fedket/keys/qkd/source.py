@@ -11,19 +11,21 @@ safe for several threads.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from math import inf
-from typing import NamedTuple
+from typing import Literal
 
 from fedket.errors import ConfigError, KeyExhaustedError, KeyMaterialError
-from fedket.keys.ledger import PadLedger
-from fedket.keys.material import KeyMaterial
-from fedket.keys.qkd.key_stream import KeyStream
 from fedket.keys.qkd.link import Link
-from fedket.keys.qkd.link_run import Distil, LinkRun, LinkSettings, LinkTotals
+from fedket.keys.qkd.link_run import LinkRun, LinkSettings
 from fedket.keys.qkd.network import FibreNetwork, Pair, ordered
-from fedket.keys.qkd.reservoir import last_ready
+from fedket.keys.streams import StreamSource
 from fedket.types import KeyWait, Stream
+
+PostProcessing = Literal["auto", "full", "sampled"]
+
+SAMPLE_EVERY = 20
+"""One block in so many is distilled if post-processing is `sampled`."""
 
 FULL_ROUND_BYTES = 2**20
 """Key per round and network up to which all of it is distilled if the caller says nothing.
@@ -34,22 +36,13 @@ CAPACITY_BYTES = 2**24
 """Key per link at which it goes idle, unless the caller says otherwise."""
 
 
-class SourceStatus(NamedTuple):
-    """The state of a simulated network, for records; everything in it is simulated.
+class SimulatedKeySource(StreamSource):
+    """`fedket.types.PacedKeySource` over simulated links.
 
     Attributes:
+        links: Pair -> its link, with what it has done so far.
         clock_s: Simulated time.
-        waited_s: How much of it went by while rounds waited for key.
-        links: Pair -> what its link has done so far.
     """
-
-    clock_s: float
-    waited_s: float
-    links: dict[Pair, LinkTotals]
-
-
-class SimulatedKeySource:
-    """`fedket.types.KeySource` over simulated links; every hand-out goes through `ledger`."""
 
     def __init__(
         self,
@@ -57,8 +50,8 @@ class SimulatedKeySource:
         links: Mapping[Pair, Link],
         *,
         physics_seed: int,
-        distil: Distil | None = None,
-        sample_every: int = 20,
+        post_processing: PostProcessing = "auto",
+        sample_every: int = SAMPLE_EVERY,
         max_wait_s: float = inf,
         capacity_bytes: int = CAPACITY_BYTES,
         seed: int | None = None,
@@ -67,12 +60,12 @@ class SimulatedKeySource:
 
         Args:
             network: Who shares a link; see `fedket.keys.qkd.network`.
-            links: The link of every pair; see `fedket.keys.qkd.presets.network_links`.
+            links: The link of every pair; see `fedket.keys.qkd.network.network_links`.
             physics_seed: Seed of the simulated physics (counters and flips), 0 or more.
-            distil: `full` distils all key; `sampled` distils one block in `sample_every` and draws
-                the others at the length they would have had; None distils all and refuses rounds
-                that ask for more than `FULL_ROUND_BYTES`.
-            sample_every: See `distil`.
+            post_processing: `full` distils all key; `sampled` distils one block in `sample_every`
+                and draws the others at the length they would have had; `auto` distils all and
+                refuses rounds that ask for more than `FULL_ROUND_BYTES`.
+            sample_every: See `post_processing`.
             max_wait_s: Longest simulated wait of one reservation.
             capacity_bytes: A link with this much key in store is idle.
             seed: For tests only: makes the key itself repeatable and worthless.
@@ -87,21 +80,15 @@ class SimulatedKeySource:
                 f"waits of 0 or more and sample_every of 1 or more; got physics_seed "
                 f"{physics_seed}, max_wait_s {max_wait_s}, sample_every {sample_every}"
             )
-        settings = LinkSettings(
-            physics_seed, distil or "full", sample_every, capacity_bytes, network.relay_mux, seed
-        )
-        self.ledger = PadLedger()
-        self._links = {pair: LinkRun(pair, links[pair], settings) for pair in network.arms_db}
-        self._streams: defaultdict[Stream, KeyStream] = defaultdict(KeyStream)
-        self._distil, self._max_wait_s, self._capacity_bytes = distil, max_wait_s, capacity_bytes
-        self._clock_s = self._waited_s = 0.0
+        super().__init__(lambda stream, num_bytes: self._link(stream).take(num_bytes))
+        every = sample_every if post_processing == "sampled" else 1
+        settings = LinkSettings(physics_seed, every, capacity_bytes, network.relay_mux, seed)
+        self.links = {pair: LinkRun(pair, links[pair], settings) for pair in network.arms_db}
+        self.clock_s = self._waited_s = 0.0
+        self._limited = post_processing == "auto"
+        self._max_wait_s, self._capacity_bytes = max_wait_s, capacity_bytes
         self._asked = (0, 0)
         """(round, bytes reserved in it so far)."""
-
-    def status(self) -> SourceStatus:
-        """Return clock, waiting time and the state of every link."""
-        links = {pair: run.totals() for pair, run in self._links.items()}
-        return SourceStatus(self._clock_s, self._waited_s, links)
 
     def waited_s(self) -> float:
         """Return the simulated time that reservations have waited so far."""
@@ -109,23 +96,24 @@ class SimulatedKeySource:
 
     def levels(self) -> dict[Pair, int]:
         """Return the key bits in store of every link."""
-        return {pair: 8 * run.level for pair, run in self._links.items()}
+        return {pair: 8 * run.level for pair, run in self.links.items()}
 
     def problem(self) -> str:
         """Return which links have stopped, and why."""
-        stopped = [(pair, run.alarm) for pair, run in self._links.items() if run.alarm is not None]
+        stopped = [(pair, run.alarm) for pair, run in self.links.items() if run.alarm is not None]
         return "; ".join(
             f"link {a}-{b} raised {alarm.name}: {alarm.value}" for (a, b), alarm in stopped
         )
 
     def advance(self, seconds: float) -> None:
         """Let simulated time pass, for example while clients train; links distil meanwhile."""
-        self._run_until(self._clock_s + max(0.0, seconds))
+        self._run_until(self.clock_s + max(0.0, seconds))
 
     def waiting_time(self, lengths: Mapping[Stream, int]) -> KeyWait:
         """Return how long it probably takes until all these bytes are there, and the tight link."""
-        needs = self._needs(lengths)
-        return last_ready({p: self._links[p].seconds_until(need) for p, need in needs.items()})
+        waits = {p: self.links[p].seconds_until(n) for p, n in self._needs(lengths).items()}
+        tight = max(waits, key=waits.__getitem__, default=None)
+        return KeyWait(waits[tight], tight) if tight and waits[tight] > 0 else KeyWait(0.0, None)
 
     def intercept(self, pair: Pair, share: float) -> None:
         """Let an eavesdropper measure and resend a share of a link's pulses from now on.
@@ -156,15 +144,13 @@ class SimulatedKeySource:
             KeyExhaustedError: The key would not be there within `max_wait_s`.
             KeyReusedError: A stream already has a reservation of this round or a later one.
             KeyMaterialError: `client_id` is not the sender, there is no such link, a length is
-                negative, or the round asks for so much that `distil` has to be chosen.
+                negative, or the round asks for so much that `post_processing` has to be chosen.
         """
         self._check_effort(round_num, sum(lengths.values()))
         self._wait_for(self._needs(lengths))
-        offsets = self.ledger.reserve(round_num, client_id, lengths)
+        offsets = super().reserve(round_num, client_id, lengths)
         for stream, num_bytes in lengths.items():
-            held, link = self._streams[stream], self._link(stream)
-            held.append(link.take(num_bytes))
-        self._forget(lengths)
+            self._draw_until(stream, offsets[stream] + num_bytes)
         return offsets
 
     def accept(
@@ -184,35 +170,14 @@ class SimulatedKeySource:
                     f"stream {stream[0]} -> {stream[1]} has {end} bytes, bytes up to "
                     f"{offset + num_bytes} were announced; the sender reserves first"
                 )
-        self.ledger.accept(round_num, client_id, ranges)
-        self._forget(ranges)
-
-    def spend(
-        self, round_num: int, client_id: int, stream: Stream, start: int, num_bytes: int
-    ) -> KeyMaterial:
-        """Hand this end bytes [start, start + num_bytes) of the round's reservation.
-
-        Raises:
-            KeyReusedError: This end had some of these bytes before, or burned them.
-            KeyExhaustedError: They reach beyond what was reserved.
-            KeyMaterialError: Nothing is reserved.
-        """
-        offset = self.ledger.spend(round_num, client_id, stream, start, num_bytes)
-        material = self._streams[stream].read(offset, num_bytes)
-        self._forget((stream,))
-        return material
-
-    def burn(self, round_num: int, client_id: int, streams: Collection[Stream]) -> None:
-        """Give up what is left of this end's reservations of the round; harmless when none is."""
-        self.ledger.burn(round_num, client_id, streams)
-        self._forget(streams)
+        super().accept(round_num, client_id, ranges)
 
     def _link(self, stream: Stream) -> LinkRun:
-        link = self._links.get(ordered(*stream))
+        link = self.links.get(ordered(*stream))
         if link is None:
             raise KeyMaterialError(
                 f"parties {stream[0]} and {stream[1]} share no link; the simulated network joins "
-                f"{', '.join(f'{a}-{b}' for a, b in self._links)}"
+                f"{', '.join(f'{a}-{b}' for a, b in self.links)}"
             )
         return link
 
@@ -225,8 +190,8 @@ class SimulatedKeySource:
 
     def _wait_for(self, needs: Mapping[Pair, int]) -> None:
         """Advance the clock, block by block, until every link has what is needed."""
-        deadline = self._clock_s + self._max_wait_s
-        runs = {pair: self._links[pair] for pair in needs}
+        deadline = self.clock_s + self._max_wait_s
+        runs = {pair: self.links[pair] for pair in needs}
         while True:
             for run in runs.values():
                 run.raise_alarm()
@@ -239,11 +204,11 @@ class SimulatedKeySource:
             for pair in short:
                 if until > deadline or runs[pair].seconds_until(needs[pair]) == inf:
                     raise self._shortage(pair, needs[pair])
-            self._waited_s += until - self._clock_s
+            self._waited_s += until - self.clock_s
             self._run_until(until)
 
     def _shortage(self, pair: Pair, need: int) -> KeyExhaustedError:
-        run, seconds = self._links[pair], self._links[pair].seconds_until(need)
+        run, seconds = self.links[pair], self.links[pair].seconds_until(need)
         when = f"probably takes {seconds:.0f} s more, at most {self._max_wait_s:.0f} s are allowed"
         if seconds == inf:
             when = f"never comes: at most {self._capacity_bytes} bytes are kept"
@@ -255,23 +220,17 @@ class SimulatedKeySource:
         )
 
     def _run_until(self, clock_s: float) -> None:
-        for run in self._links.values():
+        for run in self.links.values():
             run.run_until(clock_s)
-        self._clock_s = clock_s
+        self.clock_s = clock_s
 
     def _check_effort(self, round_num: int, num_bytes: int) -> None:
         """Refuse to distil for minutes unless the caller asked for it."""
         earlier = self._asked[1] if self._asked[0] == round_num else 0
-        if self._distil is None and earlier + num_bytes > FULL_ROUND_BYTES:
+        if self._limited and earlier + num_bytes > FULL_ROUND_BYTES:
             raise KeyMaterialError(
                 f"round {round_num} asks the simulated links for {earlier + num_bytes} bytes, and "
-                f"distilling more than {FULL_ROUND_BYTES} per round takes long; choose distil "
-                '"full" (all key is distilled) or "sampled" (a part is, the rest is drawn)'
+                f"distilling more than {FULL_ROUND_BYTES} per round takes long; choose "
+                'post_processing "full" (all of it) or "sampled" (a part; the rest is drawn)'
             )
         self._asked = (round_num, earlier + num_bytes)
-
-    def _forget(self, streams: Collection[Stream]) -> None:
-        """Drop bytes that both ends have gone past."""
-        for stream in streams:
-            marks = [self.ledger.position(end, stream) for end in stream]
-            self._streams[stream].forget(min(marks))
