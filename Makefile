@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean help
+.PHONY: demo test wheel-test lint bench clean help
 
 help:
 	@echo "make demo   install into $(VENV) and run the quickstart experiment"
 	@echo "make test   install into $(VENV) and run every check that CI runs"
+	@echo "make wheel-test   build the wheel and try it without constraints in fresh environments"
 	@echo "make bench  set up the peers and measure fedket beside them"
 
 demo: $(VENV)/.installed
@@ -15,6 +16,9 @@ demo: $(VENV)/.installed
 
 test: lint
 	$(BIN)/python -m pytest -q -n 2
+
+wheel-test:
+	.ci/wheel $(PYTHON)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
