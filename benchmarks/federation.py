@@ -30,7 +30,7 @@ def experiment(sites: int, engine: str = "sequential") -> Any:
     return parse_config(
         {
             "name": f"federation-{sites}",
-            "data": {"name": "digits", "max_train": SAMPLES * sites, "max_test": 40},
+            "data": {"kind": "digits", "max_train": SAMPLES * sites, "max_test": 40},
             "partition": {"kind": "iid", "num_clients": sites},
             "model": {"kind": "vqc", "num_qubits": 6, "num_layers": 20},
             "aggregation": {"kind": "masked", "bits": 16},

@@ -35,7 +35,7 @@ def small_experiment() -> dict[str, object]:
     """A configuration that runs a round in milliseconds."""
     return {
         "name": "small",
-        "data": {"name": "digits", "max_train": 120, "max_test": 60},
+        "data": {"kind": "digits", "max_train": 120, "max_test": 60},
         "partition": {"kind": "dirichlet", "num_clients": 4, "min_samples": 5},
         "model": {"kind": "vqc", "num_qubits": 6, "num_layers": 1},
         "federation": {"rounds": 3},

@@ -18,7 +18,7 @@ from fedket.experiment import build_experiment, load_config, shipped_experiments
 CONFIGS = {s: load_config(s.path) for s in shipped_experiments()}
 PUBLISHED = [s for s, config in CONFIGS.items() if config.paper is not None]
 KINDS = ("model.kind", "model.circuit")
-STATES = ("data.name", "states.targets")
+STATES = ("data.kind", "data.targets")
 MADE = ("ntangled", "magic")
 """Data sets that are made on the spot, which takes longer than all the rest."""
 
@@ -59,9 +59,11 @@ def smallest(path, cache):
     clients = min(config.partition.num_clients, 4)
     cuts = ["federation.rounds=1", "training.epochs=1", f"partition.num_clients={clients}"]
     cuts.append(f"federation.clients_per_round={min(config.federation.clients_per_round, clients)}")
-    if config.data.name not in MADE and config.partition.kind != "groups":
+    if config.data.kind not in MADE and config.partition.kind != "groups":
         samples = max(clients * config.partition.min_samples, 60)
-        cuts += [f"data.max_train={samples}", "data.max_test=20", f"features.cache={cache}"]
+        cuts += [f"data.max_train={samples}", "data.max_test=20"]
+        kinds = enumerate(transform.kind for transform in config.transform)
+        cuts += [f"transform.{i}.cache={cache}" for i, kind in kinds if kind == "features"]
     return load_config(path, cuts, fast=True)
 
 
@@ -73,7 +75,7 @@ def test_a_published_row_works(shipped, data_directory, tmp_path):
             summary = start_run(config, output=tmp_path / "run").summary
             assert (summary["status"], summary["rounds"]) == ("finished", 1)
             assert summary["test_loss"] is not None
-        elif config.data.name not in MADE or is_first(shipped, STATES):
+        elif config.data.kind not in MADE or is_first(shipped, STATES):
             build_experiment(config)
     except DataError as error:
         if not any(words in str(error) for words in ("no file", "cannot download")):

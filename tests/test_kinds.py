@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fedket import Model, PartitionConfig, PositiveFloat, Section, fed_opt, make_circuit
+from fedket import Dataset, Model, PartitionConfig, PositiveFloat, PositiveInt, Section, Transform
+from fedket import fed_opt, make_circuit
 
 
 class Halved(Section):
@@ -44,6 +45,21 @@ class Sign(Section):
 
     def build(self, context):
         return optax.sign_sgd(self.rate)
+
+
+class Inverted(Section):
+    def build(self, context):
+        return Transform(lambda d: d._replace(x_train=1 - d.x_train, x_test=1 - d.x_test))
+
+
+class Blobs(Section):
+    samples: PositiveInt = 30
+
+    def build(self, context):
+        rng = np.random.default_rng(context.seed)
+        y = (np.arange(self.samples) % 2).astype(np.int32)
+        x = (y[:, None] + rng.normal(0, 0.1, (self.samples, 4))).astype(np.float32)
+        return Dataset("blobs", x, y, x, y, 2)
 
 
 class Broken(Section):
@@ -89,6 +105,8 @@ OWN_KINDS = {
     "optimizer": ["optimizer.kind=own.py:Sign", "optimizer.rate=0.02"],
     "circuit": ["model={kind = 'vqc', circuit = 'own.py:ring', num_layers = 2}"],
     "loss": ["training.loss=own.py:margin"],
+    "transform": ["transform=[{kind = 'own.py:Inverted'}, {kind = 'signed'}]"],
+    "data": ["data={kind = 'own.py:Blobs', samples = 60}"],
 }
 
 
@@ -133,7 +151,7 @@ def test_inline_gates_are_the_circuit_they_spell(file):
 @pytest.mark.parametrize(
     ("overrides", "error", "said"),
     [
-        (["strategy.kind=own.py:Broken"], UserCodeError, r"own\.py, line 43: ZeroDivisionError"),
+        (["strategy.kind=own.py:Broken"], UserCodeError, r"own\.py, line 59: ZeroDivisionError"),
         (["strategy.kind=own.py:Nothing"], UserCodeError, "Nothing has no `build"),
         (["strategy.kind=own.py:Number"], UserCodeError, "returned a int; .* a Strategy"),
         (["strategy.kind=own.py:Missing"], ConfigError, "no `Missing`; it defines .*Halved"),

@@ -61,3 +61,4 @@ from .types import RoundContext as RoundContext
 from .types import ServerState as ServerState
 from .types import Strategy as Strategy
 from .types import Traffic as Traffic
+from .types import Transform as Transform

@@ -14,7 +14,8 @@ import hashlib
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
@@ -27,13 +28,33 @@ import numpy as np
 from pydantic import Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
-from fedket.errors import ConfigError, UserCodeError
+from fedket.errors import ConfigError, FedketError, UserCodeError
 from fedket.schema import Table, explain, show_value
 
 if TYPE_CHECKING:  # JAX is imported when something is built, not when names are listed
     from fedket.types import Dataset
 
 BUILT_IN: dict[str, dict[str, str]] = {
+    "data": {
+        "digits": "fedket.data.source_kinds:DigitsConfig",
+        "mnist": "fedket.data.source_kinds:MnistConfig",
+        "fashion_mnist": "fedket.data.source_kinds:FashionMnistConfig",
+        "cats_vs_dogs": "fedket.data.source_kinds:CatsVsDogsConfig",
+        "cats_vs_dogs_64": "fedket.data.source_kinds:CatsVsDogs64Config",
+        "planes_cars": "fedket.data.source_kinds:PlanesCarsConfig",
+        "alzheimer_mri": "fedket.data.source_kinds:AlzheimerConfig",
+        "npz": "fedket.data.source_kinds:NpzConfig",
+        "image_folder": "fedket.data.source_kinds:ImageFolderConfig",
+        "ntangled": "fedket.data.source_kinds:NtangledConfig",
+        "magic": "fedket.data.source_kinds:MagicConfig",
+    },
+    "transform": {
+        "signed": "fedket.data.transform_kinds:SignedConfig",
+        "resize": "fedket.data.transform_kinds:ResizeConfig",
+        "pad": "fedket.data.transform_kinds:PadConfig",
+        "pca": "fedket.data.transform_kinds:PcaConfig",
+        "features": "fedket.experiment.features:FeaturesConfig",
+    },
     "model": {
         "vqc": "fedket.models.vqc:VqcConfig",
         "hybrid": "fedket.models.hybrid:HybridConfig",
@@ -157,10 +178,16 @@ class Section(Table):
 
 
 class Kind:
-    """Annotation of a field that holds a section of a group: `Annotated[Section, Kind("g")]`."""
+    """Annotation of a field that holds a section of a group: `Annotated[Section, Kind("g")]`.
 
-    def __init__(self, group: str, default: str = "") -> None:
-        self.group, self.default = group, default
+    Args:
+        group: The group.
+        default: The kind of a table that names none; empty if it must.
+        many: Whether the field holds a tuple of sections, `[[TABLE]]` in TOML.
+    """
+
+    def __init__(self, group: str, default: str = "", many: bool = False) -> None:
+        self.group, self.default, self.many = group, default, many
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -169,10 +196,17 @@ class Kind:
         dump = core_schema.plain_serializer_function_ser_schema(_dump, info_arg=True)
         return core_schema.with_info_plain_validator_function(self._validate, serialization=dump)
 
-    def _validate(self, value: Any, info: Info) -> Section:
+    def _validate(self, value: Any, info: Info) -> Section | tuple[Section, ...]:
+        field = info.field_name or self.group
+        if not self.many:
+            return self._one(value, info, field)
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"`{field}` should be a list of tables, got {show_value(value)}")
+        return tuple(self._one(v, info, f"{field}.{i}") for i, v in enumerate(value))
+
+    def _one(self, value: Any, info: Info, field: str) -> Section:
         if isinstance(value, Section):
             return value
-        field = info.field_name or self.group
         if not isinstance(value, dict):
             raise ConfigError(f"`{field}` should be a table, got {show_value(value)}")
         name = value.get("kind", self.default)
@@ -305,13 +339,18 @@ def user_line(error: BaseException) -> str:
     return place
 
 
-def in_user_code(error: BaseException) -> UserCodeError | None:
-    """An error that came up in a user's file as one line that names it, else None."""
-    place = user_line(error)
-    if not place:
-        return None
-    said = " ".join(str(error).split())
-    return UserCodeError(f"{place}: {type(error).__name__}{said and f': {said}'}")
+@contextmanager
+def naming_users_lines() -> Iterator[None]:
+    """Turn what fails in a user's file into one line that names it; our own errors stay."""
+    try:
+        yield
+    except FedketError:
+        raise
+    except Exception as error:
+        place, said = user_line(error), " ".join(str(error).split())
+        if not place:
+            raise
+        raise UserCodeError(f"{place}: {type(error).__name__}{said and f': {said}'}") from error
 
 
 def _from_file(group: str, name: str, folder: Path) -> Any:
@@ -349,13 +388,12 @@ def _load(path: Path, what: str) -> ModuleType:
         raise ConfigError(f"{what}: {path} is not a Python file")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        with naming_users_lines():
+            spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, SyntaxError):
             raise UserCodeError(f"{path}, line {error.lineno}: {error.msg}") from None
-        if (known := in_user_code(error)) is not None:
-            raise known from error
         raise
     return module
 
@@ -384,7 +422,9 @@ def _owners(group: str, kind: str, key: str) -> str:
     return f"it belongs to {group} {' and '.join(f'`{n}`' for n in found)}, this one is `{kind}`"
 
 
-def _dump(section: Section, info: Info) -> Any:
+def _dump(section: Section | tuple[Section, ...], info: Info) -> Any:
+    if isinstance(section, tuple):
+        return [_dump(one, info) for one in section]
     if not section.kind:
         raise ConfigError(
             f"a {type(section).__name__} made in Python has no name to write down; "

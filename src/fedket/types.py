@@ -46,6 +46,18 @@ class Dataset(NamedTuple):
     measured: Mapping[str, float] = MappingProxyType({})
 
 
+class Transform(NamedTuple):
+    """What is done to the features of a data set.
+
+    Attributes:
+        apply: Data set -> data set, training and test part alike.
+        fitted: Whether it depends on all training samples, so that no site can do it alone.
+    """
+
+    apply: Callable[[Dataset], Dataset]
+    fitted: bool = False
+
+
 Partition = list[np.ndarray]
 """One int array of training-sample indices per client; every sample belongs to one client."""
 

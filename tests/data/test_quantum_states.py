@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedket.data import StateRequest, load_dataset
-from fedket.data.quantum_states import make_states
+from fedket.data.quantum_states import StateRequest, make_states
 from fedket.data.quantum_states.generators import from_weights, generate, hardware_efficient
 from fedket.data.quantum_states.inputs import INPUTS
 from fedket.data.quantum_states.public import public_generator
@@ -139,7 +138,5 @@ def test_what_does_not_exist_is_refused(tmp_path):
     (tmp_path / "ntangled_weights.npz").write_bytes(b"PK\x03\x04 damaged")
     with pytest.raises(DataError, match="damaged"):
         public_generator(tmp_path, 4, 0.15, 4)
-    with pytest.raises(DataError, match="not for data set `magic`; say in \\[states\\]"):
-        load_dataset("magic", classes=(0,))
     with pytest.raises(CircuitError, match=r"samples of shape \(8, 2\), got \(4, 2\)"):
         given_state(jnp.ones((1, 4, 2)), 3)

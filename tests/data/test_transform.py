@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedket.data.transform import (
-    Transform,
     area_weights,
+    centre,
+    map_features,
     principal_components,
+    project_on_components,
     shrink_images,
-    transform_dataset,
 )
 from fedket.errors import DataError
 from fedket.types import Dataset
@@ -56,8 +57,8 @@ def test_components_are_those_of_the_singular_value_decomposition(seed):
 
 def test_components_are_fitted_on_training_samples_only():
     x = images(0, count=30)
-    one = transform_dataset(dataset(x, images(1)), Transform(pca=5))
-    two = transform_dataset(dataset(x, 9 * images(2)), Transform(pca=5))
+    one = project_on_components(dataset(x, images(1)), 5)
+    two = project_on_components(dataset(x, 9 * images(2)), 5)
     assert one.x_train.shape == (30, 5)
     assert one.x_test.shape == (6, 5)
     np.testing.assert_array_equal(one.x_train, two.x_train)
@@ -66,18 +67,13 @@ def test_components_are_fitted_on_training_samples_only():
 
 def test_signed_pixels_go_from_minus_one_to_one():
     x = np.array([0, 0.5, 1], np.float32).reshape(3, 1, 1)
-    made = transform_dataset(dataset(x, x), Transform(pixel_range="signed"))
+    made = map_features(dataset(x, x), centre)
     np.testing.assert_array_equal(made.x_test.ravel(), [-1, 0, 1])
-
-
-def test_the_default_changes_nothing():
-    data = dataset(images(0), images(1))
-    assert transform_dataset(data, Transform()).x_train is data.x_train
 
 
 def test_more_than_there_is_cannot_be_asked_for():
     data = dataset(images(0), images(1))
     with pytest.raises(DataError, match=r"shrinks images of at least 9×9, got .* \(8, 8\)"):
-        transform_dataset(data, Transform(resize=9))
-    with pytest.raises(DataError, match=r"pca = 7 needs .* got 6 of 64"):
-        transform_dataset(data, Transform(pca=7))
+        shrink_images(data.x_train, 9)
+    with pytest.raises(DataError, match=r"of 7 components needs .* got 6 of 64"):
+        project_on_components(data, 7)

@@ -73,7 +73,7 @@ class LocalMembers:
 def experiment(how, **tables):
     values = {
         "name": "sites",
-        "data": {"name": "digits", "classes": [0, 1, 2], "max_train": 200, "max_test": 60},
+        "data": {"kind": "digits", "classes": [0, 1, 2], "max_train": 200, "max_test": 60},
         "partition": {"kind": "dirichlet", "num_clients": SITES, "alpha": 0.7},
         "model": {"kind": "vqc", "num_qubits": 6, "num_layers": 2},
         "training": {"epochs": 2, "batch_size": 16},

@@ -214,7 +214,7 @@ def test_missing_and_damaged_samples_are_named(tmp_path):
 def test_nothing_is_fitted_to_one_sites_samples(tmp_path):
     x, y = blobs(30)
     np.savez(tmp_path / "own.npz", x=x, y=y)
-    config = experiment(transform={"pca": 2})
+    config = experiment(transform=[{"kind": "pca", "components": 2}])
     with pytest.raises(ConfigError, match="prepared = true"):
         load_site_data(site_of(tmp_path, "own.npz"), config)
     got = load_site_data(site_of(tmp_path, "own.npz", prepared=True), config)

@@ -48,7 +48,7 @@ def refusal(values):
         (["partition.kind=groups"], "needs a group id per sample"),
         (["data.classes=[2]"], "single class"),
         (["data.classes=[0, 7]"], "no class 7; the classes present are 0, 1, 2"),
-        (["data.name=digits"], "belong to data set `npz`"),
+        (["data.kind=digits"], "belongs to data `npz` and `image_folder`"),
         (["data.path=''"], "needs `path`"),
         (["data.path=nosuch.npz"], "nosuch.npz"),
         (["data.sha256=" + "0" * 64], "expected 0000"),

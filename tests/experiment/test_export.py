@@ -37,8 +37,8 @@ def images(tmp_path_factory):
 def run(request, images, tmp_path_factory):
     values = {
         "name": "tiny",
-        "data": {"name": "npz", "path": str(images)},
-        "transform": {"pixel_range": "signed"},
+        "data": {"kind": "npz", "path": str(images)},
+        "transform": [{"kind": "signed"}],
         "partition": {"num_clients": 2},
         "model": {**MODELS[request.param], "layers": LAYERS, "image_side": 6},
         "federation": {"rounds": 1},

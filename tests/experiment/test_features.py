@@ -47,12 +47,15 @@ def config(files):
     def make(*overrides):
         values = {
             "name": "tiny",
-            "data": {"name": "npz", "path": str(files / "images.npz")},
-            "features": {
-                "backbone": "squeezenet1_1",
-                "weights": str(files / "weights.npz"),
-                "cache": str(files / "cache"),
-            },
+            "data": {"kind": "npz", "path": str(files / "images.npz")},
+            "transform": [
+                {
+                    "kind": "features",
+                    "backbone": "squeezenet1_1",
+                    "weights": str(files / "weights.npz"),
+                    "cache": str(files / "cache"),
+                }
+            ],
             "partition": {"num_clients": 4},
             "model": {"kind": "hybrid"},
             "training": {"batch_size": 3},
@@ -93,11 +96,19 @@ def test_grey_images_count_for_three_channels(config, files):
 @pytest.mark.parametrize(
     ("overrides", "error", "message"),
     [
-        (["features.image_side=30"], ConfigError, "takes images from 31 pixels a side.* have 30"),
-        (["transform.pixel_range=signed"], ConfigError, "scales pixels itself"),
-        (["features.weights=absent.npz"], DataError, "no weights file at absent.npz"),
         (
-            ["features.backbone=vgg16", "features.image_side=32"],
+            ["transform.0.image_side=30"],
+            ConfigError,
+            "takes images from 31 pixels a side.* have 30",
+        ),
+        (
+            ["transform=[{kind='signed'}, {kind='features', backbone='squeezenet1_1'}]"],
+            ConfigError,
+            "scales pixels of 0 to 1 itself",
+        ),
+        (["transform.0.weights=absent.npz"], DataError, "no weights file at absent.npz"),
+        (
+            ["transform.0.backbone=vgg16", "transform.0.image_side=32"],
             DataError,
             r"lacks `conv1_1/kernel` .*of vgg16",
         ),

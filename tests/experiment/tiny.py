@@ -30,7 +30,7 @@ def values_of(data, *overrides):
     """A small configuration on a data file, changed like `--set` does."""
     values = {
         "name": "tiny",
-        "data": {"name": "npz", "path": str(data)},
+        "data": {"kind": "npz", "path": str(data)},
         "partition": {"kind": "iid", "num_clients": 4},
         "model": {"kind": "mlp"},
         "training": {"batch_size": 8},

@@ -51,7 +51,7 @@ def config_of(shape: Shape) -> dict[str, Any]:
         "name": shape.name,
         "description": shape.description,
         "seed": shape.seed,
-        "data": {"name": "digits", "classes": [], "max_train": 0},
+        "data": {"kind": "digits", "classes": [], "max_train": 0},
         "partition": {
             "kind": "dirichlet",
             "num_clients": shape.num_clients,

@@ -6,15 +6,11 @@ Importing this package is cheap: scikit-learn, pooch, Pillow and rich are import
 from fedket.data.batches import PaddedClients, gather_padded, pack_partition
 from fedket.data.census import check_partition, label_counts
 from fedket.data.partition import by_group, dirichlet, iid, label_shards, quantity_skew
-from fedket.data.quantum_states import StateRequest
 from fedket.data.scale import scale_features
 from fedket.data.sources import data_directory, load_dataset
-from fedket.data.transform import Transform
 
 __all__ = [
     "PaddedClients",
-    "StateRequest",
-    "Transform",
     "by_group",
     "check_partition",
     "data_directory",

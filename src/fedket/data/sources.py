@@ -13,10 +13,8 @@ from fedket.data.digits import read_digits
 from fedket.data.image_folder import read_image_folder
 from fedket.data.npz import read_npz
 from fedket.data.originals import FASHION_MNIST, MNIST, read_image_set
-from fedket.data.quantum_states import DEFAULT_STATES, RESOURCES, StateRequest, make_states
 from fedket.data.raw import RawData, check_raw, count_classes, merge_classes, select
 from fedket.data.scale import scale_features
-from fedket.data.transform import UNCHANGED, Transform, transform_dataset
 from fedket.errors import DataError
 from fedket.types import Dataset
 
@@ -67,13 +65,11 @@ def load_dataset(
     image_side: int = 0,
     test_fraction: float = 0.2,
     class_names: tuple[str, ...] = (),
-    states: StateRequest = DEFAULT_STATES,
-    transform: Transform = UNCHANGED,
 ) -> Dataset:
-    """Load a data set; the arguments are the fields of `DataConfig`, and two tables of their own.
+    """Load a data set that is stored somewhere, or can be fetched.
 
     Args:
-        name: A name of `SOURCES`, or of `RESOURCES` for states that are made on the spot.
+        name: A name of `SOURCES`.
         path: File for `npz`, folder for `image_folder`: a path, or a name below the data directory.
         directory: Data directory; empty means `FEDKET_DATA`, else the user's cache.
         sha256: Expected checksum of the `npz` file in hex; empty means not checked.
@@ -85,8 +81,6 @@ def load_dataset(
         image_side: `image_folder`: resize images to so many pixels a side; 0 keeps them.
         test_fraction: `image_folder` without a `test` folder: share of each class for testing.
         class_names: `image_folder`: classes to keep, numbered in this order; empty keeps all.
-        states: What is made for a name of `RESOURCES`.
-        transform: What is done to the features at the end.
 
     Returns:
         The data set; an `npz` or `image_folder` is named after its path. `num_classes` is counted
@@ -95,12 +89,8 @@ def load_dataset(
     Raises:
         DataError: The data is missing, damaged, inconsistent, or not what was asked for.
     """
-    if name in RESOURCES:
-        _refuse_for_states(name, path, sha256, classes, merge, class_names, max_train, max_test)
-        made = make_states(name, states, data_directory(directory))
-        return transform_dataset(made, transform)
     if name not in SOURCES:
-        raise DataError(f"unknown data set `{name}`; known are {', '.join([*SOURCES, *RESOURCES])}")
+        raise DataError(f"unknown data set `{name}`; known are {', '.join(SOURCES)}")
     if (path and name not in ("npz", "image_folder")) or (sha256 and name != "npz"):
         raise DataError(
             f"`path` and `sha256` belong to data set `npz`, `path` to `image_folder` too; leave "
@@ -112,7 +102,7 @@ def load_dataset(
     request = Request(path, directory, sha256, image_side, test_fraction, class_names)
     raw = merge_classes(check_raw(_read(name, request), source), source, merge)
     kept = select(raw, source, classes, max_train, max_test)
-    dataset = Dataset(
+    return Dataset(
         name=Path(path).stem or name,
         x_train=scale_features(kept.x_train, raw.max_value, f"{source}: x_train"),
         y_train=kept.y_train,
@@ -121,7 +111,6 @@ def load_dataset(
         num_classes=len(classes) or count_classes(raw, source),
         groups=kept.groups,
     )
-    return transform_dataset(dataset, transform)
 
 
 def data_directory(directory: str = "") -> Path:
@@ -132,14 +121,6 @@ def data_directory(directory: str = "") -> Path:
     import pooch
 
     return Path(pooch.os_cache("fedket")).expanduser()
-
-
-def _refuse_for_states(name: str, *given: object) -> None:
-    if any(given):
-        raise DataError(
-            f"`path`, `sha256`, `classes`, `merge`, `class_names`, `max_train` and `max_test` are "
-            f"not for data set `{name}`; say in [states] what to make"
-        )
 
 
 def _read(name: str, request: Request) -> RawData:

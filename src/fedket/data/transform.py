@@ -3,7 +3,7 @@
 Everything that is fitted is fitted on training samples only.
 """
 
-from typing import Literal, NamedTuple
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -12,48 +12,16 @@ from fedket.errors import DataError
 from fedket.types import Dataset
 
 Features = Float32[np.ndarray, "samples ..."]
-PixelRange = Literal["unit", "signed"]
 
 
-class Transform(NamedTuple):
-    """What is done to features, in this order; the default does nothing.
-
-    Attributes:
-        pixel_range: `unit` keeps features as they are, images in [0, 1]; `signed` is
-            (x − 0.5) / 0.5, images in [−1, 1].
-        resize: Side of the square that images are shrunk to, by area; 0 keeps them.
-        pad: Side of the square that images are put into, centred, zeros around; 0 keeps them.
-        pca: Principal components that become the features; 0 keeps all features.
-    """
-
-    pixel_range: PixelRange = "unit"
-    resize: int = 0
-    pad: int = 0
-    pca: int = 0
+def map_features(dataset: Dataset, change: Callable[[Features], Features]) -> Dataset:
+    """Change the features of both parts of a data set."""
+    return dataset._replace(x_train=change(dataset.x_train), x_test=change(dataset.x_test))
 
 
-UNCHANGED = Transform()
-"""Features as they come."""
-
-
-def transform_dataset(dataset: Dataset, transform: Transform) -> Dataset:
-    """Apply a transform to both parts of a data set.
-
-    Raises:
-        DataError: Samples are no images, smaller than `resize` or larger than `pad`, or have fewer
-            features (or training samples) than `pca` asks for.
-    """
-    train, test = dataset.x_train, dataset.x_test
-    if transform.pixel_range == "signed":
-        train, test = ((x - np.float32(0.5)) / np.float32(0.5) for x in (train, test))
-    if transform.resize:
-        train, test = (shrink_images(x, transform.resize) for x in (train, test))
-    if transform.pad:
-        train, test = (pad_images(x, transform.pad) for x in (train, test))
-    if transform.pca:
-        mean, components = principal_components(train, transform.pca)
-        train, test = (_project(x, mean, components) for x in (train, test))
-    return dataset._replace(x_train=train, x_test=test)
+def centre(x: Features) -> Features:
+    """(x − 0.5) / 0.5, so that images lie in [−1, 1]."""
+    return (x - np.float32(0.5)) / np.float32(0.5)
 
 
 def shrink_images(x: Features, side: int) -> Features:
@@ -68,8 +36,8 @@ def shrink_images(x: Features, side: int) -> Features:
     """
     if x.ndim not in (3, 4) or min(x.shape[1:3]) < side:
         raise DataError(
-            f"resize = {side} shrinks images of at least {side}×{side}, got samples of shape "
-            f"{x.shape[1:]}; use a smaller side, or 0 to keep them"
+            f"`resize` to side {side} shrinks images of at least {side}×{side}, got samples of "
+            f"shape {x.shape[1:]}; use a smaller side"
         )
     rows, columns = area_weights(x.shape[1], side), area_weights(x.shape[2], side)
     shrunk = np.einsum("rh,nh...->nr...", rows, x, optimize=True)
@@ -88,8 +56,8 @@ def pad_images(x: Features, side: int) -> Features:
     """
     if x.ndim not in (3, 4) or max(x.shape[1:3]) > side:
         raise DataError(
-            f"pad = {side} puts zeros around images of at most {side}×{side}, got samples of shape "
-            f"{x.shape[1:]}; use a larger side, or 0 to keep them"
+            f"`pad` to side {side} puts zeros around images of at most {side}×{side}, got samples "
+            f"of shape {x.shape[1:]}; use a larger side"
         )
     before = [(side - old) // 2 for old in x.shape[1:3]]
     after = [side - old - b for old, b in zip(x.shape[1:3], before, strict=True)]
@@ -120,8 +88,8 @@ def principal_components(
     flat = x.reshape(len(x), -1).astype(np.float64)
     if count > min(flat.shape):
         raise DataError(
-            f"pca = {count} needs as many training samples and features, got {flat.shape[0]} of "
-            f"{flat.shape[1]}; ask for fewer components"
+            f"`pca` of {count} components needs as many training samples and features, got "
+            f"{flat.shape[0]} of {flat.shape[1]}; ask for fewer components"
         )
     mean = flat.mean(axis=0)
     flat -= mean
@@ -131,9 +99,17 @@ def principal_components(
     return mean, components * np.sign(largest)
 
 
-def _project(
-    x: Features, mean: Float[np.ndarray, " features"], components: Float[np.ndarray, "k features"]
-) -> Features:
-    flat = x.reshape(len(x), -1)
-    projected: Features = (flat - mean.astype(np.float32)) @ components.T.astype(np.float32)
-    return np.ascontiguousarray(projected, dtype=np.float32)
+def project_on_components(dataset: Dataset, count: int) -> Dataset:
+    """Replace features by the first principal components of the training samples.
+
+    Raises:
+        DataError: There are fewer features or training samples than `count`.
+    """
+    mean, components = principal_components(dataset.x_train, count)
+
+    def project(x: Features) -> Features:
+        flat = x.reshape(len(x), -1)
+        projected: Features = (flat - mean.astype(np.float32)) @ components.T.astype(np.float32)
+        return np.ascontiguousarray(projected, dtype=np.float32)
+
+    return map_features(dataset, project)

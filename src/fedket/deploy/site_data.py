@@ -6,11 +6,11 @@ from fedket import data
 from fedket.data.npz import read_arrays
 from fedket.data.raw import RawData, check_raw, count_classes, merge_classes, select
 from fedket.data.scale import scale_features
-from fedket.data.transform import transform_dataset
+from fedket.data.source_kinds import ImageFolderConfig
 from fedket.deploy.files import SiteFile
 from fedket.errors import ConfigError, DataError
+from fedket.experiment.build import transformed, transforms_of
 from fedket.experiment.config import ExperimentConfig
-from fedket.experiment.features import with_features
 from fedket.types import Dataset
 
 PART = {"x", "y"}
@@ -27,13 +27,16 @@ def load_site_data(site: SiteFile, config: ExperimentConfig) -> Dataset:
         DataError: They are missing, damaged, or not what the experiment wants.
         ConfigError: The experiment would fit something to one site's samples alone.
     """
-    path, wanted = site.data, config.data
+    path, wanted = site.data, _wanted(config)
     if not path.exists():
         raise DataError(f"no samples at {path}; correct `data` in the site.toml of {site.name}")
-    if config.transform.pca and not site.prepared:
+    transforms = transforms_of(config)
+    made = zip(config.transform, transforms, strict=True)
+    fitted = [section.kind for section, transform in made if transform.fitted]
+    if fitted and not site.prepared:
         raise ConfigError(
-            "transform.pca would be fitted to each site's samples by themselves; fit it once, "
-            "apply it at every site, and say `prepared = true` in site.toml"
+            f"transform `{fitted[0]}` would be fitted to each site's samples by themselves; fit it "
+            "once, apply it at every site, and say `prepared = true` in site.toml"
         )
     if path.is_file() and set(read_arrays(path)) == PART:
         return _read_part(path, config, site.prepared)
@@ -43,7 +46,6 @@ def load_site_data(site: SiteFile, config: ExperimentConfig) -> Dataset:
             path=str(path.resolve()),
             classes=() if site.prepared else wanted.classes,
             merge=() if site.prepared else wanted.merge,
-            transform=_transform(config, site.prepared),
         )
     else:
         loaded = data.load_dataset(
@@ -51,9 +53,8 @@ def load_site_data(site: SiteFile, config: ExperimentConfig) -> Dataset:
             path=str(path.resolve()),
             image_side=wanted.image_side,
             class_names=wanted.class_names,
-            transform=_transform(config, site.prepared),
         )
-    return loaded if site.prepared else with_features(config, loaded)
+    return loaded if site.prepared else transformed(loaded, transforms)
 
 
 def load_test_data(path: str, beside: Path, config: ExperimentConfig) -> Dataset | None:
@@ -81,16 +82,17 @@ def _read_part(path: Path, config: ExperimentConfig, prepared: bool) -> Dataset:
     x, y = arrays["x"], arrays["y"]
     raw = check_raw(RawData(x, y, x, y), str(path))
     if not prepared:
-        raw = merge_classes(raw, str(path), config.data.merge)
-    classes = () if prepared else config.data.classes
+        raw = merge_classes(raw, str(path), _wanted(config).merge)
+    classes = () if prepared else _wanted(config).classes
     kept = select(raw, str(path), classes, 0, 0)
     features = scale_features(kept.x_train, raw.max_value, f"{path}: x")
     num_classes = len(classes) or count_classes(raw, str(path))
     whole = Dataset(path.stem, features, kept.y_train, features, kept.y_train, num_classes)
-    whole = transform_dataset(whole, _transform(config, prepared))
-    whole = whole if prepared else with_features(config, whole)
+    whole = whole if prepared else transformed(whole, transforms_of(config))
     return whole._replace(x_test=whole.x_test[:0], y_test=whole.y_test[:0])
 
 
-def _transform(config: ExperimentConfig, prepared: bool) -> data.Transform:
-    return data.Transform() if prepared else data.Transform(**config.transform.model_dump())
+def _wanted(config: ExperimentConfig) -> ImageFolderConfig:
+    """What the experiment keeps of stored samples, as keys that suit files and folders."""
+    kept = config.data.model_dump(include=set(ImageFolderConfig.model_fields) - {"kind", "path"})
+    return ImageFolderConfig(**kept)

@@ -1,6 +1,6 @@
 """The order in which a configuration becomes objects; each section makes its own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
@@ -8,19 +8,17 @@ import jax
 import numpy as np
 import optax
 
-from fedket import data
-from fedket.errors import ConfigError, FedketError, UserCodeError
+from fedket.errors import ConfigError, UserCodeError
 from fedket.experiment.aggregation import build_reducer
 from fedket.experiment.check import check_cohort, check_fit, check_threshold, parameter_shapes
 from fedket.experiment.config import ExperimentConfig
-from fedket.experiment.features import with_features
 from fedket.experiment.key_sources import check_keys
 from fedket.federated import Federation, LocalTraining, make_federation
-from fedket.kinds import Context, Section, in_user_code
+from fedket.kinds import Context, Section, naming_users_lines
 from fedket.quantum import Circuit
 from fedket.rng import Purpose, numpy_seed
 from fedket.secure import bounded_sum
-from fedket.types import Dataset, KeySource, Model, Partition, Reducer, Strategy
+from fedket.types import Dataset, KeySource, Model, Partition, Reducer, Strategy, Transform
 
 T = TypeVar("T")
 
@@ -85,12 +83,9 @@ def build_experiment(
     check_threshold(config)
     check_keys(config)
     with precision(config):
-        dataset = data.load_dataset(
-            **config.data.model_dump(),
-            states=data.StateRequest(**config.states.model_dump(), sample_seed=config.seed),
-            transform=data.Transform(**config.transform.model_dump()),
-        )
-        context = first_context(config)._replace(dataset=with_features(config, dataset))
+        context = first_context(config)
+        dataset = build(config.data, context, Dataset)
+        context = context._replace(dataset=transformed(dataset, transforms_of(config)))
         partition = build(config.partition, context, list)
         parts = build_learning(config, context, max(map(len, partition)))
         reducer, clip = build_reducer(config, config.cohort_size, keys), config.aggregation.clip
@@ -116,6 +111,20 @@ def build_experiment(
         evaluate=within(federation.evaluate),
     )
     return Experiment(config, context.samples, partition, parts.model, parts.strategy, federation)
+
+
+def transformed(dataset: Dataset, transforms: Iterable[Transform]) -> Dataset:
+    """A data set after some transforms."""
+    for transform in transforms:
+        with naming_users_lines():
+            dataset = transform.apply(dataset)
+    return dataset
+
+
+def transforms_of(config: ExperimentConfig) -> list[Transform]:
+    """What an experiment does to features, in order."""
+    context = first_context(config)
+    return [build(section, context, Transform) for section in config.transform]
 
 
 class Learning(NamedTuple):
@@ -164,14 +173,9 @@ def build(section: Section, context: Context, wanted: type[T]) -> T:
         FedketError: It does not fit.
         UserCodeError: It is a user's own, and fails or makes something else.
     """
-    try:
+    with naming_users_lines():
         section.check(context)
         made = section.build(context)
-    except Exception as error:
-        known = None if isinstance(error, FedketError) else in_user_code(error)
-        if known is None:
-            raise
-        raise known from error
     if not isinstance(made, wanted):
         raise UserCodeError(
             f"`build` of {section.kind} returned a {type(made).__name__}; it should return a "

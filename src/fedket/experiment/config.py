@@ -11,12 +11,18 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from pydantic_core import PydanticCustomError
 
 from fedket.errors import ConfigError
-from fedket.experiment.config_data import DataConfig, FeaturesConfig, StatesConfig, TransformConfig
 from fedket.experiment.config_secure import AggregationConfig, KeysConfig
 from fedket.kinds import FunctionOf, Kind, NamedFunction, Section, kind_field, named_function
 from fedket.schema import FREE, PositiveInt, Seed, Table, show_value
 
 RENAMED = {
+    "data.name": "data.kind",
+    "states": "[data], which holds the keys of its kind",
+    "features": '[[transform]] with kind = "features"',
+    "transform.pixel_range": '[[transform]] with kind = "signed"',
+    "transform.resize": '[[transform]] with kind = "resize" and side',
+    "transform.pad": '[[transform]] with kind = "pad" and side',
+    "transform.pca": '[[transform]] with kind = "pca" and components',
     "training.optimizer": "optimizer.kind",
     "training.learning_rate": "optimizer.learning_rate",
     "training.head_learning_rate": "optimizer.head_learning_rate",
@@ -137,10 +143,9 @@ class ExperimentConfig(Table):
     name: Annotated[str, AfterValidator(_is_name)]
     description: Annotated[str, FREE] = ""
     seed: Seed = 0
-    data: DataConfig = DataConfig()
-    states: StatesConfig = StatesConfig()
-    transform: TransformConfig = TransformConfig()
-    features: FeaturesConfig = FeaturesConfig()
+    data: Annotated[Section, Kind("data", "digits")] = kind_field("data", "digits")
+    transform: Annotated[tuple[Section, ...], Kind("transform", many=True)] = ()
+    """What is done to the features, in this order: `[[transform]]`."""
     partition: Annotated[Section, Kind("partition", "iid")] = kind_field("partition", "iid")
     model: Annotated[Section, Kind("model")] = kind_field("model", "vqc")
     training: TrainingConfig = Field(default_factory=TrainingConfig)

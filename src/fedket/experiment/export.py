@@ -13,6 +13,9 @@ from fedket.models.network_file import Network, save_network
 from fedket.models.quantum_train import QuantumTrainConfig, generate_weights, quantum_train
 from fedket.models.target import cut_weights
 
+PLAIN = ("signed", "pad")
+"""Transforms that a network's file can say, or that its own padding does."""
+
 
 def export_network(directory: Path, output: Path) -> Network:
     """Write the plain network of a run's global model.
@@ -27,10 +30,11 @@ def export_network(directory: Path, output: Path) -> Network:
             cannot say.
     """
     config = disk.read_config(directory)
-    if config.transform.resize or config.transform.pca:
+    others = [t.kind for t in config.transform if t.kind not in PLAIN]
+    if others:
         raise ConfigError(
-            f"{directory} was trained on transformed images (transform.resize or transform.pca), "
-            f"which a plain network does not do; export a run without them"
+            f"{directory} was trained on images after the transform `{others[0]}`, which a plain "
+            "network does not do; export a run without it"
         )
     with precision(config):
         network = _network(config, directory)
@@ -39,7 +43,8 @@ def export_network(directory: Path, output: Path) -> Network:
 
 
 def _network(config: ExperimentConfig, directory: Path) -> Network:
-    path, pixels = directory / disk.MODEL, config.transform.pixel_range
+    path = directory / disk.MODEL
+    pixels = "signed" if any(t.kind == "signed" for t in config.transform) else "unit"
     match config.model:
         case QuantumTrainConfig() as c:
             plan = c.plan()

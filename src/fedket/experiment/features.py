@@ -1,20 +1,23 @@
 """Images become features of a frozen network: the one place where data meets `models.backbones`."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from pydantic import Field
 
 from fedket.data.features import cached_features, weights_digest
 from fedket.data.pretrained import find_weights, read_weights
 from fedket.data.sources import data_directory
 from fedket.errors import ConfigError
-from fedket.experiment.config import ExperimentConfig
-from fedket.experiment.config_data import FeaturesConfig
+from fedket.kinds import Context, Section
 from fedket.models.backbones import BACKBONES, Backbone, fit_weights, resize
-from fedket.types import Dataset
+from fedket.schema import FREE
+from fedket.types import Dataset, Transform
 
 PIXELS_PER_BATCH = 2**20
 """Pixels that enter the network at once: VGG16's first maps take 256 bytes for each."""
@@ -22,13 +25,33 @@ PIXELS_PER_BATCH = 2**20
 LARGEST_BATCH = 64
 
 
-def with_features(config: ExperimentConfig, dataset: Dataset) -> Dataset:
-    """Replace images by the features of the configured network; a no-op without one.
+class FeaturesConfig(Section):
+    """Features of a frozen, pretrained network in place of images; they are kept on disk."""
+
+    kind: Literal["features"] = "features"
+    backbone: Literal["squeezenet1_1", "mobilenet_v2", "vgg16"]
+    weights: str = ""
+    """Weights file: a path, or a name below the data directory; empty means the usual one, which
+    is downloaded for `vgg16`."""
+    image_side: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Resize images to n pixels a side; 0 takes them as they are."""
+    directory: Annotated[str, FREE] = ""
+    """Data directory; empty means `FEDKET_DATA`, else the user's cache."""
+    cache: Annotated[str, FREE] = ""
+    """Folder for features; empty means the user's cache."""
+
+    def build(self, context: Context) -> Transform:
+        """The transform."""
+        return Transform(partial(replace_by_features, self))
+
+
+def replace_by_features(config: FeaturesConfig, dataset: Dataset) -> Dataset:
+    """Replace images by the features of a frozen network.
 
     Features are worked out once, in float32 whatever the engine computes in, and kept on disk.
 
     Args:
-        config: Its `features` and `data.directory` are used.
+        config: Which network.
         dataset: Samples (height, width) or (height, width, 3), in [0, 1].
 
     Returns:
@@ -39,12 +62,10 @@ def with_features(config: ExperimentConfig, dataset: Dataset) -> Dataset:
         DataError: The weights are missing, damaged or another network's, or the cache cannot be
             written.
     """
-    c = config.features
-    if c.backbone == "none":
-        return dataset
-    backbone = BACKBONES[c.backbone]()
-    side = _check_images(backbone, c, dataset, config.transform.pixel_range)
-    source = find_weights(c.backbone, c.weights, data_directory(config.data.directory))
+    backbone = BACKBONES[config.backbone]()
+    _check_images(backbone, config.image_side, dataset)
+    side = config.image_side
+    source = find_weights(config.backbone, config.weights, data_directory(config.directory))
     weights = fit_weights(backbone, read_weights(source), str(source))
     recipe = f"{backbone.name} of {weights_digest(weights)}, {backbone.preprocessing}, side {side}"
     batch = min(LARGEST_BATCH, max(1, PIXELS_PER_BATCH // (side or 1) ** 2))
@@ -53,33 +74,31 @@ def with_features(config: ExperimentConfig, dataset: Dataset) -> Dataset:
             _extractor(backbone, weights, side),
             {"train": dataset.x_train, "test": dataset.x_test},
             recipe,
-            _cache_folder(c.cache),
+            _cache_folder(config.cache),
             batch=batch,
         )
     return dataset._replace(x_train=features["train"], x_test=features["test"])
 
 
-def _check_images(backbone: Backbone, config: FeaturesConfig, dataset: Dataset, scaled: str) -> int:
-    """The side images are resized to, 0 for none; refuses what the network cannot take."""
+def _check_images(backbone: Backbone, side: int, dataset: Dataset) -> None:
+    """Refuse what the network cannot take."""
     shape = dataset.x_train.shape[1:]
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3)):
         raise ConfigError(
-            f"features.backbone `{backbone.name}` takes images, data set `{dataset.name}` has "
-            f'samples of shape {shape}; use images, or backbone = "none"'
+            f"backbone `{backbone.name}` takes images, data set `{dataset.name}` has samples of "
+            f"shape {shape}; use images, or leave the transform `features` out"
         )
-    if scaled != "unit":
+    if dataset.x_train.size and dataset.x_train.min() < 0:
         raise ConfigError(
-            f"features.backbone `{backbone.name}` scales pixels itself, transform.pixel_range is "
-            f"`{scaled}`; leave it out"
+            f"backbone `{backbone.name}` scales pixels of 0 to 1 itself, the least one here is "
+            f"{dataset.x_train.min():g}; leave the transform `signed` before it out"
         )
-    smallest = config.image_side or min(shape[:2])
+    smallest = side or min(shape[:2])
     if smallest < backbone.smallest_side:
         raise ConfigError(
-            f"features.backbone `{backbone.name}` takes images from {backbone.smallest_side} "
-            f"pixels a side, these have {smallest}; set features.image_side to "
-            f"{backbone.smallest_side} or more"
+            f"backbone `{backbone.name}` takes images from {backbone.smallest_side} pixels a side, "
+            f"these have {smallest}; set its image_side to {backbone.smallest_side} or more"
         )
-    return config.image_side
 
 
 def _extractor(

@@ -58,15 +58,32 @@ def override(values: dict[str, Any], overrides: Sequence[str]) -> None:
     """
     for text in overrides:
         name, equals, raw = text.partition("=")
-        *tables, key = (part.strip() for part in name.split("."))
-        if not equals or not all([*tables, key]):
+        path = [part.strip() for part in name.split(".")]
+        if not equals or not all(path):
             raise ConfigError(f"--set takes TABLE.KEY=VALUE, got `{text}`")
-        target = values
-        for table in tables:
+        _put(values, path, _parse_value(raw.strip()), f"--set {text}")
+
+
+def _put(values: dict[str, Any], path: Sequence[str], value: Any, what: str) -> None:
+    """Set the value at a path, in place; a number counts the tables of a list from 0."""
+    *tables, key = path
+    target: Any = values
+    for table in tables:
+        if isinstance(target, list):
+            target = _item(target, table, what)
+        else:
             target = target.setdefault(table, {})
-            if not isinstance(target, dict):
-                raise ConfigError(f"--set {text}: `{table}` is a value, not a table")
-        target[key] = _parse_value(raw.strip())
+        if not isinstance(target, dict | list):
+            raise ConfigError(f"{what}: `{table}` is a value, not a table")
+    if isinstance(target, list):
+        raise ConfigError(f"{what}: `{tables[-1]}` is a list of tables; name one of its keys")
+    target[key] = value
+
+
+def _item(tables: list[Any], number: str, what: str) -> Any:
+    if not number.isdecimal() or int(number) >= len(tables):
+        raise ConfigError(f"{what}: `{number}` is none of the {len(tables)} tables, from 0")
+    return tables[int(number)]
 
 
 def _apply_fast(values: dict[str, Any], source: str, folder: Path) -> None:
@@ -82,13 +99,7 @@ def _apply_fast(values: dict[str, Any], source: str, folder: Path) -> None:
 def _change(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
     """Set the values at dotted paths."""
     for name, value in changes.items():
-        *tables, key = name.split(".")
-        target = values
-        for table in tables:
-            target = target.setdefault(table, {})
-            if not isinstance(target, dict):
-                raise ConfigError(f"`fast.{name}`: `{table}` is a value, not a table")
-        target[key] = value
+        _put(values, name.split("."), value, f"`fast.{name}`")
 
 
 def parse_config(
@@ -122,7 +133,7 @@ def _renamed(values: dict[str, Any]) -> str:
         for table in tables:
             target = target.get(table) if isinstance(target, dict) else None
         if isinstance(target, dict) and key in target:
-            return f"`{old}` is now `{new}`"
+            return f"`{old}` is now {new if new.startswith('[') else f'`{new}`'}"
     return ""
 
 

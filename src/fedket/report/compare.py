@@ -57,7 +57,7 @@ def comparison_page(records: Sequence[RunRecord]) -> str:
 
 
 def _same_or_not(records: Sequence[RunRecord]) -> str:
-    data = {(r.setting("data.name"), r.model.num_train, r.model.num_test) for r in records}
+    data = {(r.setting("data.kind"), r.model.num_train, r.model.num_test) for r in records}
     if len(data) == 1:
         name, train, test = data.pop()
         return f"All on {name}: {count(train)} training and {count(test)} test samples."

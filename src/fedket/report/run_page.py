@@ -97,7 +97,7 @@ def _header(record: RunRecord) -> str:
     clients = count(record.num_clients)
     sampled = record.setting("federation.clients_per_round", 0)
     pairs = [
-        ("data", record.setting("data.name", MISSING)),
+        ("data", record.setting("data.kind", MISSING)),
         ("partition", _partition(record)),
         ("clients", f"{clients}, {sampled} per round" if sampled else clients),
         ("model", record.setting("model.kind", MISSING)),

@@ -1,0 +1,144 @@
+"""The data sets that an experiment may name; their keys are the arguments of their loaders."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from fedket.data.quantum_states import StateRequest, make_states
+from fedket.data.sources import data_directory, load_dataset
+from fedket.kinds import Context, Section
+from fedket.schema import FREE, PositiveFloat, Seed
+from fedket.types import Dataset
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class StoredConfig(Section):
+    """Keys of every data set that is stored, or can be fetched."""
+
+    directory: Annotated[str, FREE] = ""
+    """Data directory; empty means `FEDKET_DATA`, else the user's cache."""
+    classes: tuple[Count, ...] = ()
+    """Labels to keep, relabelled 0, 1, ... in this order; empty keeps all."""
+    merge: tuple[tuple[Count, Count], ...] = ()
+    """Pairs [a, b]: samples of class a count as class b; before `classes`."""
+    max_train: Count = 0
+    """Keep the first n training samples; 0 keeps all."""
+    max_test: Count = 0
+    """The same for the test samples."""
+
+    def build(self, context: Context) -> Dataset:
+        """The data set."""
+        return load_dataset(self.kind, **self.model_dump(exclude={"kind"}))
+
+
+class DigitsConfig(StoredConfig):
+    """scikit-learn's 1,797 handwritten digits of 8x8 pixels; part of its package."""
+
+    kind: Literal["digits"] = "digits"
+
+
+class MnistConfig(StoredConfig):
+    """MNIST's 70,000 handwritten digits of 28x28 pixels."""
+
+    kind: Literal["mnist"] = "mnist"
+
+
+class FashionMnistConfig(StoredConfig):
+    """Fashion-MNIST's 70,000 pieces of clothing of 28x28 pixels."""
+
+    kind: Literal["fashion_mnist"] = "fashion_mnist"
+
+
+class CatsVsDogsConfig(StoredConfig):
+    """Cats against dogs in colour, 96 pixels a side, from the data directory."""
+
+    kind: Literal["cats_vs_dogs"] = "cats_vs_dogs"
+
+
+class CatsVsDogs64Config(StoredConfig):
+    """Cats against dogs in colour, 64 pixels a side, from the data directory."""
+
+    kind: Literal["cats_vs_dogs_64"] = "cats_vs_dogs_64"
+
+
+class PlanesCarsConfig(StoredConfig):
+    """CIFAR-10's planes against cars, from the data directory."""
+
+    kind: Literal["planes_cars"] = "planes_cars"
+
+
+class AlzheimerConfig(StoredConfig):
+    """Magnetic resonance images of four degrees of dementia, from the data directory."""
+
+    kind: Literal["alzheimer_mri"] = "alzheimer_mri"
+
+
+def _is_digest(text: str) -> str:
+    if not re.fullmatch("([0-9A-Fa-f]{64})?", text):
+        raise PydanticCustomError("digest", "Input should be 64 hexadecimal digits")
+    return text
+
+
+class NpzConfig(StoredConfig):
+    """A file of arrays `x_train`, `y_train`, `x_test`, `y_test` and perhaps `groups`."""
+
+    kind: Literal["npz"] = "npz"
+    path: str = ""
+    """A path, or a name below the data directory."""
+    sha256: Annotated[str, AfterValidator(_is_digest)] = ""
+    """Expected checksum of the file; empty means not checked."""
+
+
+class ImageFolderConfig(StoredConfig):
+    """A folder of images, `<class>/<name>.jpg` or `<part>/<class>/<name>.jpg`."""
+
+    kind: Literal["image_folder"] = "image_folder"
+    path: str = ""
+    """A path, or a name below the data directory."""
+    image_side: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Resize images to n pixels a side; 0 keeps them, all of one size."""
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Without a `test` folder: share of each class that is for testing."""
+    class_names: tuple[str, ...] = ()
+    """Classes to keep, numbered in this order; empty keeps all, by name."""
+
+
+class StatesConfig(Section):
+    """Keys of data sets of quantum states, made on the spot: two classes of a resource."""
+
+    num_qubits: Annotated[int, Field(ge=2, le=8)] = 6
+    targets: tuple[PositiveFloat, PositiveFloat] = (0.15, 0.45)
+    """Of class 0 and class 1: concentratable entanglement of `ntangled`, M2 in bits of `magic`."""
+    generator: Literal["trained", "public"] = "trained"
+    """`trained` to the targets on the spot; `public`: NTangled's, from the data directory."""
+    generator_layers: Annotated[int, Field(ge=1, le=20)] = 4
+    inputs: Literal["haar", "hemisphere", "stabilizer", "basis"] = "hemisphere"
+    """Qubits of the product inputs: uniform on the Bloch sphere, on its half around |0>, one of
+    |0>, |+>, |+i>, or one of |0>, |1>. `haar` gives both classes the same mean state."""
+    train_samples: Annotated[int, Field(ge=2, le=100_000, multiple_of=2)] = 100
+    test_samples: Annotated[int, Field(ge=2, le=100_000, multiple_of=2)] = 400
+    seed: Seed = 0
+    """Of generators; inputs depend on it and on the experiment's seed."""
+    directory: Annotated[str, FREE] = ""
+    """Data directory, for public generators; as for stored data sets."""
+
+    def build(self, context: Context) -> Dataset:
+        """The data set."""
+        keys = self.model_dump(exclude={"kind", "directory"})
+        request = StateRequest(**keys, sample_seed=context.seed)
+        return make_states(self.kind, request, data_directory(self.directory))
+
+
+class NtangledConfig(StatesConfig):
+    """States of two degrees of entanglement (arXiv:2109.03400)."""
+
+    kind: Literal["ntangled"] = "ntangled"
+
+
+class MagicConfig(StatesConfig):
+    """States of two degrees of magic: stabilizer entropy (arXiv:2106.12587)."""
+
+    kind: Literal["magic"] = "magic"

@@ -1,0 +1,64 @@
+"""What may be done to features, as an experiment names it: a list, applied in its order."""
+
+from functools import partial
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fedket.data.transform import (
+    centre,
+    map_features,
+    pad_images,
+    project_on_components,
+    shrink_images,
+)
+from fedket.kinds import Context, Section
+from fedket.types import Transform
+
+Side = Annotated[int, Field(ge=1, le=1024)]
+
+
+class SignedConfig(Section):
+    """(x − 0.5) / 0.5, so that images lie in [−1, 1]."""
+
+    kind: Literal["signed"] = "signed"
+
+    def build(self, context: Context) -> Transform:
+        """The transform."""
+        return Transform(partial(map_features, change=centre))
+
+
+class ResizeConfig(Section):
+    """Shrink images, by area."""
+
+    kind: Literal["resize"] = "resize"
+    side: Side
+    """New height and width in pixels."""
+
+    def build(self, context: Context) -> Transform:
+        """The transform."""
+        return Transform(partial(map_features, change=partial(shrink_images, side=self.side)))
+
+
+class PadConfig(Section):
+    """Put zeros around images."""
+
+    kind: Literal["pad"] = "pad"
+    side: Side
+    """New height and width in pixels."""
+
+    def build(self, context: Context) -> Transform:
+        """The transform."""
+        return Transform(partial(map_features, change=partial(pad_images, side=self.side)))
+
+
+class PcaConfig(Section):
+    """Replace features by principal components of the training samples."""
+
+    kind: Literal["pca"] = "pca"
+    components: Annotated[int, Field(ge=1, le=4096)]
+    """How many."""
+
+    def build(self, context: Context) -> Transform:
+        """The transform."""
+        return Transform(partial(project_on_components, count=self.components), fitted=True)
