@@ -20,6 +20,7 @@ from fedket.types import SERVER
 
 SAES = {0: "ada", 1: "bob", SERVER: "hub"}
 THERE, BACK = (0, 1), (1, 0)
+STREAM_ENDS = (0, 1)
 ROUND_BYTES = 64
 
 NONSENSE = (
@@ -57,13 +58,17 @@ class Parties:
     def __init__(self, saes: dict[str, Path], folder: Path) -> None:
         self.saes, self.folder = saes, folder
         self.open, self.round_num, self.said = {}, 0, []
+        self.lose_replies = False
 
     def start(self, party: int):
         def ask(peer, action, payload):
             self.said.append(payload)
             if peer not in self.open:
                 raise PeerSilentError(f"party {peer} is away")
-            return self.open[peer].answer(party, action, payload)
+            reply = self.open[peer].answer(party, action, payload)
+            if self.lose_replies:
+                raise PeerSilentError("the reply was lost")
+            return reply
 
         store, sae = self.folder / str(party), self.saes[SAES[party]]
         self.open[party] = open_store_keys(party, store, sae, SAES, ask)
@@ -139,6 +144,27 @@ def test_an_end_that_lost_its_store_goes_on_where_the_other_one_is(saes, tmp_pat
         ours, theirs = made.spend(THERE)
         assert ours == theirs
         assert ours not in given
+
+
+@pytest.mark.parametrize("restarted", STREAM_ENDS)
+def test_a_restart_in_the_middle_of_an_agreement_is_put_right_by_the_next_fill(
+    saes, tmp_path, restarted
+):
+    with parties(saes, tmp_path) as made:
+        made.open[0].fill({THERE: ROUND_BYTES})
+        given = {made.spend(THERE)[0]}
+        made.lose_replies = True
+        with pytest.raises(PeerSilentError):
+            made.open[0].fill({THERE: 100 * ROUND_BYTES})
+        made.lose_replies = False
+        made.stop(restarted)
+        made.start(restarted)
+        made.open[0].fill({THERE: 20 * ROUND_BYTES})
+        for _ in range(20):
+            ours, theirs = made.spend(THERE)
+            assert ours == theirs
+            given.add(ours)
+        assert len(given) == 21
 
 
 def test_links_of_others_stay_as_they_are(saes, tmp_path):

@@ -8,15 +8,16 @@ secret, and none of it holds key.
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from fedket.errors import FedketError, KeyMaterialError, ProtocolError
+from fedket.keys.etsi014.agreement import Announce, Confirm, read_message
 from fedket.keys.etsi014.client import connect
 from fedket.keys.etsi014.config import SaeConfig, read_section
-from fedket.keys.etsi014.errors import PeerSilentError
+from fedket.keys.etsi014.errors import EndsApartError
 from fedket.keys.etsi014.fetch import MasterEnd, SlaveEnd
-from fedket.keys.etsi014.messages import Announce, Commit, Confirm, Done, read_message
 from fedket.keys.store import PadStore, StoreKeySource
 from fedket.keys.store.connect import agreed_end
 from fedket.keys.store.streams import Deposited
@@ -91,18 +92,21 @@ class StoreKeys:
     def links(self, peers: Collection[int]) -> None:
         """Compare marks, then keys, with each peer, and tell it what both go by."""
         for peer in peers:
-            theirs = _read_streams(self._ask(peer, "marks", {"streams": b"[]"}))
-            ours = {s: m for s, m in self._store.high_water_marks().items() if peer in s}
-            known = {s: _offset(m) for s, m in theirs}
-            marks = {s: max(ours.get(s, 0), known.get(s, 0)) for s in {*ours, *known}}
-            self._store.advance(_of(self._me, peer, marks))
-            said = [[list(s), mark] for s, mark in marks.items()]
-            answer = _read_streams(self._ask(peer, "deposits", {"streams": _json(said)}))
-            held = {s: _deposited(keys) for s, keys in answer}
-            mine = self._store.deposits()
-            ends = {s: agreed_end(m, mine.get(s, ()), held.get(s, ())) for s, m in marks.items()}
-            self._store.withdraw(_of(self._me, peer, ends))
-            self._ask(peer, "withdraw", {"streams": _json([[list(s), e] for s, e in ends.items()])})
+            self._connect(peer, ((self._me, peer), (peer, self._me)))
+
+    def _connect(self, peer: int, streams: Collection[Stream]) -> None:
+        """Bring these streams of a link in line; `fedket.keys.store.connect` says how."""
+        theirs = _read_streams(self._ask(peer, "marks", {"streams": b"[]"}))
+        ours, known = self._store.high_water_marks(), {s: _offset(m) for s, m in theirs}
+        both = [s for s in streams if s in ours or s in known]
+        marks = {s: max(ours.get(s, 0), known.get(s, 0)) for s in both}
+        self._store.advance(marks)
+        said = [[list(s), mark] for s, mark in marks.items()]
+        answer = _read_streams(self._ask(peer, "deposits", {"streams": _json(said)}))
+        held, mine = {s: _deposited(keys) for s, keys in answer}, self._store.deposits()
+        ends = {s: agreed_end(m, mine.get(s, ()), held.get(s, ())) for s, m in marks.items()}
+        self._store.withdraw(ends)
+        self._ask(peer, "withdraw", {"streams": _json([[list(s), e] for s, e in ends.items()])})
 
     def fill(self, lengths: Mapping[Stream, int]) -> None:
         """Fetch what is missing on streams that this party sends on, for rounds to come too.
@@ -112,8 +116,14 @@ class StoreKeys:
         """
         for stream, num_bytes in lengths.items():
             missing = num_bytes - self._store.available(stream)
-            if missing > 0:
-                self._master(stream).fetch(missing + (AHEAD - 1) * num_bytes)
+            if missing <= 0:
+                continue
+            fetch = partial(self._master(stream).fetch, missing + (AHEAD - 1) * num_bytes)
+            try:
+                fetch()
+            except EndsApartError:  # an end was restarted, or an old message came late
+                self._connect(stream[1], [stream])
+                fetch()
 
     def answer(self, peer: int, action: str, payload: Payload) -> Payload:
         """Answer what a peer says about a link.
@@ -141,15 +151,13 @@ class StoreKeys:
         raise ProtocolError(f"`{action}` is nothing that is said about a link")
 
     def _agree(self, peer: int, content: bytes) -> bytes:
-        message = read_message(content)
-        if not isinstance(message, Announce | Commit):
-            raise ProtocolError(f"party {peer} sent an answer in the place of a question")
+        message = read_message(Announce, content)
         stream = message.stream
         if stream != (peer, self._me):
             raise ProtocolError(f"party {peer} speaks of stream {stream}, which is not its own")
         if stream not in self._slaves:
             self._slaves[stream] = SlaveEnd(
-                stream, self._kme, self._sae_ids[peer], self._store.deposit, self._pauses
+                stream, self._kme, self._sae_ids[peer], self._store, self._pauses
             )
         return self._slaves[stream].answer(message).model_dump_json().encode()
 
@@ -157,19 +165,16 @@ class StoreKeys:
         if stream not in self._masters:
             peer = stream[1]
 
-            def exchange(message: Announce | Commit) -> Confirm | Done:
+            def exchange(message: Announce) -> Confirm:
                 said = {"message": message.model_dump_json().encode()}
-                reply = read_message(octets(self._ask(peer, "agree", said), "message"))
-                if not isinstance(reply, Confirm | Done):
-                    raise PeerSilentError(f"party {peer} answered a question with a question")
-                return reply
+                return read_message(Confirm, octets(self._ask(peer, "agree", said), "message"))
 
             self._masters[stream] = MasterEnd(
                 stream,
                 self._kme,
                 self._sae_ids[peer],
                 exchange,
-                self._store.deposit,
+                self._store,
                 self._pauses,
             )
         return self._masters[stream]
@@ -207,11 +212,6 @@ def read_own_sae(path: Path, sae_id: str) -> SaeConfig:
             f"`{sae_id}`; correct one of the two"
         )
     return config
-
-
-def _of(me: int, peer: int, values: Mapping[Stream, int]) -> dict[Stream, int]:
-    """The streams of one link; a peer has no say in others."""
-    return {stream: value for stream, value in values.items() if set(stream) == {me, peer}}
 
 
 def _json(value: Any) -> bytes:

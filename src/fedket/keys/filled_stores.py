@@ -52,7 +52,7 @@ class FilledStores:
         """Return the key bits in store of every link, both directions together."""
         levels: dict[tuple[int, int], int] = {}
         for owner, store in self._stores.items():
-            for stream in store.deposit_ends():
+            for stream in store.high_water_marks():
                 if stream[0] == owner:
                     pair = (min(stream), max(stream))
                     levels[pair] = levels.get(pair, 0) + 8 * self._available(stream)

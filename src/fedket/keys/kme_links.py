@@ -57,6 +57,6 @@ def _master(
     pauses: Sequence[float],
 ) -> MasterEnd:
     sender, receiver = stream
-    slave = SlaveEnd(stream, kmes[receiver], saes[sender].sae_id, stores[receiver].deposit, pauses)
-    peer, deposit = saes[receiver].sae_id, stores[sender].deposit
-    return MasterEnd(stream, kmes[sender], peer, slave.answer, deposit, pauses)
+    slave = SlaveEnd(stream, kmes[receiver], saes[sender].sae_id, stores[receiver], pauses)
+    peer = saes[receiver].sae_id
+    return MasterEnd(stream, kmes[sender], peer, slave.answer, stores[sender], pauses)

@@ -4,11 +4,11 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Iterator
 
+from fedket.keys.etsi014.agreement import Announce, Confirm, read_message
 from fedket.keys.etsi014.answers import DeliveredKey
 from fedket.keys.etsi014.client import Kme
 from fedket.keys.etsi014.errors import KmeRefusedError, KmeUnreachableError, PeerSilentError
 from fedket.keys.etsi014.fetch import MasterEnd, SlaveEnd
-from fedket.keys.etsi014.messages import read_message
 from fedket.keys.etsi014.models import Status
 from fedket.keys.material import KeyMaterial
 from fedket.types import Secret
@@ -36,19 +36,36 @@ def status(**changed: object) -> Status:
     return Status.model_validate(values | changed)
 
 
+class Deposits:
+    """A pretended pad store, whose keys are seen by the law `check`."""
+
+    def __init__(self, check) -> None:
+        self.held: list[tuple[str, bytes]] = []
+        self.check = check
+
+    def end(self, stream: tuple[int, int]) -> int:
+        assert stream == STREAM
+        return sum(len(secret) for _, secret in self.held)
+
+    def deposit(self, stream, key_id: str, secret: Secret, start: int | None = None) -> None:
+        assert start == self.end(stream)
+        self.held.append((key_id, secret.reveal()))
+        self.check()
+
+
 class LossyLink:
     """`fates` says step by step (a call of a KME, or an exchange) what goes wrong."""
 
     def __init__(self, fates: Iterable[str] = (), patience: int = 200) -> None:
         self.fates: Iterator[str] = iter(fates)
-        self.deposits: dict[str, list[tuple[str, bytes]]] = {"master": [], "slave": []}
+        self.stores = {end: Deposits(self.check_prefix) for end in ("master", "slave")}
         self.waiting: dict[str, KeyMaterial] = {}
         self.made = 0
         self.sent: list[str] = []
         self.late: list[str] = []
         self.pauses = [0.0] * patience
         kme = Kme(lambda _: status(), self.enc_keys, self.dec_keys)
-        self.slave = SlaveEnd(STREAM, kme, "alice", self.depositor("slave"))
+        self.slave = SlaveEnd(STREAM, kme, "alice", self.stores["slave"])
         self.kme = kme
         self.master = self.new_master()
 
@@ -58,22 +75,14 @@ class LossyLink:
             self.kme,
             "bob",
             self.exchange,
-            self.depositor("master"),
+            self.stores["master"],
             self.pauses,
             lambda _: None,
         )
 
-    def depositor(self, end: str):
-        def deposit(stream: tuple[int, int], key_id: str, secret: Secret) -> None:
-            assert stream == STREAM
-            self.deposits[end].append((key_id, secret.reveal()))
-            self.check_prefix()
-
-        return deposit
-
     def check_prefix(self) -> None:
         """The law that holds at every moment."""
-        master, slave = self.deposits["master"], self.deposits["slave"]
+        master, slave = self.stores["master"].held, self.stores["slave"].held
         assert master == slave[: len(master)]
         assert len(slave) <= len(master) + 1
 
@@ -117,5 +126,10 @@ class LossyLink:
         return self.deliver(text) if fate == "twice" else reply
 
     def deliver(self, text: str):
-        reply = self.slave.answer(read_message(text))
-        return read_message(reply.model_dump_json())
+        reply = self.slave.answer(read_message(Announce, text))
+        return read_message(Confirm, reply.model_dump_json())
+
+    def connect(self) -> None:
+        """What the pad stores do: the end with more withdraws the rest."""
+        master, slave = self.stores["master"].held, self.stores["slave"].held
+        del slave[len(master) :]

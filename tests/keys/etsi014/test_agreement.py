@@ -7,25 +7,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lossy_link import LOSSES, STREAM, LossyLink
 
+from fedket.errors import KeyReusedError
 from fedket.keys.etsi014.agreement import (
-    SlaveState,
-    accept,
-    announce,
+    REMEMBERED,
+    Announce,
+    Answers,
+    Confirm,
     batch_id,
-    commit,
-    confirm,
-    new_master,
-    repeated,
-    settle,
+    check_reply,
+    read_message,
 )
-from fedket.keys.etsi014.errors import AgreementError, KmeUnreachableError, PeerSilentError
-from fedket.keys.etsi014.messages import read_message
+from fedket.keys.etsi014.errors import (
+    AgreementError,
+    EndsApartError,
+    KmeUnreachableError,
+    PeerSilentError,
+)
 
 
 def agreed(link: LossyLink) -> bytes:
     """What both ends hold, after a look that it is the same."""
-    assert link.deposits["master"] == link.deposits["slave"]
-    return b"".join(secret for _, secret in link.deposits["master"])
+    assert link.stores["master"].held == link.stores["slave"].held
+    return b"".join(secret for _, secret in link.stores["master"].held)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -59,7 +62,14 @@ def test_an_end_that_gives_up_in_doubt_is_one_batch_behind_until_it_asks_again(f
     assert len(agreed(link)) >= 60
 
 
-def test_a_restarted_master_agrees_in_a_new_session_and_old_messages_change_nothing():
+def announcement(link: LossyLink, number: int = 2, start: int = 0) -> Announce:
+    """Of new keys, fetched by the master's KME."""
+    keys = link.enc_keys("bob", number, 128)
+    ids = tuple(key.key_id for key in keys)
+    return Announce(stream=STREAM, start=start, key_ids=ids, size_bits=128)
+
+
+def test_a_restarted_master_goes_on_and_old_messages_change_nothing():
     link = LossyLink()
     link.master.fetch(100)
     old = list(link.sent)
@@ -67,75 +77,97 @@ def test_a_restarted_master_agrees_in_a_new_session_and_old_messages_change_noth
     link.master.fetch(100)
     before = agreed(link)
     for text in old:
-        reply = link.deliver(text)
-        assert reply.key_ids == ()
+        link.deliver(text)
     assert agreed(link) == before
     link.master.fetch(100)
     assert len(agreed(link)) >= 300
 
 
 def test_a_refused_batch_is_refused_for_good():
+    link = LossyLink(["", "dec_keys"])
+    message = announcement(link)
+    secrets = dict(link.waiting)
+    assert not link.slave.answer(message).deposited
+    link.waiting |= secrets  # the KME has the keys again
+    again = link.slave.answer(message)
+    assert (again.deposited, again.problem) == (False, "lost")
+    assert link.stores["slave"].held == []
+
+
+def test_a_slave_that_was_restarted_says_what_it_cannot_do_and_nobody_deposits():
+    link = LossyLink(["", "reply"], patience=0)
+    with pytest.raises(PeerSilentError):
+        link.master.fetch(16)
+    assert len(link.stores["slave"].held) == 1
+    link.slave = type(link.slave)(STREAM, link.kme, "alice", link.stores["slave"])
+    for _ in range(2):  # the batch in doubt, then a new one
+        with pytest.raises(EndsApartError, match="ends at 0 there and at 16 here; let both ends"):
+            link.master.fetch(16)
+    link.connect()
+    link.master.fetch(16)
+    assert len(agreed(link)) == 16
+
+
+def test_a_batch_in_doubt_is_given_up_when_the_ends_have_connected():
+    link = LossyLink(["", "reply"], patience=2)
+    link.pauses.clear()
+    link.master = link.new_master()
+    with pytest.raises(PeerSilentError):
+        link.master.fetch(16)
+    link.connect()
+    with pytest.raises(AgreementError, match="were withdrawn when the ends connected"):
+        link.master.fetch(16)
+    link.master.fetch(16)
+    assert len(agreed(link)) == 16
+
+
+def test_a_batch_in_doubt_is_given_up_when_its_place_was_skipped():
+    link = LossyLink(["", "message"], patience=0)
+    with pytest.raises(PeerSilentError):
+        link.master.fetch(16)
+    for store in link.stores.values():
+        store.held.append(("skipped", bytes(5)))
+    fetched = link.master.fetch(16)
+    assert (fetched.num_bytes, fetched.lost_keys) == (16, 1)
+    assert len(agreed(link)) == 5 + 16
+
+
+def test_a_dead_master_that_speaks_up_stops_the_live_one_until_the_ends_connect():
     link = LossyLink()
-    keys = link.enc_keys("bob", 2, 128)
-    master, announcement = announce(new_master(STREAM), keys, 128)
-    confirmation = confirm(SlaveState(STREAM), announcement, keys)[1]
-    master, decision = commit(master, confirmation)
-    fresh = SlaveState(STREAM)  # the slave restarts, its keys are gone
-    fresh, receipt, deposit = accept(fresh, decision)
-    assert (receipt.key_ids, deposit) == ((), ())
-    assert settle(master, receipt)[1] == ()
-    assert repeated(fresh, announcement).key_ids == ()
-    assert accept(fresh, decision)[2] == ()
+    link.master.fetch(16)
+    assert link.slave.answer(announcement(link, 1, start=16)).deposited
+    with pytest.raises(EndsApartError, match="ends at 16 there and at 32 here"):
+        link.master.fetch(16)
+    link.connect()
+    link.master.fetch(16)
+    assert len(agreed(link)) == 32
 
 
-def test_only_confirmed_keys_are_committed_in_the_announced_order():
-    keys = LossyLink().enc_keys("bob", 3, 128)
-    master, announcement = announce(new_master(STREAM), keys, 128)
-    slave, confirmation = confirm(SlaveState(STREAM), announcement, (keys[2], keys[0]))
-    master, decision = commit(master, confirmation)
-    assert decision.key_ids == (keys[0].key_id, keys[2].key_id)
-    _, receipt, at_slave = accept(slave, decision)
-    assert settle(master, receipt)[1] == at_slave == (keys[0], keys[2])
-
-
-def test_an_end_in_doubt_announces_nothing_else():
-    keys = LossyLink().enc_keys("bob", 1, 128)
-    master, announcement = announce(new_master(STREAM), keys, 128)
-    master, _ = commit(master, confirm(SlaveState(STREAM), announcement, keys)[1])
-    with pytest.raises(AgreementError, match="in doubt"):
-        announce(master, keys, 128)
-
-
-def test_answers_to_other_messages_are_refused():
-    keys = LossyLink().enc_keys("bob", 2, 128)
-    master, announcement = announce(new_master(STREAM), keys, 128)
-    slave, confirmation = confirm(SlaveState(STREAM), announcement, keys)
-    stray = confirmation.model_copy(update={"batch_num": 7})
-    with pytest.raises(AgreementError, match="batch 7"):
-        commit(master, stray)
-    ids = (*confirmation.key_ids, "00000000-0000-0000-0000-000000000099")
-    foreign = confirmation.model_copy(update={"key_ids": ids})
-    with pytest.raises(AgreementError, match="not announced"):
-        commit(master, foreign)
-    master, decision = commit(master, confirmation)
-    receipt = accept(slave, decision)[1]
-    with pytest.raises(AgreementError, match="deposited other keys"):
-        settle(master, receipt.model_copy(update={"key_ids": receipt.key_ids[:1]}))
-    with pytest.raises(AgreementError, match="stream"):
-        repeated(slave, decision.model_copy(update={"stream": (3, 0)}))
+def test_answers_to_other_messages_are_refused_and_leave_the_batch_in_doubt():
+    link = LossyLink()
+    message = announcement(link)
+    reply = link.slave.answer(message)
+    check_reply(message, reply)
+    stray = reply.model_copy(update={"batch": batch_id(message.key_ids[:1])})
+    for other in (stray, reply.model_copy(update={"stream": (3, 0)})):
+        with pytest.raises(AgreementError, match="must go to the message they answer"):
+            check_reply(message, other)
+    with pytest.raises(AgreementError, match="check the party numbers"):
+        link.slave.answer(message.model_copy(update={"stream": (3, 0)}))
 
 
 @pytest.mark.parametrize("end", ["master", "slave"])
-def test_a_failed_deposit_is_made_up_for_when_the_commit_comes_again(end):
+def test_a_failed_deposit_is_made_up_for_when_the_announcement_comes_again(end):
     link, full = LossyLink(), [True, True]
-    whole = link.depositor(end)
+    store = link.stores[end]
+    whole = store.deposit
 
-    def deposit(stream, key_id, secret):
+    def deposit(*arguments):
         if full and full.pop():
             raise OSError(28, "No space left on device")
-        whole(stream, key_id, secret)
+        whole(*arguments)
 
-    getattr(link, end)._deposit = deposit
+    store.deposit = deposit
     for _ in range(2):
         with pytest.raises(OSError, match="space"):
             link.master.fetch(16)
@@ -143,9 +175,20 @@ def test_a_failed_deposit_is_made_up_for_when_the_commit_comes_again(end):
     assert len(agreed(link)) == 16
 
 
+def test_a_key_that_the_slave_had_before_is_refused():
+    link = LossyLink()
+
+    def deposit(*_arguments):
+        raise KeyReusedError("was already deposited")
+
+    link.stores["slave"].deposit = deposit
+    reply = link.slave.answer(announcement(link))
+    assert (reply.deposited, reply.problem) == (False, "was already deposited")
+
+
 @pytest.mark.parametrize("restarted", [False, True])
 def test_an_announcement_that_comes_too_late_is_refused_although_its_keys_are_there(restarted):
-    link = LossyLink(["", "", "", "", "", "message"], patience=0)
+    link = LossyLink(["", "", "", "", "message"], patience=0)
     link.master.fetch(16)
     with pytest.raises(PeerSilentError):
         link.master.fetch(16)
@@ -153,39 +196,39 @@ def test_an_announcement_that_comes_too_late_is_refused_although_its_keys_are_th
     if restarted:
         link.master = link.new_master()
     link.master.fetch(16)
-    assert set(read_message(lost).key_ids) <= link.waiting.keys()
-    assert link.deliver(lost).key_ids == ()
-    assert set(read_message(lost).key_ids) <= link.waiting.keys()
+    if restarted:
+        ids = set(read_message(Announce, lost).key_ids)
+        assert ids <= link.waiting.keys()
+        assert not link.deliver(lost).deposited
+        assert ids <= link.waiting.keys()
+    before = agreed(link)
+    link.deliver(lost)
+    assert agreed(link) == before
     link.master.fetch(16)
     assert len(agreed(link)) == 48
 
 
-def test_a_dead_session_that_speaks_up_does_not_end_the_live_one():
-    link = LossyLink(["", "message"], patience=1)
-    link.master.fetch(16)
-    dead = link.sent[0]
-    link.master = link.new_master()
-    link.master.fetch(16)
-    stranger = read_message(dead).model_copy(update={"session": "0" * 32})
-    link.waiting |= {k: link.new_key(128).secret for k in stranger.key_ids}
-    assert link.deliver(stranger.model_dump_json()).key_ids == stranger.key_ids
-    link.master.fetch(16)
-    assert len(agreed(link)) == 48
+def test_a_slave_remembers_its_latest_answers():
+    link, answers = LossyLink(), Answers(STREAM)
+    messages = [announcement(link, 1) for _ in range(REMEMBERED + 1)]
+    given = [answers.refuse(message, 0, "no") for message in messages]
+    assert answers.known(messages[0], 0) is None
+    assert [answers.known(message, 0) for message in messages[1:]] == given[1:]
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "{}", '{"kind":"other"}', "[1]", "\xff", '{"kind":"done","session":"x","batch_num":1}'],
-)
-def test_a_malformed_message_is_one_line(text):
+@pytest.mark.parametrize("kind", [Announce, Confirm])
+@pytest.mark.parametrize("text", ["", "{}", '{"stream":[0,1]}', "[1]", "\xff", '{"stream":7}'])
+def test_a_malformed_message_is_one_line(kind, text):
     with pytest.raises(AgreementError, match="malformed") as error:
-        read_message(text)
+        read_message(kind, text)
     assert "\n" not in str(error.value)
 
 
 def test_messages_survive_json():
-    announcement = announce(new_master(STREAM), LossyLink().enc_keys("bob", 2, 128), 128)[1]
-    assert read_message(announcement.model_dump_json()) == announcement
+    message = announcement(LossyLink())
+    assert read_message(Announce, message.model_dump_json()) == message
+    with pytest.raises(AgreementError, match="malformed"):
+        read_message(Confirm, message.model_dump_json())
 
 
 def test_a_batch_has_one_name_at_both_ends_whatever_the_case_of_its_ids():

@@ -3,6 +3,7 @@
 import pytest
 from kme_network import QUICK_S, serve
 
+from fedket.keys.etsi014.agreement import Announce, Confirm, read_message
 from fedket.keys.etsi014.errors import (
     AgreementError,
     KmeAnswerError,
@@ -10,34 +11,40 @@ from fedket.keys.etsi014.errors import (
     KmeUnreachableError,
 )
 from fedket.keys.etsi014.fetch import MasterEnd, SlaveEnd
-from fedket.keys.etsi014.messages import read_message
 from fedket.keys.store import PadStore
 
 STREAM = (2, -1)
+
+
+class Deposits(list):
+    """A pretended pad store."""
+
+    def end(self, stream) -> int:
+        assert stream == STREAM
+        return sum(len(secret) for _, secret in self)
+
+    def deposit(self, stream, key_id, secret, start=None) -> None:
+        assert start == self.end(stream)
+        self.append((key_id, secret.reveal()))
 
 
 class Ends:
     """A master and a slave with their deposits."""
 
     def __init__(self, master, slave, pauses=(), sleep=lambda _: None) -> None:
-        self.deposits: tuple[list, list] = ([], [])
-        self.slave = SlaveEnd(STREAM, slave, "alice", self.depositor(1), pauses, sleep)
+        self.deposits = (Deposits(), Deposits())
+        self.slave = SlaveEnd(STREAM, slave, "alice", self.deposits[1], pauses, sleep)
         self.master = MasterEnd(
-            STREAM, master, "bob", self.exchange, self.depositor(0), pauses, sleep
-        )
-
-    def depositor(self, end: int):
-        return lambda stream, key_id, secret: self.deposits[end].append(
-            (stream, key_id, secret.reveal())
+            STREAM, master, "bob", self.exchange, self.deposits[0], pauses, sleep
         )
 
     def exchange(self, message):
-        reply = self.slave.answer(read_message(message.model_dump_json()))
-        return read_message(reply.model_dump_json())
+        reply = self.slave.answer(read_message(Announce, message.model_dump_json()))
+        return read_message(Confirm, reply.model_dump_json())
 
     def agreed(self) -> bytes:
         assert self.deposits[0] == self.deposits[1]
-        return b"".join(secret for _, _, secret in self.deposits[0])
+        return b"".join(secret for _, secret in self.deposits[0])
 
 
 @pytest.fixture
@@ -51,8 +58,7 @@ def test_a_stream_is_filled_in_batches_up_to_the_limits(kmes):
     fetched = ends.master.fetch(3000)
     assert fetched == (3072, 24, 3, 0)
     assert len(ends.agreed()) == 3072
-    assert [len(secret) for _, _, secret in ends.deposits[0]] == [1024, 1024, 1024]
-    assert {stream for stream, _, _ in ends.deposits[0]} == {STREAM}
+    assert [len(secret) for _, secret in ends.deposits[0]] == [1024, 1024, 1024]
     assert ends.master.fetch(1).num_bytes == 8
     assert ends.master.fetch(0).num_bytes == 0
 
@@ -126,9 +132,9 @@ def test_two_pad_stores_are_filled_alike(kmes, tmp_path):
         PadStore.open(tmp_path / "sender", sender) as ours,
         PadStore.open(tmp_path / "receiver", receiver) as theirs,
     ):
-        slave = SlaveEnd(STREAM, kmes[1], "alice", theirs.deposit)
-        MasterEnd(STREAM, kmes[0], "bob", slave.answer, ours.deposit).fetch(2000)
-        assert ours.deposit_ends() == theirs.deposit_ends() == {STREAM: 2048}
+        slave = SlaveEnd(STREAM, kmes[1], "alice", theirs)
+        MasterEnd(STREAM, kmes[0], "bob", slave.answer, ours).fetch(2000)
+        assert ours.end(STREAM) == theirs.end(STREAM) == 2048
 
 
 def test_a_kme_that_hangs_does_not_hang_us(world):

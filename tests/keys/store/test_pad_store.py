@@ -128,7 +128,7 @@ class OneStore(RuleBasedStateMachine):
 
     @rule(stream=st.sampled_from([THERE, BACK]), back=st.integers(0, 50))
     def withdraw(self, stream, back):
-        end = max(self.store.deposit_ends().get(stream, 0) - back, 0)
+        end = max(self.store.end(stream) - back, 0)
         self.attempt(lambda: self.store.withdraw({stream: end}))
 
     @invariant()
@@ -251,6 +251,15 @@ def test_a_key_is_deposited_once_per_link(tmp_path):
             store.deposit(THERE, "empty", key("", 0))
 
 
+def test_a_key_goes_where_it_was_agreed_to_go_or_nowhere(tmp_path):
+    with filled(tmp_path, 0) as store:
+        for start in (0, 999, 1001):
+            with pytest.raises(KeyMaterialError, match="which now ends at byte 1000"):
+                store.deposit(THERE, "next", key("next", 5), start)
+        assert store.end(THERE) == 1000
+        assert store.deposit(THERE, "next", key("next", 5), 1000) == 1000
+
+
 def test_an_old_copy_of_a_store_never_leads_to_reuse(tmp_path):
     used = []
     for life in range(6):
@@ -293,10 +302,10 @@ def test_connected_ends_agree_on_marks_and_on_where_the_next_key_goes(tmp_path):
         sender.deposit(THERE, "only here", key("only here", 70_000))
         receiver.deposit(BACK, "only there", key("only there", 10))
         connect([sender, receiver])
-        for ask in (PadStore.high_water_marks, PadStore.deposit_ends):
-            assert ask(sender) == ask(receiver)
-        assert sender.high_water_marks() == {THERE: 400, BACK: 0}
-        assert sender.deposit_ends() == {THERE: 1000, BACK: 1000}
+        assert sender.high_water_marks() == receiver.high_water_marks() == {THERE: 400, BACK: 0}
+        assert {store.end(stream) for store in (sender, receiver) for stream in (THERE, BACK)} == {
+            1000
+        }
         for store in (sender, receiver):
             store.deposit(THERE, "next", key("next", 10))
             assert store.available(THERE) == 610
@@ -322,7 +331,7 @@ def test_an_old_copy_with_another_key_at_the_same_place_gives_it_up(tmp_path):
         PadStore.open(tmp_path / "1", 1) as receiver,
     ):
         connect([sender, receiver])
-        assert sender.deposit_ends()[THERE] == receiver.deposit_ends()[THERE] == 1100
+        assert sender.end(THERE) == receiver.end(THERE) == 1100
         for store in (sender, receiver):
             store.deposit(THERE, "later", key("later", 50))
         start = exchange(sender, receiver, 50, 1, run="r2")

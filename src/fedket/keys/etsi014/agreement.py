@@ -1,252 +1,163 @@
-"""How the two ends of a link agree on keys although messages and answers get lost; free of I/O.
+"""How the two ends of a link agree on keys although messages and answers get lost.
 
 ETSI GS QKD 014 acknowledges nothing, so each end may hold keys that the other end never got. A
-batch of keys therefore takes four messages; the master is the end that called `enc_keys`:
+batch of keys therefore takes two messages; the master is the end that called `enc_keys`:
 
-    master                              slave
-    Announce(key IDs of the batch)  ->  fetches exactly these with dec_keys
-                                    <-  Confirm(those it got)
-    Commit(those, in this order)    ->  deposits them, once
-                                    <-  Done(those)
-    deposits them, once
+    master                                  slave
+    Announce(key IDs, where they go)    ->  fetches exactly these with dec_keys, deposits them
+                                        <-  Confirm(whether it did)
+    deposits them, or gives them up
 
-Until it sends `Commit` the master may give the batch up; afterwards it is *in doubt* and repeats
-`Commit` until `Done` arrives, before anything else. The slave answers a repeated message as it
-did before. So with messages lost, repeated, delayed or reordered in any way, and both ends
-running on: the master's deposits are always the first of the slave's, the same keys in the same
-order, at most one batch behind, and equal once a `Done` has arrived. What is not agreed, neither
-end ever deposits.
+The master repeats an announcement until it is answered, before anything else; the slave answers a
+repeated one as it did before, and one that it refused it refuses for good. So with messages lost,
+repeated, delayed or reordered in any way, and both ends running on: the master's deposits are
+always the first of the slave's, the same keys in the same order, at most one batch behind, and
+equal once the batch is answered. What is not agreed, the master never deposits.
 
-A restart of one end loses its keys that are on the way, so that the other end may hold one batch
-more (key must not wait on disk in clear). The pad stores put that right on connecting: both ends
-say how much a stream holds, and the one with more withdraws the rest.
+A batch goes to the offset that its announcement names, the end of the master's stream, or nowhere.
+A restart of one end loses its keys that are on the way (key must not wait on disk in clear), so
+that the slave may hold one batch more; then the ends stand at different offsets, and nothing is
+agreed until the pad stores have connected and the one with more has withdrawn the rest. Never does
+other key come to the same offset.
 
-A restarted master begins a new session, and so does one of whose batch nothing was confirmed; a
-slave never goes back to an earlier session.
+The messages are JSON; they name keys and hold none.
 """
 
-import secrets
 import uuid
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Annotated, TypeVar
 
-from fedket.keys.etsi014.answers import DeliveredKey, canonical
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fedket.keys.etsi014.answers import canonical
 from fedket.keys.etsi014.errors import AgreementError
-from fedket.keys.etsi014.messages import (
-    Announce,
-    BatchMessage,
-    Commit,
-    Confirm,
-    Done,
-)
+from fedket.keys.etsi014.models import Bits, KeyId
 from fedket.types import Stream
 
-RETIRED = 64
-"""Earlier sessions a slave remembers."""
+REMEMBERED = 64
+"""Answers that a slave can repeat."""
+
+Offset = Annotated[int, Field(ge=0, lt=2**63)]
+M = TypeVar("M", bound="Message")
 
 
-class MasterState(NamedTuple):
-    """What the master remembers of one stream.
+class Message(BaseModel):
+    """Base of both messages."""
 
-    Attributes:
-        session: Random name of this run of the master, 32 hexadecimal digits.
-        stream: The stream that the keys are for.
-        batch_num: Number of the latest announced batch, from 1.
-        keys: Keys of that batch that are not settled.
-        commit: The commit that is in doubt.
-    """
-
-    session: str
-    stream: Stream
-    batch_num: int = 0
-    keys: tuple[DeliveredKey, ...] = ()
-    commit: Commit | None = None
-
-
-class SlaveState(NamedTuple):
-    """What the slave remembers of one stream.
-
-    Attributes:
-        stream: The stream that the keys are for.
-        confirm: The latest confirmation.
-        keys: Keys confirmed there that are not settled.
-        done: The latest deposit.
-        retired: Earlier sessions.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
     stream: Stream
-    confirm: Confirm | None = None
-    keys: tuple[DeliveredKey, ...] = ()
-    done: Done | None = None
-    retired: tuple[str, ...] = ()
 
 
-def new_master(stream: Stream) -> MasterState:
-    """Begin a session."""
-    return MasterState(secrets.token_hex(16), stream)
+class Announce(Message):
+    """Master: I fetched these keys, which go to offset `start` of the stream; fetch them too."""
+
+    start: Offset
+    key_ids: Annotated[tuple[KeyId, ...], Field(min_length=1, max_length=65536)]
+    size_bits: Bits
+
+    @property
+    def batch(self) -> str:
+        """The name, the same at both ends, under which the keys are deposited as one piece."""
+        return batch_id(self.key_ids)
+
+
+class Confirm(Message):
+    """Slave: whether I deposited that batch; my end of the stream; in one line why not."""
+
+    batch: KeyId
+    deposited: bool
+    end: Offset
+    problem: Annotated[str, Field(max_length=1000)] = ""
 
 
 def batch_id(key_ids: Iterable[str]) -> str:
-    """The name, the same at both ends, under which a batch of keys is deposited as one piece."""
+    """The name of a batch of keys, in their order."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, " ".join(canonical(k) for k in key_ids)))
 
 
-def announce(
-    state: MasterState, keys: tuple[DeliveredKey, ...], size_bits: int
-) -> tuple[MasterState, Announce]:
-    """Master: give up a batch that was announced but not committed, and announce the next.
+def read_message(kind: type[M], content: bytes | str) -> M:
+    """Read a message that `message.model_dump_json()` wrote.
 
     Raises:
-        AgreementError: A batch is in doubt; its commit has to be answered first.
+        AgreementError: It is malformed, or of another kind.
     """
-    if state.commit is not None:
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        field = ".".join(str(part) for part in problem["loc"]) or "the message"
         raise AgreementError(
-            f"batch {state.batch_num} of stream {state.stream} is in doubt; repeat its commit "
-            "until the other end answers"
-        )
-    message = Announce(
-        session=state.session,
-        stream=state.stream,
-        batch_num=state.batch_num + 1,
-        key_ids=tuple(key.key_id for key in keys),
-        size_bits=size_bits,
-    )
-    return state._replace(batch_num=message.batch_num, keys=keys), message
+            f"a message of the key agreement is malformed at `{field}` ({problem['type']}); run "
+            "the same version at both ends"
+        ) from None
 
 
-def commit(state: MasterState, reply: Confirm) -> tuple[MasterState, Commit | None]:
-    """Master: commit to the keys the slave confirmed, in the announced order; None if none.
+def check_reply(message: Announce, reply: Confirm) -> None:
+    """Refuse a reply to another message.
 
     Raises:
-        AgreementError: The confirmation is not for the announced batch, or names other keys.
+        AgreementError: It is about another stream or batch.
     """
-    _check_place(reply, state.session, state.stream, state.batch_num)
-    confirmed = set(reply.key_ids)
-    keys = tuple(key for key in state.keys if key.key_id in confirmed)
-    if len(keys) != len(reply.key_ids):
+    if (reply.stream, reply.batch) != (message.stream, message.batch):
         raise AgreementError(
-            f"the other end confirmed keys that were not announced in batch {state.batch_num} of "
-            f"stream {state.stream}; the batch is given up"
+            f"the other end answered about batch {reply.batch[:8]} of stream {reply.stream}, "
+            f"expected batch {message.batch[:8]} of stream {message.stream}; replies must go to "
+            "the message they answer"
         )
-    if not keys:
-        return state._replace(keys=()), None
-    message = Commit(
-        session=state.session,
-        stream=state.stream,
-        batch_num=state.batch_num,
-        key_ids=tuple(key.key_id for key in keys),
-    )
-    return state._replace(keys=keys, commit=message), message
 
 
-def settle(state: MasterState, reply: Done) -> tuple[MasterState, tuple[DeliveredKey, ...]]:
-    """Master: end the doubt; returns the keys to deposit (none if the slave lost them).
+class Answers:
+    """A slave's memory of what it answered about one stream."""
 
-    Raises:
-        AgreementError: The reply is not for the batch in doubt, or names other keys.
-    """
-    _check_place(reply, state.session, state.stream, state.batch_num)
-    if state.commit is None or reply.key_ids not in ((), state.commit.key_ids):
-        raise AgreementError(
-            f"the other end deposited other keys than batch {state.batch_num} of stream "
-            f"{state.stream} committed; this is a fault of the program there, do not use the stream"
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._given: dict[str, Confirm] = {}
+
+    def known(self, message: Announce, end: int) -> Confirm | None:
+        """The answer to an announcement that was answered before, or cannot be followed.
+
+        Args:
+            message: From the master.
+            end: End of this end's stream.
+
+        Raises:
+            AgreementError: The message is for another stream.
+        """
+        if message.stream != self._stream:
+            raise AgreementError(
+                f"a message for stream {message.stream} came to stream {self._stream}; check the "
+                "party numbers of both ends"
+            )
+        given = self._given.get(message.batch)
+        if given is not None and given.deposited and end < given.end:
+            return self.refuse(message, end, "its keys were withdrawn when the ends connected")
+        if given is None and end != message.start:
+            return self.refuse(
+                message,
+                end,
+                f"stream {self._stream} ends at {message.start} there and at {end} here",
+            )
+        return given
+
+    def confirm(self, message: Announce, end: int) -> Confirm:
+        """Answer that the keys are deposited, up to `end`."""
+        return self._give(
+            Confirm(stream=self._stream, batch=message.batch, deposited=True, end=end)
         )
-    return state._replace(keys=(), commit=None), state.keys if reply.key_ids else ()
 
-
-def repeated(state: SlaveState, message: Announce | Commit) -> Confirm | Done | None:
-    """Slave: the answer to a message that was answered before or comes too late; None if neither.
-
-    Raises:
-        AgreementError: The message is for another stream.
-    """
-    if message.stream != state.stream:
-        raise AgreementError(
-            f"a message for stream {message.stream} came to stream {state.stream}; check the "
-            "party numbers of both ends"
+    def refuse(self, message: Announce, end: int, problem: str) -> Confirm:
+        """Answer that they are not, and never shall be."""
+        said = " ".join(problem.split())[:1000]
+        return self._give(
+            Confirm(
+                stream=self._stream, batch=message.batch, deposited=False, end=end, problem=said
+            )
         )
-    latest, done = state.confirm, state.done
-    if isinstance(message, Commit):
-        same = done is not None and _batch(done) == _batch(message)
-        return done if same else None
-    if latest is not None and _batch(latest) == _batch(message):
-        return latest
-    late = _is_late(state, message)
-    return _confirm(message, (), "the announcement came too late") if late else None
 
-
-def confirm(
-    state: SlaveState, message: Announce, keys: tuple[DeliveredKey, ...], problem: str = ""
-) -> tuple[SlaveState, Confirm]:
-    """Slave: hold the keys of an announcement that `repeated` does not know; drops older ones."""
-    reply = _confirm(message, tuple(key.key_id for key in keys), problem)
-    return _enter(state, message.session)._replace(confirm=reply, keys=keys), reply
-
-
-def accept(state: SlaveState, message: Commit) -> tuple[SlaveState, Done, tuple[DeliveredKey, ...]]:
-    """Slave: answer a commit that `repeated` does not know; returns the keys to deposit.
-
-    The keys must be deposited before the reply is sent, and the new state kept only then.
-    """
-    held = {key.key_id: key for key in state.keys}
-    known = state.confirm is not None and _batch(state.confirm) == _batch(message)
-    if known and all(key_id in held for key_id in message.key_ids):
-        reply = _done(message, message.key_ids)
-        keys = tuple(held[key_id] for key_id in message.key_ids)
-        return state._replace(keys=(), done=reply), reply, keys
-    return _refuse_for_good(state, message), _done(message, ()), ()
-
-
-def _refuse_for_good(state: SlaveState, message: Commit) -> SlaveState:
-    """Make sure that a batch which was answered with nothing is never deposited later."""
-    if _is_late(state, message):
-        return state
-    nothing = _confirm(message, (), "the batch was refused")
-    return _enter(state, message.session)._replace(confirm=nothing, keys=())
-
-
-def _is_late(state: SlaveState, message: BatchMessage) -> bool:
-    """Whether a message is from an earlier session or batch."""
-    latest = state.confirm
-    if latest is None or message.session != latest.session:
-        return message.session in state.retired
-    return message.batch_num < latest.batch_num
-
-
-def _enter(state: SlaveState, session: str) -> SlaveState:
-    """Retire the session before this one."""
-    if state.confirm is None or state.confirm.session == session:
-        return state
-    return state._replace(retired=(*state.retired, state.confirm.session)[-RETIRED:])
-
-
-def _batch(message: BatchMessage) -> tuple[str, int]:
-    return message.session, message.batch_num
-
-
-def _confirm(message: BatchMessage, key_ids: tuple[str, ...], problem: str) -> Confirm:
-    return Confirm(
-        session=message.session,
-        stream=message.stream,
-        batch_num=message.batch_num,
-        key_ids=key_ids,
-        problem=" ".join(problem.split())[:1000],
-    )
-
-
-def _done(message: Commit, key_ids: tuple[str, ...]) -> Done:
-    return Done(
-        session=message.session,
-        stream=message.stream,
-        batch_num=message.batch_num,
-        key_ids=key_ids,
-    )
-
-
-def _check_place(reply: Confirm | Done, session: str, stream: Stream, batch_num: int) -> None:
-    if (reply.session, reply.stream, reply.batch_num) != (session, stream, batch_num):
-        raise AgreementError(
-            f"the other end answered for batch {reply.batch_num} of stream {reply.stream} in "
-            f"session {reply.session[:8]}, expected batch {batch_num} of stream {stream} in "
-            f"session {session[:8]}; replies must go to the message they answer"
-        )
+    def _give(self, answer: Confirm) -> Confirm:
+        self._given.pop(answer.batch, None)
+        self._given[answer.batch] = answer
+        if len(self._given) > REMEMBERED:
+            del self._given[next(iter(self._given))]
+        return answer

@@ -40,5 +40,9 @@ class AgreementError(KmeError):
     """The two ends of a link did not agree on keys; neither deposits what is not agreed."""
 
 
+class EndsApartError(AgreementError):
+    """The two ends' streams end at different offsets; the ends have to connect again."""
+
+
 class PeerSilentError(AgreementError):
     """The other end did not answer; for `Exchange` functions to raise when a message is lost."""

@@ -2,36 +2,27 @@
 
 The master asks for keys of the largest size, as many per call as its KME allows, and the slave
 fetches each batch before the next is asked for, because some KMEs throw an unfetched batch away.
-A batch is deposited as one piece: its keys one after the other, under `batch_id`.
+A batch is deposited as one piece: its keys one after the other, under the batch's name.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
-from fedket.keys.etsi014.agreement import (
-    SlaveState,
-    accept,
-    announce,
-    batch_id,
-    commit,
-    confirm,
-    new_master,
-    repeated,
-    settle,
-)
+from fedket.errors import KeyReusedError
+from fedket.keys.etsi014.agreement import Announce, Answers, Confirm, check_reply
 from fedket.keys.etsi014.answers import DeliveredKey
 from fedket.keys.etsi014.client import Kme
 from fedket.keys.etsi014.errors import (
     AgreementError,
+    EndsApartError,
     KmeBusyError,
     KmeError,
     KmeRefusedError,
     KmeUnreachableError,
     PeerSilentError,
 )
-from fedket.keys.etsi014.messages import Announce, Commit, Confirm, Done
 from fedket.keys.etsi014.sizing import Request, plan, shrink
 from fedket.keys.material import KeyMaterial
 from fedket.types import Secret, Stream
@@ -42,11 +33,23 @@ Keys = tuple[DeliveredKey, ...]
 LATER = (KmeBusyError, KmeUnreachableError)
 """What a KME may recover from."""
 
-Deposit = Callable[[Stream, str, Secret], object]
-"""Append key, under a name, to a stream for good: `PadStore.deposit`."""
-
-Exchange = Callable[[Announce | Commit], Confirm | Done]
+Exchange = Callable[[Announce], Confirm]
 """Send a message to the other end and return its reply; raises `PeerSilentError` without one."""
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Where keys are deposited: a `PadStore`."""
+
+    def end(self, stream: Stream) -> int:
+        """Offset at which the next key of a stream goes."""
+        ...
+
+    def deposit(
+        self, stream: Stream, key_id: str, secret: Secret, start: int | None = None
+    ) -> object:
+        """Append key, under a name, to a stream for good, at offset `start` or not at all."""
+        ...
 
 
 class Fetched(NamedTuple):
@@ -56,24 +59,31 @@ class Fetched(NamedTuple):
         num_bytes: Key bytes deposited at both ends.
         num_keys: Keys they came in.
         num_batches: Batches that were agreed.
-        lost_keys: Keys fetched by the master that the ends did not agree on, never deposited.
+        lost_keys: Keys fetched by the master that the ends did not agree on, never deposited here.
     """
 
-    num_bytes: int
-    num_keys: int
-    num_batches: int
-    lost_keys: int
+    num_bytes: int = 0
+    num_keys: int = 0
+    num_batches: int = 0
+    lost_keys: int = 0
+
+    def plus(self, keys: Keys, agreed: bool) -> "Fetched":
+        """Count one more batch."""
+        if not agreed:
+            return self._replace(lost_keys=self.lost_keys + len(keys))
+        num_bytes = self.num_bytes + sum(len(key.secret) for key in keys)
+        return Fetched(num_bytes, self.num_keys + len(keys), self.num_batches + 1, self.lost_keys)
 
 
 class MasterEnd:
-    """The end of a stream that calls `enc_keys`; keeps its agreement state between fetches.
+    """The end of a stream that calls `enc_keys`; remembers the batch in doubt between fetches.
 
     Args:
         stream: Where the keys go.
         kme: Our KME.
         peer: The slave's SAE ID.
         exchange: Way to the slave's `SlaveEnd.answer`.
-        deposit: Our pad store.
+        store: Our pad store.
         pauses: Seconds to wait before each further attempt of one fetch, when a KME or the other
             end cannot serve us now; after the last, the error is raised.
         sleep: How to wait.
@@ -85,14 +95,14 @@ class MasterEnd:
         kme: Kme,
         peer: str,
         exchange: Exchange,
-        deposit: Deposit,
+        store: Store,
         pauses: Sequence[float] = (),
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.state = new_master(stream)
-        self._kme, self._peer = kme, peer
-        self._exchange, self._deposit = exchange, deposit
+        self._stream, self._kme, self._peer = stream, kme, peer
+        self._exchange, self._store = exchange, store
         self._pauses, self._sleep = tuple(pauses), sleep
+        self._in_doubt: tuple[Keys, Announce] | None = None
 
     def fetch(self, num_bytes: int) -> Fetched:
         """Deposit at least `num_bytes` more at both ends; more by less than one key.
@@ -100,54 +110,55 @@ class MasterEnd:
         Raises:
             KmeBusyError, KmeUnreachableError, AgreementError: Still, after the last pause. What
                 was agreed until then is deposited, and a later fetch goes on from there.
+            EndsApartError: At once; the ends have to connect first.
             KmeError: Of another kind, at once.
         """
-        pauses, total = iter(self._pauses), Fetched(0, 0, 0, 0)
-        if self.state.commit is not None:
-            total = _add(total, self._end_doubt(self.state.commit, pauses), 0)
+        pauses, total = iter(self._pauses), Fetched()
+        if self._in_doubt is not None:
+            total = self._settle(*self._in_doubt, pauses, total)
         ask = partial(self._kme.status, self._peer)
         status = _patiently(ask, LATER, pauses, self._sleep)
         shrunk: Request | None = None
         while total.num_bytes < num_bytes:
             request = shrunk or plan(status, num_bytes - total.num_bytes)
+            size_bits = request.size_bytes * 8
             try:
-                keys = self._kme.enc_keys(self._peer, request.number, request.size_bytes * 8)
+                keys = self._kme.enc_keys(self._peer, request.number, size_bits)
             except LATER as error:
                 _wait(error, pauses, self._sleep)
                 shrunk = shrink(request, status)
                 continue
-            agreed = self._agree(keys, request.size_bytes * 8, pauses)
-            total, shrunk = _add(total, agreed, len(keys) - len(agreed)), None
+            message = Announce(
+                stream=self._stream,
+                start=self._store.end(self._stream),
+                key_ids=tuple(key.key_id for key in keys),
+                size_bits=size_bits,
+            )
+            total, shrunk = self._settle(keys, message, pauses, total), None
         return total
 
-    def _agree(self, keys: Keys, size_bits: int, pauses: Iterator[float]) -> Keys:
-        """Take one batch through its four messages; returns the keys that were deposited."""
-        self.state, message = announce(self.state, keys, size_bits)
-        reply = self._say(message, pauses)
-        if not isinstance(reply, Confirm):
-            raise AgreementError(f"{self._peer} answered an announcement with a receipt")
-        self.state, decision = commit(self.state, reply)
-        if decision is not None:
-            return self._end_doubt(decision, pauses)
-        self.state = new_master(self.state.stream)  # this session may be the one it turned down
-        reason = " ".join(reply.problem.split()) or "no reason given"
-        error = AgreementError(f"{self._peer} got none of the {len(keys)} keys: {reason}")
-        _wait(error, pauses, self._sleep)
-        return ()
-
-    def _end_doubt(self, decision: Commit, pauses: Iterator[float]) -> Keys:
-        """Repeat a commit until it is answered, then deposit; returns the keys deposited."""
-        reply = self._say(decision, pauses)
-        if not isinstance(reply, Done):
-            raise AgreementError(f"{self._peer} answered a commit with a confirmation")
-        state, keys = settle(self.state, reply)
-        _deposit(self._deposit, state.stream, keys)
-        self.state = state  # only now: if the deposit failed, the batch is still in doubt
-        return keys
-
-    def _say(self, message: Announce | Commit, pauses: Iterator[float]) -> Confirm | Done:
+    def _settle(
+        self, keys: Keys, message: Announce, pauses: Iterator[float], total: Fetched
+    ) -> Fetched:
+        """Announce a batch until it is answered, then deposit it or give it up."""
+        self._in_doubt = keys, message
+        if self._store.end(self._stream) != message.start:  # the ends have connected meanwhile
+            self._in_doubt = None
+            return total.plus(keys, agreed=False)
         attempt = partial(self._exchange, message)
-        return _patiently(attempt, (PeerSilentError,), pauses, self._sleep)
+        reply = _patiently(attempt, (PeerSilentError,), pauses, self._sleep)
+        check_reply(message, reply)
+        if reply.deposited:
+            self._store.deposit(self._stream, message.batch, _joined(keys), message.start)
+            self._in_doubt = None  # only now: if the deposit failed, the batch is still in doubt
+            return total.plus(keys, agreed=True)
+        self._in_doubt = None
+        reason = " ".join(reply.problem.split()) or "no reason given"
+        said = f"{self._peer} got none of the {len(keys)} keys: {reason}"
+        if reply.end != message.start:
+            raise EndsApartError(f"{said}; let both ends connect again")
+        _wait(AgreementError(said), pauses, self._sleep)
+        return total.plus(keys, agreed=False)
 
 
 class SlaveEnd:
@@ -157,7 +168,7 @@ class SlaveEnd:
         stream: Where the keys go.
         kme: Our KME.
         peer: The master's SAE ID.
-        deposit: Our pad store.
+        store: Our pad store.
         pauses: Seconds to wait before each further `dec_keys` for one announcement, when our KME
             is busy or does not have the keys (yet: it may hear of them later than the master).
         sleep: How to wait.
@@ -168,38 +179,43 @@ class SlaveEnd:
         stream: Stream,
         kme: Kme,
         peer: str,
-        deposit: Deposit,
+        store: Store,
         pauses: Sequence[float] = (),
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.state = SlaveState(stream)
-        self._kme, self._peer, self._deposit = kme, peer, deposit
+        self._stream, self._kme, self._peer, self._store = stream, kme, peer, store
         self._pauses, self._sleep = tuple(pauses), sleep
+        self._answers = Answers(stream)
+        self._fetched: tuple[str, Keys] = ("", ())
+        """A batch whose deposit failed, to be made up for when its announcement comes again."""
 
-    def answer(self, message: Announce | Commit) -> Confirm | Done:
+    def answer(self, message: Announce) -> Confirm:
         """Do what the master's message asks and return the reply to send.
 
         Raises:
             AgreementError: The message is for another stream.
+            KeyMaterialError: The deposit failed; the message may come again.
         """
-        again = repeated(self.state, message)
-        if again is not None:
-            return again
-        if isinstance(message, Announce):
-            keys, problem = self._fetch(message)
-            self.state, confirmation = confirm(self.state, message, keys, problem)
-            return confirmation
-        state, receipt, keys = accept(self.state, message)
-        _deposit(self._deposit, state.stream, keys)
-        self.state = state  # only now: if the deposit failed, the commit may come again
-        return receipt
-
-    def _fetch(self, message: Announce) -> tuple[Keys, str]:
-        ask = partial(self._kme.dec_keys, self._peer, message.key_ids, message.size_bits)
+        end = self._store.end(self._stream)
+        known = self._answers.known(message, end)
+        if known is not None:
+            return known
         try:
-            return _patiently(ask, (*LATER, KmeRefusedError), iter(self._pauses), self._sleep), ""
-        except KmeError as error:
-            return (), str(error)
+            keys = self._fetch(message)
+            self._fetched = message.batch, keys
+            secret = _joined(keys)
+            self._store.deposit(self._stream, message.batch, secret, message.start)
+        except (KmeError, KeyReusedError) as error:
+            return self._answers.refuse(message, end, str(error))
+        self._fetched = ("", ())
+        return self._answers.confirm(message, end + len(secret))
+
+    def _fetch(self, message: Announce) -> Keys:
+        batch, keys = self._fetched
+        if batch == message.batch:
+            return keys
+        ask = partial(self._kme.dec_keys, self._peer, message.key_ids, message.size_bits)
+        return _patiently(ask, (*LATER, KmeRefusedError), iter(self._pauses), self._sleep)
 
 
 def _patiently(
@@ -223,16 +239,5 @@ def _wait(error: KmeError, pauses: Iterator[float], sleep: Callable[[float], Non
     sleep(pause)
 
 
-def _deposit(deposit: Deposit, stream: Stream, keys: Keys) -> None:
-    if keys:
-        secret = b"".join(key.secret.reveal() for key in keys)
-        deposit(stream, batch_id(key.key_id for key in keys), KeyMaterial(secret))
-
-
-def _add(total: Fetched, agreed: Keys, lost: int) -> Fetched:
-    return Fetched(
-        total.num_bytes + sum(len(key.secret) for key in agreed),
-        total.num_keys + len(agreed),
-        total.num_batches + bool(agreed),
-        total.lost_keys + lost,
-    )
+def _joined(keys: Keys) -> KeyMaterial:
+    return KeyMaterial(b"".join(key.secret.reveal() for key in keys))

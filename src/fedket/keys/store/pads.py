@@ -94,7 +94,7 @@ class PadStore:
     def __repr__(self) -> str:
         return f"PadStore({str(self.directory)!r}, owner {self.owner}, {self._session.state})"
 
-    def deposit(self, stream: Stream, key_id: str, secret: Secret) -> int:
+    def deposit(self, stream: Stream, key_id: str, secret: Secret, start: int | None = None) -> int:
         """Append key to a stream; it counts when this returns, and is gone when this raises.
 
         Both ends must deposit the same keys in the same order.
@@ -103,12 +103,14 @@ class PadStore:
             stream: Either direction of one of this party's links.
             key_id: Name of the key, 1 to 200 printable characters, the same at both ends.
             secret: The key, 1 byte or more. One large deposit is much quicker than many small.
+            start: Offset at which it must go, as agreed with the other end; None for any.
 
         Returns:
             Offset of its first byte in the stream.
 
         Raises:
             KeyReusedError: The link was given this key before, in either direction.
+            KeyMaterialError: The stream does not end at `start`.
         """
         stream = requests.link_of(self.owner, stream)
         requests.check_name("key_id", key_id)
@@ -118,12 +120,17 @@ class PadStore:
         with self._session.changing() as change:
             db = self._session.database
             streams.check_new_key(db, stream, key_id)
-            start = streams.read_marks(db, stream).deposited
+            end = streams.read_marks(db, stream).deposited
+            if start not in (None, end):
+                raise KeyMaterialError(
+                    f"key `{key_id}` was agreed on for byte {start} of stream {stream}, which now "
+                    f"ends at byte {end}; let both ends connect again"
+                )
             place = places.next_place(db, stream)
-            change.written = plan(stream, start, len(content), place, self._session.files.slots())
+            change.written = plan(stream, end, len(content), place, self._session.files.slots())
             self._session.files.write(change.written, content)
             change.entries.append(streams.deposit(db, stream, change.written, key_id))
-        return start
+        return end
 
     def reserve(
         self,
@@ -249,11 +256,11 @@ class PadStore:
                     change.entries.append(streams.skip(db, stream, mark))
         return skipped
 
-    def deposit_ends(self) -> dict[Stream, int]:
-        """Per stream, the end of the key that has come."""
+    def end(self, stream: Stream) -> int:
+        """Offset at which the next key of a stream goes."""
+        stream = requests.link_of(self.owner, stream)
         with self._session.using():
-            marks = streams.read_all_marks(self._session.database)
-            return {stream: mark.deposited for stream, mark in marks.items()}
+            return streams.read_marks(self._session.database, stream).deposited
 
     def deposits(self) -> dict[Stream, tuple[Deposited, ...]]:
         """Per stream, the keys that its available bytes are of, by name; for the other end."""
