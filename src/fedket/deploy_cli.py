@@ -212,7 +212,8 @@ def _follow(layout: "Layout", ended: Event) -> None:
         rounds = _rounds(layout)
         for record in rounds[shown:]:
             loss = record["train_loss"]
-            words = f"round {record['round']}: " + ("lost" if loss is None else f"loss {loss:.4f}")
+            words = f"round {record['round']}: "
+            words += f"lost: {record['lost']}" if loss is None else f"loss {loss:.4f}"
             left = "; ".join({away["reason"]: None for away in record["dropped"]})
             typer.echo(words + _accuracy(record) + (f"; left out: {left}" if left else ""))
         shown = len(rounds)

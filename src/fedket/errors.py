@@ -35,7 +35,7 @@ class CheckpointError(FedketError):
 
 
 class TrainingError(FedketError):
-    """A round cannot go on: no client delivered a usable update."""
+    """A run cannot go on: a round failed, or too many were lost."""
 
 
 class ProcessLostError(TrainingError):
@@ -51,7 +51,7 @@ class ProtocolError(FedketError):
 
 
 class RoundLostError(ProtocolError):
-    """A round of secure aggregation is over without a sum.
+    """A round is over without a sum; the next one may have one.
 
     Args:
         message: What is wrong, and what to do.

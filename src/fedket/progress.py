@@ -115,6 +115,9 @@ def _draw_table(live: Live, config: ExperimentConfig) -> OnRound:
 
 
 def _report_dropped(console: Console, record: dict[str, Any]) -> None:
+    if record["lost"]:
+        console.print(f"  round {record['round']} is lost: {record['lost']}", soft_wrap=True)
+        return
     for dropped in record["dropped"]:
         console.print(
             f"  round {record['round']}: left out client {dropped['client']}: {dropped['reason']}",

@@ -1,6 +1,6 @@
 """Federations of sites in one process, for tests."""
 
-from fedket.deploy.rounds import SiteRounds
+from fedket.deploy.rounds import SiteRounds, site_experiment
 from fedket.deploy.site import Site
 from fedket.deploy.site_trainer import make_task
 from fedket.experiment.load import parse_config
@@ -62,7 +62,7 @@ class LocalMembers:
             payload = phase.payload_for(i)
             self.sent.append((phase.action, payload))
             if self.silent(i, phase.action):
-                outcomes[i] = Failure(f"site {i} fell silent")
+                outcomes[i] = Failure(f"client {i} dropped out (simulated)")
                 continue
             outcomes[i] = self.sites[i].handle(phase.action, payload)
             if isinstance(outcomes[i], Reply):
@@ -104,8 +104,8 @@ def federation_of(config, built, silent=None):
     members.open("a session")
     features = built.dataset.x_train.shape[1:]
     task = make_task(config, features, built.dataset.num_classes)
-    rounds = SiteRounds(task, SITES, members, keys, "a session", built.dataset)
-    return rounds.federation(), members
+    rounds = SiteRounds(task, SITES, members, keys, "a session")
+    return site_experiment(task, rounds, built.dataset).federation, members
 
 
 def run(federation, rounds):

@@ -16,7 +16,7 @@ from local_sites import LocalMembers, SharedKeys, experiment, site_parts
 
 from fedket.deploy.engines.flare import job
 from fedket.deploy.local import prepare, start_party
-from fedket.deploy.rounds import SiteRounds
+from fedket.deploy.rounds import SiteRounds, site_experiment
 from fedket.deploy.site import Site
 from fedket.deploy.site_trainer import make_task
 from fedket.experiment.build import build_experiment
@@ -141,7 +141,9 @@ def replayed(layout, lines):
     )
     members.open("again")
     task = make_task(config, built.dataset.x_train.shape[1:], built.dataset.num_classes)
-    federation = SiteRounds(task, sites, members, keys, "again", None).federation()
+    federation = site_experiment(
+        task, SiteRounds(task, sites, members, keys, "again"), None
+    ).federation
     state = federation.init()
     for line in lines:
         if line["train_loss"] is None:

@@ -3,7 +3,7 @@
 import pytest
 from local_sites import KINDS, SITES, LocalMembers, SharedKeys, experiment
 
-from fedket.deploy.rounds import SiteRounds
+from fedket.deploy.rounds import SiteRounds, site_experiment
 from fedket.deploy.site_trainer import make_task
 from fedket.errors import ProtocolError
 from fedket.keys import OsRandomSource
@@ -30,7 +30,7 @@ def keyless(task, answers, keys=None):
     members.execute = execute
     keys = keys or SharedKeys(OsRandomSource())
     rounds = SiteRounds(task, SITES, members, keys, "it", least=3, say=said.append)
-    return rounds.federation(), said
+    return site_experiment(task, rounds, None).federation, said
 
 
 def test_a_round_that_too_few_have_key_for_waits_and_is_not_lost(monkeypatch):

@@ -13,9 +13,10 @@ from local_sites import (
     site_parts,
 )
 
-from fedket.deploy.rounds import SiteRounds
+from fedket.deploy.rounds import SiteRounds, site_experiment
 from fedket.deploy.site import Site
 from fedket.deploy.site_trainer import make_task
+from fedket.experiment.aggregation import answers
 from fedket.experiment.build import build_experiment
 from fedket.federated.checkpoint import params_sha256
 from fedket.keys import OsRandomSource
@@ -142,7 +143,42 @@ def test_a_site_that_comes_back_as_a_round_begins_is_named():
     members.execute = lambda phase: dict.fromkeys(
         phase.to, Reply({}) if phase.action == "fill" else Failure("no")
     )
-    federation = SiteRounds(task, SITES, members, SharedKeys(OsRandomSource()), "it").federation()
+    rounds = SiteRounds(task, SITES, members, SharedKeys(OsRandomSource()), "it")
+    federation = site_experiment(task, rounds, None).federation
     record = federation.run_round(federation.init())[1]
     assert record.dropped[2] == "site 2 came back"
     assert set(record.dropped) == {0, 1, 2, 3}
+
+
+def test_rounds_are_lost_at_sites_as_in_a_simulation():
+    """The same clients fall silent in the same phases; some rounds are lost, the others are not."""
+    how = KINDS["shared"] | {"dropout": 0.35}
+    config = experiment(how, strategy={"kind": "fed_adam"})
+    built = build_experiment(config)
+    federation, members = federation_of(config, built)
+    execute = members.execute
+
+    def silent_as_simulated(phase):
+        def silent(site, action):
+            return not answers(config.seed, 0.35, phase.payload["round_num"], site, action)
+
+        members.silent = silent
+        return execute(phase)
+
+    members.execute = silent_as_simulated
+    lost = []
+    deployed, simulated = federation.init(), built.federation.init()
+    for _ in range(6):
+        deployed, at_sites = federation.run_round(deployed)
+        simulated, in_process = built.federation.run_round(simulated)
+        assert params_sha256(deployed.params) == params_sha256(simulated.params)
+        assert at_sites.lost == in_process.lost
+        assert dict(at_sites.dropped) == in_process.dropped
+        assert at_sites.evaluation.test_loss == in_process.evaluation.test_loss
+        for field in ("round_num", "cohort", "download_bytes"):
+            assert getattr(at_sites, field) == getattr(in_process, field)
+        if in_process.lost:
+            assert np.isnan([at_sites.train_loss, in_process.train_loss]).all()
+            assert at_sites.metrics == in_process.metrics == {}
+        lost.append(bool(in_process.lost))
+    assert len(set(lost)) == 2

@@ -117,6 +117,20 @@ def test_two_processes_resume_a_masked_run_bit_for_bit_from_the_disk_of_the_firs
     assert_same_run(folders[0] / "run", alone.directory, close=0)
 
 
+def test_two_processes_lose_the_same_rounds_and_go_on_together(write, blobs, folders, tmp_path):
+    changes = (
+        "aggregation={kind = 'shared_masks', threshold = 5, dropout = 0.2}",
+        "partition.num_clients=6",
+        "federation.rounds=8",
+    )
+    command = ["run", write(*changes), *SHARDED, "--output", "run"]
+    for code, _, errors in ends(start([command] * 2, folders)):
+        assert (code, errors) == (0, "")
+    alone = start_run(config_of(blobs, *changes), output=tmp_path / "alone")
+    assert_same_run(folders[0] / "run", alone.directory, close=0)
+    assert {bool(line["lost"]) for line in rounds_of(alone.directory)} == {True, False}
+
+
 def test_processes_with_other_configurations_are_refused_by_name(write, folders):
     command = ["run", write(), *SHARDED]
     other = [*command, "--set", "optimizer.learning_rate=0.5"]

@@ -10,6 +10,7 @@ import pytest
 
 from fedket.errors import TrainingError
 from fedket.federated import LocalTraining, fed_adam, fed_avg, fed_prox, working_set
+from fedket.federated.trainer import NON_FINITE
 from fedket.federated.working_set import chunk_size, traced_bytes
 from fedket.keys import OsRandomSource
 from fedket.secure import (
@@ -106,10 +107,16 @@ def test_survivors_weights_are_renormalised():
 
 
 @pytest.mark.parametrize("engine", ["vectorised", "sequential"])
-def test_a_round_without_any_finite_update_is_an_error(engine):
+def test_a_round_without_any_finite_update_is_lost(engine):
     federation = small_federation(poisoned=range(len(SIZES)), engine=engine)
-    with pytest.raises(TrainingError, match="round 1: none of 5 clients delivered a finite update"):
-        federation.run_round(federation.init())
+    before = federation.init()
+    after, record = federation.run_round(before)
+    assert "round 1: none of 5 clients delivered a finite update" in record.lost
+    assert np.isnan(record.train_loss)
+    assert all(reason.startswith(NON_FINITE) for reason in record.dropped.values())
+    assert list(record.dropped) == list(record.cohort)
+    assert after.round_num == 1
+    jax.tree.map(np.testing.assert_array_equal, after.params, before.params)
 
 
 def test_a_broken_clients_optimiser_state_stays_as_it_was():

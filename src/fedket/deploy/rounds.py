@@ -1,19 +1,16 @@
-"""The server's rounds over sites that it only reaches by messages.
+"""The engine whose clients are sites that the server only reaches by messages.
 
-A round whose sum cannot be opened is lost: the model stays as it is, and the next round begins.
-It is not repeated, since the same updates in another group would give single ones away.
+Who takes part, whose key is there, and the protocol carried to them; the round itself is that of
+`fedket.federated.federation`, as in a simulation.
 """
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from time import perf_counter
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fedket.deploy.party_keys import PartyKeys
@@ -21,17 +18,22 @@ from fedket.deploy.patience import RETRY_S, fill_patiently
 from fedket.deploy.site import masking_of
 from fedket.deploy.site_trainer import Task, pack_params, read_metrics
 from fedket.deploy.sums import round_context, server_sum
-from fedket.errors import ProtocolError, RoundLostError, TrainingError
+from fedket.errors import ProtocolError
 from fedket.experiment.aggregation import demand_of
-from fedket.experiment.build import precision
-from fedket.federated.cohort import sample_cohort
-from fedket.federated.evaluate import Evaluation, evaluation_batch, make_scorer
-from fedket.federated.federation import Federation, FederationState, RoundRecord
-from fedket.federated.trainer import as_numbers, server_step, tree_bytes
+from fedket.experiment.build import Experiment, in_precision, precision
+from fedket.federated.federation import make_federation
+from fedket.federated.trainer import CohortOutcome, Engine, as_numbers, server_step
 from fedket.keys.etsi014.errors import AgreementError, KmeUnreachableError
-from fedket.rng import Purpose, rng_for
 from fedket.secure.phases import Failure, Outcomes, Payload, Phase, drive
-from fedket.types import SERVER, Contribution, Dataset, Params, RoundContext, Traffic
+from fedket.types import (
+    SERVER,
+    Contribution,
+    Dataset,
+    Params,
+    RoundContext,
+    ServerState,
+    Traffic,
+)
 
 
 @runtime_checkable
@@ -52,7 +54,7 @@ class Members(Protocol):
 
 
 class SiteRounds:
-    """Rounds of a federation of sites; `federation` is what `fedket.experiment.run` runs.
+    """The engine whose clients are sites: the protocol reaches them by messages.
 
     Args:
         task: What is trained.
@@ -60,8 +62,7 @@ class SiteRounds:
         members: Those that are there.
         keys: The server's ends of its links.
         session: Name of this start of the run, another for every start.
-        test: Samples of the server's own for evaluation, or None.
-        deadline: Seconds for each phase, unless the members knows better.
+        deadline: Seconds for each phase, unless `members` knows better.
         opened: See `server_sum`.
         least: Sites without which no round is held.
         say: Where news go.
@@ -74,96 +75,64 @@ class SiteRounds:
         members: Members,
         keys: PartyKeys,
         session: str,
-        test: Dataset | None = None,
         deadline: float = 60.0,
         opened: Path | None = None,
         least: int = 2,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._task, self._sites, self._members, self._test = task, sites, members, test
+        self._task, self._sites, self._members = task, sites, members
         self._keys, self._source, self._session = keys, keys.source(session), session
         self._deadline, self._masking = deadline, masking_of(task, sites)
         self._opened, self._least, self._say = opened, least, say
-        self._apply = jax.jit(lambda s, p, t: server_step(task.strategy, s, p, t))
-        if test is not None:
-            x = jnp.asarray(test.x_test, task.config.engine.dtype)
-            batch = evaluation_batch(task.model, x, task.config.engine.memory_limit_mb)
-            self._score = make_scorer(task.model, batch, task.config.training.loss.function)
+        self._apply = jax.jit(partial(server_step, task.strategy))
+        self._samples: Mapping[int, int] = {}
 
-    def federation(self) -> Federation:
-        """Return the federation."""
-        within = precision(self._task.config)
-        return Federation(
-            within(self._init), within(self._run_round), within(self._evaluate), lambda: 1
-        )
+    def engine(self) -> Engine:
+        """Return the engine."""
+        return Engine(self._run, lambda: 1, self._attend)
 
-    def _init(self) -> FederationState:
-        task = self._task
-        rng = rng_for(task.config.seed, Purpose.INIT)
-        dtype = task.config.engine.dtype
-        params = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), task.model.init(rng))
-        return FederationState(0, params, task.strategy.init(params), ())
+    def _attend(self, drawn: np.ndarray, round_num: int) -> tuple[np.ndarray, dict[int, str]]:
+        """Return the drawn sites that are there and have key, and why the others do not take part.
 
-    def _evaluate(self, params: Params) -> Evaluation:
-        if self._test is None:
-            raise TrainingError("the server has no samples to evaluate on; sites report accuracy")
-        dtype = self._task.config.engine.dtype
-        score = self._score(params, jnp.asarray(self._test.x_test, dtype), self._test.y_test)
-        return Evaluation(float(score.loss.mean()), float(score.correct.mean()), np.zeros(0))
-
-    def _run_round(
-        self, state: FederationState, with_evaluation: bool = True
-    ) -> tuple[FederationState, RoundRecord]:
-        start, round_num = perf_counter(), state.round_num + 1
-        config = self._task.config
-        samples = self._members.gather()
-        drawn = sample_cohort(config.seed, round_num, self._sites, config.cohort_size).tolist()
+        Raises:
+            ProtocolError: Too few are there, or have key; the run ends until there are more.
+        """
+        self._samples = self._members.gather()
         absent = self._members.absent()
-        cohort = tuple(i for i in drawn if i in samples and i not in absent)
+        here = tuple(i for i in drawn.tolist() if i in self._samples and i not in absent)
         # A site may come back between the two answers; it is named all the same.
-        dropped = {i: absent.get(i, f"site {i} came back") for i in drawn if i not in cohort}
-        if len(cohort) < 2:
+        away = {i: absent.get(i, f"site {i} came back") for i in drawn.tolist() if i not in here}
+        if len(here) < 2:
             raise ProtocolError(
-                f"round {round_num}: {len(cohort)} of {len(drawn)} sites are there; a sum hides "
+                f"round {round_num}: {len(here)} of {len(drawn)} sites are there; a sum hides "
                 "nothing with fewer than 2, start the others and resume"
             )
-        cohort, short = self._fill(round_num, cohort, samples)
-        context = round_context(config.seed, round_num, cohort, samples)
-        record = RoundRecord(
-            round_num=round_num,
-            cohort=tuple(drawn),
-            dropped=dropped | short,
-            train_loss=math.nan,
-            evaluation=None,
-            seconds=0.0,
-            download_bytes=tree_bytes(state.params) * len(cohort),
-            traffic=Traffic(0, 0),
-            metrics={},
-        )
-        try:
-            total, traffic = self._sum(state.params, context, samples)
-        except ProtocolError as error:
-            record = record._replace(dropped=record.dropped | _lost(cohort, error))
-            return self._end(state._replace(round_num=round_num), record, False, start)
-        server, params, metrics = self._apply(state.server, state.params, total[0])
-        local = read_metrics(self._task, total[1])
-        accuracy = _over_members(local["accuracy"], context, traffic)
-        record = record._replace(
-            dropped=record.dropped | dict(traffic.missing),
-            train_loss=_over_members(local["loss"], context, traffic),
-            traffic=traffic,
-            metrics=as_numbers(metrics) | {"site_accuracy": accuracy},
-        )
-        after = FederationState(round_num, params, server, ())
-        return self._end(after, record, with_evaluation, start)
+        cohort, short = self._fill(round_num, here, self._samples)
+        return np.array(cohort, np.int32), away | short
 
-    def _end(
-        self, state: FederationState, record: RoundRecord, evaluate: bool, start: float
-    ) -> tuple[FederationState, RoundRecord]:
-        if evaluate and self._test is not None:
-            record = record._replace(evaluation=self._evaluate(state.params))
-        jax.block_until_ready(state.params)
-        return state, record._replace(seconds=perf_counter() - start)
+    def _run(
+        self,
+        params: Params,
+        server: ServerState,
+        clients: Any,
+        cohort: np.ndarray,
+        round_num: int,
+    ) -> CohortOutcome:
+        """Let sites train and add up what they contribute; their optimisers stay with them.
+
+        Raises:
+            ProtocolError: The round is lost.
+        """
+        ids = tuple(cohort.tolist())
+        context = round_context(self._task.config.seed, round_num, ids, self._samples)
+        (total, measured), traffic = self._sum(params, context, self._samples)
+        server, params, metrics = self._apply(server, params, total)
+        of_sites = read_metrics(self._task, measured)
+        accuracy, loss = (
+            _over_members(of_sites[name], context, traffic) for name in ("accuracy", "loss")
+        )
+        reported = as_numbers(metrics) | {"site_accuracy": accuracy}
+        return CohortOutcome(params, server, clients, loss, {}, traffic, reported)
 
     def _fill(
         self, round_num: int, cohort: tuple[int, ...], samples: Mapping[int, int]
@@ -220,10 +189,33 @@ class SiteRounds:
         return total, traffic
 
 
-def _lost(cohort: tuple[int, ...], error: ProtocolError) -> dict[int, str]:
-    """Why nobody's update is in a sum: some failed, and the others went down with them."""
-    reasons = error.reasons if isinstance(error, RoundLostError) else {}
-    return {i: reasons.get(i) or f"the round is lost: {error}" for i in cohort}
+def site_experiment(task: Task, rounds: SiteRounds, test: Dataset | None) -> Experiment:
+    """Return the experiment as far as the server knows it: no sample of any site.
+
+    Args:
+        task: What is trained.
+        rounds: Its rounds.
+        test: Samples of the server's own for evaluation, or None.
+    """
+    config, samples = task.config, task.context.samples
+    partition = [np.zeros(0, np.int64)] * config.num_clients
+    if test is not None:
+        samples = samples._replace(x_test=test.x_test, y_test=test.y_test)
+    with precision(config):
+        federation = make_federation(
+            task.model,
+            samples,
+            partition,
+            task.strategy,
+            task.training,
+            clients_per_round=config.federation.clients_per_round,
+            seed=config.seed,
+            engine=rounds.engine(),
+            memory_limit_mb=config.engine.memory_limit_mb,
+            dtype=config.engine.dtype,
+        )
+    federation = in_precision(config, federation)
+    return Experiment(config, samples, partition, task.model, task.strategy, federation)
 
 
 def _about(context: RoundContext, samples: Mapping[int, int]) -> dict[str, list[int]]:

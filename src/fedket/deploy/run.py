@@ -6,16 +6,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from fedket.deploy.broadcast import Call, Timeouts
 from fedket.deploy.files import FEDERATION, FederationFile, read_experiment, sae_ids
 from fedket.deploy.handshake import Handshake
 from fedket.deploy.membership import Membership
 from fedket.deploy.party_keys import AskPeer, StoreKeys, open_store_keys
-from fedket.deploy.rounds import SiteRounds
+from fedket.deploy.rounds import SiteRounds, site_experiment
 from fedket.deploy.site_data import load_test_data
-from fedket.deploy.site_trainer import Task, make_task
+from fedket.deploy.site_trainer import make_task
 from fedket.errors import ProtocolError
 from fedket.experiment.build import Experiment
 from fedket.experiment.check import threshold_of
@@ -124,34 +122,17 @@ def _build(
         members,
         keys,
         session,
-        test,
         opened=file.run / OPENED,
         least=_least(config, len(file.sites)),
         say=say,
     )
     samples = {i: _number(handshake["samples"]) for i, handshake in said.items()}
-    experiment = _experiment(task, rounds, features, classes, test)
+    experiment = site_experiment(task, rounds, test)
     members.open(session, classes, keys)
     facts = facts_dict(count_facts(experiment))
     facts["label_counts"] = [[samples.get(i, 0)] for i in range(len(file.sites))]
     facts["num_train"] = sum(samples.values())
     return experiment, facts | _kept(file.run)
-
-
-def _experiment(
-    task: Task,
-    rounds: SiteRounds,
-    features: tuple[int, ...],
-    classes: int,
-    test: Dataset | None,
-) -> Experiment:
-    """The experiment as far as the server knows it: no sample of any site."""
-    config = task.config
-    x, y = np.zeros((0, *features), np.float32), np.zeros(0, np.int32)
-    held_out = Dataset("none", x, y, x, y, classes) if test is None else test
-    dataset = Dataset("sites", x, y, held_out.x_test, held_out.y_test, classes)
-    partition = [np.zeros(0, np.int64) for _ in range(config.num_clients)]
-    return Experiment(config, dataset, partition, task.model, task.strategy, rounds.federation())
 
 
 def _kept(run: Path) -> dict[str, Any]:

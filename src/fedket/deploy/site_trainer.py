@@ -14,6 +14,7 @@ from fedket.experiment.build import build_learning, first_context, precision
 from fedket.experiment.check import parameter_shapes
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated.evaluate import evaluation_batch, make_scorer
+from fedket.federated.local import LocalTraining
 from fedket.federated.trainer import Trainer, train_client, training_data
 from fedket.kinds import Context
 from fedket.types import (
@@ -37,6 +38,7 @@ class Task(NamedTuple):
     Attributes:
         config: The experiment.
         model: Its model, for the federation's samples and classes.
+        training: Local training, with batches for a site as large as can be.
         strategy: Its strategy.
         params: Shapes and types of the parameters.
         context: What they were built from: the shape of a sample, the classes.
@@ -44,6 +46,7 @@ class Task(NamedTuple):
 
     config: ExperimentConfig
     model: Model
+    training: LocalTraining
     strategy: Strategy
     params: Params
     context: Context
@@ -65,12 +68,12 @@ def make_task(config: ExperimentConfig, features: tuple[int, ...], num_classes: 
         nothing = np.zeros(0, np.int32)
         dataset = Dataset("sites", empty, nothing, empty, nothing, num_classes)
         context = first_context(config)._replace(dataset=dataset)
-        model, _, strategy = build_learning(config, context, config.training.batch_size)
+        model, training, strategy = build_learning(config, context, config.training.batch_size)
         dtype = jnp.dtype(config.engine.dtype)
         params = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), parameter_shapes(model)
         )
-        return Task(config, model, strategy, params, context)
+        return Task(config, model, training, strategy, params, context)
 
 
 def contribution_template(task: Task) -> Contribution:

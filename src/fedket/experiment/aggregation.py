@@ -80,7 +80,7 @@ def _sum(how: AggregationConfig, config: ExperimentConfig, cohort: int, keys: Ke
             threshold=threshold_of(how, cohort),
             malicious=how.malicious,
             run_id=config.name,
-            answers=partial(_answers, config.seed, how.dropout) if how.dropout else None,
+            answers=partial(answers, config.seed, how.dropout) if how.dropout else None,
         )
     return masked_sum(
         how.bits,
@@ -147,7 +147,7 @@ def _half_degree(how: AggregationConfig, cohort: int) -> int:
     return max(2, degree // 4 * 2)
 
 
-def _answers(seed: int, dropout: float, round_num: int, client: int, action: str) -> bool:
+def answers(seed: int, dropout: float, round_num: int, client: int, action: str) -> bool:
     """Whether a simulated client still answers; the phase it falls silent in is drawn."""
     rng = np.random.default_rng([seed, int(Purpose.SILENCE), round_num, client])
     silent, since = rng.random() < dropout, int(rng.integers(len(ACTIONS)))

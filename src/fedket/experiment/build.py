@@ -104,13 +104,18 @@ def build_experiment(
             memory_limit_mb=config.engine.memory_limit_mb,
             dtype=config.engine.dtype,
         )
+    federation = in_precision(config, federation)
+    return Experiment(config, context.samples, partition, parts.model, parts.strategy, federation)
+
+
+def in_precision(config: ExperimentConfig, federation: Federation) -> Federation:
+    """Return the federation, computing in the experiment's own precision whoever calls it."""
     within = precision(config)
-    federation = federation._replace(
+    return federation._replace(
         init=within(federation.init),
         run_round=within(federation.run_round),
         evaluate=within(federation.evaluate),
     )
-    return Experiment(config, context.samples, partition, parts.model, parts.strategy, federation)
 
 
 def transformed(dataset: Dataset, transforms: Iterable[Transform]) -> Dataset:

@@ -61,6 +61,7 @@ class RoundLine(BaseModel):
     key_wait_s: float = 0.0
     key_levels: dict[str, int] = {}
     metrics: dict[str, float] = {}
+    lost: str = ""
 
 
 def round_line(record: RoundRecord, key_source: str) -> RoundLine:
@@ -84,6 +85,7 @@ def round_line(record: RoundRecord, key_source: str) -> RoundLine:
         key_wait_s=round(record.traffic.key_wait_s, 6),
         key_levels=_levels(record.traffic),
         metrics=dict(record.metrics),
+        lost=record.lost,
     )
 
 

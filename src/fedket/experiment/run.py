@@ -8,7 +8,7 @@ from shlex import quote
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from fedket.errors import CheckpointError
+from fedket.errors import CheckpointError, TrainingError
 from fedket.experiment import run_directory as disk
 from fedket.experiment.build import Experiment, build_experiment, precision
 from fedket.experiment.config import ExperimentConfig
@@ -38,6 +38,10 @@ OnStart = Callable[[Path], None]
 OnRound = Callable[[dict[str, Any]], None]
 Build = Callable[[ExperimentConfig], tuple[Experiment, dict[str, Any]]]
 """An experiment with its facts, where it is not all in this process: see `fedket.deploy`."""
+
+
+LOST_IN_A_ROW = 3
+"""After so many lost rounds the cause will not go away by itself, and each costs key."""
 
 
 def _ignore(_: Any) -> None:
@@ -86,6 +90,7 @@ def start_run(
 
     Raises:
         FedketError: Before anything is written, if the configuration does not work out.
+        TrainingError: `LOST_IN_A_ROW` rounds were lost; all rounds are saved.
         KeyboardInterrupt: Before anything is written.
     """
     lead = lead or Alone()
@@ -190,7 +195,7 @@ def _continue(
     config, directory, lead = job.experiment.config, job.directory, job.lead
     key_source = config.keys.source if takes_key(config) else "none"
     start, before = perf_counter(), sum(record.seconds for record in records)
-    saved, status = state.round_num, "finished"
+    saved, status, lost = state.round_num, "finished", 0
     try:
         interrupts.run(partial(lead.begin, state))
         while state.round_num < config.federation.rounds:
@@ -206,6 +211,9 @@ def _continue(
                     _save(job, state)
                     saved = state.round_num
             on_round(line.model_dump())
+            lost = lost + 1 if line.lost else 0
+            if lost == LOST_IN_A_ROW:
+                raise _given_up(directory, line)
         interrupts.run(partial(lead.finish, state.params))
     except KeyboardInterrupt:
         status = "interrupted"
@@ -218,6 +226,13 @@ def _continue(
         save_params(directory / disk.MODEL, state.params)
         disk.write_summary(directory, summary)
     return RunOutcome(directory, summary)
+
+
+def _given_up(directory: Path, last: RoundLine) -> TrainingError:
+    return TrainingError(
+        f"{LOST_IN_A_ROW} rounds in a row were lost, the last because: {last.lost}; see to the "
+        f"cause, then resume {quote(str(directory))}, in which all rounds are saved"
+    )
 
 
 def _plan(config: ExperimentConfig, round_num: int) -> tuple[bool, bool]:

@@ -1,9 +1,15 @@
 """The round: cohort, local training, sum, server step, evaluation.
 
 `make_federation` binds everything that does not change during an experiment; `FederationState` is
-everything that does, and is the checkpoint.
+everything that does, and is the checkpoint. There is one round, whoever executes it: an engine that
+simulates the clients, or one that reaches them by messages.
+
+A round whose sum cannot be opened is lost: the record says why, the state stays as it is but for
+its number, clients' optimisers included, and the next round begins. It is not repeated, since the
+same updates in another group would give single ones away.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any, Literal, NamedTuple
@@ -13,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fedket.data import pack_partition
-from fedket.errors import TrainingError
+from fedket.errors import ProtocolError, RoundLostError, TrainingError
 from fedket.federated.cohort import sample_cohort
 from fedket.federated.evaluate import (
     Evaluation,
@@ -48,6 +54,10 @@ ENGINES = {
 }
 
 
+LOST = "the round was lost"
+"""Why the update of a client that did its part in a lost round is left out."""
+
+
 class FederationState(NamedTuple):
     """Everything that changes during an experiment.
 
@@ -68,7 +78,8 @@ class RoundRecord(NamedTuple):
     """What is reported of a round; see docs/run-directory.md for the fields' units.
 
     `dropped` maps a client to the reason why its update was left out, `metrics` names what the
-    strategy reports.
+    strategy reports, and `lost` says why no sum could be opened, if none could; there is no
+    `train_loss` (NaN) then.
     """
 
     round_num: int
@@ -80,6 +91,7 @@ class RoundRecord(NamedTuple):
     download_bytes: int
     traffic: Traffic
     metrics: Mapping[str, float]
+    lost: str = ""
 
     @property
     def upload_bytes(self) -> int:
@@ -118,7 +130,7 @@ def make_federation(
     reducer: Reducer | None = None,
     clients_per_round: int = 0,
     seed: int = 0,
-    engine: EngineKind = "vectorised",
+    engine: EngineKind | Engine = "vectorised",
     memory_limit_mb: int = 2048,
     dtype: str = "float32",
 ) -> Federation:
@@ -135,7 +147,8 @@ def make_federation(
         clients_per_round: Cohort size; 0 means all clients.
         seed: All randomness is a function of it, the round and the client.
         engine: `vectorised` is fast; `sequential` trains one client at a time and says in which
-            client, round and stage a failure happened.
+            client, round and stage a failure happened; or an engine whose clients hold
+            their samples, optimisers and reducer themselves, such as sites.
         memory_limit_mb: Bound for the working set of clients trained at the same time.
         dtype: `float32`, or `float64` with JAX's x64 mode switched on.
     """
@@ -143,8 +156,12 @@ def make_federation(
     sample_cohort(seed, 1, len(partition), cohort_size)
     x, y = jnp.asarray(dataset.x_train, dtype), jnp.asarray(dataset.y_train)
     x_test, y_test = jnp.asarray(dataset.x_test, dtype), jnp.asarray(dataset.y_test)
-    trainer = Trainer(model, strategy, training, x, y, pack_partition(partition), seed)
-    runner: Engine = ENGINES[engine](trainer, reducer, cohort_size, memory_limit_mb)
+    if isinstance(engine, Engine):
+        runner, has_client_states = engine, False
+    else:
+        trainer = Trainer(model, strategy, training, x, y, pack_partition(partition), seed)
+        runner = ENGINES[engine](trainer, reducer, cohort_size, memory_limit_mb)
+        has_client_states = training.persistent
     scorer = make_scorer(model, evaluation_batch(model, x, memory_limit_mb), training.loss)
 
     def init() -> FederationState:
@@ -152,53 +169,59 @@ def make_federation(
             lambda leaf: jnp.asarray(leaf, dtype), model.init(rng_for(seed, Purpose.INIT))
         )
         clients: Any = ()
-        if training.persistent:
+        if has_client_states:
             one = training.optimizer.init(params)
             clients = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(partition)), one)
         return FederationState(0, params, strategy.init(params), clients)
 
     def evaluate(params: Params) -> Evaluation:
-        test = scorer(params, x_test, y_test)
-        train: Score = scorer(params, x, y)
-        return Evaluation(
-            float(test.loss.mean()),
-            float(test.correct.mean()),
-            client_accuracy(np.asarray(train.correct), partition),
-        )
+        if not len(y_test):
+            raise TrainingError("there are no test samples to evaluate on")
+        test: Score = scorer(params, x_test, y_test)
+        of_clients = np.zeros(0)
+        if len(y):
+            of_clients = client_accuracy(np.asarray(scorer(params, x, y).correct), partition)
+        return Evaluation(float(test.loss.mean()), float(test.correct.mean()), of_clients)
 
     def run_round(
         state: FederationState, with_evaluation: bool = True
     ) -> tuple[FederationState, RoundRecord]:
         start = perf_counter()
         round_num = state.round_num + 1
-        cohort = sample_cohort(seed, round_num, len(partition), cohort_size)
-        outcome = runner.run(state.params, state.server, state.clients, cohort, round_num)
-        evaluation = evaluate(outcome.params) if with_evaluation else None
+        drawn = sample_cohort(seed, round_num, len(partition), cohort_size)
+        cohort, absent = runner.attend(drawn, round_num)
+        lost = ""
+        try:
+            outcome = runner.run(state.params, state.server, state.clients, cohort, round_num)
+            if not np.isfinite(outcome.train_loss):
+                raise TrainingError(f"the mean training loss is {outcome.train_loss}")
+        except ProtocolError as error:
+            outcome, lost = _unchanged(state, cohort, error), str(error)
+        evaluated = with_evaluation and len(y_test) > 0
+        evaluation = evaluate(outcome.params) if evaluated else None
         jax.block_until_ready(outcome.params)
-        record = _record(state.params, outcome, cohort, round_num, evaluation)
-        state = FederationState(round_num, outcome.params, outcome.server, outcome.clients)
-        return state, record._replace(seconds=perf_counter() - start)
+        record = RoundRecord(
+            round_num=round_num,
+            cohort=tuple(int(client) for client in drawn),
+            dropped=absent | outcome.dropped | dict(outcome.traffic.missing),
+            train_loss=outcome.train_loss,
+            evaluation=evaluation,
+            seconds=perf_counter() - start,
+            download_bytes=tree_bytes(state.params) * len(cohort),
+            traffic=outcome.traffic,
+            metrics=outcome.metrics,
+            lost=lost,
+        )
+        return FederationState(round_num, outcome.params, outcome.server, outcome.clients), record
 
     return Federation(init, run_round, evaluate, runner.num_compilations)
 
 
-def _record(
-    params: Params,
-    outcome: CohortOutcome,
-    cohort: np.ndarray,
-    round_num: int,
-    evaluation: Evaluation | None,
-) -> RoundRecord:
-    if not np.isfinite(outcome.train_loss):
-        raise TrainingError(f"round {round_num}: the mean training loss is {outcome.train_loss}")
-    return RoundRecord(
-        round_num=round_num,
-        cohort=tuple(int(c) for c in cohort),
-        dropped=outcome.dropped | dict(outcome.traffic.missing),
-        train_loss=outcome.train_loss,
-        evaluation=evaluation,
-        seconds=0.0,
-        download_bytes=tree_bytes(params) * len(cohort),
-        traffic=outcome.traffic,
-        metrics=outcome.metrics,
+def _unchanged(state: FederationState, cohort: np.ndarray, error: ProtocolError) -> CohortOutcome:
+    """What is left of a lost round: some clients failed, and the others went down with them."""
+    reasons = error.reasons if isinstance(error, RoundLostError) else {}
+    dropped = {int(client): reasons.get(int(client), LOST) for client in cohort}
+    nothing = Traffic(0, 0, num_clipped=None)
+    return CohortOutcome(
+        state.params, state.server, state.clients, math.nan, dropped, nothing, metrics={}
     )

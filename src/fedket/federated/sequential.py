@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fedket.errors import FedketError, TrainingError
+from fedket.errors import FedketError, RoundLostError, TrainingError
 from fedket.federated.trainer import (
     NON_FINITE,
     ClientOutcome,
@@ -64,9 +64,10 @@ def sequential_engine(
                 alive[row] = False
                 reasons[client] = f"{NON_FINITE}, first in {_first_broken(outcomes[row])}"
         if not alive.any():
-            raise TrainingError(
+            raise RoundLostError(
                 f"round {round_num}: none of {len(cohort)} clients delivered a finite update; "
-                f"client {cohort[0]}: {reasons[int(cohort[0])]}"
+                "lower the learning rate or look at the data",
+                reasons,
             )
         if not alive.all():
             weights = cohort_weights(num_samples[cohort], alive)

@@ -64,16 +64,24 @@ class CohortOutcome(NamedTuple):
     metrics: dict[str, float]
 
 
+def everybody(cohort: np.ndarray, round_num: int) -> tuple[np.ndarray, dict[int, str]]:  # noqa: ARG001
+    """Attendance where nobody can be away."""
+    return cohort, {}
+
+
 class Engine(NamedTuple):
     """How a round is executed.
 
     Attributes:
-        run: (params, server state, client states, cohort, round) -> outcome.
+        run: (params, server state, client states, cohort, round) -> outcome. Raises `ProtocolError`
+            when the round is lost: no sum could be opened.
         num_compilations: () -> number of compiled training programs.
+        attend: (cohort as drawn, round) -> those of it who take part, and why the others do not.
     """
 
     run: Callable[[Params, ServerState, Any, np.ndarray, int], CohortOutcome]
     num_compilations: Callable[[], int]
+    attend: Callable[[np.ndarray, int], tuple[np.ndarray, dict[int, str]]] = everybody
 
 
 class TrainingData(NamedTuple):

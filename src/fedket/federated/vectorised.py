@@ -18,7 +18,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
-from fedket.errors import TrainingError
+from fedket.errors import RoundLostError
 from fedket.federated.placement import across, compiled, dealt, everywhere, here
 from fedket.federated.trainer import (
     NON_FINITE,
@@ -101,9 +101,10 @@ def vectorised_engine(
                 break
             alive &= ~broken
             if not alive.any():
-                raise TrainingError(
+                raise RoundLostError(
                     f"round {round_num}: none of {len(ids)} clients delivered a finite update; "
-                    f"lower the learning rate or look at the data"
+                    "lower the learning rate or look at the data",
+                    {int(c): NON_FINITE for c in ids},
                 )
         loss = float(np.sum(weights[alive] * losses[alive]))
         dropped = {int(c): NON_FINITE for c in np.sort(ids[~alive])}

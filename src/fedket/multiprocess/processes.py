@@ -16,7 +16,13 @@ import numpy as np
 from jax.experimental import multihost_utils
 from safetensors.numpy import load, save
 
-from fedket.errors import ConfigError, ProcessLostError, RoundStoppedError
+from fedket.errors import (
+    ConfigError,
+    ProcessLostError,
+    ProtocolError,
+    RoundLostError,
+    RoundStoppedError,
+)
 from fedket.types import Contribution, Reducer, RoundContext, Traffic
 
 JOIN_SECONDS = 120
@@ -131,16 +137,23 @@ def led_reducer(reducer: Reducer) -> Reducer:
     Contributions come to every process, because JAX gathers to all; only process 0 looks at them.
 
     Raises:
+        RoundLostError: In the other processes, if no sum could be opened.
         RoundStoppedError: In the other processes, if it failed in process 0, which raises why.
     """
 
     def reduce(contributions: Contribution, context: RoundContext) -> tuple[Contribution, Traffic]:
         if not leads():
-            if share_bytes(b"") != b"done":
+            verdict = share_bytes(b"")
+            if verdict == b"lost":
+                raise RoundLostError(f"round {context.round_num}: process 0 opened no sum", {})
+            if verdict != b"done":
                 raise RoundStoppedError(f"round {context.round_num}: process 0 could not add up")
             return share_tree(contributions), Traffic(0, 0)
         try:
             total, traffic = reducer(contributions, context)
+        except ProtocolError:
+            share_bytes(b"lost")
+            raise
         except BaseException:
             share_bytes(b"fail")
             raise
