@@ -84,7 +84,8 @@ def assert_same_run(directory, other, close):
     for one, two in zip(rounds_of(directory), rounds_of(other), strict=True):
         for record in (one, two):
             record["phases"] = [p["name"] for p in record["phases"]]
-        losses = [[r.pop(name) for name in ("train_loss", "test_loss")] for r in (one, two)]
+        names = ("train_loss", "test_loss")
+        losses = [np.array([r.pop(name) for name in names], float) for r in (one, two)]
         np.testing.assert_allclose(*losses, atol=1e-5)
         assert one == two
 
