@@ -4,7 +4,8 @@ import shlex
 
 import typer
 
-from fedket.cli import UsageError, app
+from fedket.cli.app import app
+from fedket.cli.failures import UsageError
 
 
 def check(line: str) -> None:

@@ -28,7 +28,7 @@ def test_every_shell_command_of_the_readme_exists(repository):
     makefile = (repository / "Makefile").read_text()
     for target in re.findall(r"^make (\w+)", text, re.MULTILINE):
         assert f"\n{target}:" in makefile
-    from fedket.cli import app
+    from fedket.cli.app import app
 
     known = {command.name or command.callback.__name__ for command in app.registered_commands}
     assert known

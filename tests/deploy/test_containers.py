@@ -9,7 +9,7 @@ import pytest
 from tests import command_lines
 from typer.testing import CliRunner
 
-from fedket.cli import app
+from fedket.cli.app import app
 from fedket.deploy.files import SITE_NAME, FederationFile
 
 yaml = pytest.importorskip("yaml")

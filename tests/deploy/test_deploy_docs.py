@@ -6,7 +6,7 @@ import tomllib
 import pytest
 from tests import command_lines
 
-from fedket.cli import UsageError
+from fedket.cli.failures import UsageError
 from fedket.deploy.files import FederationFile, SiteFile
 
 

@@ -8,25 +8,22 @@ import sys
 import threading
 
 import pytest
-import typer
 from kme_network import serve
 from typer.testing import CliRunner
 
+from fedket.cli.app import app as fedket
 from fedket.errors import ConfigError
-from fedket.etsi_cli import add_etsi_commands
 from fedket.keys.etsi014.config import SaeConfig, read_section
 from fedket.keys.etsi014.errors import KmeError
 from fedket.keys.kme import app
 from fedket.keys.kme.config import KmeConfig
 
-SERVE = "from fedket.kme_cli import kme_app; kme_app()"
+FEDKET = "from fedket.cli import main; main()"
 
 
 @pytest.fixture(scope="module")
 def keys():
-    keys_app = typer.Typer()
-    add_etsi_commands(keys_app)
-    return lambda *words: CliRunner().invoke(keys_app, [str(word) for word in words])
+    return lambda *words: CliRunner().invoke(fedket, ["keys", *map(str, words)])
 
 
 def sae_file(world, directory, **changed):
@@ -84,7 +81,7 @@ def test_serving_says_where_and_stops_cleanly(pki, tmp_path):
     section = {"id": "kme-a", "ca": pki.ca, "certificate": certificate, "key": key}
     lines = [f"{name} = {json.dumps(str(value))}" for name, value in section.items()]
     path.write_text("\n".join(["[[kme]]", *lines, 'saes = ["alice"]']))
-    command = [sys.executable, "-W", "error", "-c", SERVE, "serve", str(path)]
+    command = [sys.executable, "-W", "error", "-c", FEDKET, "kme", "serve", str(path)]
     with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as process:
         first, second = (process.stdout.readline() for _ in range(2))
         process.send_signal(signal.SIGINT)

@@ -3,13 +3,13 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from fedket.cli.app import app
 from fedket.errors import ConfigError
 from fedket.keys.qkd.rates import rate_curve
-from fedket.qkd_cli import app
 
 
 def run(*arguments):
-    result = CliRunner().invoke(app, ["rate", *arguments], catch_exceptions=False)
+    result = CliRunner().invoke(app, ["qkd", "rate", *arguments], catch_exceptions=False)
     assert result.exit_code == 0
     return result.output
 

@@ -7,9 +7,9 @@ import pytest
 from pad_store_parts import THERE, filled
 from typer.testing import CliRunner
 
+from fedket.cli.app import app
 from fedket.errors import KeyMaterialError
 from fedket.keys.store import Purpose
-from fedket.keys_cli import app
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def store(tmp_path):
 
 
 def run(*arguments):
-    return CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=True)
+    return CliRunner().invoke(app, ["keys", *map(str, arguments)], catch_exceptions=True)
 
 
 def refusal(*arguments):

@@ -9,31 +9,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedket.cli.failures import INTERRUPTED
+from fedket.cli.options import (
+    CommandGroup,
+    ExperimentFile,
+    JsonOption,
+    SetOption,
+    load_experiment,
+)
 from fedket.experiment.interrupts import handled_interrupts
 
 if TYPE_CHECKING:
     from fedket.deploy.project import Layout
 
-deploy_app = typer.Typer(help="Run an experiment on real sites.")
+app = typer.Typer(cls=CommandGroup, help="Run an experiment on real sites.")
 
-INTERRUPTED = 130
-
-Experiment = Annotated[Path, typer.Argument(help="Experiment file, or name of a shipped one.")]
 Folder = Annotated[Path, typer.Argument(help="A federation's folder, from `init` or `local`.")]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change one value; repeat for more."),
-]
 
 
-@deploy_app.command()
+@app.command()
 def init(
-    experiment: Experiment,
+    experiment: ExperimentFile,
     sites: Annotated[str, typer.Option(help="Names of the sites: hospital-a,hospital-b,…")],
     host: Annotated[str, typer.Option(help="Host name under which sites reach the server.")],
     output: Annotated[Path, typer.Option(help="Folder to write; new or empty.")],
     port: Annotated[int, typer.Option(min=1, max=65535, help="The server's port.")] = 8002,
-    changes: Sets = None,
+    changes: SetOption = None,
 ) -> None:
     """Write startup kits and configuration of all parties, and what each operator has to do.
 
@@ -42,19 +43,19 @@ def init(
     from fedket.deploy.project import Choices, write_project
 
     names = tuple(name.strip() for name in sites.split(",") if name.strip())
-    layout = write_project(_load(experiment, changes), output, Choices(names, host, port))
+    layout = write_project(load_experiment(experiment, changes), output, Choices(names, host, port))
     typer.echo(f"wrote kits of the server, {len(names)} sites and the administrator")
     typer.echo(f"next: {layout.directory / 'OPERATORS.md'} says what each operator has to do")
 
 
-@deploy_app.command()
+@app.command()
 def local(
-    experiment: Experiment,
+    experiment: ExperimentFile,
     sites: Annotated[int, typer.Option(min=2, max=64, help="Number of sites.")] = 4,
     output: Annotated[
         Path | None, typer.Option(help="Folder; new, or of a run to go on with.")
     ] = None,
-    changes: Sets = None,
+    changes: SetOption = None,
 ) -> None:
     """Run a whole federation on this machine: every site a process with its own data and keys.
 
@@ -71,7 +72,7 @@ def local(
         layout = read_layout(directory)
         typer.echo(f"going on with {directory}")
     else:
-        layout = prepare(_load(experiment, changes), sites, directory)
+        layout = prepare(load_experiment(experiment, changes), sites, directory)
         typer.echo(f"wrote {directory}: {sites} sites, their samples, certificates, key manager")
     with handled_interrupts() as interrupts, running(layout) as started:
         typer.echo(f"started {len(started)} processes; the keys are simulated; Ctrl-C stops")
@@ -85,7 +86,7 @@ def local(
     _tell_end(layout)
 
 
-@deploy_app.command()
+@app.command()
 def start(
     kit: Annotated[Path, typer.Argument(help="This party's startup kit: server or site.")],
 ) -> None:
@@ -106,7 +107,7 @@ def start(
     os.execv(command[0], command)  # noqa: S606 - our own interpreter and modules
 
 
-@deploy_app.command()
+@app.command()
 def run(
     folder: Folder,
     join_s: Annotated[float, typer.Option(min=1, help="Seconds to wait for server and sites.")] = (
@@ -129,10 +130,10 @@ def run(
     typer.echo("the run is finished; its directory is at the server")
 
 
-@deploy_app.command()
+@app.command()
 def status(
     folder: Folder,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say which processes of a local federation run, and how far its run is.
 
@@ -162,7 +163,7 @@ def status(
         typer.echo(f"left out of the last round: {away['reason']}")
 
 
-@deploy_app.command()
+@app.command()
 def stop(folder: Folder) -> None:
     """Stop all processes of a local federation; it can be resumed.
 
@@ -242,12 +243,6 @@ def _tell_end(layout: "Layout") -> None:
 
     typer.echo(f"run      {directory}")
     typer.echo(f"report   {write_report([directory])}")
-
-
-def _load(experiment: Path, changes: list[str] | None) -> Any:
-    from fedket.experiment import find_experiment, load_config
-
-    return load_config(find_experiment(experiment), changes or [])
 
 
 def _new_folder(experiment: Path) -> Path:

@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
+from fedket.cli.options import JsonOption
+
 
 def export(
     directory: Annotated[Path, typer.Argument(help="Run of a `quantum_train` or `cnn` model.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Safetensors file to write.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the plain network that a run has trained or generated.
 
@@ -25,8 +27,3 @@ def export(
     facts |= {"layers": list(network.layers)}
     shown = f"{output}: {network.target.num_weights:,} weights, {', '.join(network.layers)}"
     typer.echo(json.dumps(facts) if as_json else shown)
-
-
-def add_export_command(app: typer.Typer) -> None:
-    """Mount `export`."""
-    app.command()(export)

@@ -5,18 +5,16 @@ from typing import Annotated
 
 import typer
 
+from fedket.cli.options import CommandGroup
 from fedket.errors import ConfigError
 from fedket.experiment.interrupts import handled_interrupts
 
-kme_app = typer.Typer(help="Run our own key managers (ETSI GS QKD 014), with simulated keys.")
+app = typer.Typer(
+    cls=CommandGroup, help="Run our own key managers (ETSI GS QKD 014), with simulated keys."
+)
 
 
-@kme_app.callback()
-def _kme() -> None:
-    """Keep `serve` a command of its own."""
-
-
-@kme_app.command()
+@app.command()
 def serve(
     config: Annotated[
         Path, typer.Argument(help="Configuration (TOML), see `fedket keys dev-pki`.")

@@ -1,4 +1,4 @@
-"""`fedket qkd`: what simulated QKD links would give. Heavy imports happen inside commands."""
+"""`fedket qkd`: what simulated QKD links would give."""
 
 import enum
 import json
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedket.cli.options import CommandGroup, JsonOption
 from fedket.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Simulated QKD links: how much key they would give. Models, not measurements.",
-    no_args_is_help=True,
+    cls=CommandGroup,
 )
 
 MAX_POINTS = 1000
@@ -34,11 +35,6 @@ class BoundChoice(enum.StrEnum):
 
     JOINT = "joint"
     COIN = "coin"
-
-
-@app.callback()
-def _root() -> None:
-    """Keep `rate` a sub-command even while it is the only one."""
 
 
 @app.command()
@@ -64,7 +60,7 @@ def rate(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the curves: .svg, .png or .pdf.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Print key rate against loss, each point at its best intensities and basis probability.
 

@@ -1,7 +1,6 @@
-"""`fedket reproduce` and `fedket results`: a paper's table again. Heavy imports happen inside.
+"""`fedket reproduce` and `fedket results`: a paper's table again.
 
-The lead command mounts both with `add_reproduce_commands`. Exit codes: 0 all rows ran, 1 some did
-not (the table says why), 2 bad input, 130 interrupted with everything saved.
+Exit codes of `reproduce` beside the usual ones: 1 some rows did not run (the table says why).
 """
 
 import json
@@ -10,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedket.cli.failures import INCOMPLETE, INTERRUPTED
+from fedket.cli.options import JsonOption
 from fedket.errors import ConfigError
 
 if TYPE_CHECKING:
     from fedket.reproduce.reproduction import Reproduction
     from fedket.reproduce.rows import Profile, Row
     from fedket.reproduce.runs import SeedRun
-
-INCOMPLETE, INTERRUPTED = 1, 130
 
 
 def reproduce(
@@ -42,7 +41,7 @@ def reproduce(
     store: Annotated[
         Path | None, typer.Option(help="Also store the rows here, and generate its README.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Run a paper's experiments for several seeds; print our numbers beside the paper's.
 
@@ -69,12 +68,6 @@ def results(
     typer.echo(str(write_readme(directory)))
 
 
-def add_reproduce_commands(app: typer.Typer) -> None:
-    """Mount both commands on the lead app."""
-    app.command("reproduce")(reproduce)
-    app.command("results")(results)
-
-
 def _profile(fast: bool, rounds: int) -> "Profile":
     from fedket.reproduce.rows import FAST, FULL, first_rounds
 
@@ -94,7 +87,7 @@ def _run_all(
     rows: "list[Row]", profile: "Profile", seeds: list[int], output: Path, quiet: bool
 ) -> "list[SeedRun]":
     """Run everything and tell of every run how it ended."""
-    from fedket.progress import follow, silent
+    from fedket.cli.progress import follow, silent
     from fedket.reproduce.runs import run_rows
 
     def watch(row: "Row", config: Any) -> Any:

@@ -1,0 +1,49 @@
+"""From `fedket …` to an exit code."""
+
+import os
+import signal
+import sys
+from io import TextIOWrapper
+
+from fedket.cli.app import app
+from fedket.cli.failures import INTERRUPTED, UsageError, fail, one_line, tell
+from fedket.errors import FedketError
+from fedket.experiment.interrupts import handled_interrupts
+
+
+def main() -> None:
+    """Entry point: run the command line and leave."""
+    code = execute()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    sys.stdout.flush()
+    if code == INTERRUPTED or _has_others():
+        os._exit(code)  # a round that was given up may still be computing, or wait for others
+    sys.exit(code)
+
+
+def execute() -> int:
+    """Run the app; turn errors of the input into one line and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # not every terminal or pipe can spell `⟨Z⟩`
+            stream.reconfigure(errors="replace")
+    try:
+        with handled_interrupts():
+            code = int(app(standalone_mode=False) or 0)
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (FedketError, UsageError, OSError, MemoryError) as error:
+        return tell(error)
+    except RuntimeError as error:  # JAX's own kind of MemoryError
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        return fail(f"error: out of memory: {one_line(error)}")
+    return code
+
+
+def _has_others() -> bool:
+    """Whether this process has not taken leave of the others of a run."""
+    jax = sys.modules.get("jax")
+    return jax is not None and bool(jax.distributed.is_initialized())

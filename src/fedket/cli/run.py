@@ -1,0 +1,118 @@
+"""`fedket run`: an experiment from its file, or a run directory resumed."""
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from shlex import quote
+from typing import Annotated, Any
+
+import typer
+
+from fedket.allocator import keep_freed_memory
+from fedket.cli.failures import INTERRUPTED, stopping_early, tell
+from fedket.cli.options import FILE_HELP, FastOption, JsonOption, SetOption, load_experiment
+from fedket.errors import ConfigError
+from fedket.experiment.launch import find_launch
+
+
+def run(
+    file: Annotated[Path | None, typer.Argument(help=FILE_HELP)] = None,
+    overrides: SetOption = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Continue this run directory from its checkpoint.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write the run here instead of runs/NAME-SEED-N.")
+    ] = None,
+    fast: FastOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run an experiment: rounds of local training, aggregation and evaluation, then a report.
+
+    FILE is an experiment file (TOML) or the name of a shipped experiment.
+    All that a run writes is in one directory. Ctrl-C stops and saves.
+
+    Example: fedket run quickstart --set federation.rounds=10
+    """
+    read = partial(_config_of, file, overrides or [], resume, output, fast)
+    work = partial(_run, resume, output, as_json)
+    launch = find_launch()
+    if launch is None:
+        config = read()
+        _split(config)
+        work(config, None)
+        return
+    from fedket.multiprocess.together import run_together
+
+    raise typer.Exit(run_together(launch, read, work, tell))
+
+
+def _split(config: Any) -> None:
+    """Make devices of the CPU's cores if the experiment's engine deals clients to devices."""
+    if config.engine.kind == "sharded":
+        from fedket.federated import split_cpu
+
+        split_cpu(config.engine.devices)
+
+
+def _run(
+    resume: Path | None, output: Path | None, as_json: bool, config: Any, lead: Any | None
+) -> None:
+    """Run an experiment where it belongs; `lead` tells the other processes, if there are any."""
+    from fedket.cli.progress import silent, watch
+    from fedket.experiment import resume_run, start_run
+
+    keep_freed_memory()
+    watcher = silent() if as_json else watch(config)
+    with stopping_early(), watcher as (on_start, on_round):
+        if resume is None:
+            outcome = start_run(config, on_round, on_start=on_start, output=output, lead=lead)
+        else:
+            outcome = resume_run(resume, on_round, on_start=on_start, config=config, lead=lead)
+    _conclude(outcome.directory, outcome.summary, as_json)
+
+
+def _config_of(
+    file: Path | None,
+    overrides: list[str],
+    resume: Path | None,
+    output: Path | None,
+    fast: bool,
+) -> Any:
+    """The configuration that the arguments of `run` ask for."""
+    from fedket.experiment import read_config
+
+    if resume is not None and output is not None:
+        raise ConfigError("--output and --resume exclude each other; a run stays where it is")
+    if file is not None:
+        return load_experiment(file, overrides, fast)
+    if fast and resume is not None:
+        raise ConfigError("--fast is for new runs; a run to be resumed keeps its own values")
+    if resume is None:
+        raise ConfigError(
+            "name an experiment, for example `fedket run quickstart` (`fedket list` shows all), "
+            "or --resume a run directory"
+        )
+    return read_config(resume, overrides)
+
+
+def _conclude(directory: Path, summary: dict[str, Any], as_json: bool) -> None:
+    """Say how a run ended and write its report."""
+    from fedket.cli.progress import print_summary
+    from fedket.report import write_report
+
+    interrupted = summary["status"] == "interrupted"
+    if interrupted:
+        sys.stderr.write(
+            f"fedket: interrupted after round {summary['rounds']}; "
+            f"continue with: fedket run --resume {quote(str(directory))}\n"
+        )
+    report = write_report([directory])
+    if as_json:
+        place = {"directory": str(directory), "report": str(report)}
+        typer.echo(json.dumps({**summary, **place}))
+    else:
+        print_summary(summary, directory, report)
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)

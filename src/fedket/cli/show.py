@@ -1,0 +1,73 @@
+"""`fedket show`, `list` and `report`: what there is to run, what it costs, how it went."""
+
+import json
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fedket.cli.failures import stopping_early
+from fedket.cli.options import ExperimentFile, FastOption, JsonOption, SetOption, load_experiment
+from fedket.experiment.interrupts import handled_interrupts
+
+
+def show(
+    file: ExperimentFile,
+    overrides: SetOption = None,
+    fast: FastOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what an experiment is and costs per round, before running it.
+
+    FILE is an experiment file (TOML) or the name of a shipped experiment.
+    """
+    config = load_experiment(file, overrides, fast)
+    from fedket.cli.progress import print_facts
+    from fedket.experiment import build_experiment, count_facts, drawing, dump_config, facts_dict
+
+    with stopping_early(), handled_interrupts() as interrupts:
+        experiment = interrupts.run(partial(build_experiment, config))
+    facts = facts_dict(count_facts(experiment))
+    if as_json:
+        values: dict[str, Any] = {"name": config.name, **facts}
+        values |= {"circuit": drawing(experiment), "config": config.model_dump(mode="json")}
+        typer.echo(json.dumps(values))
+        return
+    typer.echo(dump_config(config))
+    print_facts(facts)
+    if experiment.circuit:
+        typer.echo(f"\n{drawing(experiment)}")
+
+
+def list_experiments(as_json: JsonOption = False) -> None:
+    """List the shipped experiments, one line each, by paper."""
+    from fedket.experiment import shipped_experiments
+
+    shipped = shipped_experiments()
+    if as_json:
+        typer.echo(json.dumps([{**s._asdict(), "path": str(s.path)} for s in shipped]))
+        return
+    width = max((len(s.name) for s in shipped), default=0)
+    for paper, group in groupby(shipped, key=lambda s: s.paper):
+        if paper:
+            typer.echo(f"\n{paper}: all of it with `fedket reproduce {paper}`")
+        for s in group:
+            typer.echo(f"{s.name:<{width}}  {s.description}".rstrip())
+
+
+def report(
+    directories: Annotated[list[Path], typer.Argument(help="One run, or several to compare.")],
+    output: Annotated[Path | None, typer.Option(help="HTML file to write.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a self-contained HTML report of one run, or of several side by side.
+
+    DIRECTORIES are what `fedket run` wrote. The report of one run goes into
+    its directory, a comparison to comparison.html.
+    """
+    from fedket.report import write_report
+
+    path = write_report(directories, output)
+    typer.echo(json.dumps({"report": str(path)}) if as_json else str(path))
