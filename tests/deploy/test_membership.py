@@ -345,14 +345,14 @@ def test_a_newcomer_waits_while_a_link_with_it_is_out_of_line():
             sites[1].restart(f"after {reason}")
             until(lambda: members.absent().get(1) == "site south waits for the next round")
             assert set(members.gather()) == {0, 2}
-            assert members.absent() == {1: f"site south has links out of line: {reason}"}
+            assert members.absent() == {1: f"site south has unmatched key links: {reason}"}
             sites[who].fails.clear()
             assert set(members.gather()) == {0, 1, 2}
         keys.broken = {1}
         sites[1].restart("last")
         until(lambda: members.absent().get(1) == "site south waits for the next round")
         assert set(members.gather()) == {0, 2}
-        assert members.absent() == {1: "site south has links out of line: the marks differ"}
+        assert members.absent() == {1: "site south has unmatched key links: the marks differ"}
 
 
 def test_a_site_that_cannot_begin_says_why_once_and_is_asked_again():

@@ -137,7 +137,7 @@ def read_experiment(path: Path, sites: int) -> ExperimentConfig:
 
 
 def check_deployable(config: ExperimentConfig, sites: int) -> None:
-    """Check that an experiment can run on so many sites.
+    """Check that an experiment can run on this number of sites.
 
     Raises:
         ConfigError: It cannot.

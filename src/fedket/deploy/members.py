@@ -23,7 +23,7 @@ class Member(NamedTuple):
         handshake: What it said of itself, if it may take part.
         refused: Whether it may not.
         ready: Whether it has its session.
-        admitted: Whether its links are in line: it takes part.
+        admitted: Whether its links are in line, so that it takes part.
         why: Why it does not.
         silence: Why the last heartbeat did not come.
     """

@@ -151,8 +151,8 @@ class Membership:
             problem = reasons[0] if reasons else self._own_link(self._keys, i)
             if not problem:
                 self._table.note(i, member.instance, admitted=True)
-            elif self._table.note(i, member.instance, why=f"has links out of line: {problem}"):
-                self._say(f"site {self._names[i]} has links out of line: {problem}")
+            elif self._table.note(i, member.instance, why=f"has unmatched key links: {problem}"):
+                self._say(f"site {self._names[i]} has unmatched key links: {problem}")
         return self._table.members()
 
     def _own_link(self, keys: PartyKeys, i: int) -> str:

@@ -148,7 +148,7 @@ class StoreKeys:
         if action == "withdraw":
             self._store.withdraw({stream: _offset(end) for stream, end in streams.items()})
             return {"streams": b"[]"}
-        raise ProtocolError(f"`{action}` is nothing that is said about a link")
+        raise ProtocolError(f"`{action}` is not a message about a link")
 
     def _agree(self, peer: int, content: bytes) -> bytes:
         message = read_message(Announce, content)

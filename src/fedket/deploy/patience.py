@@ -23,7 +23,7 @@ def fill_patiently(
         fill: Fills them, or raises.
         deadline: Seconds after which no further attempt begins.
         say: Told once that there is something to wait for.
-        sleep: Timeouts for so many seconds.
+        sleep: Waits for a number of seconds.
 
     Raises:
         KmeError: Of another kind, or still, after the deadline.

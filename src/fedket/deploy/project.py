@@ -133,7 +133,7 @@ def _write_all(config: ExperimentConfig, directory: Path, choices: Choices) -> L
 
 
 def _server_values(choices: Choices) -> dict[str, Any]:
-    """What `federation.toml` says; deadlines are spelt out, to be seen."""
+    """What `federation.toml` says; deadlines are written out, so that operators see them."""
     fields = FederationFile.model_fields
     waits = {name: fields[name].default for name in WAITS}
     test = {"test_data": choices.test_data} if choices.test_data else {}

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from fedket.deploy.broadcast import Call, Timeouts
 from fedket.deploy.files import FEDERATION, FederationFile, read_experiment, sae_ids
-from fedket.deploy.handshake import Handshake
+from fedket.deploy.handshake import Handshake, number_in, shape_in
 from fedket.deploy.membership import Membership
 from fedket.deploy.party_keys import AskPeer, StoreKeys, open_store_keys
 from fedket.deploy.rounds import SiteRounds, site_experiment
@@ -106,8 +106,8 @@ def _build(
     say: Callable[[str], None],
 ) -> tuple[Experiment, dict[str, Any]]:
     """Make the experiment of what the sites said of themselves, and let them in."""
-    classes = max(_number(handshake["classes"]) for handshake in said.values())
-    features = _shape(next(iter(said.values()))["features"])
+    classes = max(number_in(handshake, "classes") for handshake in said.values())
+    features = shape_in(next(iter(said.values())))
     if test is not None and test.x_test.shape[1:] != features:
         raise ProtocolError(
             f"the server's test samples have shape {test.x_test.shape[1:]}, the sites' {features}"
@@ -126,7 +126,7 @@ def _build(
         least=_least(config, len(file.sites)),
         say=say,
     )
-    samples = {i: _number(handshake["samples"]) for i, handshake in said.items()}
+    samples = {i: number_in(handshake, "samples") for i, handshake in said.items()}
     experiment = site_experiment(task, rounds, test)
     members.open(session, classes, keys)
     facts = facts_dict(count_facts(experiment))
@@ -142,15 +142,3 @@ def _kept(run: Path) -> dict[str, Any]:
         return {}
     old = json.loads(path.read_text(encoding="utf-8"))
     return {name: old[name] for name in ("label_counts", "num_train") if name in old}
-
-
-def _number(value: object) -> int:
-    if not isinstance(value, int):
-        raise ProtocolError(f"a site said {value!r} where a number was expected")
-    return value
-
-
-def _shape(value: object) -> tuple[int, ...]:
-    if not isinstance(value, list):
-        raise ProtocolError(f"a site said {value!r} where a shape was expected")
-    return tuple(int(side) for side in value)

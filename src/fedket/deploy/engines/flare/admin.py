@@ -31,12 +31,12 @@ FAILED = "FINISHED:EXECUTION_EXCEPTION"
 """The run's server found something wrong; a killed one ends the session instead."""
 
 ENOUGH = 3
-"""After so many in a row it will not mend itself."""
+"""After this many in a row it will not mend itself."""
 
 
 @contextmanager
 def session(kit: Path, seconds: float) -> Iterator[Any]:
-    """Open an administrator's session, trying for so many seconds.
+    """Open an administrator's session, trying for `seconds`.
 
     Raises:
         ProtocolError: The server does not let us in.

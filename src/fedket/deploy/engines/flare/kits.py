@@ -131,7 +131,7 @@ def missing_flare(error: ModuleNotFoundError) -> ConfigError:
 
 
 def _restrict(kit: Path) -> None:
-    """Write the resources that a kit goes by, in the place of FLARE's defaults."""
+    """Write the resources that a kit uses, in the place of FLARE's defaults."""
     default = kit / "local" / "resources.json.default"
     content = json.loads(default.read_text(encoding="utf-8"))
     if "class_allow_list" not in content:
