@@ -17,6 +17,7 @@ from fedket.cli.options import (
     SetOption,
     load_experiment,
 )
+from fedket.cli.tables import print_pairs
 from fedket.experiment.interrupts import handled_interrupts
 
 if TYPE_CHECKING:
@@ -156,8 +157,7 @@ def status(
     if as_json:
         typer.echo(json.dumps(said))
         return
-    for party, word in said["processes"].items():
-        typer.echo(f"{party:<12} {word}")
+    print_pairs(said["processes"].items())
     typer.echo(f"{len(rounds)} rounds finished" + _accuracy(last))
     for away in said["dropped"]:
         typer.echo(f"left out of the last round: {away['reason']}")
@@ -241,8 +241,7 @@ def _tell_end(layout: "Layout") -> None:
     directory = layout.files("server") / "run"
     from fedket.report import write_report
 
-    typer.echo(f"run      {directory}")
-    typer.echo(f"report   {write_report([directory])}")
+    print_pairs([("run", str(directory)), ("report", str(write_report([directory])))])
 
 
 def _new_folder(experiment: Path) -> Path:

@@ -1,7 +1,7 @@
 """`fedket keys`: what a pad store holds and did, and what an operator needs for key delivery."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +9,7 @@ import typer
 
 from fedket.cli.failures import BAD_INPUT, INCOMPLETE
 from fedket.cli.options import CommandGroup, JsonOption
+from fedket.cli.tables import print_table
 from fedket.errors import KeyMaterialError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def status(directory: DirectoryArgument, as_json: JsonOption = False) -> None:
         return
     typer.echo(f"pad store of {_party(found.owner)}, {found.entries} ledger entries")
     if found.streams:
-        _print_table([_HEADINGS, *map(_status_row, found.streams)])
+        print_table(map(_status_row, found.streams), _HEADINGS, numbers=_NUMBERS)
 
 
 @app.command()
@@ -141,6 +142,7 @@ def dev_pki(
 _HEADINGS = (
     "from", "to", "available", "reserved", "consumed", "burned", "high-water", "last reservation"
 )  # fmt: skip
+_NUMBERS = range(2, 7)
 
 
 def _status_row(stream: "StreamStatus") -> Sequence[str]:
@@ -173,15 +175,3 @@ def _party(party: int) -> str:
     from fedket.types import SERVER
 
     return "server" if party == SERVER else f"client {party}"
-
-
-def _print_table(rows: Iterable[Sequence[str]]) -> None:
-    """Columns aligned: names to the left, numbers to the right."""
-    lines = list(rows)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = [
-            cell.rjust(width) if 2 <= number < len(line) - 1 else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        typer.echo("  ".join(cells).rstrip())

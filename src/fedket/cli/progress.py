@@ -14,6 +14,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from fedket.cli.tables import make_console, print_pairs
 from fedket.experiment import ExperimentConfig
 
 OnRound = Callable[[dict[str, Any]], None]
@@ -41,7 +42,7 @@ def silent() -> Iterator[Watcher]:
 @contextmanager
 def watch(config: ExperimentConfig) -> Iterator[Watcher]:
     """Show a live table on a terminal, or a line now and then elsewhere."""
-    console = Console(highlight=False, markup=False)
+    console = make_console()
     if not console.is_terminal:
         on_round = _write_lines(console, config.federation.rounds)
         yield Watcher(partial(_introduce, console, config), on_round)
@@ -62,7 +63,7 @@ def watch(config: ExperimentConfig) -> Iterator[Watcher]:
 @contextmanager
 def follow(title: str, config: ExperimentConfig) -> Iterator[Watcher]:
     """Show one of many runs in a single line, which goes away at its end; nothing elsewhere."""
-    console, tally = Console(highlight=False, markup=False), _Tally(config.federation.rounds)
+    console, tally = make_console(), _Tally(config.federation.rounds)
     with console.status(Text(f"{title}: preparing")) as status:
 
         def on_start(_: Path) -> None:
@@ -209,7 +210,7 @@ def print_summary(summary: dict[str, Any], directory: Path, report: Path) -> Non
         "report": str(report),
     }
     typer.echo()
-    _print_rows(rows)
+    print_pairs(rows.items())
 
 
 def print_facts(facts: dict[str, Any]) -> None:
@@ -227,7 +228,7 @@ def print_facts(facts: dict[str, Any]) -> None:
         **_key_feed(facts["key_feed"]),
         **{name: f"{value:g}" for name, value in facts["measured"].items()},
     }
-    _print_rows(rows)
+    print_pairs(rows.items())
 
 
 def _key_use(facts: dict[str, Any]) -> str:
@@ -253,9 +254,3 @@ def _key_feed(feed: dict[str, Any] | None) -> dict[str, str]:
         f"{format_bits(slowest['rate_bps'])}/s; {pace}",
         "first key": f"after {feed['first_key_s']:g} s (simulated), when its first block is whole",
     }
-
-
-def _print_rows(rows: dict[str, str]) -> None:
-    width = max(map(len, rows))
-    for name, value in rows.items():
-        typer.echo(f"{name:<{width}}  {value}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedket.cli.options import CommandGroup, JsonOption
+from fedket.cli.tables import print_table
 from fedket.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def rate(
         typer.echo(json.dumps(_as_dict(curves, clock_hz, plot)))
         return
     for curve in curves:
-        _print_table(curve, clock_hz)
+        _print_curve(curve, clock_hz)
     if plot is not None:
         typer.echo(f"plot: {plot}")
 
@@ -114,20 +115,20 @@ def _as_dict(curves: Sequence["Curve"], clock_hz: float, plot: Path | None) -> d
     return {"simulated": True, "clock_hz": clock_hz, "curves": listed, **place}
 
 
-def _print_table(curve: "Curve", clock_hz: float) -> None:
+def _print_curve(curve: "Curve", clock_hz: float) -> None:
     name = {"mdi": "four-phase MDI-QKD, relay in the middle", "bb84": "decoy-state BB84"}
     block = "asymptotic" if curve.pulses is None else f"blocks of {curve.pulses:g} pulses"
-    heading = f"{name[curve.protocol]}, {block}, {clock_hz:g} Hz, {curve.bound} bound (simulated)"
+    clock = f"{clock_hz / 1e6:g} MHz"
+    heading = f"{name[curve.protocol]}, {block}, {clock}, {curve.bound} bound (simulated)"
     typer.echo(heading.replace("e+", "e"))
-    typer.echo(f"{'loss dB':>8} {'bit/s':>14} {'QBER %':>7} {'phase %':>8} {'mu':>9} {'p_key':>6}")
-    for point in curve.points:
-        typer.echo(_row(point))
+    headings = ("loss dB", "bit/s", "QBER %", "phase %", "mu", "p_key")
+    print_table(map(_row, curve.points), headings, numbers=range(len(headings)))
     typer.echo()
 
 
-def _row(point: "RatePoint") -> str:
-    start = f"{point.loss_db:>8.4g} {point.rate_bps:>14,.1f}"
+def _row(point: "RatePoint") -> tuple[str, ...]:
+    loss = f"{point.loss_db:.4g}"
     if point.error is None or point.phase_error is None or point.mu is None:
-        return f"{start}  no key"
-    working = f"{point.mu:>9.3g} {point.p_key:>6.3f}"
-    return f"{start} {100 * point.error:>7.2f} {100 * point.phase_error:>8.2f} {working}"
+        return (loss, "no key")
+    errors = (f"{100 * point.error:.2f}", f"{100 * point.phase_error:.2f}")
+    return (loss, f"{point.rate_bps:,.1f}", *errors, f"{point.mu:.3g}", f"{point.p_key:.3f}")

@@ -11,6 +11,7 @@ import typer
 
 from fedket.cli.failures import INCOMPLETE, INTERRUPTED
 from fedket.cli.options import JsonOption
+from fedket.cli.tables import print_pairs
 from fedket.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -134,7 +135,5 @@ def _print(made: "Reproduction", stored: list[Path], as_json: bool) -> None:
         typer.echo(json.dumps(values | {"stored": [str(path) for path in stored]}))
         return
     typer.echo(f"\n{made.table.read_text(encoding='utf-8')}")
-    for name, path in (("table", made.table), ("report", made.page)):
-        typer.echo(f"{name:<7} {path}")
-    for path in stored:
-        typer.echo(f"stored  {path}")
+    places = [("table", made.table), ("report", made.page), *(("stored", path) for path in stored)]
+    print_pairs((name, str(path)) for name, path in places)

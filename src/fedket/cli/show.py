@@ -10,6 +10,7 @@ import typer
 
 from fedket.cli.failures import stopping_early
 from fedket.cli.options import ExperimentFile, FastOption, JsonOption, SetOption, load_experiment
+from fedket.cli.tables import print_table
 from fedket.experiment.interrupts import handled_interrupts
 
 
@@ -49,12 +50,10 @@ def list_experiments(as_json: JsonOption = False) -> None:
     if as_json:
         typer.echo(json.dumps([{**s._asdict(), "path": str(s.path)} for s in shipped]))
         return
-    width = max((len(s.name) for s in shipped), default=0)
     for paper, group in groupby(shipped, key=lambda s: s.paper):
         if paper:
             typer.echo(f"\n{paper}: all of it with `fedket reproduce {paper}`")
-        for s in group:
-            typer.echo(f"{s.name:<{width}}  {s.description}".rstrip())
+        print_table((s.name, s.description) for s in group)
 
 
 def report(
