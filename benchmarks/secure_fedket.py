@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from fedket.secure.shared_masks_reducer import ring_words, signed_integers
 
 from benchmarks.secure_cases import CLIP, Case, Clock, check_sum
 from fedket.keys import OsRandomSource
@@ -32,7 +33,6 @@ from fedket.secure.shared_masks import plan as shared_masks_plan
 from fedket.secure.shared_masks import server as shared_masks
 from fedket.secure.shared_masks.client import ClientState as SharedState
 from fedket.secure.shared_masks.client import shared_masks_client
-from fedket.secure.shared_masks_reducer import ring_words, signed_integers
 from fedket.secure.tags import MacKeys
 from fedket.secure.words import Words
 from fedket.types import PhaseCost

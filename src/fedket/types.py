@@ -149,12 +149,14 @@ class RoundContext(NamedTuple):
         round_num: Round number, from 1.
         client_ids: Clients whose contributions are summed, in ascending order.
         weights: Their shares of the samples; positive, sum 1.
+        bounds: Clip -> tree prefix of a contribution with a `Bound` for each leaf: the strategy's.
     """
 
     seed: int
     round_num: int
     client_ids: tuple[int, ...]
     weights: tuple[float, ...]
+    bounds: Callable[[float], Any] = weighted_clip
 
 
 class PhaseCost(NamedTuple):

@@ -97,14 +97,12 @@ def site_parts(built):
 
 def federation_of(config, built, silent=None):
     keys = SharedKeys(OsRandomSource())
-    sites = [
-        Site(f"site-{i}", i, config, SITES, part, keys) for i, part in enumerate(site_parts(built))
-    ]
+    sites = [Site(f"site-{i}", i, config, part, keys) for i, part in enumerate(site_parts(built))]
     members = LocalMembers(sites, silent)
     members.open("a session")
     features = built.dataset.x_train.shape[1:]
     task = make_task(config, features, built.dataset.num_classes)
-    rounds = SiteRounds(task, SITES, members, keys, "a session")
+    rounds = SiteRounds(task, members, keys, "a session")
     return site_experiment(task, rounds, built.dataset).federation, members
 
 

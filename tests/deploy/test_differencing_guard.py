@@ -36,7 +36,7 @@ class Attempts:
         self.built = build_experiment(self.config)
         self.file, self.keys = directory / OPENED, SessionKeys()
         self.sites = [
-            Site(f"site-{i}", i, self.config, SITES, part, self.keys)
+            Site(f"site-{i}", i, self.config, part, self.keys)
             for i, part in enumerate(site_parts(self.built))
         ]
 
@@ -54,7 +54,7 @@ class Attempts:
         members.execute = until_dead
         dataset = self.built.dataset
         task = make_task(self.config, dataset.x_train.shape[1:], dataset.num_classes)
-        rounds = SiteRounds(task, SITES, members, self.keys, session, opened=self.file)
+        rounds = SiteRounds(task, members, self.keys, session, opened=self.file)
         return site_experiment(task, rounds, None).federation, members
 
 

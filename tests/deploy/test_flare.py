@@ -23,7 +23,7 @@ from fedket.experiment.build import build_experiment
 from fedket.experiment.run_directory import read_config
 from fedket.federated.checkpoint import params_sha256
 from fedket.keys import OsRandomSource
-from fedket.secure.shared_masks_reducer import SILENT
+from fedket.secure.shared_masks.protocol import SILENT
 
 UNRULY = "unruly_site.UnrulySite"
 
@@ -141,9 +141,7 @@ def replayed(layout, lines):
     )
     members.open("again")
     task = make_task(config, built.dataset.x_train.shape[1:], built.dataset.num_classes)
-    federation = site_experiment(
-        task, SiteRounds(task, sites, members, keys, "again"), None
-    ).federation
+    federation = site_experiment(task, SiteRounds(task, members, keys, "again"), None).federation
     state = federation.init()
     for line in lines:
         if line["train_loss"] is None:

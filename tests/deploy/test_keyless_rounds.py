@@ -29,14 +29,14 @@ def keyless(task, answers, keys=None):
 
     members.execute = execute
     keys = keys or SharedKeys(OsRandomSource())
-    rounds = SiteRounds(task, SITES, members, keys, "it", least=3, say=said.append)
+    rounds = SiteRounds(task, members, keys, "it", say=said.append)
     return site_experiment(task, rounds, None).federation, said
 
 
 def test_a_round_that_too_few_have_key_for_waits_and_is_not_lost(monkeypatch):
     slept = []
     monkeypatch.setattr("fedket.deploy.rounds.time.sleep", slept.append)
-    task = make_task(experiment(KINDS["masked"]), (64,), 3)
+    task = make_task(experiment(KINDS["shared"]), (64,), 3)
     away = dict.fromkeys(range(SITES), "no KME")
     federation, said = keyless(task, [away, {0: "empty", 2: "no KME"}, {2: "no KME"}])
     with pytest.raises(EndOfTestError):
@@ -45,12 +45,12 @@ def test_a_round_that_too_few_have_key_for_waits_and_is_not_lost(monkeypatch):
         "round 1 waits for key, 3600 s at most: no KME",
         "round 1 waits for key, 3600 s at most: empty",
     ]
-    assert said == ["fill", waits[0], "fill", waits[1], "fill", "reserve"]
+    assert said == ["fill", waits[0], "fill", waits[1], "fill", "model"]
     assert len(slept) == 2
 
 
 def test_after_the_deadline_the_run_ends_and_says_who_has_no_key():
-    config = experiment(KINDS["masked"], keys={"deadline_s": 0.0})
+    config = experiment(KINDS["shared"], keys={"deadline_s": 0.0})
     away = dict.fromkeys(range(SITES), "no KME")
     federation, said = keyless(make_task(config, (64,), 3), [away])
     with pytest.raises(ProtocolError, match=r"round 1: 0 of 4 sites have key, 3 must; .*: no KME"):
@@ -70,7 +70,7 @@ def test_without_the_server_s_own_key_manager_nobody_has_key(monkeypatch):
                 raise KmeUnreachableError("connection refused")
 
     keys = Keys(OsRandomSource())
-    federation, said = keyless(make_task(experiment(KINDS["masked"]), (64,), 3), [], keys)
+    federation, said = keyless(make_task(experiment(KINDS["shared"]), (64,), 3), [], keys)
     with pytest.raises(EndOfTestError):
         federation.run_round(federation.init())
     assert "the server gets no key: connection refused" in said[1]

@@ -58,9 +58,10 @@ def test_nothing_but_masked_words_and_public_numbers_leaves_a_site(kind):
     run(federation, 2)
     allowed = {
         "fill": set(),
-        "reserve": {"offsets", "mac_offset", "tag"},
+        "model": {"mac_offset", "tag"},
+        "reserve": {"offsets", "tag"},
         "ready": {"tag"},
-        "share": {"offsets", "shares", "mac_offset", "tag"},
+        "share": {"offsets", "shares", "tag"},
         "hold": {"held", "tag"},
         "upload": {"words", "residues", "tag"},
         "open": {"residues", "tag"},
@@ -108,7 +109,7 @@ def test_a_restarted_site_waits_for_a_session():
     config = experiment(KINDS["masked"])
     built = build_experiment(config)
     part = next(site_parts(built))
-    site = Site("north", 0, config, SITES, part, SharedKeys(OsRandomSource()))
+    site = Site("north", 0, config, part, SharedKeys(OsRandomSource()))
     outcome = site.handle("upload", {"round_num": 1})
     assert isinstance(outcome, Failure)
     assert "restarted" in outcome.reason
@@ -122,7 +123,7 @@ def test_an_altered_model_is_refused():
     execute = members.execute
 
     def cut(phase):
-        if phase.action == "reserve":
+        if phase.action == "model":
             each = {i: {**phase.each[i], "model": b"short"} for i in phase.to}
             phase = phase._replace(each=each)
         return execute(phase)
@@ -143,7 +144,7 @@ def test_a_site_that_comes_back_as_a_round_begins_is_named():
     members.execute = lambda phase: dict.fromkeys(
         phase.to, Reply({}) if phase.action == "fill" else Failure("no")
     )
-    rounds = SiteRounds(task, SITES, members, SharedKeys(OsRandomSource()), "it")
+    rounds = SiteRounds(task, members, SharedKeys(OsRandomSource()), "it")
     federation = site_experiment(task, rounds, None).federation
     record = federation.run_round(federation.init())[1]
     assert record.dropped[2] == "site 2 came back"

@@ -13,12 +13,8 @@ from fedket.federated import LocalTraining, fed_adam, fed_avg, fed_prox, working
 from fedket.federated.trainer import NON_FINITE
 from fedket.federated.working_set import chunk_size, traced_bytes
 from fedket.keys import OsRandomSource
-from fedket.secure import (
-    key_bits_per_round,
-    masked_sum,
-    masked_upload_bytes,
-    quantised_sum,
-)
+from fedket.secure import masked_sum, pairwise_protocol, quantised_sum, round_cost
+from fedket.types import RoundContext
 from tests.federated.problems import SIZES, run_rounds, small_federation
 
 close = partial(np.testing.assert_allclose, atol=1e-5)
@@ -76,8 +72,11 @@ def test_masked_training_equals_unmasked_bit_for_bit(engine, bits):
     with_masks, records = run_rounds(small_federation(engine=engine, reducer=masked), 2)
     without, _ = run_rounds(small_federation(engine=engine, reducer=plain), 2)
     assert_same(with_masks, without)
-    assert records[0].key_bits == key_bits_per_round(37, bits, "headroom", len(SIZES))
-    assert records[0].upload_bytes == masked_upload_bytes(37, bits, "headroom", len(SIZES))
+    cohort = tuple(range(len(SIZES)))
+    context = RoundContext(0, 1, cohort, (1 / len(SIZES),) * len(SIZES))
+    cost = round_cost(pairwise_protocol(bits, 1.0), context, 37)
+    assert records[0].key_bits == 8 * sum(cost.key.values())
+    assert records[0].upload_bytes == cost.upload_bytes
 
 
 @pytest.mark.parametrize("engine", ["vectorised", "sequential"])

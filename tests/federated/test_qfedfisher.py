@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from fedket.errors import ConfigError
 from fedket.federated import FisherSettings, LocalTraining, fed_avg, qfedfisher
 from fedket.keys import OsRandomSource
-from fedket.secure import bounded_sum, masked_sum, quantised_sum
-from fedket.types import Bound, ClientResult, RoundContext, Traffic
+from fedket.secure import masked_sum, quantised_sum
+from fedket.secure.encoding import make_encoding
+from fedket.secure.quantise import headroom
+from fedket.types import Bound, ClientResult, RoundContext
 from tests.federated.problems import small_federation
 
 SEEDS = st.integers(0, 2**31 - 1)
@@ -96,18 +98,14 @@ def test_both_engines_agree():
         assert 0 < a.metrics["threshold_fraction"] < 1
 
 
-def reducers(strategy, bits):
-    """Quantised and masked sums within the strategy's bounds."""
-    quantised = quantised_sum(bits, "headroom", CLIP)
-    masked = masked_sum(bits, "headroom", CLIP, OsRandomSource())
-    return [bounded_sum(reducer, strategy.bounds(CLIP), CLIP) for reducer in (quantised, masked)]
-
-
 def test_masks_change_nothing_and_32_bits_next_to_nothing():
     strategy = qfedfisher(0.05)
     quantised, masked = (
         run_rounds(small_federation(strategy=strategy, reducer=reducer), 2)
-        for reducer in reducers(strategy, 32)
+        for reducer in (
+            quantised_sum(32, "headroom", CLIP),
+            masked_sum(32, "headroom", CLIP, OsRandomSource()),
+        )
     )
     jax.tree.map(np.testing.assert_array_equal, masked[0], quantised[0])
     assert [r.metrics for r in masked[1]] == [r.metrics for r in quantised[1]]
@@ -142,8 +140,8 @@ def test_values_within_their_bounds_survive_quantising(seed):
         "big": rng.uniform(-50, 50, (4, 6)).astype(np.float32),
         "small": rng.uniform(-0.01, 0.01, (4, 3)).astype(np.float32) * weights[:, None],
     }
-    reduce = bounded_sum(quantised_sum(16, "headroom", 0.25), bounds, 0.25)
-    context = RoundContext(0, 1, (0, 1, 2, 3), tuple(weights.tolist()))
+    reduce = quantised_sum(16, "headroom", 0.25)
+    context = RoundContext(0, 1, (0, 1, 2, 3), tuple(weights.tolist()), lambda _: bounds)
     total, traffic = reduce(contributions, context)
     assert traffic.num_clipped == 0
     for name, limit in (("big", 50.0), ("small", 0.01)):
@@ -151,8 +149,8 @@ def test_values_within_their_bounds_survive_quantising(seed):
         np.testing.assert_allclose(total[name], contributions[name].sum(0), atol=4.01 * step)
 
 
-def test_the_usual_bound_leaves_a_reducer_as_it_is():
-    def reduce(contributions, context):
-        return contributions, Traffic(0, 0)
-
-    assert bounded_sum(reduce, fed_avg().bounds(0.5), 0.5) is reduce
+def test_the_usual_bound_leaves_values_as_they_are():
+    context = RoundContext(0, 1, (0, 1), (0.25, 0.75), fed_avg().bounds)
+    encoding = make_encoding(partial(headroom, 16, 0.5), 0.5, context)
+    assert encoding.factors is None
+    assert encoding.shares == [0.25, 0.75]

@@ -8,7 +8,7 @@ from fedket.secure.pairwise.client import ClientState, pairwise_client
 from fedket.secure.pairwise.server import pairwise_server
 from fedket.secure.pairwise.terms import higher, lower, make_terms, num_messages, terms_payload
 from fedket.secure.phases import Failure, Reply, drive, in_process
-from fedket.secure.tags import MacKeys
+from fedket.secure.protocol import Party
 from fedket.secure.words import pack_words, unpack_words, word_dtype
 
 
@@ -116,7 +116,7 @@ class Wire:
 
     def __init__(self, updates, source, *, mac=True, attack=lambda *message: message[3]):
         self.ids, self.mac, self.attack = tuple(updates), mac, attack
-        self.keys = MacKeys(source, "a run")
+        self.keys = Party("a run", source)
         handlers = handlers_of(updates, source)
         if mac:
             handlers = {i: authenticated_client(h, i, self.keys) for i, h in handlers.items()}

@@ -5,10 +5,10 @@ import numpy as np
 from fedket.keys.os_random import OsRandomSource
 from fedket.secure.channel import ChannelState, authenticated_client, authenticated_server
 from fedket.secure.phases import Failure, Reply, drive, in_process
+from fedket.secure.protocol import Party
 from fedket.secure.shared_masks.client import ClientState, shared_masks_client
 from fedket.secure.shared_masks.plan import Plan, terms_of
 from fedket.secure.shared_masks.server import num_messages, shared_masks_server
-from fedket.secure.tags import MacKeys
 
 
 def a_plan(colluders=1, threshold=3, bits=16, num_values=13, malicious=False):
@@ -34,7 +34,7 @@ class Session:
     def __init__(self, plan, updates, *, mac=False, source=None):
         self.plan, self.ids = plan, tuple(sorted(updates))
         self.source, self.faults, self.phases = source or OsRandomSource(), {}, []
-        self.mac = MacKeys(self.source, plan.run_id) if mac else None
+        self.mac = Party(plan.run_id, self.source) if mac else None
         self.handlers = {
             i: shared_masks_client(i, self.source, lambda _, i=i: updates[i], plan) for i in updates
         }

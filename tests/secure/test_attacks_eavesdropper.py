@@ -14,7 +14,7 @@ from fedket.errors import KeyExhaustedError, ProtocolError
 from fedket.keys.qkd.link_run import LinkAlarmError
 from fedket.keys.qkd.network import link_network, network_links
 from fedket.keys.qkd.source import SimulatedKeySource
-from fedket.secure.reducers import masked_sum
+from fedket.secure import masked_sum
 from fedket.types import SERVER, RoundContext
 
 CLIENTS = (0, 1, 2)

@@ -14,8 +14,7 @@ from fedket.keys.os_random import OsRandomSource
 from fedket.secure.quantise import dequantise, headroom, quantise, rounding_noise
 from fedket.secure.shared_masks.field import centre_lift, unpack_residues
 from fedket.secure.shared_masks.plan import terms_of
-from fedket.secure.shared_masks_reducer import signed_integers
-from fedket.secure.words import unpack_words
+from fedket.secure.words import nearest_integers, to_words, unpack_words
 
 NUM_CLIENTS = 32
 IDS = tuple(range(NUM_CLIENTS))
@@ -37,12 +36,12 @@ def trained():
     noise = rounding_noise(0, 1, IDS, weighted.shape[1])
     quantised = [quantise(QUANTISER, *row) for row in zip(weighted, SHARES, noise, strict=True)]
     assert not any(update.num_clipped for update in quantised)
-    return params, x, np.stack([update.words for update in quantised])
+    return params, x, np.stack([to_words(update.integers, 16) for update in quantised])
 
 
 def read(words):
     """What the server makes of a client's words, or of a sum of some."""
-    return dequantise(QUANTISER, np.asarray(words))
+    return dequantise(QUANTISER, nearest_integers(np.asarray(words), 16))
 
 
 def test_7_inputs_are_read_out_of_updates_that_the_server_sees(trained):
@@ -67,7 +66,7 @@ def test_7_out_of_masked_updates_nothing_better_than_chance_is_read(trained):
 def test_7_nor_out_of_updates_under_shared_self_masks(trained):
     params, x, words = trained
     plan = a_plan(colluders=5, threshold=16, num_values=words.shape[1])
-    rows = {i: signed_integers(QUANTISER, row) for i, row in zip(IDS, words, strict=True)}
+    rows = {i: nearest_integers(row, 16) for i, row in zip(IDS, words, strict=True)}
     session = Session(plan, rows)
     phase, field = session.up_to("upload"), terms_of(plan, 1, IDS).sharing.field
     seen = []

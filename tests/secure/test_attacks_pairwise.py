@@ -24,7 +24,7 @@ from fedket.keys.ledger import PadState
 from fedket.keys.os_random import OsRandomSource
 from fedket.secure.phases import Failure
 from fedket.secure.quantise import dequantise, headroom, quantise, safe
-from fedket.secure.words import unpack_words
+from fedket.secure.words import nearest_integers, to_words, unpack_words
 
 IDS = (0, 1, 2, 3)
 seeds = given(seed=st.integers(0, 2**31 - 1))
@@ -339,18 +339,19 @@ def test_8_the_sum_of_everyone_at_the_maximum_does_not_overflow(num_clients, bit
     shares = [1 / num_clients] * num_clients
     noise = np.full(13, 0 if sign > 0 else 2**32 - 1, np.uint32)  # every rounding goes outwards
     for quantiser in (headroom(bits, 1.0, shares), safe(bits, 1.0, shares)):
-        update = quantise(quantiser, np.full(13, sign / num_clients), 1 / num_clients, noise).words
-        updates = dict.fromkeys(range(num_clients), update)
+        width, values = quantiser.word_bits, np.full(13, sign / num_clients)
+        update = quantise(quantiser, values, 1 / num_clients, noise).integers
+        updates = dict.fromkeys(range(num_clients), to_words(update, width))
         wire = Wire(updates, OsRandomSource())
-        words = wire.run(word_bits=quantiser.word_bits).words
+        total = nearest_integers(wire.run(word_bits=width).words, width)
         tolerance = num_clients / quantiser.scale + 1e-6
-        np.testing.assert_allclose(dequantise(quantiser, words), sign, rtol=0, atol=tolerance)
+        np.testing.assert_allclose(dequantise(quantiser, total), sign, rtol=0, atol=tolerance)
 
 
 def test_8_naive_words_without_room_for_the_sum_overflow():
     """Eight clients at the maximum of an 8-bit value, in 8-bit words: 8 * 127 = -8 mod 256."""
     quantiser = headroom(8, 1.0, [1.0])._replace(scale=127.0)
-    update = quantise(quantiser, np.ones(13), 1.0, np.zeros(13, np.uint32)).words
-    wire = Wire(dict.fromkeys(range(8), update), OsRandomSource())
-    total = dequantise(quantiser, wire.run(word_bits=8).words)
+    update = quantise(quantiser, np.ones(13), 1.0, np.zeros(13, np.uint32)).integers
+    wire = Wire(dict.fromkeys(range(8), to_words(update, 8)), OsRandomSource())
+    total = dequantise(quantiser, nearest_integers(wire.run(word_bits=8).words, 8))
     np.testing.assert_allclose(total, np.float32(-8 / 127))

@@ -7,7 +7,7 @@ from fedket.errors import KeyExhaustedError, KeyReusedError, ProtocolError
 from fedket.keys.os_random import OsRandomSource
 from fedket.secure.channel import ChannelState, authenticated_client, authenticated_server
 from fedket.secure.phases import Failure, Phase, Reply, drive, in_process
-from fedket.secure.tags import MacKeys
+from fedket.secure.protocol import Party
 
 IDS = (4, 7)
 
@@ -31,7 +31,7 @@ def asking(*numbers):
 class Session:
     def __init__(self, server, num_messages=3, round_num=1, source=None):
         self.source = source or OsRandomSource()
-        self.keys = MacKeys(self.source, "a run")
+        self.keys = Party("a run", self.source)
         self.server = authenticated_server(server, self.keys, round_num, IDS, num_messages)
         self.handlers = {i: authenticated_client(echo, i, self.keys) for i in IDS}
         self.states = {i: ChannelState(0) for i in IDS}
@@ -93,7 +93,7 @@ def test_a_message_for_somebody_else_or_about_something_else_is_refused():
 def test_another_run_is_another_run():
     session = Session(asking(5))
     request = next(session.server).payload_for(4)
-    stranger = authenticated_client(echo, 4, MacKeys(session.source, "another run"))
+    stranger = authenticated_client(echo, 4, Party("another run", session.source))
     outcome, _ = stranger("ask", request, ChannelState(0))
     assert "fails its MAC" in outcome.reason
 

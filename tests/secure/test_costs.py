@@ -2,40 +2,52 @@
 
 import pytest
 
-from fedket.secure.costs import (
-    key_bits_per_pair,
-    key_bits_per_round,
-    mac_bits_per_client,
-    masked_upload_bytes,
-    upload_bytes,
-)
+from fedket.secure import pairwise_protocol, per_link, quantised_protocol, round_cost
+from fedket.types import SERVER, RoundContext
+
+
+def cost_of(protocol, num_values, num_clients):
+    context = RoundContext(0, 1, tuple(range(num_clients)), (1 / num_clients,) * num_clients)
+    return round_cost(protocol, context, num_values)
+
+
+def key_bits(cost):
+    return 8 * sum(cost.key.values())
 
 
 def test_key_and_byte_budgets_are_the_papers():
     """LeNet-5, 61,706 values: 493,648 key bits per pair at q = 8 (spec/papers.md, section 2)."""
-    assert key_bits_per_pair(61_706, 8, "headroom", 4) == 493_648
-    assert upload_bytes(61_706, 8, "headroom", 4) * 4 == 61_706 * 4  # 25 % of float32
-    assert upload_bytes(13, 4, "headroom", 4) == 7
-    assert upload_bytes(61_706, 16, "safe", 20) == -(-61_706 * 21 // 8)
+    cost = cost_of(pairwise_protocol(8, 1.0), 61_706, 4)
+    assert per_link(cost.key)[0, 1] == 493_648
+    assert cost.vector_bytes * 4 == 61_706 * 4  # 25 % of float32
+    assert cost_of(quantised_protocol(4, 1.0), 13, 4).vector_bytes == 7
+    safe = quantised_protocol(16, 1.0, modulus="safe")
+    assert cost_of(safe, 61_706, 20).vector_bytes == -(-61_706 * 21 // 8)
 
 
 def test_a_round_costs_a_pad_per_edge_and_a_key_per_message():
     """spec/secure-aggregation.md: k*w*d key bits per client, counted at both ends of each pad."""
-    assert key_bits_per_round(8, 8, "headroom", 20, mac=False) == 190 * 64
-    degree_22 = {"degree": 22, "mac": False}
-    assert key_bits_per_round(61_706, 16, "headroom", 200, **degree_22) == 200 * 22 * 987_296 // 2
-    with_macs = key_bits_per_round(61_706, 16, "headroom", 200, degree=22)
-    assert with_macs - 200 * 11 * 987_296 == 200 * mac_bits_per_client() == 200 * 2048
-    assert mac_bits_per_client(num_pieces=3) == 2 * 256 * 6
+    alone = pairwise_protocol(8, 1.0, authenticate=False)
+    assert key_bits(cost_of(alone, 8, 20)) == 190 * 64
+    cost = cost_of(pairwise_protocol(16, 1.0, degree=22), 61_706, 200)
+    num_pieces = cost.num_requests - 4
+    macs = {pair: bits for pair, bits in per_link(cost.key).items() if SERVER in pair}
+    assert key_bits(cost) - sum(macs.values()) == 200 * 22 * 987_296 // 2
+    assert len(macs) == 200
+    assert set(macs.values()) == {2 * 256 * (4 + num_pieces)}
 
 
-@pytest.mark.parametrize(("bad_fraction", "degree"), [(0.1, 14), (0.2, 22), (0.33, 30)])
-def test_the_graph_is_the_smallest_that_the_bad_fraction_allows(bad_fraction, degree):
-    options = {"bad_fraction": bad_fraction, "mac": False}
-    assert key_bits_per_round(1, 8, "headroom", 200, **options) == 200 * degree // 2 * 8
+@pytest.mark.parametrize(("corrupt_fraction", "degree"), [(0.1, 14), (0.2, 22), (0.33, 30)])
+def test_the_graph_is_the_smallest_that_the_corrupt_fraction_allows(corrupt_fraction, degree):
+    protocol = pairwise_protocol(
+        8, 1.0, modulus="safe", corrupt_fraction=corrupt_fraction, authenticate=False
+    )
+    assert key_bits(cost_of(protocol, 1, 200)) == 200 * degree // 2 * 16
 
 
 def test_all_that_clients_send_is_words_offsets_and_tags():
-    """Tags on the answers to RESERVE, READY and UPLOAD; one more offset, of the MAC keys."""
-    assert masked_upload_bytes(13, 8, "headroom", 4, mac=False) == 4 * 13 + 6 * 8
-    assert masked_upload_bytes(13, 8, "headroom", 4) == 4 * (13 + 3 * 16 + 8) + 6 * 8
+    """Tags on the answers to MODEL, RESERVE, READY, UPLOAD; one more offset, of the MAC keys."""
+    alone = pairwise_protocol(8, 1.0, authenticate=False)
+    assert cost_of(alone, 13, 4).upload_bytes == 4 * 13 + 6 * 8
+    cost = cost_of(pairwise_protocol(8, 1.0), 13, 4)
+    assert cost.upload_bytes == 4 * (13 + 4 * 16 + 8) + 6 * 8

@@ -4,14 +4,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rounds import a_round, assert_same_bits, expected_cost
 
 from fedket.errors import ConfigError, KeyReusedError, ProtocolError
 from fedket.keys.os_random import OsRandomSource
-from fedket.secure import reducers
-from fedket.secure.costs import key_bits_per_round, masked_upload_bytes, upload_bytes
+from fedket.secure import (
+    masked_sum,
+    pairwise_protocol,
+    plain_sum,
+    quantised_protocol,
+    quantised_sum,
+    shared_mask_sum,
+)
+from fedket.secure.encoding import encode, make_encoding
+from fedket.secure.pairwise import protocol as pairwise
 from fedket.secure.quantise import QUANTISERS
-from fedket.secure.reducers import masked_sum, plain_sum, quantise_round, quantised_sum
-from fedket.types import RoundContext, Traffic
+from fedket.types import Traffic
 
 GRID = [
     (word, bits, num_clients)
@@ -20,25 +28,6 @@ GRID = [
     for num_clients in (2, 3, 5, 17)
     if (word, bits, num_clients) != ("headroom", 4, 17)  # no headroom: refused, see below
 ]
-
-
-def a_round(seed: int, num_clients: int, round_num: int = 1):
-    """Weighted updates within +-1 of clients with uneven shares, as a pytree; 13 values each."""
-    rng = np.random.default_rng(seed)
-    shares = rng.uniform(0.2, 1, num_clients)
-    shares /= shares.sum()
-    deltas = rng.uniform(-1, 1, (num_clients, 13))
-    values = jnp.asarray(deltas * shares[:, None], jnp.float32)
-    tree = {"angles": values[:, :12].reshape(num_clients, 3, 4), "bias": values[:, 12]}
-    ids = tuple(int(i) for i in np.sort(rng.choice(100, num_clients, replace=False)))
-    return tree, RoundContext(seed, round_num, ids, tuple(float(share) for share in shares))
-
-
-def assert_same_bits(one, two):
-    assert jax.tree.structure(one) == jax.tree.structure(two)
-    for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
-        assert left.dtype == right.dtype
-        assert np.asarray(left).tobytes() == np.asarray(right).tobytes()
 
 
 @pytest.mark.parametrize(("word", "bits", "num_clients"), GRID)
@@ -56,10 +45,11 @@ def test_masks_cancel_masked_equals_quantised_equals_plain_within_the_steps(
     step = 1 / QUANTISERS[word](bits, 1.0, context.weights).scale
     for left, right in zip(jax.tree.leaves(masked), jax.tree.leaves(plain), strict=True):
         np.testing.assert_allclose(left, right, rtol=0, atol=num_clients * step + 1e-6)
-    words = num_clients * upload_bytes(13, bits, word, num_clients)
-    assert unmasked_traffic == Traffic(words, 0)
-    assert traffic.upload_bytes == masked_upload_bytes(13, bits, word, num_clients)
-    assert traffic.key_bits == key_bits_per_round(13, bits, word, num_clients)
+    for protocol, spent in (
+        (pairwise_protocol(bits, 1.0, modulus=word), traffic),
+        (quantised_protocol(bits, 1.0, modulus=word), unmasked_traffic),
+    ):
+        assert (spent.upload_bytes, spent.key_bits) == expected_cost(protocol, context)
 
 
 @pytest.mark.parametrize("mac", [True, False])
@@ -68,22 +58,23 @@ def test_masks_cancel_masked_equals_quantised_equals_plain_within_the_steps(
 @given(seed=st.integers(0, 2**31 - 1))
 def test_the_graph_and_the_macs_change_the_costs_and_not_a_bit_of_the_sum(degree, mac, seed):
     contributions, context = a_round(seed, 24)
-    reduce = masked_sum(16, "headroom", 1.0, OsRandomSource(), degree=degree, mac=mac)
+    reduce = masked_sum(16, "headroom", 1.0, OsRandomSource(), degree=degree, authenticate=mac)
     masked, traffic = reduce(contributions, context)
     assert_same_bits(masked, quantised_sum(16, "headroom", 1.0)(contributions, context)[0])
-    options = {"degree": degree, "mac": mac}
-    assert traffic.key_bits == key_bits_per_round(13, 16, "headroom", 24, **options)
-    assert traffic.upload_bytes == masked_upload_bytes(13, 16, "headroom", 24, **options)
+    protocol = pairwise_protocol(16, 1.0, degree=degree, authenticate=mac)
+    assert (traffic.upload_bytes, traffic.key_bits) == expected_cost(protocol, context)
 
 
 def test_the_costs_of_a_round_are_told_by_phase():
     contributions, context = a_round(2, 5)
     _, traffic = masked_sum(8, "safe", 1.0, OsRandomSource())(contributions, context)
-    assert [phase.name for phase in traffic.phases] == ["reserve", "ready", "upload"]
+    assert [phase.name for phase in traffic.phases] == ["model", "reserve", "ready", "upload"]
     assert traffic.upload_bytes == sum(phase.upload_bytes for phase in traffic.phases)
     assert traffic.key_bits == sum(phase.pad_bits + phase.mac_bits for phase in traffic.phases)
-    reserve, ready, upload = traffic.phases
-    assert (reserve.pad_bits, reserve.mac_bits) == (10 * 8 * 18, 5 * 2 * 4 * 256)
+    model, reserve, ready, upload = traffic.phases
+    assert (model.pad_bits, model.mac_bits) == (0, 5 * 2 * 5 * 256)
+    assert (reserve.pad_bits, reserve.mac_bits) == (10 * 8 * 18, 0)
+    assert model.upload_bytes == 5 * (8 + 16)
     assert ready.upload_bytes == 5 * 16
     assert upload.upload_bytes == 5 * (18 + 16)
     assert min(phase.seconds for phase in traffic.phases) > 0
@@ -106,12 +97,12 @@ def test_the_ring_sum_does_not_depend_on_the_order_of_clients(seed, order):
 def test_chunked_uploads_give_the_same_sum_and_the_same_bytes(monkeypatch):
     contributions, context = a_round(3, 5)
     expected, traffic = quantised_sum(16, "safe", 1.0)(contributions, context)
-    monkeypatch.setattr(reducers, "PAD_MEMORY_BYTES", 1)
+    monkeypatch.setattr(pairwise, "PAD_MEMORY_BYTES", 1)
     chunked, chunked_traffic = masked_sum(16, "safe", 1.0, OsRandomSource())(contributions, context)
     assert_same_bits(chunked, expected)
-    words, tags, offsets = traffic.upload_bytes, 5 * (2 + 2) * 16, 5 * 8 + 10 * 8
+    words, tags, offsets = traffic.upload_bytes, 5 * (3 + 2) * 16, 5 * 8 + 10 * 8
     assert chunked_traffic.upload_bytes == words + tags + offsets
-    assert chunked_traffic.phases[0].mac_bits == 5 * 2 * (3 + 2) * 256
+    assert chunked_traffic.phases[0].mac_bits == 5 * 2 * (4 + 2) * 256
 
 
 def test_plain_sum_is_the_sum_and_four_bytes_per_value():
@@ -135,7 +126,7 @@ def test_the_ledger_agrees_with_the_accounting():
 
 def test_a_round_is_masked_once():
     contributions, context = a_round(1, 3, round_num=4)
-    for options in ({}, {"mac": False}):
+    for options in ({}, {"authenticate": False}):
         reduce = masked_sum(16, "headroom", 1.0, OsRandomSource(), **options)
         reduce(contributions, context)
         for round_num in (4, 3):
@@ -148,9 +139,9 @@ def test_a_round_is_masked_once():
 def test_another_reducer_cannot_reuse_the_pads_of_a_source(mac):
     contributions, context = a_round(1, 3)
     source = OsRandomSource()
-    masked_sum(16, "headroom", 1.0, source, mac=mac)(contributions, context)
+    masked_sum(16, "headroom", 1.0, source, authenticate=mac)(contributions, context)
     with pytest.raises((ProtocolError, KeyReusedError), match="is already reserved"):
-        masked_sum(16, "headroom", 1.0, source, mac=mac)(contributions, context)
+        masked_sum(16, "headroom", 1.0, source, authenticate=mac)(contributions, context)
 
 
 def test_one_client_cannot_hide():
@@ -178,14 +169,36 @@ def test_a_round_that_does_not_fit_its_context_is_refused():
             reduce(contributions, context._replace(client_ids=(1, 2)))
     with pytest.raises(ProtocolError, match="sum 1"):
         quantised_sum(16, "safe", 1.0)(contributions, context._replace(weights=(0.5, 0.5, 0.5)))
+    with pytest.raises(ProtocolError, match=r"no update of 3 clients arrived.*NaN"):
+        quantised_sum(16, "safe", 1.0)(
+            jax.tree.map(lambda leaf: leaf * jnp.nan, contributions), context
+        )
+
+
+@pytest.mark.parametrize("kind", ["quantised", "masked", "shared masks"])
+def test_an_update_with_nan_is_left_out_and_named(kind):
+    contributions, context = a_round(1, 4)
+    reduce = {
+        "quantised": quantised_sum(16, "safe", 1.0),
+        "masked": masked_sum(16, "safe", 1.0, OsRandomSource()),
+        "shared masks": shared_mask_sum(16, 1.0, OsRandomSource(), colluders=1, threshold=3),
+    }[kind]
     broken = jax.tree.map(lambda leaf: leaf.at[0].set(jnp.nan), contributions)
-    with pytest.raises(ProtocolError, match="NaN"):
-        quantised_sum(16, "safe", 1.0)(broken, context)
+    total, traffic = reduce(broken, context)
+    assert list(traffic.missing) == [context.client_ids[0]]
+    assert "NaN" in traffic.missing[context.client_ids[0]]
+    others = jax.tree.map(lambda leaf: leaf.at[0].set(0), contributions)
+    assert_same_bits(total, quantised_sum(16, "safe", 1.0)(others, context)[0])
 
 
 def test_clipping_is_counted_per_client_and_in_all():
     contributions, context = a_round(1, 3)
-    _, updates = quantise_round(contributions, context, 16, "headroom", 0.5)
+    protocol = quantised_protocol(16, 0.5)
+    encoding = make_encoding(protocol.quantiser, protocol.clip, context)
+    updates = [
+        encode(encoding, i, {name: leaf[k] for name, leaf in contributions.items()}, context)
+        for k, i in enumerate(context.client_ids)
+    ]
     values = np.concatenate([np.asarray(v).reshape(3, -1) for v in contributions.values()], 1)
     deltas = values / np.asarray(context.weights)[:, None]
     assert [u.num_clipped for u in updates] == (np.abs(deltas) > 0.5).sum(1).tolist()

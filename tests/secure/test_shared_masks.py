@@ -9,7 +9,6 @@ from shared_parts import Session, a_plan, flipped, lost, sum_of, updates_of
 from fedket.errors import ConfigError, KeyExhaustedError, ProtocolError
 from fedket.keys.ledger import PadState
 from fedket.keys.os_random import OsRandomSource
-from fedket.secure.costs import key_bits_per_pair
 from fedket.secure.metering import metered
 from fedket.secure.phases import Failure, Reply, drive, in_process
 from fedket.secure.shared_masks import client as client_module
@@ -17,6 +16,7 @@ from fedket.secure.shared_masks.client import Stage
 from fedket.secure.shared_masks.field import random_residues, residues_of, subtract, unpack_residues
 from fedket.secure.shared_masks.plan import key_of_round, key_per_pair, terms_of
 from fedket.secure.shared_masks.sharing import share_blocks
+from fedket.secure.words import packed_size
 
 SHAPES = [(2, 0, 2), (3, 0, 3), (4, 1, 3), (7, 2, 5)]
 SHAPES_AND_BITS = [(shape, bits) for shape in SHAPES for bits in (2, 8, 16, 32)]
@@ -241,7 +241,7 @@ def test_the_key_bill_is_the_specifications(n, T, U, bits, pairwise, shared, rat
     terms = terms_of(a_plan(T, U, bits, 61_706), 1, tuple(range(n)))
     width = terms.sharing.field.bits
     bill = key_per_pair(terms)
-    assert key_bits_per_pair(61_706, bits, "safe", n) == pairwise
+    assert 8 * packed_size(61_706, bits + (n - 1).bit_length()) == pairwise
     assert bill == (shared, 2 * 256)
     assert bill.pad == pytest.approx(2 * width * 61_706 / (U - T), abs=2 * (width + 8))
     assert bill.pad / pairwise == pytest.approx(ratio, rel=2e-4)

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_reducers import a_round, assert_same_bits
+from rounds import a_round, assert_same_bits, expected_cost
 
 from fedket.errors import KeyExhaustedError
 from fedket.keys.os_random import OsRandomSource
 from fedket.secure import (
-    Option,
     kept_values,
-    masked_demand,
     masked_sum,
-    per_link,
+    options_of,
+    pairwise_protocol,
     quantised_sum,
     random_k,
-    shared_mask_demand,
-    shared_mask_sum,
+    reduce_in_process,
+    round_cost,
+    shared_masks_protocol,
     starving_sum,
 )
 from fedket.types import SERVER, KeyWait, PacedKeySource
@@ -68,12 +68,11 @@ class Budget(OsRandomSource):
 def test_masked_sums_reserve_exactly_their_demand(num_clients, degree, mac):
     contributions, context = a_round(0, num_clients)
     source = Recorder()
-    reduce = masked_sum(16, "safe", 1.0, source, degree=degree, mac=mac)
-    _, traffic = reduce(contributions, context)
-    demand = masked_demand(16, "safe", degree=degree, mac=mac)(context, 13)
-    assert demand == source.reserved
-    assert sum(per_link(demand).values()) == traffic.key_bits
-    assert any(SERVER in stream for stream in demand) == mac
+    protocol = pairwise_protocol(16, 1.0, modulus="safe", degree=degree, authenticate=mac)
+    _, traffic = reduce_in_process(protocol, source)(contributions, context)
+    assert round_cost(protocol, context, 13).key == source.reserved
+    assert (traffic.upload_bytes, traffic.key_bits) == expected_cost(protocol, context)
+    assert any(SERVER in stream for stream in source.reserved) == mac
 
 
 @pytest.mark.parametrize("malicious", [True, False])
@@ -81,11 +80,12 @@ def test_masked_sums_reserve_exactly_their_demand(num_clients, degree, mac):
 def test_shared_masks_reserve_exactly_their_demand(num_clients, colluders, threshold, malicious):
     contributions, context = a_round(1, num_clients)
     source = Recorder()
-    terms = {"colluders": colluders, "threshold": threshold, "malicious": malicious}
-    _, traffic = shared_mask_sum(8, 1.0, source, **terms)(contributions, context)
-    demand = shared_mask_demand(8, **terms)(context, 13)
-    assert demand == source.reserved
-    assert sum(per_link(demand).values()) == traffic.key_bits
+    protocol = shared_masks_protocol(
+        8, 1.0, colluders=colluders, threshold=threshold, malicious=malicious
+    )
+    _, traffic = reduce_in_process(protocol, source)(contributions, context)
+    assert round_cost(protocol, context, 13).key == source.reserved
+    assert (traffic.upload_bytes, traffic.key_bits) == expected_cost(protocol, context)
 
 
 @given(seed=st.integers(0, 2**20), fraction=st.sampled_from([1 / 8, 1 / 2, 1.0]))
@@ -120,15 +120,22 @@ def test_the_random_part_changes_with_the_round_and_with_nothing_that_is_private
     assert len(first) == 50
 
 
-def options(source):
-    return [
-        Option(
-            name,
-            masked_sum(bits, "headroom", 1.0, source, mac=False),
-            masked_demand(bits, "headroom", mac=False),
-        )
-        for name, bits in (("", 32), ("16 bits", 16), ("8 bits", 8))
+OPTIONS = options_of(pairwise_protocol(32, 1.0, authenticate=False), ["lower_bits"], 3)
+
+
+def test_steps_of_a_policy_go_on_from_what_was_given_up_before():
+    protocol = pairwise_protocol(32, 1.0)
+    options = options_of(protocol, ["lower_bits", "smaller_degree", "sparsify"], 100)
+    parts = [f"8 bits, degree 12, 1/{n} of the coordinates" for n in (2, 4, 8)]
+    assert [o.name for o in options] == ["", "16 bits", "8 bits", "8 bits, degree 12", *parts]
+    context = a_round(0, 100)[1]
+    keys = [
+        sum(round_cost(o.protocol, context, kept_values(10_000, o.fraction)).key.values())
+        for o in options
     ]
+    assert keys == sorted(keys, reverse=True)
+    protocol = shared_masks_protocol(16, 1.0, colluders=1, threshold=3)
+    assert [o.name for o in options_of(protocol, ["smaller_degree"], 4)] == [""]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +146,7 @@ def test_the_first_option_whose_key_comes_in_time_is_taken(deadline, bits):
     source = Budget()
     assert isinstance(source, PacedKeySource)
     contributions, context = a_round(2, 3)
-    total, traffic = starving_sum(options(source), source, deadline, 7.0)(contributions, context)
+    total, traffic = starving_sum(OPTIONS, source, deadline, 7.0)(contributions, context)
     expected, _ = quantised_sum(bits, "headroom", 1.0)(contributions, context)
     assert_same_bits(total, expected)
     assert traffic.starvation == ("" if bits == 32 else f"{bits} bits")
@@ -151,11 +158,12 @@ def test_too_little_key_fails_closed_and_reserves_nothing():
     source = Budget()
     contributions, context = a_round(2, 3)
     with pytest.raises(KeyExhaustedError, match=r"8 bits: link \d+-\d+ needs 13 s"):
-        starving_sum(options(source), source, 12.0)(contributions, context)
-    total, _ = options(source)[0].reduce(contributions, context)  # the round is still unused
+        starving_sum(OPTIONS, source, 12.0)(contributions, context)
+    reduce = reduce_in_process(OPTIONS[0].protocol, source)
+    total, _ = reduce(contributions, context)  # the round is still unused
     assert total
     with pytest.raises(KeyExhaustedError, match=r"gives no key.*the relay is dark"):
-        starving_sum(options(source), Budget("the relay is dark"), 1e9)(contributions, context)
+        starving_sum(OPTIONS, Budget("the relay is dark"), 1e9)(contributions, context)
 
 
 class Refusing(OsRandomSource):
@@ -175,7 +183,7 @@ class Refusing(OsRandomSource):
 def test_who_drops_out_before_masking_is_named_and_missing_from_the_sum(mac):
     contributions, context = a_round(3, 4)
     absent = context.client_ids[1]
-    reduce = masked_sum(16, "safe", 1.0, Refusing(absent), mac=mac)
+    reduce = masked_sum(16, "safe", 1.0, Refusing(absent), authenticate=mac)
     total, traffic = reduce(contributions, context)
     assert list(traffic.missing) == [absent]
     assert "this end is empty" in traffic.missing[absent]

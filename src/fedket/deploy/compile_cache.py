@@ -67,12 +67,10 @@ def forget_tracing() -> None:
 def main(site_file: Path, classes: int, largest: int) -> None:
     """Compile what a site will run."""
     from fedket.deploy.files import SiteFile, read_experiment
-    from fedket.deploy.site import masking_of
     from fedket.deploy.site_data import load_site_data
     from fedket.deploy.site_trainer import SiteTrainer, make_task
-    from fedket.deploy.sums import encode
     from fedket.keys.etsi014.config import read_section
-    from fedket.types import RoundContext
+    from fedket.secure.encoding import encode, make_encoding
 
     use_cache(site_file.parent)
     file = read_section(site_file, SiteFile)
@@ -81,10 +79,12 @@ def main(site_file: Path, classes: int, largest: int) -> None:
     task = make_task(config, dataset.x_train.shape[1:], classes)
     trainer = SiteTrainer(task, dataset, file.client, largest)
     trainer.compile()
-    context = RoundContext(config.seed, 0, (file.client, file.client + 1), (0.5, 0.5))
-    made = trainer.contribute(trainer.blank, context)
-    if made is not None:
-        encode(masking_of(task, len(file.sites)), file.client, *made)
+    cohort = file.client, file.client + 1
+    context = task.round(0, cohort, dict.fromkeys(cohort, 1))
+    contribution = trainer.contribute(trainer.blank, context)
+    if contribution is not None:
+        encoding = make_encoding(task.protocol.quantiser, task.protocol.clip, context)
+        encode(encoding, file.client, contribution, context)
 
 
 if __name__ == "__main__":

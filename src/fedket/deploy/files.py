@@ -10,10 +10,12 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from fedket.errors import ConfigError
+from fedket.experiment.aggregation import protocol_of
 from fedket.experiment.check import check_cohort
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import load_config
 from fedket.keys.etsi014.config import Host, Id, LocalPath, Section, read_section
+from fedket.secure import Protocol
 from fedket.types import SERVER
 
 SITE_NAME = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
@@ -136,25 +138,35 @@ def read_experiment(path: Path, sites: int) -> ExperimentConfig:
     return config
 
 
+def masking_of(config: ExperimentConfig) -> Protocol:
+    """Return how the updates of sites become a sum.
+
+    Raises:
+        ConfigError: They would leave their site unmasked.
+    """
+    protocol = protocol_of(config)
+    if protocol is None or not protocol.takes_key:
+        raise ConfigError(
+            f'aggregation.kind is "{config.aggregation.kind}"; nothing but masked words leaves a '
+            'site: use "masked", or "shared_masks" where sites may fall silent'
+        )
+    return protocol
+
+
 def check_deployable(config: ExperimentConfig, sites: int) -> None:
     """Check that an experiment can run on this number of sites.
 
     Raises:
         ConfigError: It cannot.
     """
-    how = config.aggregation
-    if how.kind not in ("masked", "shared_masks"):
-        raise ConfigError(
-            f'aggregation.kind is "{how.kind}"; nothing but masked words leaves a site: use '
-            '"masked", or "shared_masks" where sites may fall silent'
-        )
+    masking_of(config)
     if config.num_clients != sites:
         raise ConfigError(
             f"partition.num_clients is {config.num_clients}, the federation has {sites} "
             "sites; make them equal"
         )
     check_cohort(config)
-    if how.dropout:
+    if config.aggregation.dropout:
         raise ConfigError("aggregation.dropout simulates what real sites do themselves; set it 0")
     if config.keys.starvation:
         raise ConfigError(

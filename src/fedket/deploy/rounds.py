@@ -15,15 +15,13 @@ import numpy as np
 
 from fedket.deploy.party_keys import PartyKeys
 from fedket.deploy.patience import RETRY_S, fill_patiently
-from fedket.deploy.site import masking_of
 from fedket.deploy.site_trainer import Task, pack_params, read_metrics
-from fedket.deploy.sums import round_context, server_sum
 from fedket.errors import ProtocolError
-from fedket.experiment.aggregation import demand_of
 from fedket.experiment.build import Experiment, in_precision, precision
 from fedket.federated.federation import make_federation
 from fedket.federated.trainer import CohortOutcome, Engine, as_numbers, server_step
 from fedket.keys.etsi014.errors import AgreementError, KmeUnreachableError
+from fedket.secure import Party, round_cost, server_side
 from fedket.secure.phases import Failure, Outcomes, Payload, Phase, drive
 from fedket.types import (
     SERVER,
@@ -58,32 +56,27 @@ class SiteRounds:
 
     Args:
         task: What is trained.
-        sites: Sites in all.
         members: Those that are there.
         keys: The server's ends of its links.
         session: Name of this start of the run, another for every start.
         deadline: Seconds for each phase, unless `members` knows better.
-        opened: See `server_sum`.
-        least: Sites without which no round is held.
+        opened: See `fedket.secure.server_side`.
         say: Where news go.
     """
 
     def __init__(
         self,
         task: Task,
-        sites: int,
         members: Members,
         keys: PartyKeys,
         session: str,
         deadline: float = 60.0,
         opened: Path | None = None,
-        least: int = 2,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._task, self._sites, self._members = task, sites, members
+        self._task, self._members = task, members
         self._keys, self._source, self._session = keys, keys.source(session), session
-        self._deadline, self._masking = deadline, masking_of(task, sites)
-        self._opened, self._least, self._say = opened, least, say
+        self._deadline, self._opened, self._say = deadline, opened, say
         self._apply = jax.jit(partial(server_step, task.strategy))
         self._samples: Mapping[int, int] = {}
 
@@ -124,7 +117,7 @@ class SiteRounds:
             ProtocolError: The round is lost.
         """
         ids = tuple(cohort.tolist())
-        context = round_context(self._task.config.seed, round_num, ids, self._samples)
+        context = self._task.round(round_num, ids, self._samples)
         (total, measured), traffic = self._sum(params, context, self._samples)
         server, params, metrics = self._apply(server, params, total)
         of_sites = read_metrics(self._task, measured)
@@ -142,17 +135,17 @@ class SiteRounds:
         Raises:
             ProtocolError: Too few have key, until the deadline.
         """
-        deadline = self._task.config.keys.deadline_s
+        deadline, least = self._task.config.keys.deadline_s, self._task.protocol.least
         end = time.monotonic() + deadline
         while True:
             ready, short = self._ask_for_key(round_num, cohort, samples)
-            if len(ready) >= self._least:
+            if len(ready) >= least:
                 return ready, short
             first = next(iter(short.values()), "nobody is there")
             if time.monotonic() + RETRY_S > end:
                 raise ProtocolError(
                     f"round {round_num}: {len(ready)} of {len(cohort)} sites have key, "
-                    f"{self._least} must; the first that has none: {first}; resume when it has"
+                    f"{least} must; the first that has none: {first}; resume when it has"
                 )
             self._say(f"round {round_num} waits for key, {deadline:g} s at most: {first}")
             time.sleep(RETRY_S)
@@ -161,9 +154,9 @@ class SiteRounds:
         self, round_num: int, cohort: tuple[int, ...], samples: Mapping[int, int]
     ) -> tuple[tuple[int, ...], dict[int, str]]:
         """Let everybody fill its streams; return who has key, and why others have not."""
-        context = round_context(self._task.config.seed, round_num, cohort, samples)
+        context = self._task.round(round_num, cohort, samples)
         request: Payload = {"round_num": round_num, **_about(context, samples)}
-        lengths = demand_of(self._masking.how, self._sites)(context, self._masking.num_values)
+        lengths = round_cost(self._task.protocol, context, self._task.num_values).key
         deadline = self._task.config.keys.deadline_s
         outcomes = self._members.execute(Phase("fill", cohort, request, deadline))
         short = {i: o.reason for i, o in outcomes.items() if isinstance(o, Failure)}
@@ -181,10 +174,11 @@ class SiteRounds:
     def _sum(
         self, params: Params, context: RoundContext, samples: Mapping[int, int]
     ) -> tuple[tuple[Contribution, Contribution], Traffic]:
-        about = _about(context, samples)
-        first: Payload = {"model": pack_params(params), "samples": about["samples"]}
-        source, session, masking = self._source, self._session, self._masking
-        server = server_sum(masking, context, source, session, first, self._deadline, self._opened)
+        task, party = self._task, Party(self._session, self._source)
+        opening: Payload = {"model": pack_params(params), **_about(context, samples)}
+        server = server_side(
+            task.protocol, context, task.template, party, opening, self._deadline, self._opened
+        )
         total, traffic = drive(server, self._members.execute)
         return total, traffic
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fedket.deploy.broadcast import Call, Timeouts
-from fedket.deploy.files import FEDERATION, FederationFile, read_experiment, sae_ids
+from fedket.deploy.files import FEDERATION, FederationFile, masking_of, read_experiment, sae_ids
 from fedket.deploy.handshake import Handshake, number_in, shape_in
 from fedket.deploy.membership import Membership
 from fedket.deploy.party_keys import AskPeer, StoreKeys, open_store_keys
@@ -16,7 +16,6 @@ from fedket.deploy.site_data import load_test_data
 from fedket.deploy.site_trainer import make_task
 from fedket.errors import ProtocolError
 from fedket.experiment.build import Experiment
-from fedket.experiment.check import threshold_of
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.facts import count_facts, facts_dict
 from fedket.experiment.run import RunOutcome, resume_run, start_run
@@ -59,6 +58,7 @@ def run_federation(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]
     config = read_experiment(file.experiment, len(names))
     transport = parts(names)
     test = load_test_data(file.test_data, folder, config)
+    protocol = masking_of(config)
     ids = sae_ids(file.saes, len(names))
     keys = open_store_keys(SERVER, file.store, file.sae, ids, transport.ask_peer)
     transport.share_keys(keys)
@@ -70,8 +70,8 @@ def run_federation(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]
         config_hash(config),
         transport.call,
         timeouts,
-        frozenset({"ready" if config.aggregation.kind == "masked" else "upload", "setup"}),
-        _least(config, len(names)),
+        frozenset({protocol.trains, "setup"}),
+        protocol.least,
         transport.say,
     )
     try:
@@ -87,13 +87,6 @@ def run_federation(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]
     finally:
         members.close()
         keys.close()
-
-
-def _least(config: ExperimentConfig, sites: int) -> int:
-    """Sites without which no round can be held."""
-    if config.aggregation.kind == "shared_masks":
-        return threshold_of(config.aggregation, sites)
-    return 2
 
 
 def _build(
@@ -118,12 +111,10 @@ def _build(
     session = f"{file.run.resolve().name}-{secrets.token_hex(8)}"
     rounds = SiteRounds(
         task,
-        len(file.sites),
         members,
         keys,
         session,
         opened=file.run / OPENED,
-        least=_least(config, len(file.sites)),
         say=say,
     )
     samples = {i: number_in(handshake, "samples") for i, handshake in said.items()}

@@ -14,20 +14,11 @@ from typing import Any, NamedTuple
 from fedket._version import __version__
 from fedket.deploy.party_keys import PartyKeys
 from fedket.deploy.patience import fill_patiently
-from fedket.deploy.site_trainer import (
-    SiteTrainer,
-    Task,
-    contribution_bounds,
-    contribution_template,
-    make_task,
-)
-from fedket.deploy.sums import Masking, authenticated, round_context, site_side
+from fedket.deploy.site_trainer import SiteTrainer, Task, make_task
 from fedket.errors import FedketError, ProtocolError
-from fedket.experiment.aggregation import demand_of
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.run_directory import config_hash
-from fedket.secure.channel import ChannelState
-from fedket.secure.pairwise.client import ClientState as PairwiseState
+from fedket.secure import Party, client_side, fresh_state, round_cost
 from fedket.secure.phases import (
     Failure,
     Handler,
@@ -38,18 +29,14 @@ from fedket.secure.phases import (
     integers,
     octets,
 )
-from fedket.secure.shared_masks.client import ClientState as SharedState
 from fedket.types import SERVER, Contribution, Dataset, RoundContext
-
-OPENING = ("reserve", "share")
-"""First requests of a round; they carry the global model."""
 
 
 class SiteSession(NamedTuple):
     """One start of a run, as a site lives through it."""
 
     name: str
-    masking: Masking
+    task: Task
     trainer: SiteTrainer
     handler: Handler[Any]
 
@@ -61,7 +48,6 @@ class Site:
         name: Its name, for messages to people.
         client_id: Its number in the federation, from 0.
         config: The experiment as this site has approved it.
-        sites: Sites of the whole federation.
         dataset: Its own samples.
         keys: Its ends of its links.
     """
@@ -71,16 +57,14 @@ class Site:
         name: str,
         client_id: int,
         config: ExperimentConfig,
-        sites: int,
         dataset: Dataset,
         keys: PartyKeys,
     ) -> None:
         self.name, self.client_id = name, client_id
         self.instance = secrets.token_hex(8)
-        self._config, self._sites, self._dataset, self._keys = config, sites, dataset, keys
+        self._config, self._dataset, self._keys = config, dataset, keys
         self._session: SiteSession | None = None
         self._state: Any = None
-        self._round: tuple[RoundContext, bytes] | None = None
         self._lock = Lock()
 
     def handle(self, action: str, payload: Payload) -> Outcome:
@@ -128,12 +112,10 @@ class Site:
         task = make_task(self._config, features, integer(payload, "classes"))
         trainer = SiteTrainer(task, self._dataset, self.client_id, integer(payload, "largest"))
         trainer.compile()
-        masking = masking_of(task, self._sites)
-        keys = self._keys.source(name)
-        inner = site_side(masking, self.client_id, keys, name, self._contribute)
-        handler = authenticated(masking, self._learning(inner), self.client_id, keys, name)
-        self._session = SiteSession(name, masking, trainer, handler)
-        self._state = fresh_state(masking)
+        party, learn = Party(name, self._keys.source(name)), self._learn
+        handler = client_side(task.protocol, self.client_id, party, task.num_values, learn)
+        self._session = SiteSession(name, task, trainer, handler)
+        self._state = fresh_state(task.protocol)
         return {}
 
     def _links(self, payload: Payload) -> Payload:
@@ -141,11 +123,9 @@ class Site:
         return {}
 
     def _fill(self, payload: Payload) -> Payload:
-        session = self._opened()
-        context = _context(session.masking, payload)
-        demand = demand_of(session.masking.how, session.masking.sites)
-        lengths = demand(context, session.masking.num_values)
-        own = {s: n for s, n in lengths.items() if s[0] == self.client_id}
+        task = self._opened().task
+        cost = round_cost(task.protocol, _context(task, payload), task.num_values)
+        own = {s: n for s, n in cost.key.items() if s[0] == self.client_id}
         deadline = self._config.keys.deadline_s
         fill_patiently(partial(self._keys.fill, own), deadline)
         return {}
@@ -154,27 +134,15 @@ class Site:
         outcome, self._state = self._opened().handler(action, payload, self._state)
         return outcome
 
-    def _learning(self, inner: Handler[Any]) -> Handler[Any]:
-        """Take the model out of the first request of a round, once it is known to be genuine."""
+    def _learn(self, opening: Payload) -> tuple[RoundContext, Callable[[], Contribution | None]]:
+        """What a round begins with: the global model, and the samples of everyone in it."""
+        session = self._opened()
+        context = _context(session.task, opening)
+        if self.client_id not in context.client_ids:
+            raise ProtocolError(f"site {self.name} is not in the cohort it was sent")
+        return context, partial(self._contribute, octets(opening, "model"), context)
 
-        def handle(action: str, payload: Payload, state: Any) -> tuple[Outcome, Any]:
-            try:
-                if action in OPENING:
-                    context = _context(self._opened().masking, payload)
-                    if self.client_id not in context.client_ids:
-                        raise ProtocolError(f"site {self.name} is not in the cohort it was sent")
-                    self._round = context, octets(payload, "model")
-            except FedketError as error:
-                return Failure(str(error)), state
-            return inner(action, payload, state)
-
-        return handle
-
-    def _contribute(self, round_num: int) -> tuple[Contribution, RoundContext] | None:
-        if self._round is None or self._round[0].round_num != round_num:
-            raise ProtocolError(f"site {self.name} was sent no model for round {round_num}")
-        context, model = self._round
-        self._round = None
+    def _contribute(self, model: bytes, context: RoundContext) -> Contribution | None:
         try:
             return self._opened().trainer.contribute(model, context)
         except ValueError as error:
@@ -188,25 +156,7 @@ class Site:
         return self._session
 
 
-def masking_of(task: Task, sites: int) -> Masking:
-    """How a task's contributions become a sum."""
-    return Masking(
-        task.config.aggregation,
-        contribution_bounds(task),
-        contribution_template(task),
-        sites,
-        task.config.seed,
-    )
-
-
-def fresh_state(masking: Masking) -> Any:
-    """The state of a client that has seen no round of a session."""
-    inner = PairwiseState() if masking.how.kind == "masked" else SharedState()
-    plain = masking.how.kind == "masked" and not masking.how.mac
-    return inner if plain else ChannelState(inner)
-
-
-def _context(masking: Masking, payload: Payload) -> RoundContext:
+def _context(task: Task, payload: Payload) -> RoundContext:
     """The round that a message is about."""
     cohort, samples = integers(payload, "cohort"), integers(payload, "samples")
     if len(cohort) != len(samples) or min(samples, default=0) < 1 or SERVER in cohort:
@@ -215,4 +165,4 @@ def _context(masking: Masking, payload: Payload) -> RoundContext:
             "smallest of which must be 1; both sides must run the same version of fedket"
         )
     counts = dict(zip(cohort, samples, strict=True))
-    return round_context(masking.seed, integer(payload, "round_num"), cohort, counts)
+    return task.round(integer(payload, "round_num"), cohort, counts)

@@ -1,5 +1,6 @@
 """What a site does with its own samples in a round: train, and measure the model it was sent."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -9,14 +10,17 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from fedket.data import pack_partition
+from fedket.deploy.files import masking_of
 from fedket.errors import ProtocolError
 from fedket.experiment.build import build_learning, first_context, precision
 from fedket.experiment.check import parameter_shapes
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated.evaluate import evaluation_batch, make_scorer
 from fedket.federated.local import LocalTraining
-from fedket.federated.trainer import Trainer, train_client, training_data
+from fedket.federated.trainer import Trainer, cohort_weights, train_client, training_data
 from fedket.kinds import Context
+from fedket.secure import Protocol
+from fedket.secure.sides import count_values
 from fedket.types import (
     Bound,
     ClientResult,
@@ -42,6 +46,8 @@ class Task(NamedTuple):
         strategy: Its strategy.
         params: Shapes and types of the parameters.
         context: What they were built from: the shape of a sample, the classes.
+        protocol: How contributions become a sum.
+        template: Shapes and types of a contribution: for the strategy, and a site's metrics.
     """
 
     config: ExperimentConfig
@@ -50,6 +56,26 @@ class Task(NamedTuple):
     strategy: Strategy
     params: Params
     context: Context
+    protocol: Protocol
+    template: Contribution
+
+    @property
+    def num_values(self) -> int:
+        """Values of a contribution."""
+        return count_values(self.template)
+
+    def bounds(self, clip: float) -> Any:
+        """Bounds of a contribution; metrics are sent as fractions of the clip."""
+        return self.strategy.bounds(clip), Bound(clip)
+
+    def round(
+        self, round_num: int, cohort: tuple[int, ...], samples: Mapping[int, int]
+    ) -> RoundContext:
+        """What everybody knows of a round, with the shares of the engines that simulate."""
+        counts = np.array([samples[i] for i in cohort])
+        weights = cohort_weights(counts, np.ones(len(cohort), dtype=bool))
+        shares = tuple(weights.tolist())
+        return RoundContext(self.config.seed, round_num, cohort, shares, self.bounds)
 
 
 def make_task(config: ExperimentConfig, features: tuple[int, ...], num_classes: int) -> Task:
@@ -73,27 +99,17 @@ def make_task(config: ExperimentConfig, features: tuple[int, ...], num_classes: 
         params = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), parameter_shapes(model)
         )
-        return Task(config, model, training, strategy, params, context)
-
-
-def contribution_template(task: Task) -> Contribution:
-    """Shapes and types of what a site contributes: for the strategy, and its metrics."""
-    update = jax.eval_shape(
-        lambda p: task.strategy.contribute(p, ClientResult(p, jnp.ones(()), p)), task.params
-    )
-    dtype = jnp.dtype(task.config.engine.dtype)
-    return update, {name: jax.ShapeDtypeStruct((), dtype) for name in ("accuracy", "loss")}
-
-
-def contribution_bounds(task: Task) -> Any:
-    """Bounds of a contribution; metrics are sent as fractions of the clip."""
-    clip = task.config.aggregation.clip
-    return task.strategy.bounds(clip), Bound(clip)
+        update = jax.eval_shape(
+            lambda p: strategy.contribute(p, ClientResult(p, jnp.ones(()), p)), params
+        )
+        metrics = {name: jax.ShapeDtypeStruct((), dtype) for name in ("accuracy", "loss")}
+        template, protocol = (update, metrics), masking_of(config)
+        return Task(config, model, training, strategy, params, context, protocol, template)
 
 
 def read_metrics(task: Task, sent: Contribution) -> dict[str, float]:
     """Return summed metrics, weighted by samples: loss in nats, accuracy as a fraction."""
-    clip = task.config.aggregation.clip
+    clip = task.protocol.clip
     limits = {"accuracy": 1.0, "loss": LOSS_LIMIT}
     return {name: float(sent[name]) / clip * limit for name, limit in limits.items()}
 
@@ -142,9 +158,7 @@ class SiteTrainer:
                 self._training.optimizer.init(start) if self._training.persistent else ()
             )
 
-    def contribute(
-        self, model: bytes, context: RoundContext
-    ) -> tuple[Contribution, RoundContext] | None:
+    def contribute(self, model: bytes, context: RoundContext) -> Contribution | None:
         """Train from the global model and return what to contribute, or None if it is not finite.
 
         Raises:
@@ -160,7 +174,7 @@ class SiteTrainer:
                 self._optimizer = outcome.opt_state
             accuracy = float(self._score(params, *self._test).correct.mean())
             metrics = self._metrics(weight, accuracy, float(outcome.loss))
-            return (outcome.contribution, metrics), context
+            return outcome.contribution, metrics
 
     def read_model(self, model: bytes) -> Params:
         """Return the parameters in a message."""
@@ -180,6 +194,6 @@ class SiteTrainer:
         return self._data, params, state, client, np.float32(weight), jnp.int32(round_num)
 
     def _metrics(self, weight: float, accuracy: float, loss: float) -> Contribution:
-        clip, dtype = self._task.config.aggregation.clip, self._task.config.engine.dtype
+        clip, dtype = self._task.protocol.clip, self._task.config.engine.dtype
         shares = {"accuracy": accuracy, "loss": min(loss, LOSS_LIMIT) / LOSS_LIMIT}
         return {name: jnp.asarray(weight * share * clip, dtype) for name, share in shares.items()}

@@ -17,7 +17,6 @@ from fedket.federated import Federation, LocalTraining, make_federation
 from fedket.kinds import Context, Section, naming_users_lines
 from fedket.quantum import Circuit
 from fedket.rng import Purpose, numpy_seed
-from fedket.secure import bounded_sum
 from fedket.types import Dataset, KeySource, Model, Partition, Reducer, Strategy, Transform
 
 T = TypeVar("T")
@@ -88,9 +87,9 @@ def build_experiment(
         context = context._replace(dataset=transformed(dataset, transforms_of(config)))
         partition = build(config.partition, context, list)
         parts = build_learning(config, context, max(map(len, partition)))
-        reducer, clip = build_reducer(config, config.cohort_size, keys), config.aggregation.clip
+        reducer = build_reducer(config, parts.strategy, keys)
         if reducer is not None:
-            reducer = led(bounded_sum(reducer, parts.strategy.bounds(clip), clip))
+            reducer = led(reducer)
         federation = make_federation(
             parts.model,
             context.samples,

@@ -1,18 +1,15 @@
 """What a configuration promises beyond its fields' ranges, checked before anything compiles."""
 
-import math
-
 import jax
 import jax.numpy as jnp
 
 from fedket.errors import ConfigError, DataError
+from fedket.experiment.aggregation import cost_of, protocol_of
 from fedket.experiment.config import ExperimentConfig
-from fedket.experiment.config_secure import AggregationConfig
 from fedket.federated.qfedfisher import QFedFisherConfig, effective_threshold
 from fedket.federated.trainer import tree_size
 from fedket.quantum.memory import available_bytes
-from fedket.secure import choose_degree, headroom, safe, shared_mask_demand
-from fedket.types import Dataset, Model, Params, RoundContext
+from fedket.types import Dataset, Model, Params
 
 PARAMETER_COPIES = 4
 """Live copies of the parameters on one client: global, local, gradient, optimiser state."""
@@ -32,22 +29,21 @@ def check_cohort(config: ExperimentConfig) -> None:
             f"federation.clients_per_round is {cohort}, but partition.num_clients is {clients}; "
             f"use 1 to {clients}, or 0 for all"
         )
-    if how.kind in ("masked", "shared_masks") and cohort < 2:
-        raise ConfigError(
-            "masked aggregation needs at least 2 clients per round, got 1: the sum over one "
-            'client is its update; use more clients, or aggregation.kind = "plain"'
-        )
-    if how.kind == "shared_masks":
-        check_shared_masks(how, cohort)
-    elif how.dropout:
+    if how.dropout and how.kind != "shared_masks":
         raise ConfigError(
             f"aggregation.dropout simulates clients that fall silent, which only "
             f'kind = "shared_masks" survives; got kind = "{how.kind}"'
         )
-    if how.kind == "masked":
-        choose_degree(how.degree or "auto", cohort, how.bad_fraction)
-    if how.kind in ("quantised", "masked") and how.word == "headroom":
-        headroom(how.bits, how.clip, [1 / cohort] * cohort)
+    protocol = protocol_of(config)
+    if protocol is None:
+        return
+    if cohort < min(2, protocol.least):
+        raise ConfigError(
+            "masked aggregation needs at least 2 clients per round, got 1: the sum over one "
+            'client is its update; use more clients, or aggregation.kind = "plain"'
+        )
+    protocol.quantiser([1 / cohort] * cohort)
+    cost_of(config, 1)
 
 
 def check_threshold(config: ExperimentConfig) -> None:
@@ -56,34 +52,19 @@ def check_threshold(config: ExperimentConfig) -> None:
     Raises:
         ConfigError: One step of the quantiser is larger than the threshold.
     """
-    how, strategy, cohort = config.aggregation, config.strategy, config.cohort_size
-    if how.kind == "plain" or not isinstance(strategy, QFedFisherConfig):
+    protocol, strategy, cohort = protocol_of(config), config.strategy, config.cohort_size
+    if protocol is None or not isinstance(strategy, QFedFisherConfig):
         return
-    quantiser = safe if how.kind == "shared_masks" or how.word == "safe" else headroom
-    # Fisher information of at most 1 is sent as clip / cohort, see `fedket.secure.bounds`.
-    step = cohort / (how.clip * quantiser(how.bits, how.clip, [1 / cohort] * cohort).scale)
+    # Fisher information of at most 1 is sent as clip / cohort, see `fedket.secure.encoding`.
+    quantiser = protocol.quantiser([1 / cohort] * cohort)
+    step = cohort / (quantiser.clip * quantiser.scale)
     limit = effective_threshold(strategy.threshold, strategy.mode)
     if step > limit:
         raise ConfigError(
             f"Fisher information of {limit:g} (strategy.threshold and mode) is less than one step "
-            f"of {how.bits}-bit words, {step:.2g}; use more bits, a larger threshold or "
+            f"of {quantiser.bits}-bit words, {step:.2g}; use more bits, a larger threshold or "
             'aggregation.kind = "plain"'
         )
-
-
-def threshold_of(how: AggregationConfig, cohort: int) -> int:
-    """Clients that must be alive until the sum opens (U)."""
-    return how.threshold or max(how.colluders + 2, math.ceil(3 * cohort / 4))
-
-
-def check_shared_masks(how: AggregationConfig, cohort: int) -> None:
-    """Check that a cohort can be masked under these colluders and threshold.
-
-    Raises:
-        ConfigError: It cannot.
-    """
-    demand = shared_mask_demand(how.bits, how.colluders, threshold_of(how, cohort), how.malicious)
-    demand(RoundContext(0, 1, tuple(range(cohort)), (1 / cohort,) * cohort), 1)
 
 
 def parameter_shapes(model: Model) -> Params:

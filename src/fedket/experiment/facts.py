@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 
 from fedket.data import label_counts
+from fedket.experiment.aggregation import cost_of
 from fedket.experiment.build import Experiment
 from fedket.experiment.check import parameter_shapes
-from fedket.experiment.config import ExperimentConfig
-from fedket.experiment.key_feed import key_feed, round_bits
+from fedket.experiment.key_feed import key_feed
 from fedket.federated.trainer import tree_size
 from fedket.quantum import draw_layer
-from fedket.secure import masked_vector_bytes, upload_bytes
+from fedket.secure import per_link
 from fedket.types import SERVER, ClientResult
 
 
@@ -65,12 +65,13 @@ def count_facts(experiment: Experiment) -> Facts:
         lambda p: experiment.strategy.contribute(p, ClientResult(p, jnp.ones(()), p)), params
     )
     num_values, cohort = tree_size(contribution), config.cohort_size
-    needs = round_bits(config, num_values)
+    cost = cost_of(config, num_values)
+    needs = per_link(cost.key) if cost else {}
     counts = label_counts(experiment.partition, dataset.y_train, dataset.num_classes)
     return Facts(
         parameters=tree_size(params),
         qubits=experiment.circuit.num_qubits if experiment.circuit else 0,
-        upload_bytes_per_client=_upload_bytes(config, num_values, itemsize),
+        upload_bytes_per_client=cost.vector_bytes if cost else num_values * itemsize,
         download_bytes_per_client=tree_size(params) * itemsize,
         key_bits_per_pair=max((b for pair, b in needs.items() if SERVER not in pair), default=0),
         key_bits_per_server_link=needs.get((SERVER, 0), 0),
@@ -84,15 +85,6 @@ def count_facts(experiment: Experiment) -> Facts:
         label_counts=counts.tolist(),
         measured=dict(dataset.measured),
     )
-
-
-def _upload_bytes(config: ExperimentConfig, num_values: int, itemsize: int) -> int:
-    how, cohort = config.aggregation, config.cohort_size
-    if how.kind == "plain":
-        return num_values * itemsize
-    if how.kind == "shared_masks":
-        return masked_vector_bytes(num_values, how.bits, cohort)
-    return upload_bytes(num_values, how.bits, how.word, cohort)
 
 
 def facts_dict(facts: Facts) -> dict[str, Any]:

@@ -3,24 +3,12 @@
 from math import ceil, inf
 from typing import Any
 
-from fedket.experiment.aggregation import demand_of
 from fedket.experiment.config import ExperimentConfig
-from fedket.experiment.key_sources import fibre_network, takes_key
+from fedket.experiment.key_sources import fibre_network
 from fedket.experiment.records import MAX_LINKS, link_name
 from fedket.keys.qkd.network import Pair, network_links, pair_rates
-from fedket.secure import per_link
-from fedket.types import RoundContext
 
 Bits = dict[Pair, int]
-
-
-def round_bits(config: ExperimentConfig, num_values: int) -> Bits:
-    """Key bits of every link in a round of the first clients; empty if nothing is masked."""
-    if not takes_key(config):
-        return {}
-    cohort = config.cohort_size
-    context = RoundContext(config.seed, 1, tuple(range(cohort)), (1 / cohort,) * cohort)
-    return per_link(demand_of(config.aggregation, cohort)(context, num_values))
 
 
 def key_feed(config: ExperimentConfig, needs: Bits) -> dict[str, Any]:
@@ -28,7 +16,7 @@ def key_feed(config: ExperimentConfig, needs: Bits) -> dict[str, Any]:
 
     Args:
         config: An experiment with simulated links.
-        needs: From `round_bits`.
+        needs: Key bits of every link in a round.
 
     Returns:
         `tight_link`, its `seconds_per_round` (null: it never gives key), whether `key` or

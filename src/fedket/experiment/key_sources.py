@@ -7,6 +7,7 @@ from itertools import combinations
 from pathlib import Path
 
 from fedket.errors import ConfigError
+from fedket.experiment.aggregation import protocol_of
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.config_secure import KeysConfig
 from fedket.keys import OsRandomSource
@@ -18,18 +19,17 @@ from fedket.keys.qkd.source import SimulatedKeySource
 from fedket.keys.store import PadStore, connect
 from fedket.types import SERVER, KeySource
 
-MASKED = ("masked", "shared_masks")
-"""Kinds of aggregation that take key."""
-
 
 def takes_key(config: ExperimentConfig) -> bool:
     """Whether the aggregation of an experiment masks anything."""
-    return config.aggregation.kind in MASKED
+    protocol = protocol_of(config)
+    return protocol is not None and protocol.takes_key
 
 
 def uses_server_links(config: ExperimentConfig) -> bool:
     """Whether clients share key with the server, for MACs."""
-    return config.aggregation.kind == "shared_masks" or config.aggregation.mac
+    protocol = protocol_of(config)
+    return protocol is not None and protocol.authenticated
 
 
 @contextmanager

@@ -80,6 +80,7 @@ def sequential_engine(
             round_num,
             tuple(cohort[rows].tolist()),
             tuple(weights[rows].tolist()),
+            trainer.strategy.bounds,
         )
         with _stage("aggregation", round_num):
             total, traffic = _reduce([outcomes[r] for r in rows], reducer, context)

@@ -112,7 +112,7 @@ def vectorised_engine(
             new_server, new_params, metrics, num_bytes = first
             traffic = Traffic(int(alive.sum()) * int(num_bytes), 0)
         else:
-            context, rows = _context(trainer.seed, round_num, ids, weights, alive)
+            context, rows = _context(trainer, round_num, ids, weights, alive)
             contributions = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], first)
             total, traffic = reducer(contributions, context)
             server, params = here(mesh, (server, params))
@@ -126,16 +126,17 @@ def vectorised_engine(
 
 
 def _context(
-    seed: int, round_num: int, ids: np.ndarray, weights: np.ndarray, alive: np.ndarray
+    trainer: Trainer, round_num: int, ids: np.ndarray, weights: np.ndarray, alive: np.ndarray
 ) -> tuple[RoundContext, np.ndarray]:
     """Survivors in ascending order of their ids, and their rows in `ids`."""
     rows = np.flatnonzero(alive)
     rows = rows[np.argsort(ids[rows])]
     context = RoundContext(
-        seed,
+        trainer.seed,
         round_num,
         tuple(int(c) for c in ids[rows]),
         tuple(float(w) for w in weights[rows]),
+        trainer.strategy.bounds,
     )
     return context, rows
 

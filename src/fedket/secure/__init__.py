@@ -1,45 +1,39 @@
-"""Secure aggregation: quantiser, words on the wire, I/O-free protocol phases, reducers."""
+"""Secure aggregation: protocols without I/O, quantiser, words on the wire, reducers."""
 
-from fedket.secure.bounds import bounded_sum
-from fedket.secure.costs import (
-    key_bits_per_pair,
-    key_bits_per_round,
-    mac_bits_per_client,
-    masked_upload_bytes,
-    upload_bytes,
-)
-from fedket.secure.demand import Demand, masked_demand, per_link, shared_mask_demand
+from fedket.secure.in_process import reduce_in_process
 from fedket.secure.pairwise.graph import Degree, choose_degree, smallest_degree
-from fedket.secure.quantise import headroom, safe
-from fedket.secure.reducers import masked_sum, plain_sum, quantised_sum
-from fedket.secure.shared_masks.plan import masked_vector_bytes
-from fedket.secure.shared_masks_reducer import shared_mask_sum
+from fedket.secure.pairwise.protocol import masked_sum, pairwise_protocol
+from fedket.secure.plain import plain_sum
+from fedket.secure.protocol import Party, Protocol, RoundCost, per_link
+from fedket.secure.quantised import quantised_protocol, quantised_sum
+from fedket.secure.shared_masks.protocol import shared_mask_sum, shared_masks_protocol
+from fedket.secure.sides import client_side, fresh_state, round_cost, server_side
 from fedket.secure.sparse import kept_values, random_k
-from fedket.secure.starvation import Option, starving_sum
+from fedket.secure.starvation import Option, options_of, starving_sum
 
 __all__ = [
     "Degree",
-    "Demand",
     "Option",
-    "bounded_sum",
+    "Party",
+    "Protocol",
+    "RoundCost",
     "choose_degree",
-    "headroom",
+    "client_side",
+    "fresh_state",
     "kept_values",
-    "key_bits_per_pair",
-    "key_bits_per_round",
-    "mac_bits_per_client",
-    "masked_demand",
     "masked_sum",
-    "masked_upload_bytes",
-    "masked_vector_bytes",
+    "options_of",
+    "pairwise_protocol",
     "per_link",
     "plain_sum",
+    "quantised_protocol",
     "quantised_sum",
     "random_k",
-    "safe",
-    "shared_mask_demand",
+    "reduce_in_process",
+    "round_cost",
+    "server_side",
     "shared_mask_sum",
+    "shared_masks_protocol",
     "smallest_degree",
     "starving_sum",
-    "upload_bytes",
 ]

@@ -40,7 +40,8 @@ from fedket.secure.phases import (
     integer,
     mapped,
 )
-from fedket.secure.tags import MacKeys, Slot, check, tag
+from fedket.secure.protocol import Party
+from fedket.secure.tags import Slot, check, tag
 from fedket.types import SERVER, Stream
 
 
@@ -68,27 +69,27 @@ class ChannelState(NamedTuple):
 
 
 def authenticated_client(
-    handler: Handler[State], client_id: int, mac: MacKeys
+    handler: Handler[State], client_id: int, party: Party
 ) -> Handler[ChannelState]:
     """Return the handler that listens to the server only, and tags its answers.
 
     Args:
         handler: A client's handler.
         client_id: This client.
-        mac: Its MAC keys with the server.
+        party: Its MAC keys with the server.
     """
 
     def handle(action: str, payload: Payload, state: ChannelState) -> tuple[Outcome, ChannelState]:
         if dict(payload) == dict(state.request):
             return state.answer, state
         try:
-            state = _hear(mac, client_id, action, payload, state)
+            state = _hear(party, client_id, action, payload, state)
         except FedketError as error:
             return Failure(str(error)), state
         answer, inner = handler(action, payload, state.inner)
         if isinstance(answer, Reply):
             slot = Slot(state.round_num, state.message, action, state.starts)
-            answer = _tagged(mac, client_id, slot, answer.payload)
+            answer = _tagged(party, client_id, slot, answer.payload)
         return answer, state._replace(inner=inner, answer=answer)
 
     return handle
@@ -96,7 +97,7 @@ def authenticated_client(
 
 def authenticated_server(
     server: Server[Result],
-    mac: MacKeys,
+    party: Party,
     round_num: int,
     cohort: tuple[int, ...],
     num_messages: int,
@@ -105,7 +106,7 @@ def authenticated_server(
 
     Args:
         server: Server generator of one round; its first phase goes to the whole cohort.
-        mac: The server's MAC keys with all clients.
+        party: The server's MAC keys with all clients.
         round_num: Round number; goes up.
         cohort: Client ids.
         num_messages: The most phases the round can have, that of an abort included.
@@ -114,13 +115,13 @@ def authenticated_server(
         KeyMaterialError: The server's MAC keys ran out or were used before.
     """
     num_bytes = num_messages * MAC_KEY_BYTES
-    starts = mac.keys.reserve(round_num, SERVER, {(SERVER, i): num_bytes for i in cohort})
+    starts = party.keys.reserve(round_num, SERVER, {(SERVER, i): num_bytes for i in cohort})
     slot = Slot(round_num, 0, "", starts)
 
     def address(phase: Phase) -> Phase:
         nonlocal slot
         slot = slot._replace(action=phase.action)
-        each = {i: _address(mac, slot, phase, i, num_bytes) for i in phase.to}
+        each = {i: _address(party, slot, phase, i, num_bytes) for i in phase.to}
         if slot.message == 0:
             phase = phase._replace(mac_bits=phase.mac_bits + 2 * 8 * num_bytes * len(cohort))
         return phase._replace(each=each)
@@ -128,20 +129,20 @@ def authenticated_server(
     def checked(_: Phase, outcomes: Outcomes) -> Outcomes:
         nonlocal slot
         if slot.message == 0:
-            outcomes, starts = _open(mac, slot, num_bytes, outcomes)
+            outcomes, starts = _open(party, slot, num_bytes, outcomes)
             slot = slot._replace(starts=starts)
-        heard = {i: _check(mac, slot, i, outcome) for i, outcome in outcomes.items()}
+        heard = {i: _check(party, slot, i, outcome) for i, outcome in outcomes.items()}
         slot = slot._replace(message=slot.message + 1)
         return heard
 
     try:
         return (yield from mapped(server, address, checked))
     finally:
-        mac.keys.burn(round_num, SERVER, list(slot.starts))
+        party.keys.burn(round_num, SERVER, list(slot.starts))
 
 
 def _hear(
-    mac: MacKeys,
+    party: Party,
     client_id: int,
     action: str,
     payload: Payload,
@@ -162,37 +163,37 @@ def _hear(
             )
         stream, start = (SERVER, client_id), integer(payload, "mac_offset")
         num_bytes = integer(payload, "mac_bytes")
-        mac.keys.accept(round_num, client_id, {stream: (start, num_bytes)})
+        party.keys.accept(round_num, client_id, {stream: (start, num_bytes)})
         starts = {stream: start}
     slot = Slot(round_num, message, action, starts)
-    check(mac, slot, (SERVER, client_id), payload)
+    check(party, slot, (SERVER, client_id), payload)
     if message == 0:
         lengths = {(client_id, SERVER): integer(payload, "mac_bytes")}
-        starts |= mac.keys.reserve(round_num, client_id, lengths)
+        starts |= party.keys.reserve(round_num, client_id, lengths)
     return ChannelState(state.inner, round_num, message, starts, payload, state.answer)
 
 
-def _tagged(mac: MacKeys, client_id: int, slot: Slot, payload: Payload) -> Outcome:
+def _tagged(party: Party, client_id: int, slot: Slot, payload: Payload) -> Outcome:
     stream = (client_id, SERVER)
     if slot.message == 0:
         payload = {**payload, "mac_offset": slot.starts[stream]}
     try:
-        return Reply({**payload, "tag": tag(mac, slot, stream, payload)})
+        return Reply({**payload, "tag": tag(party, slot, stream, payload)})
     except KeyMaterialError as error:
         return Failure(str(error))
 
 
-def _address(mac: MacKeys, slot: Slot, phase: Phase, client_id: int, num_bytes: int) -> Payload:
+def _address(party: Party, slot: Slot, phase: Phase, client_id: int, num_bytes: int) -> Payload:
     """Return what only this client gets: the protocol's part, the message's number and its tag."""
     stream = (SERVER, client_id)
     own = {**phase.each.get(client_id, {}), "message": slot.message}
     if slot.message == 0:
         own |= {"mac_offset": slot.starts[stream], "mac_bytes": num_bytes}
-    return {**own, "tag": tag(mac, slot, stream, {**phase.payload, **own})}
+    return {**own, "tag": tag(party, slot, stream, {**phase.payload, **own})}
 
 
 def _open(
-    mac: MacKeys, slot: Slot, num_bytes: int, outcomes: Outcomes
+    party: Party, slot: Slot, num_bytes: int, outcomes: Outcomes
 ) -> tuple[Outcomes, dict[Stream, int]]:
     """Set aside the clients' keys at the server's end, where their first answers say they begin."""
     opened, starts = dict(outcomes), dict(slot.starts)
@@ -204,33 +205,33 @@ def _open(
         except ProtocolError as error:
             opened[client_id] = Failure(str(error))
     ranges = {s: (start, num_bytes) for s, start in starts.items() if s[1] == SERVER}
-    for stream, reason in _accept(mac, slot.round_num, ranges).items():
+    for stream, reason in _accept(party, slot.round_num, ranges).items():
         opened[stream[0]] = Failure(reason)
     return opened, starts
 
 
 def _accept(
-    mac: MacKeys, round_num: int, ranges: Mapping[Stream, tuple[int, int]]
+    party: Party, round_num: int, ranges: Mapping[Stream, tuple[int, int]]
 ) -> dict[Stream, str]:
     """Accept all ranges at once; if one is bad, one by one. Return what is wrong with which."""
     try:
-        mac.keys.accept(round_num, SERVER, ranges)
+        party.keys.accept(round_num, SERVER, ranges)
     except KeyMaterialError as error:
         if len(ranges) == 1:
             return dict.fromkeys(ranges, str(error))
         wrong: dict[Stream, str] = {}
         for stream, span in ranges.items():
-            wrong |= _accept(mac, round_num, {stream: span})
+            wrong |= _accept(party, round_num, {stream: span})
         return wrong
     return {}
 
 
-def _check(mac: MacKeys, slot: Slot, client_id: int, outcome: Outcome) -> Outcome:
+def _check(party: Party, slot: Slot, client_id: int, outcome: Outcome) -> Outcome:
     """Return an answer that is the client's own, or a failure."""
     if isinstance(outcome, Failure):
         return outcome
     try:
-        check(mac, slot, (client_id, SERVER), outcome.payload)
+        check(party, slot, (client_id, SERVER), outcome.payload)
     except (ProtocolError, KeyMaterialError) as error:
         return Failure(str(error))
     return outcome

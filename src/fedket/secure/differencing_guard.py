@@ -10,28 +10,27 @@ docs/security.md.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from fedket.errors import RoundLostError
 from fedket.files import write_atomic
 from fedket.secure.phases import Phase, Result, Server, integers, mapped
+from fedket.types import RoundContext
 
 OPENED = "opened.json"
 """File in the run directory: the latest round whose sum may have been opened, and its group."""
 
-NAMES_GROUP = {"upload": "members", "confirm": "alive", "open": "alive"}
-"""Action that leads to an open sum -> field of the request with its group (both protocols)."""
-
 
 def guard_differencing(
-    server: Server[Result], round_num: int, cohort: tuple[int, ...], file: Path
+    server: Server[Result], opens: Mapping[str, str], context: RoundContext, file: Path
 ) -> Server[Result]:
     """Return the same protocol, which ends where it would open a second group of a round.
 
     Args:
         server: A protocol as it is before authentication, so that it can still send its abort.
-        round_num: The round.
-        cohort: Sites that were asked; their weights are those of this cohort.
+        opens: Action that leads to an open sum -> field of the request with whose sum it is.
+        context: The round; its clients are the sites that were asked.
         file: Where the group is remembered.
 
     Raises:
@@ -40,29 +39,25 @@ def guard_differencing(
     """
 
     def guard(phase: Phase) -> Phase:
-        if error := _other_group(phase, round_num, list(cohort), file):
-            raise error
+        field = opens.get(phase.action, "")
+        if field in phase.payload:
+            _one_group(context, integers(phase.payload, field), file)
         return phase
 
     return mapped(server, guard)
 
 
-def _other_group(
-    phase: Phase, round_num: int, cohort: list[int], file: Path
-) -> RoundLostError | None:
-    field = NAMES_GROUP.get(phase.action)
-    if field is None or field not in phase.payload:
-        return None
-    group = list(integers(phase.payload, field))
-    now = {"round": round_num, "cohort": cohort, "group": group}
+def _one_group(context: RoundContext, group: tuple[int, ...], file: Path) -> None:
+    """Write down whose sum may be open from now on, or raise if it is that of another group."""
+    round_num, cohort = context.round_num, list(context.client_ids)
+    now = {"round": round_num, "cohort": cohort, "group": list(group)}
     then = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if then.get("round") != round_num:
         write_atomic(file, json.dumps(now) + "\n")
     elif then != now:
-        return RoundLostError(
+        raise RoundLostError(
             f"round {round_num} was cut off when the sum of sites {then['group']} of "
-            f"{then['cohort']} may have been open; now its sites are {group} of {cohort}, and the "
-            "difference of two sums would show single updates",
+            f"{then['cohort']} may have been open; now its sites are {list(group)} of {cohort}, "
+            "and the difference of two sums would show single updates",
             {},
         )
-    return None

@@ -1,10 +1,10 @@
-"""Stochastic quantiser: weighted float updates to words of a ring, and a ring sum back to floats.
+"""Stochastic quantiser: weighted float updates to integers, and a sum of these back to floats.
 
 Client i of K holds v_i = p_i * delta_i, where p_i > 0 is its public share (sum of p_i = 1). Each
 coordinate of delta_i is limited to +-c (`clip`), so v_i to +-p_i * c, multiplied by the scale s
-and rounded at random to one of the two neighbouring integers z_i, so that E[z_i] = s * v_i. The
-word is z_i modulo 2^w (two's complement); a sum of words modulo 2^w is the sum of the z_i as long
-as abs(sum) < 2^(w-1). Two ways to see to that, with L = 2^(q-1) - 1 for q-bit values:
+and rounded at random to one of the two neighbouring integers z_i, so that E[z_i] = s * v_i. Where
+a protocol adds words z_i modulo 2^w, the sum is that of the z_i as long as abs(sum) < 2^(w-1).
+Two ways to see to that, the modulus, with L = 2^(q-1) - 1 for q-bit values:
 
 headroom  w = q, s = (L - K)/c. Rounding moves each z_i by less than 1 and s*abs(v_i) <= p_i*c*s,
           so abs(sum z_i) < c*s*sum(p_i) + K = L. Bytes are q/32 of float32: the 75 % saving that
@@ -29,9 +29,9 @@ from jaxtyping import Array, Float, Int, UInt32
 
 from fedket.errors import ConfigError, ProtocolError
 from fedket.rng import Purpose, rng_for
-from fedket.secure.words import Words, word_dtype
+from fedket.secure.words import Integers
 
-WordMode = Literal["headroom", "safe"]
+Modulus = Literal["headroom", "safe"]
 
 CLIP_TOLERANCE = 1e-6
 """Excess over the clip, relative, that counts as float32 rounding and not as clipping."""
@@ -54,14 +54,14 @@ class Quantiser(NamedTuple):
 
 
 class Quantised(NamedTuple):
-    """One client's words.
+    """One client's integers.
 
     Attributes:
-        words: Shape (values,), dtype `word_dtype(word_bits)`.
+        integers: Shape (values,), within +-(2^(bits-1) - 1).
         num_clipped: Coordinates that were beyond the clip.
     """
 
-    words: Words
+    integers: Integers
     num_clipped: int
 
 
@@ -79,9 +79,9 @@ def headroom(bits: int, clip: float, shares: Sequence[float]) -> Quantiser:
     limit = _limit(bits, clip)
     if len(shares) >= limit:
         raise ConfigError(
-            f'aggregation.bits = {bits} with word = "headroom" can sum at most {limit - 1} '
+            f'aggregation.bits = {bits} with modulus = "headroom" can sum at most {limit - 1} '
             f"clients, got {len(shares)}; use more bits, fewer clients per round, or "
-            'word = "safe"'
+            'modulus = "safe"'
         )
     return Quantiser(bits, bits, (limit - len(shares)) / clip, clip)
 
@@ -109,9 +109,9 @@ QUANTISERS: dict[str, Callable[[int, float, Sequence[float]], Quantiser]] = {
 }
 
 
-def word_width(bits: int, word: WordMode, num_clients: int) -> int:
+def word_width(bits: int, modulus: Modulus, num_clients: int) -> int:
     """Return the bits of a word on the wire (w)."""
-    return bits if word == "headroom" else bits + (num_clients - 1).bit_length()
+    return bits if modulus == "headroom" else bits + (num_clients - 1).bit_length()
 
 
 def rounding_noise(
@@ -132,7 +132,7 @@ def quantise(
     weight: float,
     noise: UInt32[np.ndarray, " values"],
 ) -> Quantised:
-    """Turn one client's weighted values into words, rounding stochastically.
+    """Turn one client's weighted values into integers, rounding stochastically.
 
     Unbiased to 2^-32 of a step, and less than one step (1/scale) from the clipped value.
 
@@ -156,24 +156,20 @@ def quantise(
     steps = np.clip(steps, -limit, limit)
     floor = np.floor(steps)
     integers = floor.astype(np.int64) + (noise < (steps - floor) * 2.0**32)
-    mask = 2**quantiser.word_bits - 1
-    words = integers.view(np.uint64) & np.uint64(mask)
-    return Quantised(words.astype(word_dtype(quantiser.word_bits)), int(num_clipped))
+    return Quantised(integers, int(num_clipped))
 
 
-def dequantise(quantiser: Quantiser, ring_sum: Words) -> Float[np.ndarray, " values"]:
-    """Lift a sum of words to the integer nearest zero and divide by the scale.
+def dequantise(quantiser: Quantiser, total: Integers) -> Float[np.ndarray, " values"]:
+    """Divide a sum of integers by the scale.
 
     Args:
-        quantiser: The one that made the words.
-        ring_sum: Sum of words, modulo 2^word_bits or wrapped in a wider integer.
+        quantiser: The one that made the integers.
+        total: Their sum.
 
     Returns:
         float32 values; at 32 bits their own rounding (2^-24 relative) exceeds the quantiser's.
     """
-    unused = np.uint64(64 - quantiser.word_bits)
-    integers = (ring_sum.astype(np.uint64) << unused).view(np.int64) >> np.int64(unused)
-    return (integers / quantiser.scale).astype(np.float32)
+    return (total / quantiser.scale).astype(np.float32)
 
 
 def _limit(bits: int, clip: float) -> int:

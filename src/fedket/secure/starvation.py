@@ -4,14 +4,17 @@ Options are tried in the order of the policy, each before anything is reserved: 
 is there within the deadline is taken. If none is, the round fails closed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import NamedTuple
 
 import jax
 
 from fedket.errors import KeyExhaustedError
-from fedket.secure.demand import Demand
+from fedket.secure.in_process import reduce_in_process
+from fedket.secure.protocol import Protocol
+from fedket.secure.sides import round_cost
+from fedket.secure.sparse import kept_values, random_k
 from fedket.types import (
     Contribution,
     KeyWait,
@@ -22,46 +25,77 @@ from fedket.types import (
     Traffic,
 )
 
+FRACTIONS = (1 / 2, 1 / 4, 1 / 8)
+"""Parts of the coordinates that `sparsify` tries."""
+
 
 class Option(NamedTuple):
     """One way to hold a round.
 
     Attributes:
         name: What is given up, in words; empty for the configured way.
-        reduce: How contributions become a sum.
-        demand: The key that takes.
-        sent: Values of a leaf -> how many of them are sent.
+        protocol: How the sum is formed.
+        fraction: Part of each leaf's coordinates that is sent.
     """
 
     name: str
-    reduce: Reducer
-    demand: Demand
-    sent: Callable[[int], int] = int
+    protocol: Protocol
+    fraction: float = 1.0
+
+
+def options_of(protocol: Protocol, policy: Sequence[str], num_clients: int) -> list[Option]:
+    """Return the configured way to hold a round, then those of a starvation policy.
+
+    Each step goes on from what the steps before it have given up.
+
+    Args:
+        protocol: The configured one.
+        policy: Steps: `lower_bits`, `smaller_degree`, `sparsify`.
+        num_clients: Clients per round.
+    """
+    options, given_up = [Option("", protocol)], ""
+    for step in policy:
+        before = given_up and f"{given_up}, "
+        if step == "sparsify":
+            options += [
+                Option(f"{before}1/{round(1 / part)} of the coordinates", protocol, part)
+                for part in FRACTIONS
+            ]
+        for name, cheaper in protocol.cheaper(step, num_clients):
+            given_up, protocol = before + name, cheaper
+            options.append(Option(given_up, protocol))
+    return options
 
 
 def starving_sum(
-    options: Sequence[Option], source: PacedKeySource, deadline_s: float, between_s: float = 0.0
+    options: Sequence[Option],
+    source: PacedKeySource,
+    deadline_s: float,
+    between_s: float = 0.0,
+    run_id: str = "in process",
 ) -> Reducer:
     """Return the reducer that takes the first option whose key is there in time.
 
     Args:
         options: In the order of the policy, the configured way first.
-        source: The keys.
+        source: The keys of all parties.
         deadline_s: Longest wait for the key of a round, on the source's clock; 0 never waits.
         between_s: Time on that clock from one aggregation to the next, while clients train.
+        run_id: Name of the run.
 
     Raises (the reducer):
         KeyExhaustedError: No option has its key in time; nothing was reserved.
     """
+    reducers = [_reducer(option, source, run_id) for option in options]
 
     def reduce(contributions: Contribution, context: RoundContext) -> tuple[Contribution, Traffic]:
         source.advance(between_s)
         before = source.waited_s()
         waits: list[KeyWait] = []
-        for option in options:
-            waits.append(source.waiting_time(_demand(option, contributions, context)))
+        for option, reducer in zip(options, reducers, strict=True):
+            waits.append(source.waiting_time(_key(option, contributions, context)))
             if waits[-1].seconds <= deadline_s:
-                total, traffic = option.reduce(contributions, context)
+                total, traffic = reducer(contributions, context)
                 return total, traffic._replace(
                     starvation=option.name,
                     key_wait_s=source.waited_s() - before,
@@ -73,11 +107,17 @@ def starving_sum(
     return reduce
 
 
-def _demand(
+def _reducer(option: Option, source: PacedKeySource, run_id: str) -> Reducer:
+    whole = reduce_in_process(option.protocol, source, run_id)
+    return whole if option.fraction == 1 else random_k(whole, option.fraction)
+
+
+def _key(
     option: Option, contributions: Contribution, context: RoundContext
-) -> dict[Stream, int]:
+) -> Mapping[Stream, int]:
     sizes = [leaf[0].size for leaf in jax.tree.leaves(contributions)]
-    return option.demand(context, sum(map(option.sent, sizes)))
+    sent = sum(kept_values(size, option.fraction) for size in sizes)
+    return round_cost(option.protocol, context, sent).key
 
 
 def _shortage(

@@ -5,19 +5,8 @@ from typing import NamedTuple
 
 from fedket.secure.mac import MAC_KEY_BYTES, Header, check_tag, encode, make_tag
 from fedket.secure.phases import Payload, octets
-from fedket.types import KeySource, Secret, Stream
-
-
-class MacKeys(NamedTuple):
-    """One party's means to authenticate the messages of a run.
-
-    Attributes:
-        keys: Source of the one-time MAC keys.
-        run_id: Name of the run, the same at all parties and another for every run.
-    """
-
-    keys: KeySource
-    run_id: str
+from fedket.secure.protocol import Party
+from fedket.types import Secret, Stream
 
 
 class Slot(NamedTuple):
@@ -36,16 +25,16 @@ class Slot(NamedTuple):
     starts: Mapping[Stream, int]
 
 
-def tag(mac: MacKeys, slot: Slot, stream: Stream, payload: Payload) -> bytes:
+def tag(party: Party, slot: Slot, stream: Stream, payload: Payload) -> bytes:
     """Return the tag of a message from the sender of a stream to its receiver.
 
     Raises:
         KeyMaterialError: The sender's key for it is missing or spent.
     """
-    return make_tag(*_key(mac, slot, stream, stream[0]), _encoded(payload))
+    return make_tag(*_key(party, slot, stream, stream[0]), _encoded(payload))
 
 
-def check(mac: MacKeys, slot: Slot, stream: Stream, payload: Payload) -> None:
+def check(party: Party, slot: Slot, stream: Stream, payload: Payload) -> None:
     """Check a message, with its tag in the field `tag`, at the receiver's end of a stream.
 
     Raises:
@@ -53,15 +42,15 @@ def check(mac: MacKeys, slot: Slot, stream: Stream, payload: Payload) -> None:
         KeyMaterialError: The receiver's key for it is missing or spent.
     """
     said = {name: value for name, value in payload.items() if name != "tag"}
-    check_tag(*_key(mac, slot, stream, stream[1]), _encoded(said), octets(payload, "tag"))
+    check_tag(*_key(party, slot, stream, stream[1]), _encoded(said), octets(payload, "tag"))
 
 
-def _key(mac: MacKeys, slot: Slot, stream: Stream, end: int) -> tuple[Secret, Header]:
+def _key(party: Party, slot: Slot, stream: Stream, end: int) -> tuple[Secret, Header]:
     """Return a message's one-time key at one end of its stream, and what the tag is for."""
     start = slot.message * MAC_KEY_BYTES
-    key = mac.keys.spend(slot.round_num, end, stream, start, MAC_KEY_BYTES)
+    key = party.keys.spend(slot.round_num, end, stream, start, MAC_KEY_BYTES)
     place = slot.starts[stream] + start
-    return key, Header(mac.run_id, slot.action, slot.round_num, *stream, place)
+    return key, Header(party.run_id, slot.action, slot.round_num, *stream, place)
 
 
 def _encoded(payload: Payload) -> bytes:

@@ -8,11 +8,12 @@ arrays needs no reduction of its own.
 """
 
 import numpy as np
-from jaxtyping import UInt
+from jaxtyping import Int64, UInt
 
 from fedket.errors import ConfigError, ProtocolError
 
 Words = UInt[np.ndarray, " words"]
+Integers = Int64[np.ndarray, " values"]
 
 
 def word_dtype(word_bits: int) -> np.dtype[np.unsignedinteger]:
@@ -30,6 +31,19 @@ def word_dtype(word_bits: int) -> np.dtype[np.unsignedinteger]:
 def packed_size(num_words: int, word_bits: int) -> int:
     """Return the bytes that `num_words` words of `word_bits` bits take."""
     return (num_words * word_bits + 7) // 8
+
+
+def to_words(integers: Integers, word_bits: int) -> Words:
+    """Return integers modulo 2^word_bits."""
+    low_bits = integers.view(np.uint64) & np.uint64((1 << word_bits) - 1)
+    return low_bits.astype(word_dtype(word_bits))
+
+
+def nearest_integers(words: Words, word_bits: int) -> Integers:
+    """Return the integers nearest zero that words stand for; the dtype may be wider than a word."""
+    unused = 64 - word_bits
+    shifted = (words.astype(np.uint64) << np.uint64(unused)).view(np.int64)
+    return shifted >> np.int64(unused)
 
 
 def pack_words(words: Words, word_bits: int) -> bytes:

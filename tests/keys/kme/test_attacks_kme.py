@@ -18,7 +18,7 @@ from fedket.keys.etsi014.errors import KmeError
 from fedket.keys.filled_stores import FilledStores
 from fedket.keys.kme_links import kme_links
 from fedket.keys.store import PadStore, verify
-from fedket.secure.reducers import masked_sum, quantised_sum
+from fedket.secure import masked_sum, quantised_sum
 from fedket.types import RoundContext
 
 STREAM, NUM_VALUES, PAD_BYTES = (0, 1), 128, 256
@@ -49,7 +49,7 @@ class Run:
         self.stores = stores
         self.source = FilledStores(stores, "r", fill)
         self.watched = Watched(self.source)
-        self.reduce = masked_sum(16, "headroom", 1.0, self.watched, mac=False)
+        self.reduce = masked_sum(16, "headroom", 1.0, self.watched, authenticate=False)
 
     def round(self, round_num):
         """Hold a round, exact or an error."""

@@ -70,18 +70,18 @@ class ClientState(NamedTuple):
 class _Client(NamedTuple):
     client_id: int
     keys: KeySource
-    update: Callable[[int], Words | None]
+    update: Callable[[Terms], Words | None]
 
 
 def pairwise_client(
-    client_id: int, keys: KeySource, update: Callable[[int], Words | None]
+    client_id: int, keys: KeySource, update: Callable[[Terms], Words | None]
 ) -> Handler[ClientState]:
     """Return the handler of one client.
 
     Args:
         client_id: This client, 0 or more.
         keys: Where its pads come from.
-        update: Round number -> quantised words, shape (num_words,), or None when there is no
+        update: Terms of a round -> quantised words, shape (num_words,), or None when there is no
             usable update (then the client drops out before READY, at no cost to the others).
     """
     return stepwise(_Client(client_id, keys, update), STEPS, _give_up)
@@ -110,7 +110,7 @@ def _ready(client: _Client, payload: Payload, state: ClientState) -> tuple[Outco
     me, num_bytes = client.client_id, pad_bytes(terms)
     ranges = {(i, me): (offset, num_bytes) for i, offset in receives.items()}
     client.keys.accept(terms.round_num, me, ranges)
-    words = client.update(terms.round_num)
+    words = client.update(terms)
     if words is None:
         raise ProtocolError(f"client {me} has no usable update this round")
     if words.shape != (terms.num_words,) or words.dtype != word_dtype(terms.word_bits):

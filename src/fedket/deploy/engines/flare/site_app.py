@@ -112,7 +112,7 @@ class FederationSite:
         self._names = file.sites
         ask = PeerCalls(file.sites)
         self._keys = open_store_keys(file.client, file.store, file.sae, ids, ask)
-        self._site = Site(file.name, file.client, config, len(file.sites), dataset, self._keys)
+        self._site = Site(file.name, file.client, config, dataset, self._keys)
         self._site.instance = self._instance
 
 

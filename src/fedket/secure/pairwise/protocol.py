@@ -1,0 +1,171 @@
+"""Protocol A as a `Protocol`: words of a ring, masked with pads that pairs of clients share."""
+
+import hashlib
+from collections.abc import Sequence
+from functools import partial
+
+from fedket.errors import ProtocolError
+from fedket.secure.in_process import reduce_in_process
+from fedket.secure.pairwise.client import ClientState, pairwise_client
+from fedket.secure.pairwise.graph import Degree, choose_degree, num_edges
+from fedket.secure.pairwise.server import pairwise_server
+from fedket.secure.pairwise.terms import (
+    Terms,
+    graph_of,
+    higher,
+    make_terms,
+    num_messages,
+    pad_bytes,
+)
+from fedket.secure.phases import Handler, Server
+from fedket.secure.protocol import Party, Protocol, RoundCost, Total, Update, halved
+from fedket.secure.quantise import QUANTISERS, Modulus, word_width
+from fedket.secure.words import Words, nearest_integers, to_words
+from fedket.types import KeySource, Reducer, RoundContext
+
+PAD_MEMORY_BYTES = 128 * 2**20
+"""In one process, pads that one end has used and the other not yet; the chunk size obeys it."""
+
+
+def pairwise_protocol(
+    bits: int,
+    clip: float,
+    *,
+    modulus: Modulus = "headroom",
+    degree: Degree = "auto",
+    corrupt_fraction: float = 1 / 3,
+    authenticate: bool = True,
+) -> Protocol:
+    """Return Protocol A: the server sees the sum, see `fedket.secure.pairwise.server`.
+
+    Args:
+        bits: Bits per value (q).
+        clip: Largest absolute unweighted update per coordinate.
+        modulus: `headroom` or `safe`, see `fedket.secure.quantise`.
+        degree: With how many others each client shares a pad; see `choose_degree`.
+        corrupt_fraction: Fraction of colluding or dropping clients that degree "auto" provides for.
+        authenticate: False leaves out the MACs of messages: for tests of attacks.
+
+    Raises (in a round):
+        ConfigError: The cohort is too large for `bits` with `headroom`, or there is no graph of
+            that degree.
+    """
+
+    def terms(context: RoundContext, num_values: int) -> Terms:
+        num_clients = len(context.client_ids)
+        edges = choose_degree(degree, num_clients, corrupt_fraction)
+        return _terms(context, num_values, word_width(bits, modulus, num_clients), edges)
+
+    def server(
+        context: RoundContext,
+        num_values: int,
+        run_id: str,  # noqa: ARG001 - the same signature as other protocols
+        deadline: float,
+    ) -> Server[Total]:
+        of_round = terms(context, num_values)
+        total = yield from pairwise_server(of_round, deadline)
+        return Total(nearest_integers(total.words, of_round.word_bits), total.missing)
+
+    def client(
+        client_id: int,
+        party: Party,
+        update: Update,
+        num_values: int,  # noqa: ARG001
+    ) -> Handler[ClientState]:
+        def words(terms: Terms) -> Words | None:
+            width = word_width(bits, modulus, len(terms.cohort))
+            if terms.word_bits != width:
+                raise ProtocolError(
+                    f"client {client_id} sums words of {width} bits, the server asks for "
+                    f"{terms.word_bits}; all parties must have the same experiment"
+                )
+            integers = update(terms.round_num)
+            return None if integers is None else to_words(integers, width)
+
+        return pairwise_client(client_id, party.keys, words)
+
+    def cost(context: RoundContext, num_values: int) -> RoundCost:
+        of_round = terms(context, num_values)
+        num_clients, size = len(of_round.cohort), pad_bytes(of_round)
+        pads = {(i, j): size for i in of_round.cohort for j in higher(of_round, i)}
+        offsets = 8 * num_edges(num_clients, of_round.degree)
+        return RoundCost(num_clients * size + offsets, size, pads, num_messages(of_round))
+
+    def cheaper(step: str, num_clients: int) -> Sequence[tuple[str, Protocol]]:
+        again = partial(
+            pairwise_protocol,
+            clip=clip,
+            modulus=modulus,
+            corrupt_fraction=corrupt_fraction,
+            authenticate=authenticate,
+        )
+        if step == "lower_bits":
+            return [(f"{fewer} bits", again(fewer, degree=degree)) for fewer in halved(bits)]
+        if step == "smaller_degree":
+            half = max(2, choose_degree(degree, num_clients, corrupt_fraction) // 4 * 2)
+            return [(f"degree {half}", again(bits, degree=half))]
+        return []
+
+    return Protocol(
+        clip=clip,
+        quantiser=partial(QUANTISERS[modulus], bits, clip),
+        server=server,
+        client=client,
+        state=ClientState,
+        cost=cost,
+        trains="ready",
+        opens={"upload": "members"},
+        least=2,
+        takes_key=True,
+        authenticated=authenticate,
+        cheaper=cheaper,
+    )
+
+
+def masked_sum(
+    bits: int,
+    modulus: Modulus,
+    clip: float,
+    key_source: KeySource,
+    *,
+    degree: Degree = "auto",
+    corrupt_fraction: float = 1 / 3,
+    authenticate: bool = True,
+    run_id: str = "in process",
+) -> Reducer:
+    """Return the reducer of `pairwise_protocol`, with the keys of all parties; arguments as there.
+
+    It equals `quantised_sum` bit for bit.
+    """
+    protocol = pairwise_protocol(
+        bits,
+        clip,
+        modulus=modulus,
+        degree=degree,
+        corrupt_fraction=corrupt_fraction,
+        authenticate=authenticate,
+    )
+    return reduce_in_process(protocol, key_source, run_id)
+
+
+def _terms(context: RoundContext, num_words: int, word_bits: int, degree: int) -> Terms:
+    """Return the terms of a round; the seed of the graph is public, not secret."""
+    seed = f"fedket graph of round {context.round_num} of seed {context.seed}"
+    terms = make_terms(
+        context.round_num,
+        context.client_ids,
+        num_words,
+        word_bits,
+        degree=degree,
+        graph_seed=hashlib.sha256(seed.encode()).digest(),
+    )
+    return terms._replace(chunk_words=_chunk_words(graph_of(terms).reach, num_words, word_bits))
+
+
+def _chunk_words(reach: int, num_words: int, word_bits: int) -> int:
+    """Return how many words to upload at a time, a multiple of 8.
+
+    Clients take turns in the order of the ring, which r*(r+1) edges cross in two places (reach r).
+    """
+    affordable = PAD_MEMORY_BYTES * 8 // (reach * (reach + 1) * word_bits)
+    return max(8, min(affordable, num_words + 7) // 8 * 8)

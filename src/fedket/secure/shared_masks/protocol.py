@@ -1,0 +1,134 @@
+"""Protocol B as a `Protocol`: integers modulo a prime, under self-masks that clients share."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from fedket.secure.in_process import reduce_in_process
+from fedket.secure.mac import TAG_BYTES
+from fedket.secure.phases import Handler, Server
+from fedket.secure.protocol import (
+    Answers,
+    Party,
+    Protocol,
+    RoundCost,
+    Total,
+    Update,
+    everybody_answers,
+    halved,
+)
+from fedket.secure.quantise import safe
+from fedket.secure.shared_masks.client import ClientState, shared_masks_client
+from fedket.secure.shared_masks.plan import Plan, Terms, terms_of
+from fedket.secure.shared_masks.server import num_messages, shared_masks_server
+from fedket.secure.words import packed_size
+from fedket.types import KeySource, Reducer, RoundContext
+
+SILENT = "delivered no masked update"
+
+
+def shared_masks_protocol(
+    bits: int,
+    clip: float,
+    *,
+    colluders: int,
+    threshold: int,
+    malicious: bool = False,
+    answers: Answers = everybody_answers,
+) -> Protocol:
+    """Return Protocol B: an exact sum in spite of drop-outs, see the server's side in `server`.
+
+    Args:
+        bits: Bits per value (q); values become integers as in `quantise.safe`.
+        clip: Largest absolute unweighted update per coordinate.
+        colluders: Clients that may collude with the server (T).
+        threshold: Clients that must be alive until the sum opens (U), at least colluders + 2.
+        malicious: Whether clients also hold out against a server that lies.
+        answers: Who answers what in a simulation.
+
+    Raises (in a round):
+        ConfigError: `colluders` and `threshold` do not suit each other or the cohort.
+    """
+
+    def terms(context: RoundContext, num_values: int, run_id: str = "") -> Terms:
+        return terms_of(plan(run_id, num_values), context.round_num, context.client_ids)
+
+    def plan(run_id: str, num_values: int) -> Plan:
+        return Plan(run_id, num_values, bits, colluders, threshold, malicious)
+
+    def server(
+        context: RoundContext, num_values: int, run_id: str, deadline: float
+    ) -> Server[Total]:
+        total = yield from shared_masks_server(terms(context, num_values, run_id), deadline)
+        return Total(total.total, {i: f"{SILENT}: {why}" for i, why in total.missing.items()})
+
+    def client(
+        client_id: int, party: Party, update: Update, num_values: int
+    ) -> Handler[ClientState]:
+        return shared_masks_client(client_id, party.keys, update, plan(party.run_id, num_values))
+
+    def cost(context: RoundContext, num_values: int) -> RoundCost:
+        return _cost(terms(context, num_values))
+
+    def cheaper(step: str, num_clients: int) -> Sequence[tuple[str, Protocol]]:  # noqa: ARG001
+        again = partial(
+            shared_masks_protocol,
+            clip=clip,
+            colluders=colluders,
+            threshold=threshold,
+            malicious=malicious,
+            answers=answers,
+        )
+        return [(f"{b} bits", again(b)) for b in halved(bits)] if step == "lower_bits" else []
+
+    return Protocol(
+        clip=clip,
+        quantiser=partial(safe, bits, clip),
+        server=server,
+        client=client,
+        state=ClientState,
+        cost=cost,
+        trains="upload",
+        opens={"confirm": "alive", "open": "alive"},
+        least=threshold,
+        takes_key=True,
+        authenticated=True,
+        cheaper=cheaper,
+        answers=answers,
+    )
+
+
+def shared_mask_sum(
+    bits: int,
+    clip: float,
+    key_source: KeySource,
+    *,
+    colluders: int,
+    threshold: int,
+    malicious: bool = False,
+    run_id: str = "in process",
+    answers: Answers = everybody_answers,
+) -> Reducer:
+    """Return the reducer of `shared_masks_protocol`, with all parties' keys; arguments as there.
+
+    With nobody dropping out it equals `quantised_sum` with modulus `safe` bit for bit.
+    """
+    protocol = shared_masks_protocol(
+        bits,
+        clip,
+        colluders=colluders,
+        threshold=threshold,
+        malicious=malicious,
+        answers=answers,
+    )
+    return reduce_in_process(protocol, key_source, run_id)
+
+
+def _cost(terms: Terms) -> RoundCost:
+    num_peers, malicious = len(terms.cohort) - 1, terms.plan.malicious
+    vector = packed_size(terms.plan.num_values, terms.sharing.field.bits)
+    share = num_peers * (8 + terms.pad_bytes + TAG_BYTES)
+    held = 8 * len(terms.cohort)
+    confirm = num_peers * TAG_BYTES if malicious else 0
+    key = {(i, j): terms.stream_bytes for i in terms.cohort for j in terms.peers(i)}
+    answers = share + held + vector + confirm + terms.pad_bytes
+    return RoundCost(len(terms.cohort) * answers, vector, key, num_messages(terms.plan))

@@ -1,0 +1,211 @@
+"""The two sides of a protocol, with what goes round every one of them.
+
+The server's side, from the inside out: the protocol, the guard against opening two groups of a
+round, the phase `model` (the global model and what else a round begins with, to the whole cohort),
+the authenticated channel, accounts. A client's side is the mirror image: channel, `model`, its
+contribution as integers, the protocol. A simulation (`fedket.secure.in_process`) drives both in one
+process, a deployment each at its end.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from fedket.errors import FedketError, ProtocolError
+from fedket.secure.channel import ChannelState, authenticated_client, authenticated_server
+from fedket.secure.differencing_guard import guard_differencing
+from fedket.secure.encoding import decode, encode, make_encoding
+from fedket.secure.mac import MAC_KEY_BYTES, TAG_BYTES
+from fedket.secure.metering import metered
+from fedket.secure.phases import (
+    Failure,
+    Handler,
+    Outcome,
+    Outcomes,
+    Payload,
+    Phase,
+    Reply,
+    Result,
+    Server,
+    integer,
+    mapped,
+)
+from fedket.secure.protocol import Party, Protocol, RoundCost
+from fedket.secure.words import Integers
+from fedket.types import SERVER, Contribution, RoundContext, Traffic
+
+MODEL = "model"
+"""Action of the phase that every round begins with."""
+
+Learn = Callable[[Payload], tuple[RoundContext, Callable[[], Contribution | None]]]
+"""What a round begins with -> the round, and how a client comes to its contribution to it; None
+when there is no usable one. Raises `ProtocolError` if it will have nothing to do with the round."""
+
+
+class ClientState(NamedTuple):
+    """What a client remembers between messages, inside its channel.
+
+    Attributes:
+        inner: State of the protocol's handler.
+        task: The round it was sent a model for, until it has trained.
+        num_clipped: Coordinates of its latest update beyond the clip. Private.
+    """
+
+    inner: Any
+    task: tuple[RoundContext, Callable[[], Contribution | None]] | None = None
+    num_clipped: int = 0
+
+    def __repr__(self) -> str:
+        return f"ClientState({self.inner!r})"
+
+
+def server_side(
+    protocol: Protocol,
+    context: RoundContext,
+    template: Contribution,
+    party: Party,
+    opening: Payload | None = None,
+    deadline: float = 60.0,
+    opened: Path | None = None,
+) -> Server[tuple[Contribution, Traffic]]:
+    """Return the server's side of one round: it ends with the sum, and what that cost.
+
+    Args:
+        protocol: How the sum is formed; the clients have the same.
+        context: The round; clients that drop out leave its weights as they are.
+        template: Shapes and types of a contribution.
+        party: The server.
+        opening: What the phase `model` carries.
+        deadline: Seconds for each phase, unless the engine knows better.
+        opened: File that remembers whose sum may be open; without, a server that dies in this
+            round must never begin it again.
+
+    Raises:
+        ConfigError: The protocol cannot sum such contributions of so many clients.
+        RoundLostError: The round is over without a sum, its keys are burned.
+        KeyMaterialError: The server's own keys ran out or were used before.
+    """
+    encoding = make_encoding(protocol.quantiser, protocol.clip, context)
+    num_values = count_values(template)
+    server = protocol.server(context, num_values, party.run_id, deadline)
+    if opened is not None:
+        server = guard_differencing(server, protocol.opens, context, opened)
+    server = _beginning(server, context, opening or {}, deadline)
+    if protocol.authenticated:
+        requests = round_cost(protocol, context, num_values).num_requests
+        cohort = context.client_ids
+        server = authenticated_server(server, party, context.round_num, cohort, requests)
+    total, phases = yield from metered(server)
+    traffic = Traffic(
+        upload_bytes=sum(phase.upload_bytes for phase in phases),
+        key_bits=sum(phase.pad_bits + phase.mac_bits for phase in phases),
+        num_clipped=None,
+        phases=phases,
+        missing=total.missing,
+    )
+    return decode(encoding, template, total.integers), traffic
+
+
+def client_side(
+    protocol: Protocol, client_id: int, party: Party, num_values: int, learn: Learn
+) -> Handler[Any]:
+    """Return a client's handler; its first state is `fresh_state`.
+
+    Args:
+        protocol: How the sum is formed: the client's own idea of it, not the server's.
+        client_id: The client.
+        party: The same, as others know it.
+        num_values: Values of a contribution.
+        learn: What it does with a model.
+    """
+
+    def handle(action: str, payload: Payload, state: ClientState) -> tuple[Outcome, ClientState]:
+        if action == MODEL:
+            return _begin(client_id, learn, payload, state)
+        made: list[int] = []
+
+        def update(round_num: int) -> Integers | None:
+            if state.task is None or state.task[0].round_num != round_num:
+                raise ProtocolError(f"client {client_id} was sent no model for round {round_num}")
+            context, contribute = state.task
+            contribution = contribute()
+            if contribution is None:
+                return None
+            encoding = make_encoding(protocol.quantiser, protocol.clip, context)
+            integers, num_clipped = encode(encoding, client_id, contribution, context)
+            made.append(num_clipped)
+            return integers
+
+        client = protocol.client(client_id, party, update, num_values)
+        outcome, inner = client(action, payload, state.inner)
+        task = None if action == protocol.trains else state.task
+        return outcome, ClientState(inner, task, sum(made) or state.num_clipped)
+
+    if protocol.authenticated:
+        return authenticated_client(handle, client_id, party)
+    return handle
+
+
+def fresh_state(protocol: Protocol, latest_round: int = 0) -> Any:
+    """Return the state of a client that may take part in rounds after `latest_round`."""
+    state = ClientState(protocol.state(latest_round))
+    return ChannelState(state) if protocol.authenticated else state
+
+
+def round_cost(protocol: Protocol, context: RoundContext, num_values: int) -> RoundCost:
+    """Return what a round costs if nobody drops out; see `server_side`."""
+    cost = protocol.cost(context, num_values)
+    requests = cost.num_requests + 1
+    if not protocol.authenticated:
+        return cost._replace(num_requests=requests)
+    ends = [stream for i in context.client_ids for stream in ((SERVER, i), (i, SERVER))]
+    # A tag on every answer but that to an abort, and on the first where its keys begin.
+    each = TAG_BYTES * (requests - 1) + 8
+    return RoundCost(
+        cost.upload_bytes + each * len(context.client_ids),
+        cost.vector_bytes,
+        {**cost.key, **dict.fromkeys(ends, requests * MAC_KEY_BYTES)},
+        requests,
+    )
+
+
+def count_values(template: Contribution) -> int:
+    """Values of a contribution."""
+    return sum(leaf.size for leaf in jax.tree.leaves(template))
+
+
+def _beginning(
+    server: Server[Result], context: RoundContext, opening: Payload, deadline: float
+) -> Server[Result]:
+    """Send everybody the model; whoever does not take it has failed, and is asked nothing else."""
+    request = {"round_num": context.round_num, **opening}
+    outcomes = yield Phase(MODEL, context.client_ids, request, deadline)
+    nothing = Failure("no answer")
+    said = {i: outcomes.get(i, nothing) for i in context.client_ids}
+    failed = {i: outcome for i, outcome in said.items() if isinstance(outcome, Failure)}
+
+    def without(phase: Phase) -> Phase:
+        return phase._replace(to=tuple(i for i in phase.to if i not in failed))
+
+    def with_failed(phase: Phase, outcomes: Outcomes) -> Outcomes:
+        return {**outcomes, **{i: failed[i] for i in phase.to if i in failed}}
+
+    return (yield from mapped(server, without, with_failed))
+
+
+def _begin(
+    client_id: int, learn: Learn, payload: Payload, state: ClientState
+) -> tuple[Outcome, ClientState]:
+    """Take in what a round begins with, once it is known to be genuine."""
+    try:
+        round_num = integer(payload, "round_num")
+        if round_num <= state.inner.round_num:
+            raise ProtocolError(
+                f"client {client_id} is in round {state.inner.round_num} and refuses a model for "
+                f"round {round_num}; rounds only go up"
+            )
+        return Reply({}), state._replace(task=learn(payload))
+    except FedketError as error:
+        return Failure(str(error)), state
