@@ -135,9 +135,9 @@ def replayed(layout, lines):
     simulated["engine"]["kind"] = "sequential"
     simulated["keys"]["source"] = "os_random"
     built = build_experiment(type(config).model_validate_json(json.dumps(simulated)))
-    keys, sites = SharedKeys(OsRandomSource()), config.partition.num_clients
+    keys = SharedKeys(OsRandomSource())
     members = Replay(
-        [Site(f"{i}", i, config, sites, p, keys) for i, p in enumerate(site_parts(built))], lines
+        [Site(f"{i}", i, config, p, keys) for i, p in enumerate(site_parts(built))], lines
     )
     members.open("again")
     task = make_task(config, built.dataset.x_train.shape[1:], built.dataset.num_classes)
