@@ -107,7 +107,7 @@ def test_list_names_every_shipped_experiment(fedket):
 @pytest.mark.parametrize("experiment", shipped_experiments(), ids=lambda s: s.name)
 def test_every_shipped_experiment_is_a_valid_file(experiment):
     config = load_config(experiment.path)
-    assert config.name.endswith(experiment.path.stem)
+    assert config.name.endswith(experiment.name.rpartition("/")[2])
     assert config.description
 
 

@@ -8,7 +8,7 @@ PUBLISHED = """
 source = "arXiv:0000.00000, Table 1"
 row = "{title}"
 reported = {reported}
-choices = ["Adam", "rate of {name}"]
+assumptions = ["Adam", "rate of {name}"]
 seeds = {seeds}
 """
 FAST = "\n[fast]\nfederation.rounds = 1\n"

@@ -1,4 +1,4 @@
-"""The rows of a paper are the experiment files of its folder."""
+"""The rows of a paper are the experiments in the files of its folder."""
 
 import pytest
 
@@ -16,6 +16,23 @@ def test_a_folder_is_a_paper_and_its_files_are_rows(rows):
 @pytest.mark.parametrize("name", ["mnist-plain", "made_up/mnist-plain", "mnist-plain.toml"])
 def test_rows_can_be_chosen(name, paper):
     assert [row.name for row in find_rows(str(paper), [name, name])] == ["mnist-plain"]
+
+
+def test_rows_of_one_file_are_rows_of_the_paper(paper, tmp_path):
+    text = (paper / "mnist-plain.toml").read_text().replace('name = "mnist-plain"', "")
+    (tmp_path / "p").mkdir()
+    file = tmp_path / "p" / "table.toml"
+    file.write_text(f"{text}\n[rows.q16]\nseed = 1\n[rows.q8]\npaper.row = 'B'\n")
+    folder, single = find_rows(str(file.parent)), find_rows(str(file), ["table/q8"])
+    assert [(row.paper, row.name) for row in folder] == [("p", "q16"), ("p", "q8")]
+    assert [row.published.row for row in folder] == ["Row mnist-plain", "B"]
+    assert [(row.paper, row.path) for row in single] == [("table", tmp_path / "p/table.toml:q8")]
+    assert config_for(folder[1], FAST, seed=4).name == "q8-fast"
+    (tmp_path / "p" / "q8.toml").write_text(text)
+    with pytest.raises(
+        ConfigError, match=r"two rows are called `q8`: .*q8\.toml and .*:q8; rename"
+    ):
+        find_rows(str(file.parent))
 
 
 def test_a_profile_changes_what_it_says_and_nothing_else(rows):

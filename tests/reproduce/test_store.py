@@ -4,6 +4,8 @@ import pytest
 
 from fedket.errors import CheckpointError, ConfigError
 from fedket.experiment import shipped_experiments
+from fedket.experiment.run_directory import config_hash
+from fedket.reproduce.rows import FULL, config_for, find_rows
 from fedket.reproduce.store import read_all, read_reasons, readme, store, write_readme
 from tests.reproduce.test_table import with_finals
 
@@ -79,8 +81,17 @@ def test_the_stored_readme_is_the_generated_one(stored, repository):
     assert (top / "README.md").read_text() == readme(stored, read_reasons(top))
 
 
-def test_stored_rows_and_reasons_belong_to_shipped_experiments(stored, repository):
+def test_stored_rows_are_of_the_configurations_that_are_shipped(stored):
+    shipped = {
+        (row.paper, row.name): row for p in {r.paper for r in stored} for row in find_rows(p)
+    }
+    assert {r.profile for r in stored} == {"full"}
+    for result in stored:
+        config = config_for(shipped[result.paper, result.row], FULL, seed=0)
+        assert result.config_sha256 == config_hash(config), (result.paper, result.row)
+
+
+def test_reasons_belong_to_shipped_experiments(repository):
     shipped = {s.name for s in shipped_experiments()}
-    assert {f"{r.paper}/{r.row}" for r in stored} <= shipped
     reasons = read_reasons(repository / "results")
     assert {f"{paper}/{row}" for paper, rows in reasons.items() for row in rows} <= shipped

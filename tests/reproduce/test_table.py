@@ -31,7 +31,7 @@ RESULT = RowResult.model_validate_json(
             "source": "arXiv:0000.00000",
             "metric": "test_accuracy",
             "reported": 0.9,
-            "choices": ["Adam"],
+            "assumptions": ["Adam"],
             "profile": "full",
             "planned_rounds": 10,
             "parameters": 7,

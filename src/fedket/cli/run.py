@@ -30,7 +30,8 @@ def run(
 ) -> None:
     """Run an experiment: rounds of local training, aggregation and evaluation, then a report.
 
-    FILE is an experiment file (TOML) or the name of a shipped experiment.
+    FILE is an experiment file (TOML), one of its rows (FILE.toml:ROW), or the
+    name of a shipped experiment.
     All that a run writes is in one directory. Ctrl-C stops and saves.
 
     Example: fedket run quickstart --set federation.rounds=10

@@ -22,7 +22,8 @@ def show(
 ) -> None:
     """Show what an experiment is and costs per round, before running it.
 
-    FILE is an experiment file (TOML) or the name of a shipped experiment.
+    FILE is an experiment file (TOML), one of its rows (FILE.toml:ROW), or the
+    name of a shipped experiment.
     """
     config = load_experiment(file, overrides, fast)
     from fedket.cli.progress import print_facts

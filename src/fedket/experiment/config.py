@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from fedket.errors import ConfigError
 from fedket.experiment.config_secure import AggregationConfig, KeysConfig
+from fedket.experiment.rows import flatten
 from fedket.kinds import FunctionOf, Kind, NamedFunction, Section, kind_field, named_function
 from fedket.schema import FREE, PositiveInt, Seed, Table, show_value
 
@@ -28,6 +29,7 @@ RENAMED = {
     "training.head_learning_rate": "optimizer.head_learning_rate",
     "training.weight_decay": "optimizer.weight_decay",
     "training.adam_epsilon": "optimizer.epsilon",
+    "paper.choices": "paper.assumptions",
 }
 """Keys of version 0.1 -> what they are called now."""
 
@@ -79,7 +81,7 @@ class PaperConfig(Table):
     """What is compared, after the last round."""
     reported: Annotated[float, Field(allow_inf_nan=False)] | None = None
     """The paper's number (an accuracy as a fraction); absent if it gives none."""
-    choices: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    assumptions: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Values that the paper does not state, in words, as chosen here."""
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1, max_length=100)
@@ -101,26 +103,18 @@ class PaperConfig(Table):
 
 
 def dotted(tables: Any) -> Any:
-    """Nested tables as one, keys joined by dots: `a.b = 1` in TOML means the same quoted or not."""
+    """Nested tables as one (`flatten`), of values that `--set` could hold as well."""
     if not isinstance(tables, dict):
-        return tuple(tables) if isinstance(tables, list) else tables
-    flat: dict[str, Any] = {}
-    for key, value in tables.items():
-        inner = dotted(value)
-        if isinstance(value, dict):
-            flat |= {f"{key}.{k}": v for k, v in inner.items()}
-        elif all(isinstance(v, bool | int | float | str) for v in _each(inner)):
-            flat[key] = inner
-        else:
+        return tables
+    flat = {k: tuple(v) if isinstance(v, list) else v for k, v in flatten(tables).items()}
+    for key, value in flat.items():
+        each = value if isinstance(value, tuple) else (value,)
+        if not all(isinstance(v, bool | int | float | str) for v in each):
             raise ConfigError(
                 f"`fast.{key}` should be a number, a text, true, false, or a list of numbers or "
                 f"texts, got {show_value(value)}"
             )
     return flat
-
-
-def _each(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
 
 
 Overrides = Annotated[dict[str, Any], BeforeValidator(dotted)]

@@ -4,7 +4,7 @@ import datetime
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from fedket.errors import ConfigError
 from fedket.experiment.config import RENAMED, ExperimentConfig
+from fedket.experiment.rows import choose_row, put, split_row
 from fedket.schema import explain, read_toml
 
 FAST_SUFFIX = "-fast"
@@ -25,7 +26,8 @@ def load_config(
     """Read an experiment file.
 
     Args:
-        path: TOML file; gives the experiment its name if it does not say one.
+        path: TOML file, `FILE.toml:ROW` for a row of one with several; gives the experiment its
+            name if it does not say one.
         overrides: `table.key=value` strings; the value is TOML, bare words count as strings.
         fast: Take the file's fast profile, to which the overrides are then applied.
 
@@ -33,21 +35,22 @@ def load_config(
         ConfigError: Naming file, field, what arrived and what is allowed; or if a fast profile is
             asked for and there is none.
     """
-    values = read_experiment(path)
-    values.setdefault("name", _as_name(path.stem))
+    file, row = split_row(path)
+    values = choose_row(read_experiment(file), file, row)
+    values.setdefault("name", _as_name(file.stem))
     if fast:
-        _apply_fast(values, str(path), path.parent)
+        _apply_fast(values, str(path), file.parent)
     override(values, overrides)
-    return parse_config(values, str(path), path.parent)
+    return parse_config(values, str(path), file.parent)
 
 
-def read_experiment(path: Path) -> dict[str, Any]:
-    """The values of an experiment file, not yet checked.
+def read_experiment(file: Path) -> dict[str, Any]:
+    """The values of an experiment file, not yet checked, with all its rows.
 
     Raises:
         ConfigError: There is no such file, or it is not TOML.
     """
-    return read_toml(path, "experiment file", "`fedket list` names the shipped ones")
+    return read_toml(file, "experiment file", "`fedket list` names the shipped ones")
 
 
 def override(values: dict[str, Any], overrides: Sequence[str]) -> None:
@@ -58,32 +61,10 @@ def override(values: dict[str, Any], overrides: Sequence[str]) -> None:
     """
     for text in overrides:
         name, equals, raw = text.partition("=")
-        path = [part.strip() for part in name.split(".")]
-        if not equals or not all(path):
+        keys = [part.strip() for part in name.split(".")]
+        if not equals or not all(keys):
             raise ConfigError(f"--set takes TABLE.KEY=VALUE, got `{text}`")
-        _put(values, path, _parse_value(raw.strip()), f"--set {text}")
-
-
-def _put(values: dict[str, Any], path: Sequence[str], value: Any, what: str) -> None:
-    """Set the value at a path, in place; a number counts the tables of a list from 0."""
-    *tables, key = path
-    target: Any = values
-    for table in tables:
-        if isinstance(target, list):
-            target = _item(target, table, what)
-        else:
-            target = target.setdefault(table, {})
-        if not isinstance(target, dict | list):
-            raise ConfigError(f"{what}: `{table}` is a value, not a table")
-    if isinstance(target, list):
-        raise ConfigError(f"{what}: `{tables[-1]}` is a list of tables; name one of its keys")
-    target[key] = value
-
-
-def _item(tables: list[Any], number: str, what: str) -> Any:
-    if not number.isdecimal() or int(number) >= len(tables):
-        raise ConfigError(f"{what}: `{number}` is none of the {len(tables)} tables, from 0")
-    return tables[int(number)]
+        put(values, ".".join(keys), _parse_value(raw.strip()), f"--set {text}")
 
 
 def _apply_fast(values: dict[str, Any], source: str, folder: Path) -> None:
@@ -91,15 +72,10 @@ def _apply_fast(values: dict[str, Any], source: str, folder: Path) -> None:
     own = parse_config(values, source, folder)
     if not own.fast:
         raise ConfigError(f"{source} has no [fast] table, so no fast profile; leave --fast out")
-    _change(values, own.fast)
+    for name, value in own.fast.items():
+        put(values, name, value, f"{source}: `fast.{name}`")
     values["name"] = own.name[: 80 - len(FAST_SUFFIX)] + FAST_SUFFIX
     parse_config(values, f"{source} [fast]", folder)
-
-
-def _change(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """Set the values at dotted paths."""
-    for name, value in changes.items():
-        _put(values, name.split("."), value, f"`fast.{name}`")
 
 
 def parse_config(

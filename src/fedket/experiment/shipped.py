@@ -1,23 +1,25 @@
 """The experiments that come with fedket: `experiments/` of the checkout or of the wheel.
 
-An experiment is named by its file, one of a paper by folder and file: `qfedfisher/mnist-qfedavg`.
+An experiment is named by its file, or by its row in a file of several; one of a paper by folder
+and file or row: `qfedfisher/mnist-qfedavg`.
 """
 
-import tomllib
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
 from fedket.errors import ConfigError
+from fedket.experiment.rows import rows_of, split_row
+from fedket.schema import read_toml
 
 
 class ShippedExperiment(NamedTuple):
-    """A file and its one-line description.
+    """One experiment of a folder of files, and its one-line description.
 
     Attributes:
-        name: What the command line calls it: the path below `experiments/`, without `.toml`.
+        name: What the command line calls it: folder below `experiments/`, and row or file.
         description: As in the file.
-        path: The file.
+        path: The file, `FILE.toml:ROW` for a row.
     """
 
     name: str
@@ -31,14 +33,29 @@ class ShippedExperiment(NamedTuple):
 
 
 def shipped_experiments() -> list[ShippedExperiment]:
-    """All shipped experiments by name, those of no paper first."""
+    """All shipped experiments, those of no paper first; by paper and file, rows as they stand."""
     top = experiments_directory()
-    found = []
-    for path in top.rglob("*.toml"):
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-        name = path.relative_to(top).with_suffix("").as_posix()
-        found.append(ShippedExperiment(name, values.get("description", ""), path))
-    return sorted(found, key=lambda shipped: (shipped.paper, shipped.name))
+    files = sorted(top.rglob("*.toml"), key=lambda file: (file.parent != top, file))
+    return [
+        experiment._replace(name=(file.parent.relative_to(top) / experiment.name).as_posix())
+        for file in files
+        for experiment in experiments_in(file)
+    ]
+
+
+def experiments_in(file: Path) -> list[ShippedExperiment]:
+    """The experiments of a file: its rows, else a single one that is called by the file.
+
+    Raises:
+        ConfigError: If there is no such file, or it is not TOML.
+    """
+    values = read_toml(file, "experiment file")
+    shared = str(values.get("description", ""))
+    rows = rows_of(values, str(file)).items()
+    return [
+        ShippedExperiment(name, str(row.get("description", shared)), Path(f"{file}:{name}"))
+        for name, row in rows
+    ] or [ShippedExperiment(file.stem, shared, file)]
 
 
 def find_experiment(name: Path) -> Path:
@@ -47,7 +64,7 @@ def find_experiment(name: Path) -> Path:
     Raises:
         ConfigError: If only a similar name is known.
     """
-    if name.is_file():
+    if split_row(name)[0].is_file():
         return name
     shipped = {experiment.name: experiment.path for experiment in shipped_experiments()}
     wanted = name.as_posix()

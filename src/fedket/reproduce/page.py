@@ -15,7 +15,7 @@ from fedket.reproduce.table import (
     COLUMNS,
     cells,
     heading,
-    open_choices,
+    open_assumptions,
     problems,
     used_in,
     warning,
@@ -48,7 +48,7 @@ def reproduction_page(paper: str, rows: Sequence[RunRow]) -> str:
         html.section("Results", html.card(table)),
         _notes("Not run", problems(results)),
         _figures(groups),
-        _choices(results),
+        _assumptions(results),
         html.section("How to read these numbers", html.notes(_reading(results[0].profile))),
         html.footer("Written by fedket from the run directories below this file."),
     ]
@@ -110,8 +110,8 @@ def _figure(
     return html.figure(f"{_theme(group[0])}: {field.replace('_', ' ')}", svg, caption)
 
 
-def _choices(results: Sequence[RowResult]) -> str:
-    pairs = [(c, used_in(rows, len(results))) for c, rows in open_choices(results)]
+def _assumptions(results: Sequence[RowResult]) -> str:
+    pairs = [(c, used_in(rows, len(results))) for c, rows in open_assumptions(results)]
     table = html.card(html.table(("Value", "Rows"), pairs))
     return html.section("Values that the paper does not state", table) if pairs else ""
 

@@ -64,7 +64,7 @@ class RowResult(_Content):
     source: str
     metric: Literal["test_accuracy", "test_loss", "train_loss"]
     reported: Finite | None
-    choices: tuple[str, ...]
+    assumptions: tuple[str, ...]
     profile: Annotated[str, Field(pattern=r"^(full|fast|rounds-[1-9][0-9]*)$")]
     planned_rounds: Annotated[int, Field(ge=1)]
     """Of the full profile."""
@@ -144,7 +144,7 @@ def condense(
         source=published.source,
         metric=published.metric,
         reported=published.reported,
-        choices=published.choices,
+        assumptions=published.assumptions,
         profile=profile.name,
         planned_rounds=row.config.federation.rounds,
         parameters=records[0].model.parameters if records else 0,

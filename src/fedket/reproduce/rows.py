@@ -1,4 +1,4 @@
-"""The rows of a paper's table: experiment files with a `[paper]` table, in one folder."""
+"""The rows of a paper's table: experiments with a `[paper]` table, in the files of one folder."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from fedket.errors import ConfigError
 from fedket.experiment.config import ExperimentConfig, PaperConfig
 from fedket.experiment.load import load_config
-from fedket.experiment.shipped import shipped_experiments
+from fedket.experiment.shipped import experiments_in, shipped_experiments
 
 
 class Row(NamedTuple):
@@ -16,8 +16,8 @@ class Row(NamedTuple):
 
     Attributes:
         paper: Name of the folder.
-        name: Name of the file, without `.toml`.
-        path: The file.
+        name: What it is called in its file, or the file's name without `.toml`.
+        path: The file, `FILE.toml:ROW` for one of several.
         config: Its full profile, with the file's own seed.
         published: Its `[paper]` table.
     """
@@ -52,34 +52,32 @@ def first_rounds(rounds: int) -> Profile:
 
 
 def find_rows(paper: str, names: Sequence[str] = ()) -> list[Row]:
-    """The rows of a shipped paper, or of a folder with experiment files.
+    """The rows of a shipped paper, or of a folder with experiment files, or of one such file.
 
-    Files without a `[paper]` table stand for no published number and are no rows.
+    Experiments without a `[paper]` table stand for no published number and are no rows.
 
     Args:
-        paper: Name of a shipped paper, or path of a folder.
+        paper: Name of a shipped paper, or path of a folder or file.
         names: Rows wanted, with or without the paper's name before them; none means all.
 
     Raises:
-        ConfigError: No such paper or row, or a file that cannot be read.
+        ConfigError: No such paper or row, two of one name, or a file that cannot be read.
     """
-    files = _files_of(paper)
-    folder = files[0].parent.name
-    known = {path.stem: path for path in files}
+    folder, known = _experiments_of(paper)
     wanted = [_known_name(name, folder, list(known)) for name in names] or list(known)
-    found = [_read_row(folder, known[name]) for name in dict.fromkeys(wanted)]
-    rows = [row for row in found if row is not None]
+    found = {name: _read_row(folder, name, known[name]) for name in wanted}
+    rows = [row for row in found.values() if row is not None]
     if len(rows) < len(found) and (names or not rows):
-        which = known[list(dict.fromkeys(wanted))[found.index(None)]]
+        which = known[next(name for name, row in found.items() if row is None)]
         raise ConfigError(
             f"{which} has no [paper] table, so it is no row; run it with `fedket run`"
         )
     return rows
 
 
-def _read_row(paper: str, path: Path) -> Row | None:
+def _read_row(paper: str, name: str, path: Path) -> Row | None:
     config = load_config(path)
-    return None if config.paper is None else Row(paper, path.stem, path, config, config.paper)
+    return None if config.paper is None else Row(paper, name, path, config, config.paper)
 
 
 def config_for(row: Row, profile: Profile, seed: int) -> ExperimentConfig:
@@ -95,18 +93,27 @@ def config_for(row: Row, profile: Profile, seed: int) -> ExperimentConfig:
     return load_config(row.path, overrides, fast=profile.fast)
 
 
-def _files_of(paper: str) -> list[Path]:
-    """Experiment files of a paper, by name; never empty."""
+def _experiments_of(paper: str) -> tuple[str, dict[str, Path]]:
+    """Name of a paper, and where each of its experiments is; never empty."""
     shipped = [s for s in shipped_experiments() if s.paper]
-    files = [s.path for s in shipped if s.paper == paper.rstrip("/")]
-    if not files and Path(paper).is_dir():
-        files = sorted(Path(paper).resolve().glob("*.toml"))
-        if not files:
-            raise ConfigError(f"the folder {paper} holds no experiment files (TOML)")
-    if not files:
-        papers = sorted({s.paper for s in shipped})
+    place, papers = Path(paper), sorted({s.paper for s in shipped})
+    if paper.rstrip("/") in papers:
+        name, found = paper.rstrip("/"), [s for s in shipped if s.paper == paper.rstrip("/")]
+    elif place.is_file():
+        name, found = place.stem, experiments_in(place)
+    elif place.is_dir():
+        files = sorted(place.glob("*.toml"))
+        name, found = place.resolve().name, [e for file in files for e in experiments_in(file)]
+    else:
         raise ConfigError(f"no paper `{paper}`{_meant(paper, papers)}; known: {', '.join(papers)}")
-    return files
+    if not found:
+        raise ConfigError(f"the folder {paper} holds no experiment files (TOML)")
+    known: dict[str, Path] = {}
+    for row, path in ((s.name.rpartition("/")[2], s.path) for s in found):
+        if row in known:
+            raise ConfigError(f"two rows are called `{row}`: {known[row]} and {path}; rename one")
+        known[row] = path
+    return name, known
 
 
 def _known_name(name: str, folder: str, known: list[str]) -> str:

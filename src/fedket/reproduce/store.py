@@ -16,7 +16,7 @@ from fedket.reproduce.result import RowResult, read_result
 from fedket.reproduce.table import (
     heading,
     markdown,
-    open_choices,
+    open_assumptions,
     problems,
     used_in,
     warning,
@@ -123,8 +123,8 @@ def readme(results: Sequence[RowResult], reasons: Reasons) -> str:
         parts.append(_list("Why it differs", _why(rows, reasons.get(paper, {}))))
         parts.append(_list("Not run", problems(rows)))
         parts.append(_list("Left to run", _left(rows)))
-        choices = [(c, used_in(users, len(rows))) for c, users in open_choices(rows)]
-        parts.append(_list("Values that the paper does not state", choices))
+        assumptions = [(c, used_in(users, len(rows))) for c, users in open_assumptions(rows)]
+        parts.append(_list("Values that the paper does not state", assumptions))
         parts.append(f"Sources: {'; '.join(dict.fromkeys(r.source for r in rows))}.\n")
         parts.append(f"Run {_where(rows)}.\n")
     return "\n".join(part.rstrip("\n") + "\n" for part in parts if part)

@@ -80,17 +80,17 @@ def problems(results: Iterable[RowResult]) -> list[tuple[str, str]]:
     return [(result.title, result.problem) for result in results if result.problem]
 
 
-def open_choices(results: Iterable[RowResult]) -> list[tuple[str, list[str]]]:
+def open_assumptions(results: Iterable[RowResult]) -> list[tuple[str, list[str]]]:
     """Every value that the paper does not state, with the titles of the rows it is used in."""
     users: dict[str, list[str]] = {}
     for result in results:
-        for choice in result.choices:
-            users.setdefault(choice, []).append(result.title)
+        for assumption in result.assumptions:
+            users.setdefault(assumption, []).append(result.title)
     return list(users.items())
 
 
 def used_in(rows: Sequence[str], total: int) -> str:
-    """The rows of a choice in words."""
+    """The rows that share an assumption, in words."""
     if len(rows) == total:
         return "all rows"
     return ", ".join(rows) if len(rows) <= NAMED_ROWS else f"{len(rows)} of {total} rows"
@@ -118,10 +118,10 @@ def document(paper: str, results: Sequence[RowResult]) -> str:
     parts = [f"# {heading(paper, profile)}\n", warning(profile), markdown(results)]
     if missing := problems(results):
         parts.append("Not run:\n\n" + "".join(f"- {t}: {text}\n" for t, text in missing))
-    if choices := open_choices(results):
+    if assumptions := open_assumptions(results):
         parts.append(
             "Values that the paper does not state:\n\n"
-            + "".join(f"- {c} ({used_in(rows, len(results))})\n" for c, rows in choices)
+            + "".join(f"- {c} ({used_in(rows, len(results))})\n" for c, rows in assumptions)
         )
     parts.append(f"Sources: {'; '.join(dict.fromkeys(r.source for r in results))}.\n")
     return "\n".join(part.rstrip("\n") + "\n" for part in parts if part)
