@@ -121,6 +121,14 @@ def test_help_and_version(fedket):
     assert "name of a shipped experiment" in fedket("run", "-h")[1].replace("\n", " ")
 
 
+@pytest.mark.parametrize("group", ["deploy", "keys", "kme", "qkd"])
+def test_a_group_that_is_asked_nothing_shows_its_help(group, fedket):
+    code, output, errors = fedket(group)
+    assert (code, errors) == (0, "")
+    assert f"fedket {group} [OPTIONS] COMMAND" in output
+    assert output == fedket(group, "--help")[1]
+
+
 @pytest.mark.parametrize(
     ("args", "complaint"),
     [

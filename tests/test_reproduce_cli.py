@@ -92,7 +92,7 @@ def test_after_ctrl_c_the_same_command_finishes(fedket, blobs, tmp_path):
     output, errors = process.communicate()
     assert process.returncode == 130, errors
     assert "one, seed 0: interrupted" in output
-    assert "start the same command again" in errors
+    assert "run the same command again to resume" in errors
     assert not (tmp_path / "stored").exists()
     so_far = rounds.read_bytes().count(b"\n")
     write_row(tmp_path / "long", "one", blobs, f"federation.rounds={so_far + 2}", seeds=(0,))

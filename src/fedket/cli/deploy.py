@@ -37,7 +37,7 @@ def init(
     port: Annotated[int, typer.Option(min=1, max=65535, help="The server's port.")] = 8002,
     changes: SetOption = None,
 ) -> None:
-    """Write startup kits and configuration of all parties, and what each operator has to do.
+    """Write every party's startup kit and configuration, and what each operator has to do.
 
     Example: fedket deploy init quickstart --sites a,b,c --host fed.example.org --output heart
     """
@@ -45,7 +45,7 @@ def init(
 
     names = tuple(name.strip() for name in sites.split(",") if name.strip())
     layout = write_project(load_experiment(experiment, changes), output, Choices(names, host, port))
-    typer.echo(f"wrote kits of the server, {len(names)} sites and the administrator")
+    typer.echo(f"wrote the kits of the server, {len(names)} sites and the administrator")
     typer.echo(f"next: {layout.directory / 'OPERATORS.md'} says what each operator has to do")
 
 
@@ -54,7 +54,7 @@ def local(
     experiment: ExperimentFile,
     sites: Annotated[int, typer.Option(min=2, max=64, help="Number of sites.")] = 4,
     output: Annotated[
-        Path | None, typer.Option(help="Folder; new, or of a run to go on with.")
+        Path | None, typer.Option(help="A new folder, or that of a run to resume.")
     ] = None,
     changes: SetOption = None,
 ) -> None:
@@ -71,7 +71,7 @@ def local(
     directory = output or _new_folder(experiment)
     if (directory / "job").is_dir():
         layout = read_layout(directory)
-        typer.echo(f"going on with {directory}")
+        typer.echo(f"resuming {directory}")
     else:
         layout = prepare(load_experiment(experiment, changes), sites, directory)
         typer.echo(f"wrote {directory}: {sites} sites, their samples, certificates, key manager")
@@ -81,7 +81,7 @@ def local(
             interrupts.run(lambda: _run(layout))
         except KeyboardInterrupt:
             typer.echo(
-                f"stopped; go on with: fedket deploy local {experiment} --output {directory}"
+                f"stopped; resume with: fedket deploy local {experiment} --output {directory}"
             )
             raise typer.Exit(INTERRUPTED) from None
     _tell_end(layout)
@@ -115,7 +115,7 @@ def run(
         600.0
     ),
 ) -> None:
-    """Hand the run to the server, and again if it is lost; the run goes on where it was.
+    """Hand the run to the server, and again if the server loses it; it resumes where it was.
 
     Example: fedket deploy run heart
     """
@@ -126,9 +126,9 @@ def run(
         try:
             interrupts.run(lambda: _run(layout, join_s))
         except KeyboardInterrupt:
-            typer.echo("no longer watching; the job goes on at the server")
+            typer.echo("no longer watching; the job continues on the server")
             raise typer.Exit(INTERRUPTED) from None
-    typer.echo("the run is finished; its directory is at the server")
+    typer.echo("the run is finished; its directory is on the server")
 
 
 @app.command()
@@ -136,7 +136,7 @@ def status(
     folder: Folder,
     as_json: JsonOption = False,
 ) -> None:
-    """Say which processes of a local federation run, and how far its run is.
+    """Show which processes of a local federation are running, and how far its run has got.
 
     Example: fedket deploy status deployments/quickstart-1
     """

@@ -12,7 +12,7 @@ from fedket.experiment.interrupts import handled_interrupts
 
 
 def main() -> None:
-    """Entry point: run the command line and leave."""
+    """Entry point: run the command line and exit."""
     code = execute()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -44,6 +44,6 @@ def execute() -> int:
 
 
 def _has_others() -> bool:
-    """Whether this process has not taken leave of the others of a run."""
+    """Whether this process is still connected to the others of a run."""
     jax = sys.modules.get("jax")
     return jax is not None and bool(jax.distributed.is_initialized())

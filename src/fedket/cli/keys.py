@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     cls=CommandGroup,
-    help="Pad stores: what they hold, what happened to every byte, and whether the record holds.",
+    help="Pad stores: what they hold, what happened to each byte, whether the record is intact.",
 )
 
 DirectoryArgument = Annotated[Path, typer.Argument(help="Directory of the pad store.")]
@@ -42,7 +42,9 @@ def status(directory: DirectoryArgument, as_json: JsonOption = False) -> None:
 @app.command()
 def audit(
     directory: DirectoryArgument,
-    last: Annotated[int, typer.Option(min=0, help="Only the last entries; 0 means all.")] = 0,
+    last: Annotated[
+        int, typer.Option(min=0, help="Show only this many of the last entries; 0: all.")
+    ] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """List the ledger: which bytes of which link went where, for which run and round."""
@@ -63,7 +65,7 @@ def verify(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that nobody edited the ledger, and that no byte was used twice by its account."""
+    """Check that nobody edited the ledger, and that it records no byte as used twice."""
     from fedket.keys.store.store_key import read_store_key
     from fedket.keys.store.verify import verify
 
@@ -76,22 +78,22 @@ def verify(
     if result.findings:
         more = f" (and {len(result.findings) - 1} more)" if len(result.findings) > 1 else ""
         raise KeyMaterialError(
-            f"the ledger of {directory} does not hold: {result.findings[0]}{more}; do not use "
-            "this store, ask who edited it (--json lists all findings)"
+            f"the ledger of {directory} is not intact: {result.findings[0]}{more}; do not use "
+            "this store, and find out who edited it (--json lists all findings)"
         )
     seal = "seal intact" if result.seal_checked else "seal not checked: no store key"
-    typer.echo(f"the ledger holds: {result.entries} entries, {seal}")
+    typer.echo(f"the ledger is intact: {result.entries} entries, {seal}")
 
 
 @app.command()
 def doctor(
     config: Annotated[Path, typer.Argument(help="Configuration of one application (TOML).")],
     sample_s: Annotated[
-        float, typer.Option(min=0, help="Seconds to watch the pools fill; 0 leaves rates out.")
+        float, typer.Option(min=0, help="Seconds to watch the pools fill; 0 skips the rates.")
     ] = 5.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell what is wrong with certificates, IDs, limits, rates and clocks; uses up no key.
+    """Check certificates, IDs, limits, rates and clocks, without using up any key.
 
     Exit code 1 if a run would not work. Example: fedket keys doctor trial/sae-1.toml
     """
@@ -119,13 +121,13 @@ def dev_pki(
     kme: Annotated[list[str] | None, typer.Option(help="ID of a KME; repeat for more.")] = None,
     sae: Annotated[list[str] | None, typer.Option(help="ID of an SAE; repeat for more.")] = None,
     host: Annotated[
-        list[str] | None, typer.Option(help="Host name or address of the KMEs, the first is used.")
+        list[str] | None, typer.Option(help="Host name or address of the KMEs; the first is used.")
     ] = None,
-    days: Annotated[int, typer.Option(min=1, max=3650, help="How long they hold.")] = 90,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="Days until they expire.")] = 90,
 ) -> None:
     """Make certificates and configuration files for a trial; not for production.
 
-    Without options: kme-1 and kme-2 with sae-1 and sae-2. The files' keys are readable by you only.
+    Without options: kme-1 and kme-2 with sae-1 and sae-2. Only you can read the key files.
 
     Example: fedket keys dev-pki trial --kme kme-1 --sae alice --sae bob
     """

@@ -17,10 +17,10 @@ app = typer.Typer(
 @app.command()
 def serve(
     config: Annotated[
-        Path, typer.Argument(help="Configuration (TOML), see `fedket keys dev-pki`.")
+        Path, typer.Argument(help="Configuration (TOML); `fedket keys dev-pki` writes one.")
     ],
 ) -> None:
-    """Serve key managers until Ctrl-C; their keys are simulated, their door is real.
+    """Serve key managers until Ctrl-C; their keys are simulated, their interface is real.
 
     Example: fedket keys dev-pki trial && fedket kme serve trial/kme.toml
     """
@@ -45,4 +45,4 @@ def serve(
         try:
             interrupts.run(served.thread.join)
         except KeyboardInterrupt:
-            typer.echo("stopped; keys that nobody fetched are gone")
+            typer.echo("stopped; keys that were not fetched are gone")

@@ -41,7 +41,7 @@ def silent() -> Iterator[Watcher]:
 
 @contextmanager
 def watch(config: ExperimentConfig) -> Iterator[Watcher]:
-    """Show a live table on a terminal, or a line now and then elsewhere."""
+    """Show a live table on a terminal, and a line now and then elsewhere."""
     console = make_console()
     if not console.is_terminal:
         on_round = _write_lines(console, config.federation.rounds)
@@ -62,7 +62,7 @@ def watch(config: ExperimentConfig) -> Iterator[Watcher]:
 
 @contextmanager
 def follow(title: str, config: ExperimentConfig) -> Iterator[Watcher]:
-    """Show one of many runs in a single line, which goes away at its end; nothing elsewhere."""
+    """Show one of many runs in a line that disappears at its end; nothing if not on a terminal."""
     console, tally = make_console(), _Tally(config.federation.rounds)
     with console.status(Text(f"{title}: preparing")) as status:
 
@@ -245,12 +245,12 @@ def _key_feed(feed: dict[str, Any] | None) -> dict[str, str]:
     if feed is None:
         return {}
     if feed["seconds_per_round"] is None:
-        return {"key supply": f"link {feed['tight_link']} never gives key (simulated)"}
+        return {"key supply": f"link {feed['tight_link']} never delivers key (simulated)"}
     slowest = feed["links"][0]
     pace = "key sets the pace" if feed["bound"] == "key" else "training sets the pace"
     return {
         "key supply": f"{feed['seconds_per_round']:g} s per round (simulated): link "
         f"{feed['tight_link']} needs {format_bits(slowest['bits_per_round'])} at "
         f"{format_bits(slowest['rate_bps'])}/s; {pace}",
-        "first key": f"after {feed['first_key_s']:g} s (simulated), when its first block is whole",
+        "first key": f"after {feed['first_key_s']:g} s (simulated), with its first complete block",
     }

@@ -31,7 +31,7 @@ def reproduce(
         bool, typer.Option("--fast", help="Take the rows' fast profiles: minutes, not the result.")
     ] = False,
     rounds: Annotated[
-        int, typer.Option(min=0, help="Stop after so many rounds, as a profile of its own; 0: all.")
+        int, typer.Option(min=0, help="Stop after n rounds, as a profile of its own; 0: all.")
     ] = 0,
     seeds: Annotated[
         str, typer.Option(metavar="N,N,…", help="Seeds of every row; default: each row's own.")
@@ -40,13 +40,14 @@ def reproduce(
         "runs/reproduce"
     ),
     store: Annotated[
-        Path | None, typer.Option(help="Also store the rows here, and generate its README.")
+        Path | None,
+        typer.Option(help="Also store the rows in this folder, and generate its README."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a paper's experiments for several seeds; print our numbers beside the paper's.
 
-    Runs that are finished are kept, interrupted ones go on: after Ctrl-C start it again.
+    Finished runs are kept and interrupted ones resumed: after Ctrl-C, run it again.
 
     Example: fedket reproduce qfedfisher --fast
     """
@@ -87,7 +88,7 @@ def _seeds(text: str) -> list[int]:
 def _run_all(
     rows: "list[Row]", profile: "Profile", seeds: list[int], output: Path, quiet: bool
 ) -> "list[SeedRun]":
-    """Run everything and tell of every run how it ended."""
+    """Run everything and say how each run ended."""
     from fedket.cli.progress import follow, silent
     from fedket.reproduce.runs import run_rows
 
@@ -122,7 +123,7 @@ def _conclude(
         stored = store_rows([r for r in made.results if r.row not in begun], store)
     _print(made, stored, as_json)
     if any(run.status == "interrupted" for run in runs):
-        typer.echo("fedket: interrupted; start the same command again to go on", err=True)
+        typer.echo("fedket: interrupted; run the same command again to resume", err=True)
         raise typer.Exit(INTERRUPTED)
     if any(run.status == "failed" for run in runs):
         raise typer.Exit(INCOMPLETE)

@@ -20,7 +20,7 @@ def run(
     file: Annotated[Path | None, typer.Argument(help=FILE_HELP)] = None,
     overrides: SetOption = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Continue this run directory from its checkpoint.")
+        Path | None, typer.Option(help="Resume this run directory from its checkpoint.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Write the run here instead of runs/NAME-SEED-N.")
@@ -89,7 +89,7 @@ def _config_of(
     if file is not None:
         return load_experiment(file, overrides, fast)
     if fast and resume is not None:
-        raise ConfigError("--fast is for new runs; a run to be resumed keeps its own values")
+        raise ConfigError("--fast is for new runs; a resumed run keeps its own values")
     if resume is None:
         raise ConfigError(
             "name an experiment, for example `fedket run quickstart` (`fedket list` shows all), "

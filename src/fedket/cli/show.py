@@ -20,7 +20,7 @@ def show(
     fast: FastOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what an experiment is and costs per round, before running it.
+    """Show an experiment's settings and what a round of it costs, before running it.
 
     FILE is an experiment file (TOML), one of its rows (FILE.toml:ROW), or the
     name of a shipped experiment.

@@ -90,7 +90,7 @@ def test_serving_says_where_and_stops_cleanly(pki, tmp_path):
     assert first.endswith("for alice\n")
     assert "simulated" in second
     assert (rest, errors, process.returncode) == (
-        "stopped; keys that nobody fetched are gone\n",
+        "stopped; keys that were not fetched are gone\n",
         "",
         0,
     )

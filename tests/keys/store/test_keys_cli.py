@@ -62,7 +62,10 @@ def test_audit_lists_the_ledger(store):
 
 def test_verify_says_that_the_ledger_holds(store):
     result = run("verify", store)
-    assert (result.exit_code, result.output) == (0, "the ledger holds: 5 entries, seal intact\n")
+    assert (result.exit_code, result.output) == (
+        0,
+        "the ledger is intact: 5 entries, seal intact\n",
+    )
     found = json.loads(run("verify", store, "--json").output)
     assert found == {"ok": True, "entries": 5, "findings": [], "seal_checked": True}
 
@@ -79,7 +82,7 @@ def test_verify_refuses_an_edited_ledger(store):
     connection.execute("UPDATE ledger SET round_num = 4 WHERE seq = 3")
     connection.commit()
     connection.close()
-    assert "does not hold: entry 3 was changed" in refusal("verify", store)
+    assert "is not intact: entry 3 was changed" in refusal("verify", store)
     result = run("verify", store, "--json")
     assert result.exit_code == 2
     assert json.loads(result.output)["ok"] is False
