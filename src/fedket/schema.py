@@ -6,7 +6,7 @@ one line that names the field, what arrived and what is allowed (`explain`).
 
 import json
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -89,6 +89,11 @@ def show_value(value: Any) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
+def nearest(wrong: str, known: Iterable[str]) -> str:
+    """The known name that is most like a wrong one."""
+    return get_close_matches(wrong, list(known), n=1, cutoff=0.0)[0]
+
+
 def inner_tables(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
     """Field and class of each plain table inside a table."""
     for name, field in model.model_fields.items():
@@ -108,11 +113,11 @@ def _unknown(
     listed = f"(known: {', '.join(table.model_fields)})"
     if owned := owners(key):
         return f"unknown key `{full}`: {owned} {listed}"
-    near = get_close_matches(key, table.model_fields, n=1, cutoff=0.0)
+    near = nearest(key, table.model_fields)
     homes = [f"`{name}.{key}`" for name, t in tables.items() if key in t.model_fields]
     if above and not prefix and key in model.model_fields:
         homes.append(f"`{key}` above the first [table]")
-    homes = homes or [f"`{'.'.join([*above, *near])}`"]
+    homes = homes or [f"`{'.'.join([*above, near])}`"]
     return f"unknown key `{full}`; did you mean {' or '.join(homes)}? {listed}"
 
 

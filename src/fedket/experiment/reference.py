@@ -1,0 +1,223 @@
+"""The configuration reference, read off the sections themselves: `fedket show --kind`, and a page.
+
+A key's meaning is the text below its field, its values are its type's. What is printed can
+therefore not differ from what is accepted; `docs/reference.md` is checked against it.
+"""
+
+import ast
+import inspect
+from collections.abc import Iterator
+from itertools import groupby, pairwise
+from pathlib import Path
+from textwrap import dedent
+from types import NoneType
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from fedket.errors import ConfigError
+from fedket.experiment.config import ExperimentConfig
+from fedket.kinds import BUILT_IN, FunctionOf, Kind, NamedFunction, Section, find, kinds_of
+from fedket.schema import Table, nearest, show_value
+
+WORDS = {int: "integer", float: "number", str: "text", bool: "true or false"}
+
+
+class Key(NamedTuple):
+    """One key of a table.
+
+    Attributes:
+        name: As in TOML.
+        default: As TOML spells it; empty if the key must be given.
+        values: What it may be.
+        meaning: The text below its field.
+    """
+
+    name: str
+    default: str
+    values: str
+    meaning: str
+
+
+class Entry(NamedTuple):
+    """One table of the configuration, or one kind of a group.
+
+    Attributes:
+        name: `training`, or `strategy.fed_adam`.
+        meaning: First sentences of its docstring.
+        keys: Its keys.
+    """
+
+    name: str
+    meaning: str
+    keys: tuple[Key, ...]
+
+
+def entry_of(name: str) -> Entry:
+    """The entry of that name; of a user's own kind as `GROUP.FILE.py:CLASS`.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if name in _tables():
+        return Entry(name, _summary(_tables()[name]), tuple(_keys(_tables()[name])))
+    group, _, kind = name.partition(".")
+    if group not in BUILT_IN or not kind:
+        known = [*_tables(), *(f"{g}.{k}" for g in BUILT_IN for k in kinds_of(g))]
+        raise ConfigError(f"no kind `{name}`; did you mean `{nearest(name, known)}`?")
+    found = find(group, kind, Path())
+    sections = isinstance(found, type) and issubclass(found, Section)
+    return Entry(name, _summary(found), tuple(_keys(found)) if sections else ())
+
+
+def entries() -> Iterator[Entry]:
+    """All tables and built-in kinds, in the order of a configuration, then functions."""
+    for field in ExperimentConfig.model_fields:
+        if field in BUILT_IN:
+            yield from (entry_of(f"{field}.{kind}") for kind in BUILT_IN[field])
+        elif field in _tables():
+            yield entry_of(field)
+    for group in BUILT_IN:
+        if group not in ExperimentConfig.model_fields:
+            yield from (entry_of(f"{group}.{kind}") for kind in BUILT_IN[group])
+
+
+def as_markdown() -> str:
+    """The whole reference as a page; kinds with the same keys share a table."""
+    lines, group = [HEAD.strip(), ""], ""
+    for keys, together in groupby(entries(), key=lambda entry: entry.keys and _own(entry.keys)):
+        alike = list(together)
+        table, _, kind = alike[0].name.partition(".")
+        if table != group:
+            lines += [f"## {_title(table)}", ""]
+            group = table
+        if not kind:
+            lines += [alike[0].meaning, ""]
+        else:
+            lines += [f"- `{e.name.partition('.')[2]}`: {e.meaning}" for e in alike] + [""]
+        lines += _rows(keys)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+HEAD = """
+# Reference of the configuration
+
+Generated from the code by `python -m fedket.experiment.reference`; `fedket show --kind NAME` prints
+a part of it. The guide with examples is [configuration.md](configuration.md); how to bring a kind
+of your own, [extend.md](extend.md): wherever a kind is named, `FILE.py:NAME` names one of yours.
+"""
+
+
+def _title(table: str) -> str:
+    if table not in ExperimentConfig.model_fields:
+        return f"Names of a {table}"
+    return f"`[[{table}]]`" if table == "transform" else f"`[{table}]`"
+
+
+def _own(keys: tuple[Key, ...]) -> tuple[Key, ...]:
+    """A kind's keys but for its name."""
+    return tuple(key for key in keys if key.name != "kind")
+
+
+def _rows(keys: tuple[Key, ...]) -> list[str]:
+    if not keys:
+        return []
+    rows = [
+        [f"`{k.name}`", f"`{k.default}`" if k.default else "", k.values, k.meaning] for k in keys
+    ]
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    table = [["key", "default", "values", ""], ["---"] * 4, *escaped]
+    return [*("| " + " | ".join(row) + " |" for row in table), ""]
+
+
+def _tables() -> dict[str, type[Table]]:
+    """Plain tables of an experiment, by name."""
+    tables: dict[str, type[Table]] = {}
+    for name, field in ExperimentConfig.model_fields.items():
+        for annotation in (field.annotation, *get_args(field.annotation)):
+            if name not in BUILT_IN and isinstance(annotation, type):
+                tables |= {name: annotation} if issubclass(annotation, Table) else {}
+    return tables
+
+
+def _keys(table: type[BaseModel]) -> Iterator[Key]:
+    texts = _field_texts(table)
+    for name, field in table.model_fields.items():
+        yield Key(name, _default(field), _values(field), texts.get(name, ""))
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return ""
+    value = field.get_default(call_default_factory=True, validated_data={})
+    value = value.name if isinstance(value, NamedFunction) else value
+    return "" if value is None else show_value(value)
+
+
+def _values(field: FieldInfo) -> str:
+    """What a key may be, in words."""
+    for part in field.metadata:
+        if isinstance(part, FunctionOf | Kind):
+            return ", ".join(f"`{kind}`" for kind in BUILT_IN[part.group])
+    words = _type_in_words(field.annotation)
+    limits = [text for part in field.metadata if (text := _limit(part))]
+    return " ".join([words, *limits])
+
+
+def _type_in_words(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(annotation))
+    if annotation in WORDS:
+        return WORDS[annotation]
+    inner = [a for a in get_args(annotation) if a not in (Ellipsis, NoneType)]
+    if get_origin(annotation) is tuple:
+        return f"list of {', '.join(dict.fromkeys(map(_element, inner)))}"
+    return " or ".join(dict.fromkeys(map(_element, inner))) or "table"
+
+
+def _element(annotation: Any) -> str:
+    """An element of a list: `Annotated[int, …]` counts as what it annotates."""
+    base = get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation
+    words = _type_in_words(base)
+    return f"[{words.removeprefix('list of ')}]" if get_origin(base) is tuple else words
+
+
+def _limit(part: Any) -> str:
+    match part:
+        case Ge():
+            return f"from {part.ge}"
+        case Gt():
+            return f"above {part.gt}"
+        case Lt():
+            return "" if part.lt == 2**31 else f"below {part.lt}"
+        case Le():
+            return f"to {part.le:g}"
+        case _:
+            return ""
+
+
+def _summary(thing: Any) -> str:
+    """The first paragraph of a docstring, as one line."""
+    return " ".join((inspect.getdoc(thing) or "").partition("\n\n")[0].split())
+
+
+def _field_texts(table: type[BaseModel]) -> dict[str, str]:
+    """The text below each field, in the class or one it inherits from."""
+    texts: dict[str, str] = {}
+    for base in reversed(table.__mro__):
+        if not (issubclass(base, Table) and base is not Table):
+            continue
+        body = ast.parse(dedent(inspect.getsource(base))).body[0]
+        statements = body.body if isinstance(body, ast.ClassDef) else []
+        for field, below in pairwise(statements):
+            named = isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+            text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+            if named and text:
+                texts[field.target.id] = " ".join(str(below.value.value).split())  # type: ignore[attr-defined]
+    return texts
+
+
+if __name__ == "__main__":
+    print(as_markdown(), end="")  # noqa: T201 - this is the program
