@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test wheel-test lint bench clean help
+.PHONY: demo reference test wheel-test lint bench clean help
 
 help:
 	@echo "make demo   install into $(VENV) and run the quickstart experiment"
@@ -25,6 +25,9 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+reference: $(VENV)/.installed-dev
+	$(BIN)/python -m fedket.experiment.reference > docs/reference.md
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.setup_peers

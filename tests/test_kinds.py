@@ -1,10 +1,22 @@
 """A stranger's own part works from one file of theirs; what is wrong in it is one line."""
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from fedket.errors import CheckpointError, ConfigError, UserCodeError
 from fedket.experiment import build_experiment, load_config, read_config, resume_run, start_run
+from fedket.experiment.reference import as_markdown, entries
 from fedket.experiment.run_directory import source_hashes
+
+SPEAKING = {
+    *("seed", "num_clients", "num_qubits", "num_layers", "learning_rate", "epochs", "rounds"),
+    *("batch_size", "dtype", "seeds", "momentum", "dropout", "beta1", "beta2", "kind"),
+}
+"""Keys whose name says it all."""
 
 OWN = """
 import jax
@@ -128,6 +140,29 @@ def test_a_kind_of_ones_own_trains_and_its_run_resumes_from_its_copy(group, file
     (tmp_path / "own.py").unlink()
     more = read_config(tmp_path / "run", ["federation.rounds=3"])
     assert resume_run(tmp_path / "run", config=more).summary["rounds"] == 3
+
+
+def test_an_error_in_the_middle_of_training_names_the_line_too(file, tmp_path):
+    raising = OWN.replace("x.reshape(len(x), -1) @ w", "x.reshape(3, 5, 7) @ w")
+    (tmp_path / "own.py").write_text(raising)
+    shown = subprocess.run(
+        [sys.executable, "-m", "fedket", "run", str(file), "--set", OWN_KINDS["model"][0]],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert shown.returncode == 2
+    assert re.fullmatch(r"fedket: error: .*own\.py, line \d+: .*\n", shown.stderr)
+
+
+def test_the_reference_is_what_the_code_says_and_every_key_has_a_meaning():
+    page = Path(__file__).parents[1] / "docs/reference.md"
+    assert page.read_text(encoding="utf-8") == as_markdown(), "run: make reference"
+    for entry in entries():
+        assert entry.meaning, entry.name
+        for key in entry.keys:
+            assert key.meaning or key.name in SPEAKING, f"{entry.name}.{key.name}"
 
 
 def test_a_run_whose_kind_was_rewritten_is_another_experiment(file, tmp_path):

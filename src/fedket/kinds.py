@@ -328,17 +328,6 @@ def user_files(table: Table) -> dict[str, Path]:
     return files
 
 
-def user_line(error: BaseException) -> str:
-    """`FILE, line N` of the last step of an error in a user's file; empty if there is none."""
-    place, trace = "", error.__traceback__
-    while trace is not None:
-        frame = trace.tb_frame
-        if str(frame.f_globals.get("__name__", "")).startswith(USER_MODULES):
-            place = f"{frame.f_code.co_filename}, line {trace.tb_lineno}"
-        trace = trace.tb_next
-    return place
-
-
 @contextmanager
 def naming_users_lines() -> Iterator[None]:
     """Turn what fails in a user's file into one line that names it; our own errors stay."""
@@ -347,10 +336,28 @@ def naming_users_lines() -> Iterator[None]:
     except FedketError:
         raise
     except Exception as error:
-        place, said = user_line(error), " ".join(str(error).split())
-        if not place:
+        if (known := in_user_code(error)) is None:
             raise
-        raise UserCodeError(f"{place}: {type(error).__name__}{said and f': {said}'}") from error
+        raise known from error
+
+
+def in_user_code(error: BaseException) -> UserCodeError | None:
+    """An error that came up in a user's file as one line that names it, else None."""
+    place, said = _user_line(error), " ".join(str(error).split())
+    if not place:
+        return None
+    return UserCodeError(f"{place}: {type(error).__name__}{said and f': {said}'}")
+
+
+def _user_line(error: BaseException) -> str:
+    """`FILE, line N` of the last step of an error in a user's file; empty if there is none."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        if str(frame.f_globals.get("__name__", "")).startswith(USER_MODULES):
+            place = f"{frame.f_code.co_filename}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
 
 
 def _from_file(group: str, name: str, folder: Path) -> Any:

@@ -36,11 +36,20 @@ def execute() -> int:
         return 1
     except (FedketError, UsageError, OSError, MemoryError) as error:
         return tell(error)
-    except RuntimeError as error:  # JAX's own kind of MemoryError
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        return fail(f"error: out of memory: {one_line(error)}")
+    except Exception as error:
+        if "RESOURCE_EXHAUSTED" in str(error):  # JAX's own kind of MemoryError
+            return fail(f"error: out of memory: {one_line(error)}")
+        if (known := _of_a_user(error)) is not None:
+            return tell(known)
+        raise
     return code
+
+
+def _of_a_user(error: Exception) -> FedketError | None:
+    """What came up in a kind of the user's own, as one line that names it."""
+    kinds = sys.modules.get("fedket.kinds")
+    found: FedketError | None = None if kinds is None else kinds.in_user_code(error)
+    return found
 
 
 def _has_others() -> bool:

@@ -9,22 +9,33 @@ from typing import Annotated, Any
 import typer
 
 from fedket.cli.failures import stopping_early
-from fedket.cli.options import ExperimentFile, FastOption, JsonOption, SetOption, load_experiment
+from fedket.cli.options import FILE_HELP, FastOption, JsonOption, SetOption, load_experiment
 from fedket.cli.tables import print_table
+from fedket.errors import ConfigError
 from fedket.experiment.interrupts import handled_interrupts
 
 
 def show(
-    file: ExperimentFile,
+    file: Annotated[Path | None, typer.Argument(help=FILE_HELP)] = None,
     overrides: SetOption = None,
     fast: FastOption = False,
+    kind: Annotated[
+        str, typer.Option(metavar="NAME", help="Instead, the keys of a table or a kind.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Show an experiment's settings and what a round of it costs, before running it.
 
     FILE is an experiment file (TOML), one of its rows (FILE.toml:ROW), or the
     name of a shipped experiment.
+
+    Example: fedket show --kind strategy.fed_adam
     """
+    if (file is None) == (not kind):
+        raise ConfigError("name either an experiment or, with --kind, a table or kind")
+    if file is None:
+        _show_kind(kind, as_json)
+        return
     config = load_experiment(file, overrides, fast)
     from fedket.cli.progress import print_facts
     from fedket.experiment import build_experiment, count_facts, drawing, dump_config, facts_dict
@@ -43,8 +54,30 @@ def show(
         typer.echo(f"\n{drawing(experiment)}")
 
 
-def list_experiments(as_json: JsonOption = False) -> None:
-    """List the shipped experiments, one line each, by paper."""
+def _show_kind(name: str, as_json: bool) -> None:
+    from fedket.experiment.reference import entry_of
+
+    entry = entry_of(name)
+    if as_json:
+        keys = [key._asdict() for key in entry.keys]
+        typer.echo(json.dumps({**entry._asdict(), "keys": keys}))
+        return
+    typer.echo(f"{entry.name}: {entry.meaning}")
+    for key in entry.keys:
+        given = f" = {key.default}" if key.default else ", required"
+        typer.echo(f"\n{key.name}{given}    ({key.values})")
+        if key.meaning:
+            typer.echo(f"    {key.meaning}")
+
+
+def list_experiments(
+    kinds: Annotated[bool, typer.Option("--kinds", help="What an experiment may name.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the shipped experiments, one line each, by paper; or the kinds of everything."""
+    if kinds:
+        _list_kinds(as_json)
+        return
     from fedket.experiment import shipped_experiments
 
     shipped = shipped_experiments()
@@ -55,6 +88,17 @@ def list_experiments(as_json: JsonOption = False) -> None:
         if paper:
             typer.echo(f"\n{paper}: all of it with `fedket reproduce {paper}`")
         print_table((s.name, s.description) for s in group)
+
+
+def _list_kinds(as_json: bool) -> None:
+    from fedket.kinds import BUILT_IN, kinds_of
+
+    names = {group: kinds_of(group) for group in BUILT_IN}
+    if as_json:
+        typer.echo(json.dumps(names))
+        return
+    print_table((group, ", ".join(known)) for group, known in names.items())
+    typer.echo("Keys of one: fedket show --kind GROUP.NAME; your own: FILE.py:NAME")
 
 
 def report(

@@ -55,6 +55,7 @@ class LabelShardsConfig(PartitionConfig):
 
     kind: Literal["label_shards"] = "label_shards"
     shards_per_client: PositiveInt = 2
+    """Runs of samples dealt to each client."""
 
     def build(self, context: Context) -> Partition:
         """The partition."""

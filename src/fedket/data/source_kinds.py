@@ -115,11 +115,14 @@ class StatesConfig(Section):
     generator: Literal["trained", "public"] = "trained"
     """`trained` to the targets on the spot; `public`: NTangled's, from the data directory."""
     generator_layers: Annotated[int, Field(ge=1, le=20)] = 4
+    """Depth of the generators."""
     inputs: Literal["haar", "hemisphere", "stabilizer", "basis"] = "hemisphere"
     """Qubits of the product inputs: uniform on the Bloch sphere, on its half around |0>, one of
     |0>, |+>, |+i>, or one of |0>, |1>. `haar` gives both classes the same mean state."""
     train_samples: Annotated[int, Field(ge=2, le=100_000, multiple_of=2)] = 100
+    """Even: half of each class."""
     test_samples: Annotated[int, Field(ge=2, le=100_000, multiple_of=2)] = 400
+    """Even: half of each class."""
     seed: Seed = 0
     """Of generators; inputs depend on it and on the experiment's seed."""
     directory: Annotated[str, FREE] = ""

@@ -8,6 +8,7 @@ from fedket.experiment.aggregation import cost_of, protocol_of
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated.qfedfisher import QFedFisherConfig, effective_threshold
 from fedket.federated.trainer import tree_size
+from fedket.kinds import in_user_code
 from fedket.quantum.memory import available_bytes
 from fedket.types import Dataset, Model, Params
 
@@ -94,6 +95,8 @@ def check_fit(model: Model, dataset: Dataset, dtype: str) -> None:
     try:
         logits = jax.eval_shape(model.apply, params, sample)
     except TypeError as error:
+        if (known := in_user_code(error)) is not None:
+            raise known from error
         raise ConfigError(f"the model does not take samples of shape {shape}: {error}") from error
     if logits.shape[1] != dataset.num_classes:
         raise ConfigError(

@@ -55,7 +55,9 @@ class FederationConfig(Table):
     clients_per_round: Annotated[int, Field(ge=0)] = 0
     """Clients sampled per round without replacement; 0 means all."""
     eval_every: PositiveInt = 1
+    """Rounds from one evaluation to the next; the last round always has one."""
     checkpoint_every: Annotated[PositiveInt, FREE] = 1
+    """Rounds from one checkpoint to the next; a killed run goes back to the last."""
 
 
 class EngineConfig(Table):

@@ -30,6 +30,8 @@ class FeaturesConfig(Section):
 
     kind: Literal["features"] = "features"
     backbone: Literal["squeezenet1_1", "mobilenet_v2", "vgg16"]
+    """512 features (fire9, mean over space), 1,280 (last convolution, mean over space), or 25,088
+    (adaptive average pool to 7x7, flattened)."""
     weights: str = ""
     """Weights file: a path, or a name below the data directory; empty means the usual one, which
     is downloaded for `vgg16`."""

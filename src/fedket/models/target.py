@@ -184,6 +184,7 @@ class TargetKeys(Section):
     image_side: Annotated[int, Field(ge=1, le=1024)] = 28
     """Pixels a side; smaller images are padded with zeros."""
     image_channels: Annotated[int, Field(ge=1, le=1024)] = 1
+    """1 for grey images, 3 for colours."""
 
     def target(self) -> Target:
         """The network."""
