@@ -4,42 +4,32 @@ Keys are the operating system's random bytes, drawn while the protocol asks for 
 is inside the phases; that of QKD hardware or a key store on disk is not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from functools import partial
+from time import process_time
 from typing import Any
 
 import numpy as np
-from fedket.secure.shared_masks_reducer import ring_words, signed_integers
 
 from benchmarks.secure_cases import CLIP, Case, Clock, check_sum
 from fedket.keys import OsRandomSource
-from fedket.secure.channel import ChannelState, authenticated_client, authenticated_server
-from fedket.secure.mac import MAC_KEY_BITS
-from fedket.secure.metering import metered
-from fedket.secure.pairwise.client import ClientState, pairwise_client
-from fedket.secure.pairwise.graph import num_edges
-from fedket.secure.pairwise.server import pairwise_server
-from fedket.secure.pairwise.terms import Terms, graph_of, make_terms, num_messages, pad_bytes
-from fedket.secure.phases import Failure, Handler, Outcome, Payload, Server, drive, in_process
-from fedket.secure.quantise import (
-    QUANTISERS,
-    Quantiser,
-    WordMode,
-    dequantise,
-    quantise,
-    rounding_noise,
+from fedket.secure import (
+    Party,
+    Protocol,
+    client_side,
+    fresh_state,
+    pairwise_protocol,
+    per_link,
+    round_cost,
+    server_side,
+    shared_masks_protocol,
 )
-from fedket.secure.shared_masks import plan as shared_masks_plan
-from fedket.secure.shared_masks import server as shared_masks
-from fedket.secure.shared_masks.client import ClientState as SharedState
-from fedket.secure.shared_masks.client import shared_masks_client
-from fedket.secure.tags import MacKeys
-from fedket.secure.words import Words
-from fedket.types import PhaseCost
+from fedket.secure.metering import metered
+from fedket.secure.pairwise.protocol import PAD_MEMORY_BYTES
+from fedket.secure.phases import Failure, Handler, Outcome, Payload, drive, in_process
+from fedket.types import SERVER, RoundContext
 
 RUN = "benchmark"
-PAD_MEMORY_BYTES = 128 * 2**20
-"""Pads that one end has used and the other not yet; longer updates go in pieces."""
 
 
 def pairwise(case: Case, clock: Clock) -> dict[str, Any]:
@@ -47,70 +37,18 @@ def pairwise(case: Case, clock: Clock) -> dict[str, Any]:
 
     Words are q bits with headroom where n < 2^(q-1) - 1 leaves any, else q + ceil(log2 n).
     """
-    word: WordMode = "headroom" if case.clients < 2 ** (case.bits - 1) - 1 else "safe"
-    quantiser, rows = _quantised(case, word, clock)
-    terms = make_terms(
-        1,
-        tuple(rows),
-        case.values,
-        quantiser.word_bits,
-        degree=case.degree,
-        graph_seed=b"benchmark",
+    fits = case.clients < 2 ** (case.bits - 1) - 1
+    protocol = pairwise_protocol(
+        case.bits, CLIP, modulus="headroom" if fits else "safe", degree=case.degree
     )
-    terms = terms._replace(chunk_words=_chunk_words(terms))
-    source = OsRandomSource()
-    mac, messages = MacKeys(source, RUN), num_messages(terms)
-    handlers = {i: pairwise_client(i, source, partial(_held, row)) for i, row in rows.items()}
-    server = authenticated_server(pairwise_server(terms), mac, 1, terms.cohort, messages)
-    states = {i: ChannelState(ClientState()) for i in rows}
-    clients = {i: authenticated_client(handler, i, mac) for i, handler in handlers.items()}
-    result, phases = drive(_clocked(metered(server), clock), in_process(clients, states))
-    check_sum(case, dequantise(quantiser, result.words), _tolerance(case, quantiser))
-    assert sum(phase.pad_bits for phase in phases) == 8 * pad_bytes(terms) * num_edges(
-        case.clients, case.degree
-    )
-    return {
-        "word_bits": quantiser.word_bits,
-        "degree": case.degree,
-        **_bytes(case, phases),
-        "pad_bits_per_link": 8 * pad_bytes(terms),
-        "mac_bits_per_link": 0,
-        "mac_bits_per_server_link": 2 * MAC_KEY_BITS * messages,
-    }
+    return {"degree": case.degree, **_run(protocol, case, clock)}
 
 
 def shared(case: Case, clock: Clock) -> dict[str, Any]:
     """Run Protocol B with drop-outs at UPLOAD, the costliest place, and return its facts."""
     colluders, threshold = colluders_and_threshold(case.clients)
-    quantiser, rows = _quantised(case, "safe", clock)
-    plan = shared_masks_plan.Plan(RUN, case.values, case.bits, colluders, threshold)
-    terms = shared_masks_plan.terms_of(plan, 1, tuple(rows))
-    updates = {i: signed_integers(quantiser, row) for i, row in rows.items()}
-    source = OsRandomSource()
-    mac, messages = MacKeys(source, RUN), shared_masks.num_messages(plan)
-    handlers = {
-        i: shared_masks_client(i, source, partial(_held, update), plan)
-        for i, update in updates.items()
-    }
-    clients = {i: authenticated_client(handler, i, mac) for i, handler in handlers.items()}
-    for i in set(rows) - set(case.survivors):
-        clients[i] = partial(_lost_at_upload, clients[i])
-    protocol = shared_masks.shared_masks_server(terms)
-    server = authenticated_server(protocol, mac, 1, terms.cohort, messages)
-    states = {i: ChannelState(SharedState()) for i in rows}
-    result, phases = drive(_clocked(metered(server), clock), in_process(clients, states))
-    total = dequantise(quantiser, ring_words(quantiser, result.total))
-    check_sum(case, total, _tolerance(case, quantiser))
-    key = shared_masks_plan.key_per_pair(terms)
-    return {
-        "word_bits": terms.sharing.field.bits,
-        "colluders": colluders,
-        "threshold": threshold,
-        **_bytes(case, phases),
-        "pad_bits_per_link": key.pad,
-        "mac_bits_per_link": key.mac,
-        "mac_bits_per_server_link": 2 * MAC_KEY_BITS * messages,
-    }
+    protocol = shared_masks_protocol(case.bits, CLIP, colluders=colluders, threshold=threshold)
+    return {"colluders": colluders, "threshold": threshold, **_run(protocol, case, clock)}
 
 
 def colluders_and_threshold(clients: int) -> tuple[int, int]:
@@ -118,46 +56,60 @@ def colluders_and_threshold(clients: int) -> tuple[int, int]:
     return clients // 3, clients - 3 * clients // 10
 
 
-def memory_bytes(case: Case, protocol: str) -> int:
+def memory_bytes(case: Case, side: str) -> int:
     """Return about what a case takes in this process, where every party's data live at once."""
-    quantised = case.clients * case.values * (16 if protocol == "shared" else 8)
-    if protocol == "pairwise":
-        return quantised + PAD_MEMORY_BYTES
+    updates = 4 * case.clients * case.values
+    quantised = case.clients * case.values * (16 if side == "shared" else 8)
+    if side == "pairwise":
+        return updates + quantised + PAD_MEMORY_BYTES
     colluders, threshold = colluders_and_threshold(case.clients)
     shares = case.clients**2 * -(-case.values // (threshold - colluders))
     masks_and_uploads = 2 * 8 * case.clients * case.values
-    return quantised + masks_and_uploads + shares * (8 + 2 * (case.bits + 8) // 8)
+    return updates + quantised + masks_and_uploads + shares * (8 + 2 * (case.bits + 8) // 8)
 
 
-def _quantised(case: Case, word: WordMode, clock: Clock) -> tuple[Quantiser, dict[int, Words]]:
-    shares = [1 / case.clients] * case.clients
-    quantiser = QUANTISERS[word](case.bits, CLIP, shares)
-    rows = {}
-    for i in range(case.clients):
-        values = case.update(i) / np.float32(case.clients)
-        with clock.phase("quantise"):
-            noise = rounding_noise(0, 1, [i], case.values)[0]
-            rows[i] = quantise(quantiser, values, shares[i], noise).words
-    return quantiser, rows
+def _run(protocol: Protocol, case: Case, clock: Clock) -> dict[str, Any]:
+    """Hold a round over messages between all parties and check its sum."""
+    ids = tuple(range(case.clients))
+    context = RoundContext(0, 1, ids, (1 / case.clients,) * case.clients)
+    party, cost = Party(RUN, OsRandomSource()), round_cost(protocol, context, case.values)
+    updates = {i: case.update(i) / np.float32(case.clients) for i in ids}
+    clients = {
+        i: client_side(protocol, i, party, case.values, partial(_trained, context, update))
+        for i, update in updates.items()
+    }
+    for i in set(ids) - set(case.survivors):
+        clients[i] = partial(_lost_at_upload, clients[i])
+    states = {i: fresh_state(protocol) for i in ids}
+    server = metered(server_side(protocol, context, updates[0], party), process_time)
+    with clock.phase("start"):
+        (total, traffic), phases = drive(server, in_process(clients, states))
+    for phase in phases:
+        clock.cpu_s[phase.name] = phase.seconds
+        clock.cpu_s["start"] -= phase.seconds
+    scale = protocol.quantiser(context.weights).scale
+    # Less than one step per client, and float32's rounding of inputs and sum.
+    check_sum(case, np.asarray(total), case.clients / scale + 1e-6)
+    assert traffic.key_bits == 8 * sum(cost.key.values())
+    links = per_link(cost.key)
+    between_clients = [bits for link, bits in links.items() if SERVER not in link]
+    pad_bits = sum(phase.pad_bits for phase in phases) // len(between_clients)
+    return {
+        "word_bits": 8 * cost.vector_bytes // case.values,
+        "up_bytes_per_client": traffic.upload_bytes // case.clients,
+        "down_bytes_per_client": sum(p.download_bytes for p in phases) // case.clients,
+        "pad_bits_per_link": pad_bits,
+        "mac_bits_per_link": between_clients[0] - pad_bits,
+        "mac_bits_per_server_link": links[SERVER, 0],
+    }
 
 
-def _tolerance(case: Case, quantiser: Quantiser) -> float:
-    """Return less than one step per client, and float32's rounding of inputs and sum."""
-    return case.clients / quantiser.scale + 1e-6
-
-
-def _clocked(server: Server[Any], clock: Clock) -> Server[Any]:
-    """Return the same protocol; CPU of the clients' answers and the server's work by action."""
-    try:
-        with clock.phase("start"):
-            phase = next(server)
-        while True:
-            with clock.phase(phase.action):
-                outcomes = yield phase
-                following = server.send(outcomes)
-            phase = following
-    except StopIteration as end:
-        return end.value
+def _trained(
+    context: RoundContext,
+    update: np.ndarray,
+    opening: Payload,  # noqa: ARG001  # there is one update per client
+) -> tuple[RoundContext, Callable[[], np.ndarray]]:
+    return context, lambda: update
 
 
 def _lost_at_upload(
@@ -166,21 +118,3 @@ def _lost_at_upload(
     if action == "upload":
         return Failure("connection lost"), state
     return handler(action, payload, state)
-
-
-def _held(update: Any, round_num: int) -> Any:  # noqa: ARG001  # one update per client
-    return update
-
-
-def _bytes(case: Case, phases: tuple[PhaseCost, ...]) -> Mapping[str, int]:
-    return {
-        "up_bytes_per_client": sum(phase.upload_bytes for phase in phases) // case.clients,
-        "down_bytes_per_client": sum(phase.download_bytes for phase in phases) // case.clients,
-    }
-
-
-def _chunk_words(terms: Terms) -> int:
-    """Return how many words to upload at a time; r*(r+1) pads of the ring wait at once."""
-    reach = graph_of(terms).reach
-    affordable = PAD_MEMORY_BYTES * 8 // (reach * (reach + 1) * terms.word_bits)
-    return max(8, min(affordable, terms.num_words + 7) // 8 * 8)
