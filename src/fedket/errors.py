@@ -4,6 +4,7 @@ The command line turns every `FedketError` into one line on standard error and e
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 
 class FedketError(Exception):
@@ -56,11 +57,15 @@ class RoundLostError(ProtocolError):
     Args:
         message: What is wrong, and what to do.
         reasons: Client -> why it did not do its part; clients that did theirs are not in it.
+
+    Attributes:
+        phases: What the round had cost by then, a `fedket.types.PhaseCost` for each phase.
     """
 
     def __init__(self, message: str, reasons: Mapping[int, str]) -> None:
         super().__init__(message, reasons)
         self.reasons = reasons
+        self.phases: tuple[Any, ...] = ()
 
     def __str__(self) -> str:
         return str(self.args[0])

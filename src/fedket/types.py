@@ -204,6 +204,16 @@ class Traffic(NamedTuple):
     key_levels: Mapping[tuple[int, int], int] = {}
 
 
+def traffic_of(phases: tuple[PhaseCost, ...]) -> Traffic:
+    """Add up the cost of an aggregation over its phases; clients keep their counts of clipping."""
+    return Traffic(
+        upload_bytes=sum(phase.upload_bytes for phase in phases),
+        key_bits=sum(phase.pad_bits + phase.mac_bits for phase in phases),
+        num_clipped=None,
+        phases=phases,
+    )
+
+
 Reducer = Callable[[Contribution, RoundContext], tuple[Contribution, Traffic]]
 """Contributions with leaves (clients, ...) -> their sum with leaves (...), and its cost."""
 

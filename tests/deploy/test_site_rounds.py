@@ -178,7 +178,10 @@ def test_rounds_are_lost_at_sites_as_in_a_simulation():
         assert at_sites.evaluation.test_loss == in_process.evaluation.test_loss
         for field in ("round_num", "cohort", "download_bytes"):
             assert getattr(at_sites, field) == getattr(in_process, field)
+        phases = [[(p.name, p.mac_bits) for p in r.traffic.phases] for r in (at_sites, in_process)]
+        assert phases[0] == phases[1]
         if in_process.lost:
+            assert in_process.key_bits > 0
             assert np.isnan([at_sites.train_loss, in_process.train_loss]).all()
             assert at_sites.metrics == in_process.metrics == {}
         lost.append(bool(in_process.lost))

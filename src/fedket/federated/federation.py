@@ -39,10 +39,12 @@ from fedket.types import (
     Model,
     Params,
     Partition,
+    PhaseCost,
     Reducer,
     ServerState,
     Strategy,
     Traffic,
+    traffic_of,
 )
 
 EngineKind = Literal["vectorised", "sequential", "sharded"]
@@ -219,9 +221,11 @@ def make_federation(
 
 def _unchanged(state: FederationState, cohort: np.ndarray, error: ProtocolError) -> CohortOutcome:
     """What is left of a lost round: some clients failed, and the others went down with them."""
-    reasons = error.reasons if isinstance(error, RoundLostError) else {}
+    reasons: Mapping[int, str] = {}
+    phases: tuple[PhaseCost, ...] = ()
+    if isinstance(error, RoundLostError):
+        reasons, phases = error.reasons, error.phases
     dropped = {int(client): reasons.get(int(client), LOST) for client in cohort}
-    nothing = Traffic(0, 0, num_clipped=None)
     return CohortOutcome(
-        state.params, state.server, state.clients, math.nan, dropped, nothing, metrics={}
+        state.params, state.server, state.clients, math.nan, dropped, traffic_of(phases), metrics={}
     )

@@ -7,6 +7,7 @@ a list of ints 8, a string its UTF-8 length. Field names and the engine's framin
 from collections.abc import Callable
 from time import perf_counter
 
+from fedket.errors import RoundLostError
 from fedket.secure.phases import Outcomes, Payload, Phase, Reply, Result, Server, mapped
 from fedket.types import PhaseCost
 
@@ -19,6 +20,9 @@ def metered(
     Args:
         server: A server generator.
         clock: What time is taken on.
+
+    Raises:
+        RoundLostError: As the protocol does, with the costs until then.
     """
     costs: dict[str, PhaseCost] = {}
     since = 0.0
@@ -43,7 +47,12 @@ def metered(
         latest = _cost(phase, outcomes)
         return outcomes
 
-    result = yield from mapped(server, begin, count)
+    try:
+        result = yield from mapped(server, begin, count)
+    except RoundLostError as error:
+        settle()
+        error.phases = tuple(costs.values())
+        raise
     settle()
     return result, tuple(costs.values())
 

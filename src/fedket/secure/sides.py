@@ -34,7 +34,7 @@ from fedket.secure.phases import (
 )
 from fedket.secure.protocol import Party, Protocol, RoundCost
 from fedket.secure.words import Integers
-from fedket.types import SERVER, Contribution, RoundContext, Traffic
+from fedket.types import SERVER, Contribution, RoundContext, Traffic, traffic_of
 
 MODEL = "model"
 """Action of the phase that every round begins with."""
@@ -98,13 +98,7 @@ def server_side(
         cohort = context.client_ids
         server = authenticated_server(server, party, context.round_num, cohort, requests)
     total, phases = yield from metered(server)
-    traffic = Traffic(
-        upload_bytes=sum(phase.upload_bytes for phase in phases),
-        key_bits=sum(phase.pad_bits + phase.mac_bits for phase in phases),
-        num_clipped=None,
-        phases=phases,
-        missing=total.missing,
-    )
+    traffic = traffic_of(phases)._replace(missing=total.missing)
     return decode(encoding, template, total.integers), traffic
 
 
