@@ -27,6 +27,7 @@ from .federated import make_federation as make_federation
 from .federated import qfedfisher as qfedfisher
 from .federated import squared_error as squared_error
 from .keys import OsRandomSource as OsRandomSource
+from .keys.config import KeysConfig as KeysConfig
 from .kinds import Context as Context
 from .kinds import Section as Section
 from .models import cnn as cnn

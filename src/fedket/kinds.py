@@ -85,6 +85,11 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "sgd": "fedket.federated.optimizers:SgdConfig",
         "momentum": "fedket.federated.optimizers:MomentumConfig",
     },
+    "keys": {
+        "os_random": "fedket.keys.source_kinds:OsRandomConfig",
+        "simulated": "fedket.keys.source_kinds:SimulatedConfig",
+        "etsi014": "fedket.keys.source_kinds:Etsi014Config",
+    },
     "strategy": {
         "fed_avg": "fedket.federated.strategies:FedAvgConfig",
         "fed_prox": "fedket.federated.strategies:FedProxConfig",
@@ -115,6 +120,8 @@ class Context(NamedTuple):
         batch_size: Samples of a training step, at most.
         loss: (logits, labels) -> loss of each sample.
         params: Shapes and types of the model's parameters.
+        name: Name of the experiment.
+        server_links: Whether clients share key with the server.
     """
 
     seed: int
@@ -126,6 +133,8 @@ class Context(NamedTuple):
     batch_size: int = 0
     loss: Callable[..., Any] | None = None
     params: Any = None
+    name: str = ""
+    server_links: bool = False
 
     @property
     def samples(self) -> "Dataset":
@@ -183,11 +192,18 @@ class Kind:
     Args:
         group: The group.
         default: The kind of a table that names none; empty if it must.
+        base: What all of the group inherit from.
         many: Whether the field holds a tuple of sections, `[[TABLE]]` in TOML.
     """
 
-    def __init__(self, group: str, default: str = "", many: bool = False) -> None:
-        self.group, self.default, self.many = group, default, many
+    def __init__(
+        self,
+        group: str,
+        default: str = "",
+        base: type[Section] = Section,
+        many: bool = False,
+    ) -> None:
+        self.group, self.default, self.base, self.many = group, default, base, many
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -214,6 +230,10 @@ class Kind:
             names = ", ".join(map(repr, kinds_of(self.group)))
             raise ConfigError(f"`{field}.kind` is missing; it should be one of {names}")
         section = find_section(self.group, name, _folder_of(info))
+        if not issubclass(section, self.base):
+            raise ConfigError(
+                f"{self.group} kind `{name}` should be a subclass of `fedket.{self.base.__name__}`"
+            )
         return _parse(section, value | {"kind": name}, info, field, self.group)
 
 

@@ -132,7 +132,7 @@ def test_missing_certificates_and_empty_kits_are_named(tmp_path):
             experiment({"kind": "shared_masks", "dropout": 0.5}, partition={"num_clients": 4}),
             "is 4|set it 0",
         ),
-        (experiment(keys={"source": "simulated", "starvation": ["lower_bits"]}), "starvation"),
+        (experiment(keys={"kind": "simulated", "starvation": ["lower_bits"]}), "starvation"),
     ],
 )
 def test_experiments_that_sites_cannot_run_are_refused(config, says):

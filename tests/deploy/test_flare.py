@@ -133,7 +133,7 @@ def replayed(layout, lines):
     config = read_config(run_directory(layout))
     simulated = json.loads(config.model_dump_json())
     simulated["engine"]["kind"] = "sequential"
-    simulated["keys"]["source"] = "os_random"
+    simulated["keys"] = {"kind": "os_random"}
     built = build_experiment(type(config).model_validate_json(json.dumps(simulated)))
     keys = SharedKeys(OsRandomSource())
     members = Replay(

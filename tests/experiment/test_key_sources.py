@@ -19,7 +19,7 @@ from fedket.report.run_record import read_run
 
 SIMULATED = (
     "aggregation.kind=masked",
-    "keys.source=simulated",
+    "keys.kind=simulated",
     "keys.loss_db=[10.0]",
     "keys.server_loss_db=10.0",
     "keys.block_pulses=1e8",
@@ -44,7 +44,7 @@ def test_simulated_links_change_no_bit_and_say_how_long_they_were_waited_for(tin
     assert set(rounds[0].key_levels) == {
         *(f"server-{i}" for i in range(4)), "0-1", "0-2", "0-3", "1-2", "1-3", "2-3",
     }  # fmt: skip
-    assert [phase.name for phase in rounds[0].phases] == ["reserve", "ready", "upload"]
+    assert [phase.name for phase in rounds[0].phases] == ["model", "reserve", "ready", "upload"]
     assert sum(p.pad_bits + p.mac_bits for p in rounds[0].phases) == rounds[0].key_bits
     page = run_page(read_run(simulated.directory))
     for words in ("Key reservoirs", "Waiting for key", "Key supply", "Aggregation by phase"):
@@ -71,7 +71,7 @@ def test_shared_masks_sum_what_the_quantiser_gives(tiny, tmp_path):
     shared, rounds = run(tiny, tmp_path, *SHARED)
     quantised, _ = run(tiny, tmp_path, *QUANTISED, "aggregation.word=safe")
     assert shared.summary["parameters_sha256"] == quantised.summary["parameters_sha256"]
-    assert [p.name for p in rounds[0].phases] == ["share", "hold", "upload", "open"]
+    assert [p.name for p in rounds[0].phases] == ["model", "share", "hold", "upload", "open"]
     facts = count_facts(build_experiment(tiny(*SHARED)))
     assert facts.key_bits_per_round == rounds[0].key_bits
 
@@ -119,7 +119,7 @@ def test_starving_links_lower_the_bits_and_the_record_says_so(tiny, tmp_path):
     [
         (['keys.starvation=["lower_bits"]', "aggregation.kind=masked"], "never runs short"),
         ([*SIMULATED, "keys.loss_db=[10.0, 12.0]"], "each of the 6 pairs of 4 clients; got 2"),
-        (["aggregation.kind=masked", "keys.source=etsi014"], "needs keys.store, and keys.saes"),
+        (["aggregation.kind=masked", "keys.kind=etsi014"], "needs keys.store, and keys.sae_files"),
         (["aggregation.kind=masked", "aggregation.dropout=0.1"], "fall silent"),
         (["aggregation.kind=masked", "aggregation.degree=1"], "even number"),
         ([*SHARED, "aggregation.colluders=3"], "threshold must be at least"),
@@ -167,9 +167,9 @@ def test_key_managers_feed_a_run_and_its_resumption_through_pad_stores(tiny, tmp
     with served_trial(tmp_path / "trial") as files:
         overrides = (
             "aggregation.kind=masked",
-            "keys.source=etsi014",
+            "keys.kind=etsi014",
             f"keys.store={tmp_path / 'pads'}",
-            f"keys.saes={files}",
+            f"keys.sae_files={files}",
             "federation.rounds=2",
         )
         fed, rounds = run(tiny, tmp_path, *overrides)

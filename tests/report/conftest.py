@@ -62,7 +62,7 @@ def config_of(shape: Shape) -> dict[str, Any]:
         "optimizer": {"kind": "adam", "learning_rate": 0.01},
         "strategy": {"kind": "fed_avg", "learning_rate": 0.01},
         "aggregation": {"kind": shape.aggregation, "bits": shape.bits, "word": "headroom"},
-        "keys": {"source": "os_random"},
+        "keys": {"kind": "os_random"},
         "federation": {"rounds": shape.planned_rounds, "clients_per_round": 0, "eval_every": 1},
         "engine": {"kind": "vectorised", "dtype": "float32"},
     }

@@ -164,7 +164,7 @@ def _simulated(config: ExperimentConfig) -> ExperimentConfig:
     """The same experiment for this process, to deal samples."""
     values = config.model_dump(mode="json")
     values["engine"]["kind"] = "sequential"
-    values["keys"]["source"] = "os_random"
+    values["keys"] = {"kind": "os_random"}
     return ExperimentConfig.model_validate_json(json.dumps(values))
 
 

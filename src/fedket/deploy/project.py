@@ -179,7 +179,7 @@ def read_layout(directory: Path) -> Layout:
 def for_sites(config: ExperimentConfig, sites: int) -> ExperimentConfig:
     """The experiment as sites run it: as many clients as sites, pads from key managers."""
     values = config.model_dump(mode="json")
-    values["keys"] |= {"source": "etsi014", "starvation": []}
+    values["keys"] = {"kind": "etsi014", "deadline_s": values["keys"]["deadline_s"]}
     values["partition"]["num_clients"] = sites
     if config.engine.kind not in ENGINES:
         values["engine"]["kind"] = next(iter(ENGINES))

@@ -7,6 +7,7 @@ import numpy as np
 
 from fedket.experiment.config import ExperimentConfig
 from fedket.keys import OsRandomSource
+from fedket.keys.source_kinds import OsRandomConfig
 from fedket.rng import Purpose
 from fedket.secure import (
     Degree,
@@ -70,12 +71,12 @@ def build_reducer(
     if protocol is None:
         return None
     strategy.bounds(protocol.clip)
-    if keys is None and config.keys.source == "os_random":
+    if keys is None and isinstance(config.keys, OsRandomConfig):
         keys = OsRandomSource()
     if protocol.takes_key and isinstance(keys, PacedKeySource):
-        options = options_of(protocol, config.keys.starvation, config.cohort_size)
-        deadline_s, between_s = config.keys.deadline_s, config.keys.training_s
-        return starving_sum(options, keys, deadline_s, between_s, config.name)
+        how = config.keys
+        options = options_of(protocol, how.starvation, config.cohort_size)
+        return starving_sum(options, keys, how.deadline_s, how.between_s, config.name)
     return reduce_in_process(protocol, keys, config.name)
 
 

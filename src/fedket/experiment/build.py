@@ -9,10 +9,9 @@ import numpy as np
 import optax
 
 from fedket.errors import ConfigError, UserCodeError
-from fedket.experiment.aggregation import build_reducer
+from fedket.experiment.aggregation import build_reducer, protocol_of
 from fedket.experiment.check import check_cohort, check_fit, check_threshold, parameter_shapes
 from fedket.experiment.config import ExperimentConfig
-from fedket.experiment.key_sources import check_keys
 from fedket.federated import Federation, LocalTraining, make_federation
 from fedket.kinds import Context, Section, naming_users_lines
 from fedket.quantum import Circuit
@@ -80,7 +79,9 @@ def build_experiment(
         )
     check_cohort(config)
     check_threshold(config)
-    check_keys(config)
+    protocol = protocol_of(config)
+    if protocol is not None and protocol.takes_key:
+        config.keys.check(first_context(config))
     with precision(config):
         context = first_context(config)
         dataset = build(config.data, context, Dataset)
@@ -142,8 +143,16 @@ class Learning(NamedTuple):
 def first_context(config: ExperimentConfig) -> Context:
     """What is known before anything is built."""
     rng = np.random.default_rng(numpy_seed(config.seed, Purpose.PARTITION))
-    dtype = config.engine.dtype
-    return Context(config.seed, config.num_clients, config.cohort_size, dtype, rng)
+    protocol = protocol_of(config)
+    return Context(
+        config.seed,
+        config.num_clients,
+        config.cohort_size,
+        config.engine.dtype,
+        rng,
+        name=config.name,
+        server_links=protocol is not None and protocol.authenticated,
+    )
 
 
 def build_learning(config: ExperimentConfig, context: Context, largest: int) -> Learning:

@@ -10,14 +10,19 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from fedket.data.partition_kinds import PartitionConfig
 from fedket.errors import ConfigError
-from fedket.experiment.config_secure import AggregationConfig, KeysConfig
+from fedket.experiment.config_secure import AggregationConfig
 from fedket.experiment.rows import flatten
+from fedket.keys.config import KeysConfig
 from fedket.kinds import FunctionOf, Kind, NamedFunction, Section, kind_field, named_function
 from fedket.schema import FREE, PositiveInt, Seed, Table, show_value
 
 RENAMED = {
     "data.name": "data.kind",
+    "keys.source": "keys.kind",
+    "keys.distil": "keys.post_processing",
+    "keys.saes": "keys.sae_files",
     "states": "[data], which holds the keys of its kind",
     "features": '[[transform]] with kind = "features"',
     "transform.pixel_range": '[[transform]] with kind = "signed"',
@@ -142,34 +147,27 @@ class ExperimentConfig(Table):
     data: Annotated[Section, Kind("data", "digits")] = kind_field("data", "digits")
     transform: Annotated[tuple[Section, ...], Kind("transform", many=True)] = ()
     """What is done to the features, in this order: `[[transform]]`."""
-    partition: Annotated[Section, Kind("partition", "iid")] = kind_field("partition", "iid")
+    partition: Annotated[PartitionConfig, Kind("partition", "iid", PartitionConfig)] = kind_field(
+        "partition", "iid"
+    )
     model: Annotated[Section, Kind("model")] = kind_field("model", "vqc")
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     optimizer: Annotated[Section, Kind("optimizer", "adam")] = kind_field("optimizer", "adam")
     strategy: Annotated[Section, Kind("strategy", "fed_avg")] = kind_field("strategy", "fed_avg")
     aggregation: AggregationConfig = AggregationConfig()
-    keys: KeysConfig = KeysConfig()
+    keys: Annotated[KeysConfig, Kind("keys", "os_random", KeysConfig)] = kind_field(
+        "keys", "os_random"
+    )
     federation: FederationConfig = FederationConfig()
     engine: EngineConfig = EngineConfig()
     paper: Annotated[PaperConfig | None, FREE] = None
     fast: Annotated[Overrides, FREE] = Field(default_factory=dict)
     """What the fast profile changes: `TABLE.KEY = value`."""
 
-    @field_validator("partition")
-    @classmethod
-    def _has_clients(cls, partition: Section) -> Section:
-        if "num_clients" not in type(partition).model_fields:
-            raise ConfigError(
-                f"partition kind `{partition.kind}` has no field `num_clients`; make it a subclass "
-                "of fedket.PartitionConfig"
-            )
-        return partition
-
     @property
     def num_clients(self) -> int:
         """Clients of the federation."""
-        clients: int = self.partition.num_clients  # type: ignore[attr-defined]  # see above
-        return clients
+        return self.partition.num_clients
 
     @property
     def cohort_size(self) -> int:

@@ -7,10 +7,12 @@ import jax.numpy as jnp
 
 from fedket.data import label_counts
 from fedket.experiment.aggregation import cost_of
-from fedket.experiment.build import Experiment
+from fedket.experiment.build import Experiment, first_context
 from fedket.experiment.check import parameter_shapes
+from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.key_feed import key_feed
 from fedket.federated.trainer import tree_size
+from fedket.keys.source_kinds import SimulatedConfig
 from fedket.quantum import draw_layer
 from fedket.secure import per_link
 from fedket.types import SERVER, ClientResult
@@ -76,7 +78,7 @@ def count_facts(experiment: Experiment) -> Facts:
         key_bits_per_pair=max((b for pair, b in needs.items() if SERVER not in pair), default=0),
         key_bits_per_server_link=needs.get((SERVER, 0), 0),
         key_bits_per_round=sum(needs.values()),
-        key_feed=key_feed(config, needs) if needs and config.keys.source == "simulated" else None,
+        key_feed=_feed(config, needs),
         clients=len(experiment.partition),
         clients_per_round=cohort,
         num_train=len(dataset.y_train),
@@ -85,6 +87,12 @@ def count_facts(experiment: Experiment) -> Facts:
         label_counts=counts.tolist(),
         measured=dict(dataset.measured),
     )
+
+
+def _feed(config: ExperimentConfig, needs: dict[tuple[int, int], int]) -> dict[str, Any] | None:
+    if not needs or not isinstance(config.keys, SimulatedConfig):
+        return None
+    return key_feed(config.keys, first_context(config), needs)
 
 
 def facts_dict(facts: Facts) -> dict[str, Any]:

@@ -3,19 +3,20 @@
 from math import ceil, inf
 from typing import Any
 
-from fedket.experiment.config import ExperimentConfig
-from fedket.experiment.key_sources import fibre_network
 from fedket.experiment.records import MAX_LINKS, link_name
 from fedket.keys.qkd.network import Pair, network_links, pair_rates
+from fedket.keys.source_kinds import SimulatedConfig
+from fedket.kinds import Context
 
 Bits = dict[Pair, int]
 
 
-def key_feed(config: ExperimentConfig, needs: Bits) -> dict[str, Any]:
+def key_feed(keys: SimulatedConfig, context: Context, needs: Bits) -> dict[str, Any]:
     """Planned rate, need and time per round of each link, and the tight one; simulated.
 
     Args:
-        config: An experiment with simulated links.
+        keys: Simulated links.
+        context: Of the experiment.
         needs: Key bits of every link in a round.
 
     Returns:
@@ -23,7 +24,7 @@ def key_feed(config: ExperimentConfig, needs: Bits) -> dict[str, Any]:
         `training` is the `bound` of a round's pace, `first_key_s` after which the first block is
         there, and `links`, the slowest first.
     """
-    keys, network = config.keys, fibre_network(config)
+    network = keys.network(context)
     links = network_links(network, keys.protocol, keys.block_pulses, keys.clock_hz)
     rates = pair_rates(network, links)
     seconds = {pair: bits / rates[pair] if rates[pair] else inf for pair, bits in needs.items()}

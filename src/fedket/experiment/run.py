@@ -193,7 +193,7 @@ def _continue(
 ) -> RunOutcome:
     """Run the remaining rounds; on Ctrl-C keep the last finished one and say so."""
     config, directory, lead = job.experiment.config, job.directory, job.lead
-    key_source = config.keys.source if takes_key(config) else "none"
+    key_source = config.keys.kind if takes_key(config) else "none"
     start, before = perf_counter(), sum(record.seconds for record in records)
     saved, status, lost = state.round_num, "finished", 0
     try:
