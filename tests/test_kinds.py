@@ -197,7 +197,11 @@ def test_inline_gates_are_the_circuit_they_spell(file):
         (["strategy.kind=fails.py:X"], UserCodeError, r"fails\.py, line 2: NameError"),
         (["strategy={kind='own.py:Halved', rat=1}"], ConfigError, "did you mean `strategy.rate`"),
         (["strategy={kind='own.py:Halved', rate=-1}"], ConfigError, "`strategy.rate` should be"),
-        (["partition={kind='own.py:Halved'}"], ConfigError, "be a subclass of `fedket.PartitionConfig`"),
+        (
+            ["partition={kind='own.py:Halved'}"],
+            ConfigError,
+            "be a subclass of `fedket.PartitionConfig`",
+        ),
         (["strategy={kind='fed_adam', mu=1.0}"], ConfigError, "belongs to strategy `fed_prox`, t"),
         (["model={kind='vqc', layer=[['RY']]}"], ConfigError, "model.layer: RY acts on 1"),
         (["model={kind='vqc', layer=[[1]]}"], ConfigError, 'model.layer holds gates like \\["CN'),
