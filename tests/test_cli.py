@@ -193,7 +193,8 @@ sys.exit(" ".join(name for name in heavy if name in sys.modules) or 0)
     [
         ("import fedket.cli", ["jax", "matplotlib", "pydantic", "rich.live", "numpy"]),
         (
-            "from fedket.experiment import load_config, read_config, shipped_experiments",
+            "from fedket.experiment import shipped_experiments; from fedket.kinds import kinds_of;"
+            "shipped_experiments(); kinds_of('strategy')",
             ["jax", "matplotlib", "numpy"],
         ),
         ("import fedket.experiment.run", ["matplotlib", "pennylane", "torch", "sklearn"]),

@@ -20,11 +20,11 @@ from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
+from math import prod
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 from pydantic import Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
@@ -32,6 +32,8 @@ from fedket.errors import ConfigError, FedketError, UserCodeError
 from fedket.schema import Table, explain, show_value
 
 if TYPE_CHECKING:  # JAX is imported when something is built, not when names are listed
+    import numpy as np
+
     from fedket.types import Dataset
 
 BUILT_IN: dict[str, dict[str, str]] = {
@@ -128,7 +130,7 @@ class Context(NamedTuple):
     num_clients: int
     cohort_size: int
     dtype: str
-    rng: np.random.Generator
+    rng: "np.random.Generator"
     dataset: "Dataset | None" = None
     batch_size: int = 0
     loss: Callable[..., Any] | None = None
@@ -150,7 +152,7 @@ class Context(NamedTuple):
     @property
     def num_features(self) -> int:
         """Features of a sample after flattening."""
-        return int(np.prod(self.samples.x_train.shape[1:]))
+        return prod(self.samples.x_train.shape[1:])
 
     @property
     def num_classes(self) -> int:
