@@ -30,8 +30,15 @@ def rng_for(
     client_id: int | Array = 0,
 ) -> Rng:
     """Return the JAX key of one (seed, purpose, round, client); traceable in all but `purpose`."""
-    rng = jax.random.fold_in(jax.random.key(seed), int(purpose))
-    return jax.random.fold_in(jax.random.fold_in(rng, round_num), client_id)
+    return jax.random.fold_in(round_rng(seed, purpose, round_num), client_id)
+
+
+def round_rng(seed: int | Array, purpose: Purpose, round_num: int | Array) -> Rng:
+    """Return the key that clients' keys of a round are made from, by folding in their ids.
+
+    A compiled round takes this, not the seed: so another seed is another argument.
+    """
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), int(purpose)), round_num)
 
 
 def numpy_seed(seed: int, purpose: Purpose) -> list[int]:

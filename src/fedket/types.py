@@ -124,7 +124,8 @@ class Strategy(NamedTuple):
         init: params -> server state.
         contribute: (global params, client result) -> contribution; runs on the client.
         apply: (server state, params, summed contribution) -> (server state, params).
-        proximal_mu: Strength of the pull towards the global model during local training.
+        proximal_mu: Strength of the pull towards the global model during local training; None for
+            no pull.
         measure: (model, trained params, x, y, mask, rng) -> a tree shaped like the parameters,
             worked out on the client's own samples after training (padding has mask False); None
             skips it.
@@ -135,7 +136,7 @@ class Strategy(NamedTuple):
     init: Callable[[Params], ServerState]
     contribute: Callable[[Params, ClientResult], Contribution]
     apply: Callable[[ServerState, Params, Contribution], tuple[ServerState, Params]]
-    proximal_mu: float = 0.0
+    proximal_mu: float | Float[Array, ""] | None = None
     measure: Callable[[Model, Params, Array, Array, Array, PRNGKeyArray], Params] | None = None
     bounds: Callable[[float], Any] = weighted_clip
     metrics: Callable[[Contribution], dict[str, Float[Array, ""]]] = no_metrics

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedket.data import gather_padded, pack_partition, quantity_skew
+from fedket.data import gather_padded, pack_partition, quantity_skew, shared_length
 from fedket.errors import PartitionError
 
 X = jnp.arange(60.0).reshape(20, 3)
@@ -78,3 +78,14 @@ def test_nothing_to_pack_is_an_error():
         pack_partition([np.array([], int), np.array([], int)])
     with pytest.raises(PartitionError, match="32 bits"):
         pack_partition([np.array([0, 2**31])])
+
+
+@given(sizes=st.lists(st.integers(0, 300), min_size=1).filter(any))
+def test_a_shared_length_holds_every_client_and_is_no_larger_than_needed(sizes):
+    length = shared_length(np.array(sizes))
+    assert length >= max(sizes)
+    if max(sizes) - min(sizes) <= 1:
+        assert length == max(sizes)
+    else:
+        assert length & (length - 1) == 0
+        assert length < 2 * max(max(sizes), 2 * np.mean(sizes))

@@ -52,18 +52,6 @@ def test_chunks_change_nothing_but_rounding(monkeypatch):
     jax.tree.map(close, chunked, whole)
 
 
-@pytest.mark.parametrize("reducer", [None, quantised_sum(16, "headroom", 1.0)])
-def test_an_experiment_compiles_once(reducer):
-    federation = small_federation(
-        reducer=reducer,
-        strategy=fed_adam(),
-        clients_per_round=3,
-        training=LocalTraining(optax.adam(0.05), persistent=True),
-    )
-    run_rounds(federation, 4)
-    assert federation.num_compilations() == 1
-
-
 @pytest.mark.parametrize("engine", ["vectorised", "sequential"])
 @pytest.mark.parametrize("bits", [8, 32])
 def test_masked_training_equals_unmasked_bit_for_bit(engine, bits):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedket.errors import ConfigError
-from fedket.federated import fed_adam, fed_avg, fed_prox, fed_yogi
+from fedket.federated import fed_adam, fed_avg, fed_prox, fed_yogi, qfedfisher
 from fedket.federated.cohort import sample_cohort
 from fedket.types import ClientResult
 
@@ -17,6 +17,7 @@ STRATEGIES = {
     "fed_prox": fed_prox(0.1),
     "fed_adam": fed_adam(0.1),
     "fed_yogi": fed_yogi(0.1),
+    "qfedfisher": qfedfisher(0.1),
 }
 SEEDS = st.integers(0, 2**31 - 1)
 
@@ -26,6 +27,11 @@ def random_tree(rng):
         "a": jnp.asarray(rng.normal(size=(3, 2)), jnp.float32),
         "b": jnp.asarray(rng.normal(size=4), jnp.float32),
     }
+
+
+def random_result(rng, weight):
+    measured = jax.tree.map(jnp.abs, random_tree(rng))
+    return ClientResult(random_tree(rng), jnp.float32(weight), measured)
 
 
 def total_of(strategy, params, results):
@@ -39,7 +45,7 @@ def test_the_order_of_clients_does_not_matter(name, seed):
     strategy, rng = STRATEGIES[name], np.random.default_rng(seed)
     params = random_tree(rng)
     weights = rng.dirichlet(np.ones(4))
-    results = [ClientResult(random_tree(rng), jnp.float32(w)) for w in weights]
+    results = [random_result(rng, w) for w in weights]
     state = strategy.init(params)
     ahead = strategy.apply(state, params, total_of(strategy, params, results))
     back = strategy.apply(state, params, total_of(strategy, params, results[::-1]))
@@ -50,7 +56,8 @@ def test_the_order_of_clients_does_not_matter(name, seed):
 def test_clients_that_did_not_move_leave_the_model_where_it_is(name):
     strategy, rng = STRATEGIES[name], np.random.default_rng(0)
     params = random_tree(rng)
-    total = total_of(strategy, params, [ClientResult(params, jnp.float32(0.5))] * 2)
+    result = random_result(rng, 0.5)._replace(params=params)
+    total = total_of(strategy, params, [result] * 2)
     _, after = strategy.apply(strategy.init(params), params, total)
     jax.tree.map(np.testing.assert_array_equal, after, params)
 

@@ -3,7 +3,13 @@
 Importing this package is cheap: scikit-learn, pooch, Pillow and rich are imported when used.
 """
 
-from fedket.data.batches import PaddedClients, gather_padded, pack_partition
+from fedket.data.batches import (
+    PaddedClients,
+    gather_padded,
+    pack_partition,
+    padded_rows,
+    shared_length,
+)
 from fedket.data.census import check_partition, label_counts
 from fedket.data.partition import by_group, dirichlet, iid, label_shards, quantity_skew
 from fedket.data.scale import scale_features
@@ -21,6 +27,8 @@ __all__ = [
     "label_shards",
     "load_dataset",
     "pack_partition",
+    "padded_rows",
     "quantity_skew",
     "scale_features",
+    "shared_length",
 ]

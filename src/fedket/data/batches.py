@@ -83,10 +83,34 @@ def gather_padded(
         padding. Padding repeats a valid sample (the client's last one if it has any).
     """
     length = packed.max_samples if max_samples is None else max_samples
+    rows, mask = padded_rows(packed, client_ids, length)
+    return jnp.asarray(x)[rows], jnp.asarray(y)[rows], mask
+
+
+def padded_rows(
+    packed: PaddedClients, client_ids: Int[Array | np.ndarray, " *cohort"], length: int
+) -> tuple[Int[Array, "*cohort length"], Bool[Array, "*cohort length"]]:
+    """Which samples some clients hold, padded to one length; traceable.
+
+    Returns:
+        Sample indices and a mask, as `gather_padded` describes them.
+    """
     indices, ids = jnp.asarray(packed.indices), jnp.asarray(client_ids)
-    count = jnp.asarray(packed.num_samples)[ids][:, None]
+    count = jnp.asarray(packed.num_samples)[ids][..., None]
     position = jnp.arange(length)
     inside = jnp.minimum(position, jnp.maximum(count - 1, 0))
-    flat = jnp.asarray(packed.offsets)[ids][:, None] + inside
-    chosen = indices[jnp.minimum(flat, len(indices) - 1)]
-    return jnp.asarray(x)[chosen], jnp.asarray(y)[chosen], position < count
+    flat = jnp.asarray(packed.offsets)[ids][..., None] + inside
+    return indices[jnp.minimum(flat, len(indices) - 1)], position < count
+
+
+def shared_length(num_samples: Int[Array | np.ndarray, " clients"]) -> int:
+    """Length to pad clients to, the same for most partitions that chance makes alike.
+
+    Where chance decides how many samples a client holds, this is the power of two that holds the
+    largest client and twice the mean, so that another seed seldom asks for another shape. Clients
+    of equal size are not padded.
+    """
+    largest = int(num_samples.max())
+    if largest - int(num_samples.min()) <= 1:
+        return largest
+    return 1 << (max(largest, 2 * int(num_samples.mean())) - 1).bit_length()

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import jax
 import numpy as np
 
 from fedket.deploy.party_keys import PartyKeys
@@ -19,6 +18,7 @@ from fedket.deploy.site_trainer import Task, pack_params, read_metrics
 from fedket.errors import ProtocolError
 from fedket.experiment.build import Experiment, in_precision, precision
 from fedket.federated.federation import make_federation
+from fedket.federated.program import Program
 from fedket.federated.trainer import CohortOutcome, Engine, as_numbers, server_step
 from fedket.keys.etsi014.errors import AgreementError, KmeUnreachableError
 from fedket.secure import Party, round_cost, server_side
@@ -77,12 +77,12 @@ class SiteRounds:
         self._task, self._members = task, members
         self._keys, self._source, self._session = keys, keys.source(session), session
         self._deadline, self._opened, self._say = deadline, opened, say
-        self._apply = jax.jit(partial(server_step, task.strategy))
+        self._apply = Program(server_step, task.strategy)
         self._samples: Mapping[int, int] = {}
 
     def engine(self) -> Engine:
         """Return the engine."""
-        return Engine(self._run, lambda: 1, self._attend)
+        return Engine(self._run, self._attend)
 
     def _attend(self, drawn: np.ndarray, round_num: int) -> tuple[np.ndarray, dict[int, str]]:
         """Return the drawn sites that are there and have key, and why the others do not take part.

@@ -1,7 +1,6 @@
 """What a site does with its own samples in a round: train, and measure the model it was sent."""
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -15,9 +14,17 @@ from fedket.errors import ProtocolError
 from fedket.experiment.build import build_learning, first_context, precision
 from fedket.experiment.check import parameter_shapes
 from fedket.experiment.config import ExperimentConfig
-from fedket.federated.evaluate import evaluation_batch, make_scorer
+from fedket.federated.evaluate import Score, evaluation_batch, make_scorer
 from fedket.federated.local import LocalTraining
-from fedket.federated.trainer import Trainer, cohort_weights, train_client, training_data
+from fedket.federated.program import Program
+from fedket.federated.trainer import (
+    ClientOutcome,
+    ClientTrainer,
+    TrainingData,
+    cohort_weights,
+    round_rngs,
+    train_client,
+)
 from fedket.kinds import Context
 from fedket.secure import Protocol
 from fedket.secure.sides import count_values
@@ -139,18 +146,19 @@ class SiteTrainer:
             self._training = learning.training
             nobody = [np.zeros(0, np.int64)] * client_id
             clients = pack_partition([*nobody, np.arange(len(dataset.y_train))])
-            self._trainer = Trainer(
-                task.model, learning.strategy, self._training, x, y, clients, config.seed
-            )
-            self._data = training_data(self._trainer)
-            self._train: Any = jax.jit(partial(train_client, self._trainer))
+            self._data = TrainingData(x, y, clients)
+            trainer = ClientTrainer(task.model, learning.strategy, self._training, len(x))
+            self._training_program = Program(train_client, trainer)
+            self._train: Callable[..., ClientOutcome] = self._training_program
             held_out = len(dataset.y_test) > 0
             self._test = (
                 jnp.asarray(dataset.x_test if held_out else dataset.x_train, dtype),
                 jnp.asarray(dataset.y_test if held_out else dataset.y_train),
             )
-            batch = evaluation_batch(task.model, x, config.engine.memory_limit_mb)
-            self._score: Any = jax.jit(make_scorer(task.model, batch, self._training.loss))
+            most = evaluation_batch(task.model, x, config.engine.memory_limit_mb)
+            batch = min(most, len(self._test[1]))
+            self._scoring_program = make_scorer(task.model, batch, self._training.loss)
+            self._score: Callable[..., Score] = self._scoring_program
             start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), task.params)
             self._unravel = ravel_pytree(start)[1]
             self.blank = pack_params(start)
@@ -186,12 +194,13 @@ class SiteTrainer:
         """Compile ahead; what was traced for it can then be forgotten (`jax.clear_caches`)."""
         with precision(self._task.config):
             params = self.read_model(self.blank)
-            self._train = self._train.lower(*self._arguments(params, 1.0, 0)).compile()
-            self._score = self._score.lower(params, *self._test).compile()
+            self._train = self._training_program.compile(*self._arguments(params, 1.0, 0))
+            self._score = self._scoring_program.compile(params, *self._test)
 
     def _arguments(self, params: Params, weight: float, round_num: int) -> tuple[Any, ...]:
         state, client = self._optimizer, self._client
-        return self._data, params, state, client, np.float32(weight), jnp.int32(round_num)
+        rngs = round_rngs(self._task.config.seed, round_num)
+        return self._data, params, state, client, np.float32(weight), rngs
 
     def _metrics(self, weight: float, accuracy: float, loss: float) -> Contribution:
         clip, dtype = self._task.protocol.clip, self._task.config.engine.dtype

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from fedket.federated.losses import Loss, cross_entropy
+from fedket.federated.program import Program
 from fedket.federated.working_set import traced_bytes
 from fedket.types import Model, Params, Partition
 
@@ -46,35 +47,42 @@ def evaluation_batch(model: Model, x: Array, memory_limit_mb: int) -> int:
         memory_limit_mb: Limit in MiB; a single sample may exceed it.
     """
     params = jax.eval_shape(lambda: model.init(jax.random.key(0)))
+    logits = Program(_logits, model.apply)
     batch = EVAL_BATCH
     while batch > 1:
         some = jax.ShapeDtypeStruct((batch, *x.shape[1:]), x.dtype)
-        if traced_bytes(model.apply, params, some) <= memory_limit_mb * 2**20:
+        if traced_bytes(logits, params, some) <= memory_limit_mb * 2**20:
             break
         batch //= 2
     return batch
 
 
-def make_scorer(
-    model: Model, batch: int = EVAL_BATCH, loss: Loss = cross_entropy
-) -> Callable[..., Score]:
-    """Return a jitted (params, x, y) -> Score that walks through the samples in batches."""
-
-    @jax.jit
-    def score(params: Params, x: Array, y: Array) -> Score:
-        count, size = x.shape[0], min(batch, x.shape[0])
-        pad = -count % size
-        xs = jnp.pad(x, ((0, pad), *((0, 0),) * (x.ndim - 1))).reshape(-1, size, *x.shape[1:])
-        ys = jnp.pad(y, (0, pad)).reshape(-1, size)
-        scores = jax.lax.map(lambda xy: _score_batch(model, loss, params, *xy), (xs, ys))
-        return Score(*(a.reshape(-1)[:count] for a in scores))
-
-    return score
+def _logits(apply: Callable[..., Array], params: Params, x: Array) -> Array:
+    return apply(params, x)
 
 
-def _score_batch(model: Model, loss: Loss, params: Params, x: Array, y: Array) -> Score:
-    logits = model.apply(params, x)
-    return Score(loss(logits, y), logits.argmax(axis=-1) == y)
+def make_scorer(model: Model, batch: int = EVAL_BATCH, loss: Loss = cross_entropy) -> Program:
+    """Return a program (params, x, y) -> Score that walks through the samples in batches.
+
+    All batches have one size, so that a sample's score does not depend on what follows it.
+    """
+    return Program(_score, (model.apply, loss, batch))
+
+
+def _score(
+    bound: tuple[Callable[..., Array], Loss, int], params: Params, x: Array, y: Array
+) -> Score:
+    apply, loss, batch = bound
+    count = x.shape[0]
+    pad = -count % batch
+    xs = jnp.pad(x, ((0, pad), *((0, 0),) * (x.ndim - 1))).reshape(-1, batch, *x.shape[1:])
+    ys = jnp.pad(y, (0, pad)).reshape(-1, batch)
+
+    def of_batch(samples: tuple[Array, Array]) -> Score:
+        logits = apply(params, samples[0])
+        return Score(loss(logits, samples[1]), logits.argmax(axis=-1) == samples[1])
+
+    return Score(*(a.reshape(-1)[:count] for a in jax.lax.map(of_batch, (xs, ys))))
 
 
 def client_accuracy(correct: np.ndarray, partition: Partition) -> np.ndarray:

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fedket.data import pack_partition
+from fedket.data import pack_partition, shared_length
 from fedket.errors import ProtocolError, RoundLostError, TrainingError
 from fedket.federated.cohort import sample_cohort
 from fedket.federated.evaluate import (
@@ -31,7 +31,13 @@ from fedket.federated.evaluate import (
 from fedket.federated.local import LocalTraining
 from fedket.federated.sequential import sequential_engine
 from fedket.federated.sharded import sharded_engine
-from fedket.federated.trainer import CohortOutcome, Engine, Trainer, tree_bytes
+from fedket.federated.trainer import (
+    ClientTrainer,
+    CohortOutcome,
+    Engine,
+    TrainingData,
+    tree_bytes,
+)
 from fedket.federated.vectorised import vectorised_engine
 from fedket.rng import Purpose, rng_for
 from fedket.types import (
@@ -113,13 +119,11 @@ class Federation(NamedTuple):
         init: () -> state before the first round.
         run_round: (state, evaluate) -> (next state, record).
         evaluate: params -> Evaluation.
-        num_compilations: () -> compiled training programs so far; 1 is right.
     """
 
     init: Callable[[], FederationState]
     run_round: Callable[..., tuple[FederationState, RoundRecord]]
     evaluate: Callable[[Params], Evaluation]
-    num_compilations: Callable[[], int]
 
 
 def make_federation(
@@ -156,13 +160,17 @@ def make_federation(
     """
     cohort_size = clients_per_round or len(partition)
     sample_cohort(seed, 1, len(partition), cohort_size)
-    x, y = jnp.asarray(dataset.x_train, dtype), jnp.asarray(dataset.y_train)
-    x_test, y_test = jnp.asarray(dataset.x_test, dtype), jnp.asarray(dataset.y_test)
+    # Test samples first, then those of the clients: one program scores both.
+    x = jnp.asarray(np.concatenate([dataset.x_test, dataset.x_train]), dtype)
+    y = jnp.asarray(np.concatenate([dataset.y_test, dataset.y_train]))
+    num_test, num_train = len(dataset.y_test), len(dataset.y_train)
     if isinstance(engine, Engine):
         runner, has_client_states = engine, False
     else:
-        trainer = Trainer(model, strategy, training, x, y, pack_partition(partition), seed)
-        runner = ENGINES[engine](trainer, reducer, cohort_size, memory_limit_mb)
+        packed = pack_partition([num_test + indices for indices in partition])
+        trainer = ClientTrainer(model, strategy, training, shared_length(packed.num_samples))
+        data = TrainingData(x, y, packed)
+        runner = ENGINES[engine](trainer, data, seed, reducer, cohort_size, memory_limit_mb)
         has_client_states = training.persistent
     scorer = make_scorer(model, evaluation_batch(model, x, memory_limit_mb), training.loss)
 
@@ -177,13 +185,15 @@ def make_federation(
         return FederationState(0, params, strategy.init(params), clients)
 
     def evaluate(params: Params) -> Evaluation:
-        if not len(y_test):
+        if not num_test:
             raise TrainingError("there are no test samples to evaluate on")
-        test: Score = scorer(params, x_test, y_test)
+        score: Score = scorer(params, x, y)
+        loss, correct = np.asarray(score.loss), np.asarray(score.correct)
         of_clients = np.zeros(0)
-        if len(y):
-            of_clients = client_accuracy(np.asarray(scorer(params, x, y).correct), partition)
-        return Evaluation(float(test.loss.mean()), float(test.correct.mean()), of_clients)
+        if num_train:
+            of_clients = client_accuracy(correct[num_test:], partition)
+        test_loss, test_accuracy = loss[:num_test].mean(), correct[:num_test].mean()
+        return Evaluation(float(test_loss), float(test_accuracy), of_clients)
 
     def run_round(
         state: FederationState, with_evaluation: bool = True
@@ -199,8 +209,7 @@ def make_federation(
                 raise TrainingError(f"the mean training loss is {outcome.train_loss}")
         except ProtocolError as error:
             outcome, lost = _unchanged(state, cohort, error), str(error)
-        evaluated = with_evaluation and len(y_test) > 0
-        evaluation = evaluate(outcome.params) if evaluated else None
+        evaluation = evaluate(outcome.params) if with_evaluation and num_test else None
         jax.block_until_ready(outcome.params)
         record = RoundRecord(
             round_num=round_num,
@@ -216,7 +225,7 @@ def make_federation(
         )
         return FederationState(round_num, outcome.params, outcome.server, outcome.clients), record
 
-    return Federation(init, run_round, evaluate, runner.num_compilations)
+    return Federation(init, run_round, evaluate)
 
 
 def _unchanged(state: FederationState, cohort: np.ndarray, error: ProtocolError) -> CohortOutcome:

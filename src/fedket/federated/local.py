@@ -12,6 +12,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from fedket.federated.losses import Loss, cross_entropy
+from fedket.federated.program import Number
 from fedket.types import Model, Params
 
 OptState = Any
@@ -62,18 +63,20 @@ def masked_loss(
 def local_train(
     model: Model,
     training: LocalTraining,
-    proximal_mu: float,
+    proximal_mu: Number | None,
     params: Params,
     opt_state: OptState,
     x: Float[Array, "samples *features"],
     y: Int[Array, " samples"],
-    mask: Bool[Array, " samples"],
+    rows: Int[Array, " length"],
+    mask: Bool[Array, " length"],
     rng: PRNGKeyArray,
 ) -> LocalResult:
-    """Train from the global `params` on one client's padded samples.
+    """Train from the global `params` on one client's samples, `rows` of `x` and `y`.
 
     The objective is the mean loss plus μ/2·‖w − w_global‖² (FedProx, arXiv:1812.06127, eq. 2) with
-    μ = `proximal_mu`; padding (mask False) changes nothing, not even the order of the samples.
+    μ = `proximal_mu`, None for the mean loss alone; padding of the rows (mask False) changes
+    nothing, not even the order of the samples. Samples are read batch by batch, never copied.
     """
     size = training.batch_size
     num_samples = mask.sum()
@@ -82,7 +85,11 @@ def local_train(
     def objective(
         w: Params, batch: Int[Array, " batch"], valid: Bool[Array, " batch"], step_rng: PRNGKeyArray
     ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        loss = masked_loss(model.apply(w, x[batch], step_rng), y[batch], valid, training.loss)
+        samples = rows[batch]
+        logits = model.apply(w, x[samples], step_rng)
+        loss = masked_loss(logits, y[samples], valid, training.loss)
+        if proximal_mu is None:
+            return loss, loss
         return loss + proximal_term(proximal_mu, w, params), loss
 
     def epoch(e: Int[Array, ""], carry: tuple[Params, OptState, Array]) -> Any:
@@ -105,10 +112,8 @@ def local_train(
     return LocalResult(params, opt_state, total / (training.epochs * num_samples))
 
 
-def proximal_term(mu: float, params: Params, anchor: Params) -> Float[Array, ""]:
-    """μ/2·‖params − anchor‖²; exactly zero work when μ = 0."""
-    if mu == 0:
-        return jnp.zeros(())
+def proximal_term(mu: Number, params: Params, anchor: Params) -> Float[Array, ""]:
+    """μ/2·‖params − anchor‖²."""
     squares = jax.tree.map(lambda a, b: jnp.sum((a - b) ** 2), params, anchor)
     return 0.5 * mu * jnp.stack(jax.tree.leaves(squares)).sum()
 

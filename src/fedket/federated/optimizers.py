@@ -3,14 +3,19 @@
 Weight decay is L2: the coefficient times the parameter is added to the gradient.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
 import optax
 from pydantic import Field
 
 from fedket.errors import ConfigError
+from fedket.federated.program import Number, tunable
 from fedket.kinds import Context, Section
 from fedket.schema import NonNegativeFloat, PositiveFloat
+
+Rule = Callable[..., optax.GradientTransformation]
+Numbers = Mapping[str, Number]
 
 
 class OptimizerConfig(Section):
@@ -37,17 +42,28 @@ class OptimizerConfig(Section):
 
     def build(self, context: Context) -> optax.GradientTransformation:
         """The optimiser, with weight decay and a rate of its own for the head if there are."""
-        optimizer = self.step(self.learning_rate)
-        if self.head_learning_rate:
-            parts = {"head": self.step(self.head_learning_rate), "circuit": optimizer}
-            optimizer = optax.multi_transform(parts, {part: part for part in parts})
-        if self.weight_decay:
-            optimizer = optax.chain(optax.add_decayed_weights(self.weight_decay), optimizer)
-        return optimizer
+        rates = self.learning_rate, self.head_learning_rate or None
+        return tunable(_compose, *self.rule(), *rates, self.weight_decay or None)
 
-    def step(self, learning_rate: float) -> optax.GradientTransformation:
-        """The bare optimiser."""
+    def rule(self) -> tuple[Rule, Numbers]:
+        """Optax's function that makes the bare optimiser, and its arguments but for the rate."""
         raise NotImplementedError
+
+
+def _compose(
+    rule: Rule,
+    numbers: Numbers,
+    learning_rate: Number,
+    head_learning_rate: Number | None,
+    weight_decay: Number | None,
+) -> optax.GradientTransformation:
+    optimizer = rule(learning_rate, **numbers)
+    if head_learning_rate is not None:
+        parts = {"head": rule(head_learning_rate, **numbers), "circuit": optimizer}
+        optimizer = optax.multi_transform(parts, {part: part for part in parts})
+    if weight_decay is not None:
+        optimizer = optax.chain(optax.add_decayed_weights(weight_decay), optimizer)
+    return optimizer
 
 
 class AdamConfig(OptimizerConfig):
@@ -57,9 +73,9 @@ class AdamConfig(OptimizerConfig):
     epsilon: PositiveFloat = 1e-8
     """Added to the square root of the second moment."""
 
-    def step(self, learning_rate: float) -> optax.GradientTransformation:
+    def rule(self) -> tuple[Rule, Numbers]:
         """Adam."""
-        return optax.adam(learning_rate, eps=self.epsilon)
+        return optax.adam, {"eps": self.epsilon}
 
 
 class SgdConfig(OptimizerConfig):
@@ -67,9 +83,9 @@ class SgdConfig(OptimizerConfig):
 
     kind: Literal["sgd"] = "sgd"
 
-    def step(self, learning_rate: float) -> optax.GradientTransformation:
+    def rule(self) -> tuple[Rule, Numbers]:
         """SGD."""
-        return optax.sgd(learning_rate)
+        return optax.sgd, {}
 
 
 class MomentumConfig(OptimizerConfig):
@@ -78,6 +94,6 @@ class MomentumConfig(OptimizerConfig):
     kind: Literal["momentum"] = "momentum"
     momentum: Annotated[float, Field(gt=0, lt=1)] = 0.9
 
-    def step(self, learning_rate: float) -> optax.GradientTransformation:
+    def rule(self) -> tuple[Rule, Numbers]:
         """SGD with momentum."""
-        return optax.sgd(learning_rate, momentum=self.momentum)
+        return optax.sgd, {"momentum": self.momentum}

@@ -37,11 +37,11 @@ def here(mesh: Mesh | None, tree: Any) -> Any:
     return jax.tree.map(_own_copy, tree)
 
 
-def compiled(program: Callable[..., Any], mesh: Mesh | None) -> Any:
-    """Return the jitted program; over several processes all of its results come to all."""
+def results_everywhere(mesh: Mesh | None) -> NamedSharding | None:
+    """Where results of a program must lie: over several processes all of them come to all."""
     if mesh is None or not mesh.is_multi_process:
-        return jax.jit(program)
-    return jax.jit(program, out_shardings=NamedSharding(mesh, PartitionSpec()))
+        return None
+    return NamedSharding(mesh, PartitionSpec())
 
 
 def dealt(train: Callable[..., Any], mesh: Mesh | None) -> Callable[..., Any]:

@@ -5,17 +5,20 @@ w_s = Σ F_i⊙w_i / F_s = w_global + Σ F_i⊙delta_i / F_s. The two are equal;
 models keeps the numbers small, so that they quantise with the clip of an update.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float
 from pydantic import Field
 
 from fedket.errors import ConfigError
 from fedket.federated.fisher import FisherKind, FisherSettings, Normalisation, diagonal_fisher
 from fedket.federated.losses import cross_entropy
+from fedket.federated.program import Number
 from fedket.kinds import Context, Section
 from fedket.quantum.memory import available_bytes
 from fedket.schema import NonNegativeFloat
@@ -46,43 +49,50 @@ def qfedfisher(
     """
     limit = effective_threshold(threshold, mode)
 
-    def contribute(params: Params, result: ClientResult) -> Contribution:
-        delta = jax.tree.map(jnp.subtract, result.params, params)
-        return {
-            "fisher": result.measured,
-            "fisher_delta": jax.tree.map(jnp.multiply, result.measured, delta),
-            "mean_delta": jax.tree.map(lambda d: result.weight * d, delta),
-        }
-
-    def apply(
-        state: ServerState, params: Params, total: Contribution
-    ) -> tuple[ServerState, Params]:
-        step = partial(_threshold_step if mode == "threshold_only" else _fisher_step, limit)
-        sums = total["fisher"], total["fisher_delta"], total["mean_delta"]
-        return state, jax.tree.map(jnp.add, params, jax.tree.map(step, *sums))
-
-    def bounds(clip: float) -> dict[str, Bound]:
-        if fisher.normalisation == "none":
-            raise ConfigError(
-                'strategy.normalisation = "none" leaves Fisher information without a bound, which '
-                "words of fixed size need; use min_max, max or l1, or aggregation.kind = "
-                '"plain"'
-            )
-        unweighted = Bound(1.0, weighted=False), Bound(clip, weighted=False)
-        return {"fisher": unweighted[0], "fisher_delta": unweighted[1], "mean_delta": Bound(clip)}
-
-    def metrics(total: Contribution) -> dict[str, Float[Array, ""]]:
-        low = [_is_low(limit, leaf).reshape(-1) for leaf in jax.tree.leaves(total["fisher"])]
-        return {"threshold_fraction": jnp.concatenate(low).mean()}
-
     return Strategy(
         init=lambda _: (),
-        contribute=contribute,
-        apply=apply,
+        contribute=_contribute,
+        apply=Partial(_apply, _threshold_step if mode == "threshold_only" else _fisher_step, limit),
         measure=partial(diagonal_fisher, fisher),
-        bounds=bounds,
-        metrics=metrics,
+        bounds=Partial(_bounds, fisher.normalisation),
+        metrics=Partial(_metrics, limit),
     )
+
+
+def _contribute(params: Params, result: ClientResult) -> Contribution:
+    delta = jax.tree.map(jnp.subtract, result.params, params)
+    return {
+        "fisher": result.measured,
+        "fisher_delta": jax.tree.map(jnp.multiply, result.measured, delta),
+        "mean_delta": jax.tree.map(lambda d: result.weight * d, delta),
+    }
+
+
+def _apply(
+    step: Callable[..., Array],
+    limit: Number,
+    state: ServerState,
+    params: Params,
+    total: Contribution,
+) -> tuple[ServerState, Params]:
+    sums = total["fisher"], total["fisher_delta"], total["mean_delta"]
+    return state, jax.tree.map(jnp.add, params, jax.tree.map(partial(step, limit), *sums))
+
+
+def _bounds(normalisation: Normalisation, clip: float) -> dict[str, Bound]:
+    if normalisation == "none":
+        raise ConfigError(
+            'strategy.normalisation = "none" leaves Fisher information without a bound, which '
+            "words of fixed size need; use min_max, max or l1, or aggregation.kind = "
+            '"plain"'
+        )
+    unweighted = Bound(1.0, weighted=False), Bound(clip, weighted=False)
+    return {"fisher": unweighted[0], "fisher_delta": unweighted[1], "mean_delta": Bound(clip)}
+
+
+def _metrics(limit: Number, total: Contribution) -> dict[str, Float[Array, ""]]:
+    low = [_is_low(limit, leaf).reshape(-1) for leaf in jax.tree.leaves(total["fisher"])]
+    return {"threshold_fraction": jnp.concatenate(low).mean()}
 
 
 def effective_threshold(threshold: float, mode: Mode) -> float:
@@ -90,16 +100,16 @@ def effective_threshold(threshold: float, mode: Mode) -> float:
     return FLOOR if mode == "fisher_only" else max(threshold, FLOOR)
 
 
-def _is_low(limit: float, fisher: Array) -> Bool[Array, "..."]:
+def _is_low(limit: Number, fisher: Array) -> Bool[Array, "..."]:
     return fisher < limit
 
 
-def _fisher_step(limit: float, fisher: Array, fisher_delta: Array, mean_delta: Array) -> Array:
+def _fisher_step(limit: Number, fisher: Array, fisher_delta: Array, mean_delta: Array) -> Array:
     low = _is_low(limit, fisher)
     return jnp.where(low, mean_delta, fisher_delta / jnp.where(low, 1, fisher))
 
 
-def _threshold_step(limit: float, fisher: Array, _: Array, mean_delta: Array) -> Array:
+def _threshold_step(limit: Number, fisher: Array, _: Array, mean_delta: Array) -> Array:
     return jnp.where(_is_low(limit, fisher), 0, mean_delta)
 
 

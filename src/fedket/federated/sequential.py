@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import jax
@@ -10,35 +9,37 @@ import jax.numpy as jnp
 import numpy as np
 
 from fedket.errors import FedketError, RoundLostError, TrainingError
+from fedket.federated.program import Program
 from fedket.federated.trainer import (
     NON_FINITE,
     ClientOutcome,
+    ClientTrainer,
     CohortOutcome,
     Engine,
-    Trainer,
+    TrainingData,
     as_numbers,
     cohort_weights,
-    compilations,
+    round_rngs,
     select_clients,
     server_step,
     train_client,
-    training_data,
     tree_bytes,
 )
 from fedket.types import Params, Reducer, RoundContext, ServerState, Traffic
 
 
 def sequential_engine(
-    trainer: Trainer,
+    trainer: ClientTrainer,
+    data: TrainingData,
+    seed: int,
     reducer: Reducer | None,
     cohort_size: int,  # noqa: ARG001 - the same signature as the vectorised engine
     memory_limit_mb: int,  # noqa: ARG001
 ) -> Engine:
     """Build the engine. Contributions are added in ascending order of client ids."""
-    data = training_data(trainer)
-    program = jax.jit(partial(train_client, trainer))
-    apply_sum = jax.jit(partial(server_step, trainer.strategy))
-    num_samples = np.asarray(trainer.clients.num_samples)
+    program = Program(train_client, trainer)
+    apply_sum = Program(server_step, trainer.strategy)
+    num_samples = np.asarray(data.clients.num_samples)
 
     def train(
         params: Params, clients: Any, client: int, weight: np.float32, round_num: int
@@ -46,7 +47,7 @@ def sequential_engine(
         state = select_clients(clients, client)
         with _stage("training", round_num, client):
             outcome: ClientOutcome = program(
-                data, params, state, jnp.int32(client), weight, jnp.int32(round_num)
+                data, params, state, jnp.int32(client), weight, round_rngs(seed, round_num)
             )
             jax.block_until_ready(outcome)
         return outcome
@@ -76,7 +77,7 @@ def sequential_engine(
                 outcomes[row] = train(params, clients, client, weights[row], round_num)
         rows = np.flatnonzero(alive).tolist()
         context = RoundContext(
-            trainer.seed,
+            seed,
             round_num,
             tuple(cohort[rows].tolist()),
             tuple(weights[rows].tolist()),
@@ -97,7 +98,7 @@ def sequential_engine(
             new_params, new_server, clients, loss, reasons, traffic, as_numbers(metrics)
         )
 
-    return Engine(run, lambda: compilations(program))
+    return Engine(run)
 
 
 def _reduce(

@@ -11,13 +11,18 @@ from jax.sharding import Mesh
 
 from fedket.errors import ConfigError
 from fedket.federated.placement import CLIENTS
-from fedket.federated.trainer import Engine, Trainer
+from fedket.federated.trainer import ClientTrainer, Engine, TrainingData
 from fedket.federated.vectorised import vectorised_engine
 from fedket.types import Reducer
 
 
 def sharded_engine(
-    trainer: Trainer, reducer: Reducer | None, cohort_size: int, memory_limit_mb: int
+    trainer: ClientTrainer,
+    data: TrainingData,
+    seed: int,
+    reducer: Reducer | None,
+    cohort_size: int,
+    memory_limit_mb: int,
 ) -> Engine:
     """Build the vectorised engine over all devices that JAX sees.
 
@@ -26,7 +31,7 @@ def sharded_engine(
     run it in step; the reducer must give the sum to all of them.
     """
     mesh = Mesh(np.array(jax.devices()), (CLIENTS,))
-    return vectorised_engine(trainer, reducer, cohort_size, memory_limit_mb, mesh)
+    return vectorised_engine(trainer, data, seed, reducer, cohort_size, memory_limit_mb, mesh)
 
 
 def split_cpu(num_devices: int = 0) -> None:

@@ -9,33 +9,39 @@ from typing import Annotated, Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.tree_util import Partial
 from jaxtyping import Array
 from pydantic import Field
 
+from fedket.federated.program import Number
 from fedket.kinds import Context, Section
 from fedket.schema import PositiveFloat
 from fedket.types import ClientResult, Contribution, Params, ServerState, Strategy
 
 
-def fed_opt(optimizer: optax.GradientTransformation, proximal_mu: float = 0.0) -> Strategy:
+def fed_opt(optimizer: optax.GradientTransformation, proximal_mu: float | None = None) -> Strategy:
     """Any server optimiser on the pseudo-gradient −Σ p_i·delta_i (Reddi et al., arXiv:2003.00295).
 
     Args:
-        optimizer: optax transformation applied to the pseudo-gradient.
-        proximal_mu: Strength of FedProx's pull during local training.
+        optimizer: optax transformation applied to the pseudo-gradient; see
+            `fedket.federated.program.tunable` for one whose numbers a sweep may change without
+            compiling anew.
+        proximal_mu: Strength of FedProx's pull during local training; None for no pull.
     """
+    return Strategy(optimizer.init, weighted_delta, Partial(_apply, optimizer.update), proximal_mu)
 
-    def contribute(params: Params, result: ClientResult) -> Contribution:
-        return jax.tree.map(lambda w, g: result.weight * (w - g), result.params, params)
 
-    def apply(
-        state: ServerState, params: Params, mean_delta: Contribution
-    ) -> tuple[ServerState, Params]:
-        pseudo_gradient = jax.tree.map(jnp.negative, mean_delta)
-        updates, state = optimizer.update(pseudo_gradient, state, params)
-        return state, optax.apply_updates(params, updates)
+def weighted_delta(params: Params, result: ClientResult) -> Contribution:
+    """p_i·delta_i."""
+    return jax.tree.map(lambda w, g: result.weight * (w - g), result.params, params)
 
-    return Strategy(optimizer.init, contribute, apply, proximal_mu)
+
+def _apply(
+    update: Any, state: ServerState, params: Params, mean_delta: Contribution
+) -> tuple[ServerState, Params]:
+    pseudo_gradient = jax.tree.map(jnp.negative, mean_delta)
+    updates, state = update(pseudo_gradient, state, params)
+    return state, optax.apply_updates(params, updates)
 
 
 def fed_avg() -> Strategy:
@@ -45,27 +51,21 @@ def fed_avg() -> Strategy:
 
 def fed_prox(mu: float) -> Strategy:
     """FedProx (Li et al. 2020, arXiv:1812.06127): FedAvg with a proximal term on the clients."""
-    return fed_opt(optax.sgd(1.0), proximal_mu=mu)
+    return fed_opt(optax.sgd(1.0), proximal_mu=mu or None)
 
 
 def fed_adam(
     learning_rate: float = 0.01, beta1: float = 0.9, beta2: float = 0.99, tau: float = 1e-3
 ) -> Strategy:
     """FedAdam (arXiv:2003.00295, Algorithm 2): v ← β₂v + (1 − β₂)Δ², no bias correction."""
-    return fed_opt(
-        _adaptive(learning_rate, beta1, tau, lambda v, d: beta2 * v + (1 - beta2) * d**2)
-    )
+    return _adaptive(learning_rate, beta1, tau, Partial(_adam_moment, beta2, 1 - beta2))
 
 
 def fed_yogi(
     learning_rate: float = 0.01, beta1: float = 0.9, beta2: float = 0.99, tau: float = 1e-3
 ) -> Strategy:
     """FedYogi (arXiv:2003.00295, Algorithm 2): v ← v − (1 − β₂)Δ²·sign(v − Δ²)."""
-    return fed_opt(
-        _adaptive(
-            learning_rate, beta1, tau, lambda v, d: v - (1 - beta2) * d**2 * jnp.sign(v - d**2)
-        )
-    )
+    return _adaptive(learning_rate, beta1, tau, Partial(_yogi_moment, 1 - beta2))
 
 
 class AdaptiveState(NamedTuple):
@@ -75,30 +75,53 @@ class AdaptiveState(NamedTuple):
     v: Any
 
 
+class AdaptiveNumbers(NamedTuple):
+    """η, β₁, 1 − β₁ and τ of Algorithm 2.
+
+    1 − β₁ is subtracted in Python's double precision, not in the round's.
+    """
+
+    learning_rate: Number
+    beta1: Number
+    rest1: Number
+    tau: Number
+
+
 def _adaptive(
-    learning_rate: float,
-    beta1: float,
-    tau: float,
-    second_moment: Callable[[Array, Array], Array],
-) -> optax.GradientTransformation:
+    learning_rate: float, beta1: float, tau: float, second_moment: Callable[[Array, Array], Array]
+) -> Strategy:
     """Algorithm 2: m ← β₁m + (1 − β₁)Δ; w ← w + η·m/(√v + τ), starting from v = τ²."""
+    numbers = AdaptiveNumbers(learning_rate, beta1, 1 - beta1, tau)
+    update = Partial(_adaptive_update, second_moment, numbers)
+    return fed_opt(optax.GradientTransformation(Partial(_adaptive_init, tau**2), update))
 
-    def init(params: Params) -> AdaptiveState:
-        return AdaptiveState(
-            jax.tree.map(jnp.zeros_like, params), jax.tree.map(lambda w: 0 * w + tau**2, params)
-        )
 
-    def update(
-        grads: Params,
-        state: AdaptiveState,
-        params: Params | None = None,  # noqa: ARG001 - part of optax's signature
-    ) -> tuple[Params, AdaptiveState]:
-        m = jax.tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, state.m, grads)
-        v = jax.tree.map(second_moment, state.v, grads)
-        updates = jax.tree.map(lambda m, v: -learning_rate * m / (jnp.sqrt(v) + tau), m, v)
-        return updates, AdaptiveState(m, v)
+def _adaptive_init(start: float, params: Params) -> AdaptiveState:
+    return AdaptiveState(
+        jax.tree.map(jnp.zeros_like, params), jax.tree.map(lambda w: 0 * w + start, params)
+    )
 
-    return optax.GradientTransformation(init, update)
+
+def _adaptive_update(
+    second_moment: Callable[[Array, Array], Array],
+    numbers: AdaptiveNumbers,
+    grads: Params,
+    state: AdaptiveState,
+    params: Params | None = None,  # noqa: ARG001 - part of optax's signature
+) -> tuple[Params, AdaptiveState]:
+    learning_rate, beta1, rest1, tau = numbers
+    m = jax.tree.map(lambda m, g: beta1 * m + rest1 * g, state.m, grads)
+    v = jax.tree.map(second_moment, state.v, grads)
+    updates = jax.tree.map(lambda m, v: -learning_rate * m / (jnp.sqrt(v) + tau), m, v)
+    return updates, AdaptiveState(m, v)
+
+
+def _adam_moment(beta2: Number, rest2: Number, v: Array, delta: Array) -> Array:
+    return beta2 * v + rest2 * delta**2
+
+
+def _yogi_moment(rest2: Number, v: Array, delta: Array) -> Array:
+    return v - rest2 * delta**2 * jnp.sign(v - delta**2)
 
 
 class FedAvgConfig(Section):

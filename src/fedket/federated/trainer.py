@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from fedket.data import PaddedClients, gather_padded
+from fedket.data import PaddedClients, padded_rows
 from fedket.federated.local import LocalTraining, OptState, local_train
-from fedket.rng import Purpose, rng_for
+from fedket.rng import Purpose, round_rng
 from fedket.types import (
     ClientResult,
     Contribution,
@@ -24,16 +24,22 @@ from fedket.types import (
 NON_FINITE = "update is not finite (NaN or infinity)"
 
 
-class Trainer(NamedTuple):
-    """Everything local training needs, data included."""
+class ClientTrainer(NamedTuple):
+    """How a client trains: everything a compiled round is made from, but for seed and data.
+
+    It is bound to programs, see `fedket.federated.program`: its numbers are arguments of them.
+
+    Attributes:
+        model: What is trained.
+        strategy: What is made of the result.
+        training: Local training.
+        length: Samples that every client is padded to.
+    """
 
     model: Model
     strategy: Strategy
     training: LocalTraining
-    x: Float[Array, "samples *features"]
-    y: Int[Array, " samples"]
-    clients: PaddedClients
-    seed: int
+    length: int
 
 
 class ClientOutcome(NamedTuple):
@@ -75,83 +81,67 @@ class Engine(NamedTuple):
     Attributes:
         run: (params, server state, client states, cohort, round) -> outcome. Raises `ProtocolError`
             when the round is lost: no sum could be opened.
-        num_compilations: () -> number of compiled training programs.
         attend: (cohort as drawn, round) -> those of it who take part, and why the others do not.
     """
 
     run: Callable[[Params, ServerState, Any, np.ndarray, int], CohortOutcome]
-    num_compilations: Callable[[], int]
     attend: Callable[[np.ndarray, int], tuple[np.ndarray, dict[int, str]]] = everybody
 
 
 class TrainingData(NamedTuple):
-    """The arrays a compiled round reads, passed as arguments so that none becomes a constant."""
+    """The arrays a compiled round reads: samples, and who holds which."""
 
     x: Float[Array, "samples *features"]
     y: Int[Array, " samples"]
-    indices: Int[Array, " total"]
-    offsets: Int[Array, " bounds"]
-    num_samples: Int[Array, " clients"]
+    clients: PaddedClients
 
 
-def training_data(trainer: Trainer) -> TrainingData:
-    """Put the trainer's arrays on the device."""
-    packed = trainer.clients
-    return TrainingData(
-        trainer.x,
-        trainer.y,
-        jnp.asarray(packed.indices),
-        jnp.asarray(packed.offsets),
-        jnp.asarray(packed.num_samples),
-    )
+class RoundRngs(NamedTuple):
+    """Keys of a round that clients fold their ids into: for training, and for measuring after."""
+
+    train: PRNGKeyArray
+    measure: PRNGKeyArray
+
+
+def round_rngs(seed: int, round_num: int) -> RoundRngs:
+    """Keys of a round."""
+    return RoundRngs(*(round_rng(seed, p, round_num) for p in (Purpose.TRAIN, Purpose.MEASURE)))
 
 
 def train_client(
-    trainer: Trainer,
+    trainer: ClientTrainer,
     data: TrainingData,
     params: Params,
     opt_state: OptState,
     client: Int[Array, ""],
     weight: Float[Array, ""],
-    round_num: Int[Array, ""],
+    rngs: RoundRngs,
 ) -> ClientOutcome:
     """Train one client and form its contribution; traceable.
 
     Args:
-        trainer: Model, algorithm and seed.
+        trainer: Model and algorithm.
         data: All samples and who holds them.
         params: The global model.
         opt_state: The client's optimiser state; () means start afresh.
         client: Client id.
         weight: Its share of the cohort's samples; 0 leaves it out.
-        round_num: Round number.
+        rngs: The round's keys.
     """
-    packed = PaddedClients(
-        data.indices, data.offsets, data.num_samples, trainer.clients.max_samples
-    )
-    x, y, mask = (a[0] for a in gather_padded(data.x, data.y, packed, client[None]))
-    if not trainer.training.persistent:
-        opt_state = trainer.training.optimizer.init(params)
-    rng = rng_for(trainer.seed, Purpose.TRAIN, round_num, client)
-    result = local_train(
-        trainer.model,
-        trainer.training,
-        trainer.strategy.proximal_mu,
-        params,
-        opt_state,
-        x,
-        y,
-        mask,
-        rng,
-    )
+    model, strategy, training, length = trainer
+    rows, mask = padded_rows(data.clients, client, length)
+    if not training.persistent:
+        opt_state = training.optimizer.init(params)
+    rng = jax.random.fold_in(rngs.train, client)
+    mu = strategy.proximal_mu
+    result = local_train(model, training, mu, params, opt_state, data.x, data.y, rows, mask, rng)
     measured = None
-    if trainer.strategy.measure is not None:
-        measure_rng = rng_for(trainer.seed, Purpose.MEASURE, round_num, client)
-        measured = trainer.strategy.measure(trainer.model, result.params, x, y, mask, measure_rng)
+    if strategy.measure is not None:
+        measure_rng = jax.random.fold_in(rngs.measure, client)
+        own = data.x[rows], data.y[rows], mask
+        measured = strategy.measure(model, result.params, *own, measure_rng)
     finite = all_finite((result.params, measured)) & jnp.isfinite(result.loss)
-    contribution = trainer.strategy.contribute(
-        params, ClientResult(result.params, weight, measured)
-    )
+    contribution = strategy.contribute(params, ClientResult(result.params, weight, measured))
     contribution = jax.tree.map(lambda leaf: jnp.where(weight > 0, leaf, 0), contribution)
     return ClientOutcome(contribution, result.opt_state, result.loss, finite)
 
@@ -194,8 +184,3 @@ def tree_bytes(tree: Any) -> int:
 def tree_size(tree: Any) -> int:
     """Number of values in all leaves."""
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
-
-
-def compilations(jitted: Any) -> int:
-    """How many programs a jitted function has compiled."""
-    return int(jitted._cache_size())

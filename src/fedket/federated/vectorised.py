@@ -8,7 +8,6 @@ chunk, not on the cohort. A client whose update is not finite is found after the
 round is then run again without it, so that the weights of the others sum to 1.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,21 +18,22 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
 from fedket.errors import RoundLostError
-from fedket.federated.placement import across, compiled, dealt, everywhere, here
+from fedket.federated.placement import across, dealt, everywhere, here, results_everywhere
+from fedket.federated.program import Program
 from fedket.federated.trainer import (
     NON_FINITE,
     ClientOutcome,
+    ClientTrainer,
     CohortOutcome,
     Engine,
-    Trainer,
+    RoundRngs,
     TrainingData,
     as_numbers,
     cohort_weights,
-    compilations,
+    round_rngs,
     select_clients,
     server_step,
     train_client,
-    training_data,
     tree_bytes,
 )
 from fedket.federated.working_set import chunk_size, traced_bytes
@@ -56,7 +56,9 @@ class ChunkedOutcome(NamedTuple):
 
 
 def vectorised_engine(
-    trainer: Trainer,
+    trainer: ClientTrainer,
+    data: TrainingData,
+    seed: int,
     reducer: Reducer | None,
     cohort_size: int,
     memory_limit_mb: int,
@@ -65,19 +67,20 @@ def vectorised_engine(
     """Build the engine; nothing compiles before the first round.
 
     Args:
-        trainer: Everything local training needs.
+        trainer: How a client trains.
+        data: The clients' samples.
+        seed: Seed of the federation.
         reducer: How contributions become a sum; None adds them on the device.
         cohort_size: Clients per round.
         memory_limit_mb: Bound for the clients that a device trains at the same time.
         mesh: Devices along the axis `CLIENTS`; None is the default device alone.
     """
-    data = everywhere(mesh, training_data(trainer))
+    num_samples = np.asarray(data.clients.num_samples)
+    data = everywhere(mesh, data)
     num_devices = 1 if mesh is None else mesh.devices.size
-    program = compiled(
-        _plain_program(trainer, mesh) if reducer is None else _stacking_program(trainer, mesh), mesh
-    )
-    apply_sum = jax.jit(partial(server_step, trainer.strategy))
-    num_samples = np.asarray(trainer.clients.num_samples)
+    whole = _train_and_apply if reducer is None else _train_and_stack
+    program = Program(whole, (trainer, mesh), results_everywhere(mesh))
+    apply_sum = Program(server_step, trainer.strategy)
     size: list[int] = []
 
     def run(
@@ -93,8 +96,8 @@ def vectorised_engine(
         while True:
             weights = cohort_weights(num_samples[ids], alive)
             chunks = _cut(ids, weights, size[0], num_devices)
-            chunks, this_round = across(mesh, (chunks, jnp.int32(round_num)))
-            first, outcome = program(data, params, server, clients, chunks, this_round)
+            chunks, rngs = across(mesh, (chunks, round_rngs(seed, round_num)))
+            first, outcome = program(data, params, server, clients, chunks, rngs)
             losses, finite = (np.asarray(a)[: len(ids)] for a in (outcome.loss, outcome.finite))
             broken = alive & ~finite
             if not broken.any():
@@ -112,7 +115,7 @@ def vectorised_engine(
             new_server, new_params, metrics, num_bytes = first
             traffic = Traffic(int(alive.sum()) * int(num_bytes), 0)
         else:
-            context, rows = _context(trainer, round_num, ids, weights, alive)
+            context, rows = _context(trainer, seed, round_num, ids, weights, alive)
             contributions = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], first)
             total, traffic = reducer(contributions, context)
             server, params = here(mesh, (server, params))
@@ -122,17 +125,22 @@ def vectorised_engine(
             new_params, new_server, outcome.clients, loss, dropped, traffic, as_numbers(metrics)
         )
 
-    return Engine(run, lambda: compilations(program))
+    return Engine(run)
 
 
 def _context(
-    trainer: Trainer, round_num: int, ids: np.ndarray, weights: np.ndarray, alive: np.ndarray
+    trainer: ClientTrainer,
+    seed: int,
+    round_num: int,
+    ids: np.ndarray,
+    weights: np.ndarray,
+    alive: np.ndarray,
 ) -> tuple[RoundContext, np.ndarray]:
     """Survivors in ascending order of their ids, and their rows in `ids`."""
     rows = np.flatnonzero(alive)
     rows = rows[np.argsort(ids[rows])]
     context = RoundContext(
-        trainer.seed,
+        seed,
         round_num,
         tuple(int(c) for c in ids[rows]),
         tuple(float(w) for w in weights[rows]),
@@ -151,102 +159,98 @@ def _cut(ids: np.ndarray, weights: np.ndarray, size: int, num_devices: int) -> C
 
 
 def _choose_chunk(
-    trainer: Trainer, data: TrainingData, params: Params, cohort_size: int, memory_limit_mb: int
+    trainer: ClientTrainer,
+    data: TrainingData,
+    params: Params,
+    cohort_size: int,
+    memory_limit_mb: int,
 ) -> int:
-    state = trainer.training.optimizer.init(params)
-    zero = jnp.zeros((), jnp.int32)
-    client_bytes = traced_bytes(
-        partial(train_client, trainer), data, params, state, zero, jnp.ones(()), zero
-    )
+    state = trainer.training.optimizer.init(params) if trainer.training.persistent else ()
+    one = Program(train_client, trainer)
+    zero, rngs = jnp.zeros((), jnp.int32), round_rngs(0, 0)
+    client_bytes = traced_bytes(one, data, params, state, zero, jnp.ones(()), rngs)
     return chunk_size(client_bytes, cohort_size, memory_limit_mb)
 
 
-Program = Callable[
-    [TrainingData, Params, ServerState, Any, Chunks, Int[Array, ""]],
-    tuple[Any, ChunkedOutcome],
-]
+Bound = tuple[ClientTrainer, Mesh | None]
 
 
 def _train_chunk(
-    trainer: Trainer,
+    trainer: ClientTrainer,
     data: TrainingData,
     params: Params,
     clients: Any,
     chunk: Chunks,
-    round_num: Array,
+    rngs: RoundRngs,
 ) -> ClientOutcome:
     """Train the clients of one chunk side by side."""
     states = select_clients(clients, chunk.ids)
-    one = partial(train_client, trainer, data, params)
-    outcome = jax.vmap(one, in_axes=(0, 0, 0, None))(states, chunk.ids, chunk.weights, round_num)
+    one = partial(Program(train_client, trainer), data, params)
+    outcome: ClientOutcome = jax.vmap(one, in_axes=(0, 0, 0, None))(
+        states, chunk.ids, chunk.weights, rngs
+    )
     if not trainer.training.persistent:
         return outcome._replace(opt_state=())
     return outcome
 
 
-def _plain_program(trainer: Trainer, mesh: Mesh | None) -> Program:
+def _train_and_apply(
+    bound: Bound,
+    data: TrainingData,
+    params: Params,
+    server: ServerState,
+    clients: Any,
+    chunks: Chunks,
+    rngs: RoundRngs,
+) -> tuple[Any, ChunkedOutcome]:
     """Train, add up and apply, all on the device."""
+    trainer, mesh = bound
 
     def add_up(
-        data: TrainingData, params: Params, clients: Any, chunks: Chunks, round_num: Array
+        data: TrainingData, params: Params, clients: Any, chunks: Chunks, rngs: RoundRngs
     ) -> tuple[Contribution, ClientOutcome]:
         def body(total: Contribution, chunk: Chunks) -> tuple[Contribution, ClientOutcome]:
-            outcome = _train_chunk(trainer, data, params, clients, chunk, round_num)
+            outcome = _train_chunk(trainer, data, params, clients, chunk, rngs)
             sums = jax.tree.map(lambda leaf: leaf.sum(axis=0), outcome.contribution)
             total = jax.tree.map(jnp.add, total, sums)
             return total, outcome._replace(contribution=())
 
         first = jax.tree.map(lambda leaf: leaf[0], chunks)
         shapes = jax.eval_shape(
-            lambda c: _train_chunk(trainer, data, params, clients, c, round_num), first
+            lambda c: _train_chunk(trainer, data, params, clients, c, rngs), first
         )
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape[1:], s.dtype), shapes.contribution)
         total, outcomes = jax.lax.scan(body, zeros, chunks)
         return jax.tree.map(lambda leaf: leaf[None], total), outcomes
 
-    parts = dealt(add_up, mesh)
-
-    def program(
-        data: TrainingData,
-        params: Params,
-        server: ServerState,
-        clients: Any,
-        chunks: Chunks,
-        round_num: Array,
-    ) -> tuple[Any, ChunkedOutcome]:
-        totals, outcomes = parts(data, params, clients, chunks, round_num)
-        total = jax.tree.map(lambda leaf: leaf.sum(axis=0), totals)
-        result = *server_step(trainer.strategy, server, params, total), tree_bytes(total)
-        return result, _unchunk(clients, chunks, outcomes)
-
-    return program
+    totals, outcomes = dealt(add_up, mesh)(data, params, clients, chunks, rngs)
+    total = jax.tree.map(lambda leaf: leaf.sum(axis=0), totals)
+    result = *server_step(trainer.strategy, server, params, total), tree_bytes(total)
+    return result, _unchunk(clients, chunks, outcomes)
 
 
-def _stacking_program(trainer: Trainer, mesh: Mesh | None) -> Program:
+def _train_and_stack(
+    bound: Bound,
+    data: TrainingData,
+    params: Params,
+    server: ServerState,  # noqa: ARG001 - the same signature as the other program
+    clients: Any,
+    chunks: Chunks,
+    rngs: RoundRngs,
+) -> tuple[Any, ChunkedOutcome]:
     """Train and hand out every client's contribution, for a reducer on the host."""
+    trainer, mesh = bound
 
     def train(
-        data: TrainingData, params: Params, clients: Any, chunks: Chunks, round_num: Array
+        data: TrainingData, params: Params, clients: Any, chunks: Chunks, rngs: RoundRngs
     ) -> ClientOutcome:
         outcomes: ClientOutcome = jax.lax.map(
-            lambda chunk: _train_chunk(trainer, data, params, clients, chunk, round_num), chunks
+            lambda chunk: _train_chunk(trainer, data, params, clients, chunk, rngs), chunks
         )
         return outcomes
 
-    parts = dealt(train, mesh)
-
-    def program(
-        data: TrainingData,
-        params: Params,
-        server: ServerState,  # noqa: ARG001 - the same signature as the plain program
-        clients: Any,
-        chunks: Chunks,
-        round_num: Array,
-    ) -> tuple[Any, ChunkedOutcome]:
-        outcomes = parts(data, params, clients, chunks, round_num)
-        return _flat(outcomes.contribution), _unchunk(clients, chunks, outcomes)
-
-    return program
+    outcomes = dealt(train, mesh)(data, params, clients, chunks, rngs)
+    return _flat(outcomes.contribution), _unchunk(clients, chunks, outcomes)
 
 
 def _flat(tree: Any) -> Any:
