@@ -9,6 +9,7 @@ help:
 	@echo "make demo   install into $(VENV) and run the quickstart experiment"
 	@echo "make test   install into $(VENV) and run every check that CI runs"
 	@echo "make wheel-test   build the wheel and try it without constraints in fresh environments"
+	@echo "make reference  write docs/reference.md and docs/python.md anew from the code"
 	@echo "make bench  set up the peers and measure fedket beside them"
 
 demo: $(VENV)/.installed
@@ -27,7 +28,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 reference: $(VENV)/.installed-dev
-	$(BIN)/python -m fedket.experiment.reference > docs/reference.md
+	$(BIN)/python -m fedket.experiment.reference
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.setup_peers

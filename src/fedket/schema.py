@@ -17,7 +17,11 @@ from pydantic_core import ErrorDetails
 from fedket.errors import ConfigError
 
 PositiveInt = Annotated[int, Field(ge=1, lt=2**31)]
+"""A key that is a whole number from 1."""
+
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""A key that is a finite number above 0."""
+
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 

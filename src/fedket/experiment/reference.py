@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from fedket.errors import ConfigError
+from fedket.experiment import public_names
 from fedket.experiment.config import ExperimentConfig
 from fedket.kinds import BUILT_IN, FunctionOf, Kind, NamedFunction, Section, find, kinds_of
 from fedket.schema import Table, nearest, show_value
@@ -104,9 +105,9 @@ def as_markdown() -> str:
 HEAD = """
 # Reference of the configuration
 
-Generated from the code by `python -m fedket.experiment.reference`; `fedket show --kind NAME` prints
-a part of it. The guide with examples is [configuration.md](configuration.md); how to bring a kind
-of your own, [extend.md](extend.md): wherever a kind is named, `FILE.py:NAME` names one of yours.
+Generated from the code by `make reference`; `fedket show --kind NAME` prints a part of it. The
+guide with examples is [configuration.md](configuration.md); how to bring a kind of your own,
+[extend.md](extend.md): wherever a kind is named, `FILE.py:NAME` names one of yours.
 """
 
 
@@ -219,5 +220,16 @@ def _field_texts(table: type[BaseModel]) -> dict[str, str]:
     return texts
 
 
+def write(docs: Path) -> None:
+    """Write the generated pages of `docs/`."""
+    for name, text in pages().items():
+        (docs / name).write_text(text, encoding="utf-8")
+
+
+def pages() -> dict[str, str]:
+    """Generated pages, by name."""
+    return {"reference.md": as_markdown(), "python.md": public_names.as_markdown()}
+
+
 if __name__ == "__main__":
-    print(as_markdown(), end="")  # noqa: T201 - this is the program
+    write(Path("docs"))
