@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -27,6 +27,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 FREE = "decides no number"
 """Marks a field that a run may change and still be the same: `Annotated[str, FREE]`."""
+
+M = TypeVar("M", bound=BaseModel)
 
 SHOWN = 60
 """Characters of a wrong value that a message repeats."""
@@ -63,6 +65,19 @@ def read_toml(path: Path, what: str = "file", hint: str = "") -> dict[str, Any]:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
     except OSError as error:
         raise ConfigError(f"{path} is not a readable file: {error.strerror}") from None
+
+
+def read_table(path: Path, model: type[M]) -> M:
+    """Read a TOML file as one table.
+
+    Raises:
+        ConfigError: Naming the file, the field, what arrived and what is allowed.
+    """
+    text = json.dumps(read_toml(path, hint="name a TOML file"), default=str)
+    try:
+        return model.model_validate_json(text, context={"directory": path.parent})
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {explain(error, model)}") from None
 
 
 def explain(
@@ -127,6 +142,8 @@ def _unknown(
 
 def _wrong(problem: ErrorDetails, field: str) -> str:
     """Say what a value should be and what it is."""
+    if not field:
+        return problem["msg"].removeprefix("Value error, ")
     match problem["type"]:
         case "json_invalid":
             return f"a text is not valid Unicode ({problem['msg']})"

@@ -12,7 +12,7 @@ from fedket.deploy.site_data import load_site_data, load_test_data
 from fedket.errors import ConfigError, DataError
 from fedket.experiment import parse_config
 from fedket.experiment.load import dump_config
-from fedket.keys.etsi014.config import read_section
+from fedket.schema import read_table
 
 NAMES = ("ada", "bob")
 MASKED = {"kind": "masked"}
@@ -118,7 +118,7 @@ def test_missing_certificates_and_empty_kits_are_named(tmp_path):
     (write_kit(tmp_path / "kit") / "crt").unlink()
     with pytest.raises(ConfigError, match=r"sae\.toml names .*crt, which is not there"):
         check_kit(tmp_path / "kit")
-    with pytest.raises(ConfigError, match=r"cannot read .*site\.toml"):
+    with pytest.raises(ConfigError, match=r"no file .*site\.toml"):
         check_kit(tmp_path / "empty")
 
 
@@ -155,7 +155,7 @@ def blobs(size, features=(4,)):
 def site_of(tmp_path, data, **changed):
     path = tmp_path / SITE
     path.write_text(tomli_w.dumps(site_values(data=data, **changed)))
-    return read_section(path, SiteFile)
+    return read_table(path, SiteFile)
 
 
 @pytest.mark.parametrize("prepared", [True, False])

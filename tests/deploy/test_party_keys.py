@@ -10,12 +10,12 @@ import pytest
 
 from fedket.deploy.party_keys import open_store_keys
 from fedket.errors import FedketError, KeyMaterialError, ProtocolError
-from fedket.keys.etsi014.config import read_section
 from fedket.keys.etsi014.errors import PeerSilentError
 from fedket.keys.kme.config import KmeConfig
-from fedket.keys.kme.pools import Network
+from fedket.keys.kme.pools import KeyPools
 from fedket.keys.kme.server import serving
 from fedket.keys.kme.trial import write_trial
+from fedket.schema import read_table
 from fedket.types import SERVER
 
 SAES = {0: "ada", 1: "bob", SERVER: "hub"}
@@ -41,11 +41,11 @@ NONSENSE = (
 def saes(tmp_path_factory):
     """Files of three applications whose key manager runs in a thread."""
     trial = write_trial(tmp_path_factory.mktemp("trial"), ["kme"], list(SAES.values()))
-    config = read_section(trial.kme_config, KmeConfig)
+    config = read_table(trial.kme_config, KmeConfig)
     free = tuple(kme.model_copy(update={"port": 0}) for kme in config.kme)
-    with serving(Network(config.model_copy(update={"kme": free}))) as served:
+    with serving(KeyPools(config.model_copy(update={"kme": free}))) as served:
         for path in trial.sae_configs.values():
-            old = read_section(trial.kme_config, KmeConfig).kme[0].port
+            old = read_table(trial.kme_config, KmeConfig).kme[0].port
             path.write_text(
                 path.read_text().replace(f"https://localhost:{old}", served.urls["kme"])
             )

@@ -19,7 +19,8 @@ from fedket.errors import ConfigError
 from fedket.experiment import load_config, parse_config
 from fedket.experiment.run_directory import config_hash
 from fedket.experiment.shipped import find_experiment
-from fedket.keys.etsi014.config import SaeConfig, read_section
+from fedket.keys.etsi014.config import SaeConfig
+from fedket.schema import read_table
 
 pytest.importorskip("nvflare")
 
@@ -106,15 +107,15 @@ def test_every_party_gets_its_own_key_and_nobody_elses(layout):
 
 
 def test_all_parties_read_the_same_experiment_and_names(layout, config):
-    server = read_section(layout.files("server") / FEDERATION, FederationFile)
+    server = read_table(layout.files("server") / FEDERATION, FederationFile)
     assert (server.host, server.port) == ("fed.example.org", 9002)
     texts = {(layout.files(p) / "experiment.toml").read_text() for p in ("server", *server.sites)}
     assert len(texts) == 1
     for number, name in enumerate(("ada", "bob", "cy-3")):
-        site = read_section(layout.files(name) / SITE, SiteFile)
+        site = read_table(layout.files(name) / SITE, SiteFile)
         assert (site.name, site.client) == (name, number)
         assert (site.sites, site.saes) == (server.sites, server.saes)
-        assert read_section(site.sae, SaeConfig).sae_id == site.saes[number]
+        assert read_table(site.sae, SaeConfig).sae_id == site.saes[number]
     assert config_hash(for_sites(config, 3))[:16] in (layout.directory / "OPERATORS.md").read_text()
 
 

@@ -8,14 +8,14 @@ from fedket.errors import ConfigError, KeyExhaustedError, KeyMaterialError
 from fedket.experiment import build_experiment, count_facts, start_run
 from fedket.experiment.key_sources import open_keys
 from fedket.experiment.records import read_rounds
-from fedket.keys.etsi014.config import read_section
 from fedket.keys.kme.config import KmeConfig
-from fedket.keys.kme.pools import Network
+from fedket.keys.kme.pools import KeyPools
 from fedket.keys.kme.server import serving
 from fedket.keys.kme.trial import write_trial
 from fedket.keys.store import verify
 from fedket.report.run_page import run_page
 from fedket.report.run_record import read_run
+from fedket.schema import read_table
 
 SIMULATED = (
     "aggregation.kind=masked",
@@ -151,9 +151,9 @@ def served_trial(directory):
     """Key managers for four clients and the server, on free ports."""
     names = ["c0", "c1", "c2", "c3", "hub"]
     trial = write_trial(directory, ["kme-1", "kme-2"], names)
-    config = read_section(trial.kme_config, KmeConfig)
+    config = read_table(trial.kme_config, KmeConfig)
     free = tuple(kme.model_copy(update={"port": 0}) for kme in config.kme)
-    with serving(Network(config.model_copy(update={"kme": free}))) as served:
+    with serving(KeyPools(config.model_copy(update={"kme": free}))) as served:
         for i, path in enumerate(trial.sae_configs[name] for name in names):
             url = served.urls[f"kme-{i % 2 + 1}"]
             lines = path.read_text().splitlines()

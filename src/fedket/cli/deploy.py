@@ -180,10 +180,10 @@ def stop(folder: Folder) -> None:
 def _run(layout: "Layout", join_s: float = 120.0) -> None:
     """Hand the job in, and print rounds where the run directory can be seen from here."""
     from fedket.deploy.files import FEDERATION, PROBLEM, FederationFile
-    from fedket.keys.etsi014.config import read_section
+    from fedket.schema import read_table
 
     files = layout.files("server")
-    sites = read_section(files / FEDERATION, FederationFile).sites  # kits may have been moved away
+    sites = read_table(files / FEDERATION, FederationFile).sites  # kits may have been moved away
     ended = Event()
     watcher = Thread(target=_follow, args=(layout, ended), daemon=True)
     watcher.start()

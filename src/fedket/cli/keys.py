@@ -97,10 +97,11 @@ def doctor(
 
     Exit code 1 if a run would not work. Example: fedket keys doctor trial/sae-1.toml
     """
-    from fedket.keys.etsi014.config import SaeConfig, read_section
+    from fedket.keys.etsi014.config import SaeConfig
     from fedket.keys.etsi014.doctor import examine
+    from fedket.schema import read_table
 
-    settings = read_section(config, SaeConfig)
+    settings = read_table(config, SaeConfig)
     checks = []
     for check in examine(settings, sample_s):
         checks.append(check)
@@ -131,7 +132,7 @@ def dev_pki(
 
     Example: fedket keys dev-pki trial --kme kme-1 --sae alice --sae bob
     """
-    from fedket.keys.etsi014.dev_pki import HOSTS
+    from fedket.keys.kme.certificates import HOSTS
     from fedket.keys.kme.trial import write_trial
 
     kmes, saes = kme or ["kme-1", "kme-2"], sae or ["sae-1", "sae-2"]

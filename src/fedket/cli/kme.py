@@ -24,23 +24,21 @@ def serve(
 
     Example: fedket keys dev-pki trial && fedket kme serve trial/kme.toml
     """
-    from fedket.keys.etsi014.config import read_section
     from fedket.keys.kme.config import KmeConfig
+    from fedket.schema import read_table
 
-    settings = read_section(config, KmeConfig)
+    settings = read_table(config, KmeConfig)
     try:
-        from fedket.keys.kme.pools import Network
+        from fedket.keys.kme.pools import KeyPools
         from fedket.keys.kme.server import serving
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"the package `{error.name}` is missing; install it with: pip install 'fedket[kme]'"
         ) from None
-    with handled_interrupts() as interrupts, serving(Network(settings)) as served:
+    with handled_interrupts() as interrupts, serving(KeyPools(settings)) as served:
         for kme in settings.kme:
             saes = ", ".join(kme.saes)
             typer.echo(f"KME {kme.id} on {served.urls[kme.id]} for {saes}")
-        if settings.faults.kinds:
-            typer.echo(f"faults injected: {', '.join(settings.faults.kinds)}")
         typer.echo("all keys are simulated; Ctrl-C stops")
         try:
             interrupts.run(served.thread.join)

@@ -16,7 +16,7 @@ from fedket.deploy.files import (
 )
 from fedket.deploy.party_keys import read_own_sae
 from fedket.errors import ConfigError
-from fedket.keys.etsi014.config import read_section
+from fedket.schema import read_table
 from fedket.types import SERVER
 
 
@@ -29,11 +29,11 @@ def check_kit(kit: Path) -> None:
     """
     folder = own_files(kit)
     if (folder / FEDERATION).exists():
-        server = read_section(folder / FEDERATION, FederationFile)
+        server = read_table(folder / FEDERATION, FederationFile)
         _check_party(server, SERVER)
         _must_exist(folder / FEDERATION, folder / server.test_data)
         return
-    site = read_section(folder / SITE, SiteFile)
+    site = read_table(folder / SITE, SiteFile)
     if site.client >= len(site.sites) or site.sites[site.client] != site.name:
         raise ConfigError(
             f"{folder / SITE}: `client` is {site.client} and `name` is {site.name}, which is not "

@@ -69,11 +69,11 @@ def main(site_file: Path, classes: int, largest: int) -> None:
     from fedket.deploy.files import SiteFile, read_experiment
     from fedket.deploy.site_data import load_site_data
     from fedket.deploy.site_trainer import SiteTrainer, make_task
-    from fedket.keys.etsi014.config import read_section
+    from fedket.schema import read_table
     from fedket.secure.encoding import encode, make_encoding
 
     use_cache(site_file.parent)
-    file = read_section(site_file, SiteFile)
+    file = read_table(site_file, SiteFile)
     config = read_experiment(file.experiment, len(file.sites))
     dataset = load_site_data(file, config)
     task = make_task(config, dataset.x_train.shape[1:], classes)

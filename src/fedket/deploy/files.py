@@ -14,7 +14,8 @@ from fedket.experiment.aggregation import protocol_of
 from fedket.experiment.check import check_cohort
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import load_config
-from fedket.keys.etsi014.config import Host, Id, LocalPath, Section, read_section
+from fedket.keys.etsi014.config import Host, Id, LocalPath
+from fedket.schema import Table, read_table
 from fedket.secure import Protocol
 from fedket.types import SERVER
 
@@ -33,7 +34,7 @@ OWN_FILES = "local/fedket"
 """Folder of a startup kit with the files that its operator keeps."""
 
 
-class FederationFile(Section):
+class FederationFile(Table):
     """What the server must know; `federation.toml`."""
 
     experiment: LocalPath
@@ -70,7 +71,7 @@ class FederationFile(Section):
         return value
 
 
-class SiteFile(Section):
+class SiteFile(Table):
     """What a site must know; `site.toml`."""
 
     name: SiteName
@@ -105,9 +106,9 @@ def kit_engine(kit: Path) -> str:
     """
     folder = own_files(kit)
     if (folder / FEDERATION).exists():
-        return load_config(read_section(folder / FEDERATION, FederationFile).experiment).engine.kind
+        return load_config(read_table(folder / FEDERATION, FederationFile).experiment).engine.kind
     if (folder / SITE).exists():
-        return load_config(read_section(folder / SITE, SiteFile).experiment).engine.kind
+        return load_config(read_table(folder / SITE, SiteFile).experiment).engine.kind
     raise ConfigError(
         f"{kit} is not a startup kit of a server or a site: {OWN_FILES} in it has neither "
         f"{FEDERATION} nor {SITE}"

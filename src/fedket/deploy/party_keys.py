@@ -15,12 +15,13 @@ from typing import Any, Protocol, runtime_checkable
 from fedket.errors import FedketError, KeyMaterialError, ProtocolError
 from fedket.keys.etsi014.agreement import Announce, Confirm, read_message
 from fedket.keys.etsi014.client import connect
-from fedket.keys.etsi014.config import SaeConfig, read_section
+from fedket.keys.etsi014.config import SaeConfig
 from fedket.keys.etsi014.errors import EndsApartError
 from fedket.keys.etsi014.fetch import MasterEnd, SlaveEnd
 from fedket.keys.store import PadStore, StoreKeySource
 from fedket.keys.store.connect import agreed_end
 from fedket.keys.store.streams import Deposited
+from fedket.schema import read_table
 from fedket.secure.phases import Payload, octets
 from fedket.types import KeySource, Stream
 
@@ -205,7 +206,7 @@ def read_own_sae(path: Path, sae_id: str) -> SaeConfig:
         ConfigError: The file is bad.
         KeyMaterialError: It is another party's.
     """
-    config = read_section(path, SaeConfig)
+    config = read_table(path, SaeConfig)
     if config.sae_id != sae_id:
         raise KeyMaterialError(
             f"{path} is for the SAE `{config.sae_id}`, the federation knows this party as "

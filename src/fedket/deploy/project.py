@@ -29,7 +29,7 @@ from fedket.errors import ConfigError
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import dump_config
 from fedket.experiment.run_directory import config_hash
-from fedket.keys.etsi014.config import Section, read_section
+from fedket.schema import Table, read_table
 
 GUIDE = "OPERATORS.md"
 WAITS = ("phase_s", "training_s", "join_s", "silent_s")
@@ -204,10 +204,10 @@ def check_names(choices: Choices) -> None:
         raise ConfigError(f"name two sites or more, each once; got {', '.join(choices.sites)}")
 
 
-def _write(path: Path, values: dict[str, Any], model: type[Section]) -> None:
+def _write(path: Path, values: dict[str, Any], model: type[Table]) -> None:
     """Write a file and check that it reads as it should."""
     path.write_text(tomli_w.dumps(values), encoding="utf-8")
-    read_section(path, model)
+    read_table(path, model)
 
 
 def _sae_template(party: str, choices: Choices) -> str:

@@ -20,7 +20,7 @@ from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.facts import count_facts, facts_dict
 from fedket.experiment.run import RunOutcome, resume_run, start_run
 from fedket.experiment.run_directory import CONFIG, FACTS, config_hash
-from fedket.keys.etsi014.config import read_section
+from fedket.schema import read_table
 from fedket.secure.differencing_guard import OPENED
 from fedket.types import SERVER, Dataset
 
@@ -53,7 +53,7 @@ def run_federation(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]
     Raises:
         FedketError: One clear line about what is wrong; the run directory is intact.
     """
-    file = read_section(folder / FEDERATION, FederationFile)
+    file = read_table(folder / FEDERATION, FederationFile)
     names = file.sites
     config = read_experiment(file.experiment, len(names))
     transport = parts(names)

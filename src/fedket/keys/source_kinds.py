@@ -11,7 +11,7 @@ from pydantic import Field
 
 from fedket.errors import ConfigError
 from fedket.keys.config import KeysConfig
-from fedket.keys.etsi014.config import SaeConfig, read_section
+from fedket.keys.etsi014.config import SaeConfig
 from fedket.keys.filled_stores import FilledStores
 from fedket.keys.kme_links import kme_links
 from fedket.keys.os_random import OsRandomSource
@@ -19,7 +19,7 @@ from fedket.keys.qkd.network import FibreNetwork, Pair, link_network, network_li
 from fedket.keys.qkd.source import SimulatedKeySource
 from fedket.keys.store import PadStore, connect
 from fedket.kinds import Context
-from fedket.schema import NonNegativeFloat, PositiveFloat
+from fedket.schema import NonNegativeFloat, PositiveFloat, read_table
 from fedket.types import SERVER, KeySource
 
 LossDb = Annotated[float, Field(ge=0, le=80)]
@@ -148,7 +148,7 @@ class Etsi014Config(KeysConfig):
         """
         parties = [*range(context.num_clients), SERVER]
         saes = {
-            party: read_section(Path(file), SaeConfig)
+            party: read_table(Path(file), SaeConfig)
             for party, file in zip(parties, self.sae_files, strict=True)
         }
         with ExitStack() as stack:

@@ -5,8 +5,9 @@ import email.utils
 from pathlib import Path
 
 import pytest
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography import x509
 from lossy_link import status
+from trustme import CA
 
 from fedket.keys.etsi014.checks import (
     Sample,
@@ -18,8 +19,7 @@ from fedket.keys.etsi014.checks import (
     check_sae_id,
     check_validity,
 )
-from fedket.keys.etsi014.dev_pki import issue, make_ca
-from fedket.keys.etsi014.identity import Window, utc_now
+from fedket.keys.etsi014.identity import utc_now
 
 NOW = datetime.datetime(2030, 6, 1, 12, tzinfo=datetime.UTC)
 FILE = Path("alice.crt")
@@ -31,7 +31,16 @@ def days(count: float) -> datetime.datetime:
 
 @pytest.fixture(scope="module")
 def ca():
-    return make_ca("a CA", Window(days(-100), days(100)))
+    return CA()
+
+
+def issued(ca, start, end):
+    made = ca.issue_cert(common_name="alice", not_before=days(start), not_after=days(end))
+    return x509.load_pem_x509_certificate(made.cert_chain_pems[0].bytes())
+
+
+def own(ca):
+    return x509.load_pem_x509_certificate(ca.cert_pem.bytes())
 
 
 @pytest.mark.parametrize(
@@ -44,8 +53,7 @@ def ca():
     ],
 )
 def test_a_certificate_holds_now_or_the_clock_is_named(ca, start, end, outcome, says):
-    window = Window(days(start), days(end))
-    certificate = issue(ca, "alice", window, ExtendedKeyUsageOID.CLIENT_AUTH).certificate
+    certificate = issued(ca, start, end)
     check = check_validity(certificate, FILE, NOW)
     assert check.outcome == outcome
     assert says in check.found
@@ -54,16 +62,15 @@ def test_a_certificate_holds_now_or_the_clock_is_named(ca, start, end, outcome, 
 
 
 def test_the_certificate_names_the_application(ca):
-    window = Window(days(-1), days(1))
-    certificate = issue(ca, "alice", window, ExtendedKeyUsageOID.CLIENT_AUTH).certificate
+    certificate = issued(ca, -1, 1)
     assert check_sae_id(certificate, "alice").outcome == "ok"
     other = check_sae_id(certificate, "bob")
     assert other.outcome == "note"
     assert "names `alice`" in other.found
-    assert check_issuer(certificate, [ca.certificate]).outcome == "ok"
-    stranger = make_ca("another CA", window).certificate
+    assert check_issuer(certificate, [own(ca)]).outcome == "ok"
+    stranger = own(CA())
     assert check_issuer(certificate, [stranger]).outcome == "note"
-    assert check_issuer(certificate, [stranger, ca.certificate]).outcome == "ok"
+    assert check_issuer(certificate, [stranger, own(ca)]).outcome == "ok"
 
 
 @pytest.mark.parametrize(

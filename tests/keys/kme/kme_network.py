@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import httpx
+from faults import Faults
 
 from fedket.keys.etsi014.client import Kme, connect
 from fedket.keys.etsi014.config import SaeConfig
-from fedket.keys.etsi014.dev_pki import PkiFiles, create
 from fedket.keys.etsi014.tls import client_context
-from fedket.keys.kme.config import FaultSection, KmeConfig, Limits
-from fedket.keys.kme.pools import Network
+from fedket.keys.kme.certificates import CertificateFiles, write_certificates
+from fedket.keys.kme.config import KmeConfig, Limits
+from fedket.keys.kme.pools import KeyPools
 from fedket.keys.kme.server import serving
 
 ODD = "site 7/östlich %2F"
@@ -31,14 +32,16 @@ class World(NamedTuple):
     """A network being served.
 
     Attributes:
-        network: Its pools; `network.faults` may be replaced.
+        pools: Its keys.
+        faults: What goes wrong now.
         urls: KME ID -> URL.
         pki: Everybody's certificates.
     """
 
-    network: Network
+    pools: KeyPools
+    faults: Faults
     urls: dict[str, str]
-    pki: PkiFiles
+    pki: CertificateFiles
 
     def sae(self, name: str, **changed: object) -> SaeConfig:
         """The configuration of an application."""
@@ -68,15 +71,14 @@ class World(NamedTuple):
 
     def inject(self, *kinds: str, calls: tuple[str, ...] = (), offset_s: float = 0.0) -> None:
         """Replace the faults; without `calls` all calls misbehave."""
-        values = {"kinds": kinds, "clock_offset_s": offset_s} | ({"calls": calls} if calls else {})
-        self.network.faults = FaultSection.model_validate(values)
+        self.faults.set(*kinds, calls=calls, offset_s=offset_s)
 
 
-def make_pki(directory: Path) -> PkiFiles:
-    return create(directory, ["kme-a", "kme-b"], [*HOMES, STRANGER])
+def make_pki(directory: Path) -> CertificateFiles:
+    return write_certificates(directory, ["kme-a", "kme-b"], [*HOMES, STRANGER])
 
 
-def make_config(pki: PkiFiles, initial_keys: int = 1000, **limits: object) -> KmeConfig:
+def make_config(pki: CertificateFiles, initial_keys: int = 1000, **limits: object) -> KmeConfig:
     kmes = [
         {
             "id": kme,
@@ -93,8 +95,11 @@ def make_config(pki: PkiFiles, initial_keys: int = 1000, **limits: object) -> Km
 
 
 @contextmanager
-def serve(pki: PkiFiles, initial_keys: int = 1000, **limits: object) -> Iterator[World]:
+def serve(pki: CertificateFiles, initial_keys: int = 1000, **limits: object) -> Iterator[World]:
     """Serve a network of its own."""
-    network = Network(make_config(pki, initial_keys, **limits))
-    with serving(network) as served:
-        yield World(network, served.urls, pki)
+    pools, faults = KeyPools(make_config(pki, initial_keys, **limits)), Faults()
+    with serving(pools, faults.application) as served:
+        try:
+            yield World(pools, faults, served.urls, pki)
+        finally:
+            faults.set()  # lets hanging calls end

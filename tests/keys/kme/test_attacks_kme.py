@@ -13,9 +13,9 @@ import pytest
 from kme_network import QUICK_S, STRANGER
 
 from fedket.errors import FedketError, KeyExhaustedError, KeyMaterialError
-from fedket.keys.etsi014.dev_pki import create
 from fedket.keys.etsi014.errors import KmeError
 from fedket.keys.filled_stores import FilledStores
+from fedket.keys.kme.certificates import write_certificates
 from fedket.keys.kme_links import kme_links
 from fedket.keys.store import PadStore, verify
 from fedket.secure import masked_sum, quantised_sum
@@ -130,7 +130,7 @@ def test_9_a_fault_ends_the_round_and_the_next_one_has_pads_of_its_own(
 
 
 def test_9_a_kme_with_the_certificate_of_another_ca_is_asked_for_nothing(world, tmp_path):
-    other = create(tmp_path / "pki", ["kme-a"], ["alice"])
+    other = write_certificates(tmp_path / "pki", ["kme-a"], ["alice"])
     with a_run(world, tmp_path, ca=other.ca) as run:
         assert "ask the KME's operator for its CA" in run.ends_a_round(1)
 

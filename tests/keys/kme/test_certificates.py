@@ -1,7 +1,6 @@
 """Certificates that are wrong, expired or mismatched, on either side, end in one clear line."""
 
 import datetime
-import ipaddress
 import ssl
 import threading
 
@@ -12,24 +11,37 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PrivateFormat,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from faults import Faults
 from kme_network import STRANGER, World, make_config
+from trustme import CA
 
 from fedket.keys.etsi014 import tls
-from fedket.keys.etsi014.dev_pki import create, issue, make_ca, write
 from fedket.keys.etsi014.errors import KmeCertificateError, KmeError, KmeUnreachableError
-from fedket.keys.etsi014.identity import Window, read_private_key, utc_now
+from fedket.keys.etsi014.identity import read_private_key, utc_now
 from fedket.keys.etsi014.tls import client_context
 from fedket.keys.kme import server
-from fedket.keys.kme.pools import Network
+from fedket.keys.kme.certificates import write_certificates
+from fedket.keys.kme.pools import KeyPools
 from fedket.keys.kme.service import UnauthorizedError, sae_of
 
 LOCALHOST = "127.0.0.1"
 
 
-def window(start_days: float, end_days: float) -> Window:
-    now = utc_now()
-    return Window(now + datetime.timedelta(start_days), now + datetime.timedelta(end_days))
+def issued(directory, name, start_days, end_days, *hosts):
+    """Files of a certificate that holds for some days from now, its key, and its CA."""
+    ca, now = CA(), utc_now()
+    made = ca.issue_cert(
+        *hosts,
+        common_name=name,
+        not_before=now + datetime.timedelta(start_days),
+        not_after=now + datetime.timedelta(end_days),
+    )
+    files = directory / f"{name}.crt", directory / f"{name}.key", directory / "ca.crt"
+    for path, pem in zip(
+        files, (made.cert_chain_pems[0], made.private_key_pem, ca.cert_pem), strict=True
+    ):
+        pem.write_to_path(path)
+    return files
 
 
 def refused(world: World, **changed: object) -> KmeError:
@@ -41,12 +53,12 @@ def refused(world: World, **changed: object) -> KmeError:
 
 @pytest.fixture(scope="module")
 def strangers(tmp_path_factory):
-    return create(tmp_path_factory.mktemp("strangers"), ["kme-a"], ["alice"])
+    return write_certificates(tmp_path_factory.mktemp("strangers"), ["kme-a"], ["alice"])
 
 
 def test_both_sides_want_tls_1_2_and_a_certificate(world):
     ours = client_context(world.sae("alice"))
-    theirs = server.server_context(world.network.config.kme[0])
+    theirs = server.server_context(world.pools.config.kme[0])
     assert ours.minimum_version == theirs.minimum_version == ssl.TLSVersion.TLSv1_2
     assert ours.verify_mode == theirs.verify_mode == ssl.CERT_REQUIRED
     assert ours.check_hostname
@@ -76,19 +88,15 @@ def test_the_name_in_the_certificate_may_differ_from_the_url_if_told(world):
 def test_a_kme_whose_certificate_does_not_hold_is_not_trusted(
     pki, tmp_path, monkeypatch, days, says
 ):
-    ca = make_ca("a CA of old", window(-10, 10))
-    here = [x509.IPAddress(ipaddress.ip_address(LOCALHOST))]
-    made = issue(ca, "kme", window(*days), ExtendedKeyUsageOID.SERVER_AUTH, here)
-    certificate, key = write(tmp_path, "kme", made)
-    ca_file, _ = write(tmp_path, "ca", ca)
+    certificate, key, ca = issued(tmp_path, "kme", *days, LOCALHOST)
     config = make_config(pki)
     kmes = tuple(k.model_copy(update={"certificate": certificate, "key": key}) for k in config.kme)
     with pytest.raises(KmeCertificateError, match="clock says"):
         server.server_context(kmes[0])
     monkeypatch.setattr(tls, "check_window", lambda *_: None)
-    network = Network(config.model_copy(update={"kme": kmes}))
-    with server.serving(network) as served:
-        error = refused(World(network, served.urls, pki), ca=ca_file)
+    pools = KeyPools(config.model_copy(update={"kme": kmes}))
+    with server.serving(pools) as served:
+        error = refused(World(pools, Faults(), served.urls, pki), ca=ca)
     assert type(error) is KmeCertificateError
     assert says in str(error)
 
@@ -97,28 +105,38 @@ def test_a_kme_whose_certificate_does_not_hold_is_not_trusted(
     ("days", "says"), [((-9, -1), "expired on"), ((1, 9), "is not valid before")]
 )
 def test_our_own_certificate_is_looked_at_before_anything_is_sent(world, tmp_path, days, says):
-    ca = make_ca("a CA", window(-10, 10))
-    made = issue(ca, "alice", window(*days), ExtendedKeyUsageOID.CLIENT_AUTH)
-    certificate, key = write(tmp_path, "alice", made)
+    certificate, key, _ = issued(tmp_path, "alice", *days)
     error = refused(world, certificate=certificate, key=key, kme_url="https://127.0.0.1:1")
     assert type(error) is KmeCertificateError
     assert says in str(error)
     assert "clock says" in str(error)
 
 
-def test_a_kme_refuses_what_it_does_not_trust(world, strangers, tmp_path, monkeypatch, pki):
+def test_a_kme_refuses_what_it_does_not_trust(world, strangers, tmp_path, monkeypatch):
     monkeypatch.setattr(tls, "check_window", lambda *_: None)
-    ca = make_ca("a CA", window(-10, 10))
-    expired = issue(ca, "alice", window(-9, -1), ExtendedKeyUsageOID.CLIENT_AUTH)
-    for certificate, key in [
-        strangers.certificates["alice"],
-        pki.certificates["kme-b"],  # a server's certificate is none for a client
-        write(tmp_path, "alice", expired),
-    ]:
+    expired = issued(tmp_path, "alice", -9, -1)[:2]
+    for certificate, key in [strangers.certificates["alice"], expired]:
         error = refused(world, certificate=certificate, key=key)
         # over TLS 1.3 the refusal may be overtaken by the closing of the connection
         assert type(error) in (KmeCertificateError, KmeUnreachableError)
         assert "our certificate" in str(error)
+
+
+def test_a_certificate_of_the_right_ca_that_names_a_kme_or_nobody_is_no_applications(world, pki):
+    for name in ("kme-b", STRANGER):
+        certificate, key = pki.certificates[name]
+        error = refused(world, certificate=certificate, key=key)
+        assert "401 unauthorized" in str(error)
+
+
+def test_an_applications_certificate_passes_for_no_kme(pki):
+    config = make_config(pki)
+    certificate, key = pki.certificates["alice"]
+    kmes = tuple(k.model_copy(update={"certificate": certificate, "key": key}) for k in config.kme)
+    pools = KeyPools(config.model_copy(update={"kme": kmes}))
+    with server.serving(pools) as served:
+        error = refused(World(pools, Faults(), served.urls, pki))
+    assert type(error) is KmeCertificateError
 
 
 def test_files_that_are_no_use_are_named(world, tmp_path):
@@ -167,10 +185,10 @@ def test_a_taken_port_is_named(pki, world):
     port = int(world.urls["kme-a"].rpartition(":")[2])
     config = make_config(pki)
     kmes = (config.kme[0].model_copy(update={"port": port}), config.kme[1])
-    network = Network(config.model_copy(update={"kme": kmes}))
+    pools = KeyPools(config.model_copy(update={"kme": kmes}))
     with (
         pytest.raises(KmeError, match=f"cannot listen on 127.0.0.1:{port}"),
-        server.serving(network),
+        server.serving(pools),
     ):
         pass
 
@@ -187,10 +205,9 @@ def test_a_taken_port_is_named(pki, world):
 )
 def test_an_application_is_who_its_certificate_says_if_that_is_one(pki, name, alternative, sae):
     kme = make_config(pki).kme[0].model_copy(update={"saes": ("alice", "carol")})
-    names = [x509.DNSName(alternative)] if alternative else []
-    ca = make_ca("a CA", window(-1, 1))
-    made = issue(ca, name, window(-1, 1), ExtendedKeyUsageOID.CLIENT_AUTH, names)
-    certificate = made.certificate.public_bytes(Encoding.DER)
+    made = CA().issue_cert(*([alternative] if alternative else []), common_name=name)
+    pem = made.cert_chain_pems[0].bytes()
+    certificate = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
     if sae:
         assert sae_of(certificate, kme) == sae
     else:

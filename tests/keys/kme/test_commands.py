@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from fedket.cli.app import app as fedket
 from fedket.errors import ConfigError
-from fedket.keys.etsi014.config import SaeConfig, read_section
+from fedket.keys.etsi014.config import SaeConfig
 from fedket.keys.etsi014.errors import KmeError
-from fedket.keys.kme import app
 from fedket.keys.kme.config import KmeConfig
+from fedket.schema import read_table
 
 FEDKET = "from fedket.cli import main; main()"
 
@@ -37,10 +37,10 @@ def test_a_trial_is_one_command(keys, tmp_path):
     result = keys("dev-pki", tmp_path / "trial", "--kme", "kme 1", "--sae", "alice", "--sae", "a/b")
     assert result.exit_code == 0
     assert "fedket kme serve" in result.output
-    network = read_section(tmp_path / "trial" / "kme.toml", KmeConfig)
+    network = read_table(tmp_path / "trial" / "kme.toml", KmeConfig)
     assert [link.saes for link in network.link] == [("alice", "a/b")]
     assert all(kme.certificate.exists() and kme.key.exists() for kme in network.kme)
-    config = read_section(tmp_path / "trial" / "alice.toml", SaeConfig)
+    config = read_table(tmp_path / "trial" / "alice.toml", SaeConfig)
     assert config.peers == ("a/b",)
     assert config.key.exists()
     again = keys("dev-pki", tmp_path / "trial")
@@ -96,22 +96,15 @@ def test_serving_says_where_and_stops_cleanly(pki, tmp_path):
     )
 
 
-def test_a_server_stops_while_a_call_hangs(pki, monkeypatch, caplog):
-    arrived, misbehave = threading.Event(), app.misbehave
-
-    async def noticed(*arguments):
-        arrived.set()
-        await misbehave(*arguments)
-
+def test_a_server_stops_while_a_call_hangs(pki, caplog):
     def call() -> None:
         with world.client("alice") as kme, contextlib.suppress(KmeError):
             kme.status("bob")
 
-    monkeypatch.setattr(app, "misbehave", noticed)
     thread = threading.Thread(target=call)
     with serve(pki) as world:
         world.inject("hang")
         thread.start()
-        arrived.wait()
+        world.faults.hanging.wait()
     thread.join()
     assert not caplog.records

@@ -33,9 +33,9 @@ def test_all_is_well(world):
 
 
 def test_looking_uses_up_no_key(world):
-    before = world.network.stored_key_count("alice", "bob")
+    before = world.pools.stored_key_count("alice", "bob")
     diagnose(world, seconds=1.0)
-    assert world.network.stored_key_count("alice", "bob") == before
+    assert world.pools.stored_key_count("alice", "bob") == before
 
 
 @pytest.mark.parametrize(

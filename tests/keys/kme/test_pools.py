@@ -5,23 +5,22 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kme_network import make_pki
 
-from fedket.keys.kme.config import FaultSection, KmeConfig, KmeSection, Limits, LinkSection
-from fedket.keys.kme.pools import Network, NotYourKeyError, ShortageError, UnknownKeyError
+from fedket.keys.kme.config import KmeConfig, KmeSection, Limits, LinkSection
+from fedket.keys.kme.pools import KeyPools, NotYourKeyError, ShortageError, UnknownKeyError
 
 FILE = Path("unused")
 PAIR = frozenset(("alice", "bob"))
 
 
-def network_of(rate_bps=0.0, initial=0, feeds=None, clock=lambda: 0.0, **limits) -> Network:
+def network_of(rate_bps=0.0, initial=0, clock=lambda: 0.0, **limits) -> KeyPools:
     kme = KmeSection(id="kme", ca=FILE, certificate=FILE, key=FILE, saes=("alice", "bob", "carol"))
     links = [
         LinkSection(saes=saes, rate_bps=rate_bps, initial_keys=initial)
         for saes in [("alice", "bob"), ("alice", "carol")]
     ]
     config = KmeConfig(kme=(kme,), link=tuple(links), limits=Limits(**limits))
-    return Network(config, feeds, clock)
+    return KeyPools(config, clock)
 
 
 @given(
@@ -43,17 +42,6 @@ def test_no_more_key_is_delivered_than_was_distilled(steps, rate_bps):
         assert network.stored_key_count("bob", "alice") <= 50
     assert delivered <= 3 * 256 + rate_bps * (now[0] - 5) + 1e-6
     assert len(ids) * 256 == delivered
-
-
-def test_a_link_that_distils_in_blocks_feeds_its_own_pool_only():
-    now = [0.0]
-    blocks = {PAIR: lambda elapsed_s: 1024.0 * (elapsed_s // 10)}
-    network = network_of(feeds=blocks, clock=lambda: now[0])
-    stored = []
-    for now[0] in (0.0, 9.0, 10.0, 19.0, 30.0):
-        stored.append(network.stored_key_count("alice", "bob"))
-    assert stored == [0, 0, 4, 4, 12]
-    assert network.stored_key_count("alice", "carol") == 0
 
 
 def test_a_full_pool_loses_what_comes_on_top():
@@ -100,9 +88,7 @@ def test_keys_that_nobody_fetches_do_not_fill_the_memory():
     assert network.collect("alice", "bob", tuple(ids))
 
 
-def test_keys_are_hidden_and_faults_are_off_by_default(tmp_path):
+def test_keys_are_hidden():
     network = network_of(initial=4)
     (key,) = network.deliver("alice", ("bob",), 1, 64)
     assert key.secret.reveal().hex() not in repr(key) + repr(network._issued)
-    assert network.faults == FaultSection()
-    assert make_pki(tmp_path).ca.exists()

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from fedket.keys.etsi014.errors import KmeError
-from fedket.keys.etsi014.identity import check_window, names_of, window_of
+from fedket.keys.etsi014.identity import check_window, names_of
 from fedket.keys.etsi014.models import Status
 from fedket.keys.etsi014.sizing import plan
 
@@ -55,7 +55,7 @@ def check_validity(certificate: x509.Certificate, path: Path, now: datetime.date
         check_window(certificate, path, now)
     except KmeError as error:
         return Check("validity", "fail", str(error))
-    end = window_of(certificate).end
+    end = certificate.not_valid_after_utc
     if end - now < SOON:
         return Check("validity", "note", f"{path} expires on {end:%Y-%m-%d}; renew it soon")
     return Check("validity", "ok", f"until {end:%Y-%m-%d}")

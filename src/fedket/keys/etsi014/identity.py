@@ -2,7 +2,6 @@
 
 import datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
@@ -10,13 +9,6 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import NameOID
 
 from fedket.keys.etsi014.errors import KmeCertificateError
-
-
-class Window(NamedTuple):
-    """When a certificate holds, both ends included, UTC."""
-
-    start: datetime.datetime
-    end: datetime.datetime
 
 
 def read_certificate(path: Path) -> x509.Certificate:
@@ -65,18 +57,13 @@ def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
     return (*common, *(name.value for name in san if isinstance(name, kinds)))
 
 
-def window_of(certificate: x509.Certificate) -> Window:
-    """When the certificate holds."""
-    return Window(certificate.not_valid_before_utc, certificate.not_valid_after_utc)
-
-
 def check_window(certificate: x509.Certificate, path: Path, now: datetime.datetime) -> None:
     """Refuse a certificate that does not hold at `now`.
 
     Raises:
         KmeCertificateError: It has expired or is not valid yet.
     """
-    start, end = window_of(certificate)
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if now > end:
         raise KmeCertificateError(
             f"{path} expired on {end:%Y-%m-%d %H:%M} UTC and this machine's clock says "

@@ -4,6 +4,7 @@ Its only errors are 400 and 503 with a message and 401 without a body. The calli
 TLS certificate says; `fedket.keys.kme.server` puts that certificate into the request's state.
 """
 
+import base64
 from collections.abc import Callable
 from typing import Annotated, Any
 from urllib.parse import unquote
@@ -13,12 +14,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from fedket.keys.etsi014.models import API, KEYS_NOT_FOUND, Call, KeyIds, KeyRequest, Status
+from fedket.keys.etsi014.models import API, KEYS_NOT_FOUND, KeyIds, KeyRequest, Status
 from fedket.keys.kme.config import KmeSection, Limits
 from fedket.keys.kme.door import Door
-from fedket.keys.kme.faults import InsteadError, Spoiler, has, misbehave
 from fedket.keys.kme.pools import (
-    Network,
+    KeyPools,
     NotYourKeyError,
     PoolKey,
     ShortageError,
@@ -34,18 +34,16 @@ from fedket.keys.kme.service import (
 )
 
 
-def create_app(kme: KmeSection, network: Network) -> FastAPI:
-    """Build the application of one KME of a network."""
+def create_app(kme: KmeSection, pools: KeyPools) -> FastAPI:
+    """Build the application of one of the KMEs that share pools."""
     app = FastAPI(title=f"KME {kme.id} (simulated keys)", openapi_url=None)
-    app.add_middleware(Door, clock_offset_s=lambda: network.faults.clock_offset_s)
-    _add_errors(app, network.config.limits)
-    _add_calls(app, kme, network)
+    app.add_middleware(Door)
+    _add_errors(app, pools.config.limits)
+    _add_calls(app, kme, pools)
     return app
 
 
-def _add_calls(app: FastAPI, kme: KmeSection, network: Network) -> None:
-    spoiler = Spoiler()
-
+def _add_calls(app: FastAPI, kme: KmeSection, pools: KeyPools) -> None:
     async def caller(request: Request) -> str:
         return sae_of(getattr(request.state, "peer_certificate", None), kme)
 
@@ -55,44 +53,29 @@ def _add_calls(app: FastAPI, kme: KmeSection, network: Network) -> None:
     Caller = Annotated[str, Depends(caller)]
     Other = Annotated[str, Depends(other)]
 
-    def faulty(call: Call) -> Any:
-        async def check(request: Request, _me: Caller) -> None:
-            await misbehave(network, call, request)
-
-        return Depends(check)
-
-    def answer(call: Call, keys: tuple[PoolKey, ...], request: Request) -> Response:
-        if has(network.faults, call, "drop_reply"):
-            request.state.transport.abort()
-        entries = spoiler.entries(keys, network.faults, call)
-        return JSONResponse({"keys": entries}, headers={"Cache-Control": "no-store"})
-
-    @app.get(API + "/{sae_id}/status", dependencies=[faulty("status")])
+    @app.get(API + "/{sae_id}/status")
     async def status(me: Caller, slave: Other) -> Status:
-        wrong = has(network.faults, "status", "wrong_kme_id")
-        return get_status(network, f"not-{kme.id}" if wrong else kme.id, me, slave)
+        return get_status(pools, kme.id, me, slave)
 
-    @app.get(API + "/{sae_id}/enc_keys", dependencies=[faulty("enc_keys")])
+    @app.get(API + "/{sae_id}/enc_keys")
     async def enc_keys(
-        request: Request, me: Caller, slave: Other, number: int = 1, size: int | None = None
+        me: Caller, slave: Other, number: int = 1, size: int | None = None
     ) -> Response:
         asked = KeyRequest(number=number, size=size)
-        return answer("enc_keys", get_keys(network, me, slave, asked), request)
+        return _delivered(get_keys(pools, me, slave, asked))
 
-    @app.post(API + "/{sae_id}/enc_keys", dependencies=[faulty("enc_keys")])
-    async def post_enc_keys(
-        request: Request, me: Caller, slave: Other, asked: KeyRequest
-    ) -> Response:
-        return answer("enc_keys", get_keys(network, me, slave, asked), request)
+    @app.post(API + "/{sae_id}/enc_keys")
+    async def post_enc_keys(me: Caller, slave: Other, asked: KeyRequest) -> Response:
+        return _delivered(get_keys(pools, me, slave, asked))
 
-    @app.get(API + "/{sae_id}/dec_keys", dependencies=[faulty("dec_keys")])
-    async def dec_keys(request: Request, me: Caller, master: Other, key_ID: str) -> Response:
-        return answer("dec_keys", get_keys_by_id(network, me, master, [key_ID]), request)
+    @app.get(API + "/{sae_id}/dec_keys")
+    async def dec_keys(me: Caller, master: Other, key_ID: str) -> Response:
+        return _delivered(get_keys_by_id(pools, me, master, [key_ID]))
 
-    @app.post(API + "/{sae_id}/dec_keys", dependencies=[faulty("dec_keys")])
-    async def post_dec_keys(request: Request, me: Caller, master: Other, ids: KeyIds) -> Response:
+    @app.post(API + "/{sae_id}/dec_keys")
+    async def post_dec_keys(me: Caller, master: Other, ids: KeyIds) -> Response:
         key_ids = [entry.key_ID for entry in ids.key_IDs]
-        return answer("dec_keys", get_keys_by_id(network, me, master, key_ids), request)
+        return _delivered(get_keys_by_id(pools, me, master, key_ids))
 
 
 def _add_errors(app: FastAPI, limits: Limits) -> None:
@@ -106,7 +89,6 @@ def _add_errors(app: FastAPI, limits: Limits) -> None:
         UnauthorizedError: lambda _: Response(status_code=401),
         NotYourKeyError: lambda _: Response(status_code=401),
         HTTPException: lambda _: _problem(400, "no such call"),
-        InsteadError: lambda error: error.response,
         Exception: lambda _: _problem(503, "error in the KME"),
     }
     for kind, answer in answers.items():
@@ -118,6 +100,14 @@ def _handler(answer: Callable[[Any], Response]) -> Any:
         return answer(error)
 
     return handle
+
+
+def _delivered(keys: tuple[PoolKey, ...]) -> Response:
+    entries = [
+        {"key_ID": key.key_id, "key": base64.b64encode(key.secret.reveal()).decode("ascii")}
+        for key in keys
+    ]
+    return JSONResponse({"keys": entries}, headers={"Cache-Control": "no-store"})
 
 
 def _problem(status: int, message: str) -> Response:

@@ -1,4 +1,4 @@
-"""What our own KME serves: key managers, their applications, links, limits, faults.
+"""What our own KME serves: key managers, their applications, links and limits.
 
 One process may serve several KMEs of a simulated QKD network, each on its own port with its own
 certificate. Key bytes come from the operating system; only their *rate* is that of a link.
@@ -8,32 +8,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fedket.keys.etsi014.config import Host, Id, LocalPath, Section
-from fedket.keys.etsi014.models import Call
-
-Fault = Literal[
-    "html",
-    "html_401",
-    "unavailable",
-    "hang",
-    "wrong_kme_id",
-    "fewer_keys",
-    "short_keys",
-    "duplicate_keys",
-    "repeated_keys",
-    "bad_base64",
-    "drop_reply",
-    "forget_unfetched",
-]
-"""Ways to misbehave: answer a web page (200 or 401), answer 503, never answer, report another
-KME ID, deliver one key too few, one byte too short, one key_ID twice, the last answer again, a key
-that is not base64; close the connection instead of answering, after the keys left the pool; and
-throw away what the slave has not fetched when the master asks again."""
+from fedket.keys.etsi014.config import Host, Id, LocalPath
+from fedket.schema import Table
 
 KeyBits = Annotated[int, Field(ge=8, lt=2**23, multiple_of=8)]
 
 
-class Limits(Section):
+class Limits(Table):
     """What the KMEs allow, in the words of the standard's status; sizes in bits."""
 
     key_size: KeyBits = 256
@@ -50,11 +31,11 @@ class Limits(Section):
     @model_validator(mode="after")
     def _rising(self) -> "Limits":
         if not self.min_key_size <= self.key_size <= self.max_key_size:
-            raise ValueError("min_key_size <= key_size <= max_key_size should hold")
+            raise ValueError("it should have min_key_size <= key_size <= max_key_size")
         return self
 
 
-class KmeSection(Section):
+class KmeSection(Table):
     """One KME."""
 
     id: Id
@@ -69,7 +50,7 @@ class KmeSection(Section):
     """IDs of its applications, as the common name or an alternative name of their certificates."""
 
 
-class LinkSection(Section):
+class LinkSection(Table):
     """A simulated QKD link (or route) between two applications."""
 
     saes: Annotated[tuple[Id, ...], Field(min_length=2, max_length=2)]
@@ -80,23 +61,12 @@ class LinkSection(Section):
     """Keys of `key_size` in the pool at the start."""
 
 
-class FaultSection(Section):
-    """Faults to inject, for tests of the other side."""
-
-    kinds: tuple[Fault, ...] = ()
-    calls: tuple[Call, ...] = ("status", "enc_keys", "dec_keys")
-    """Calls that misbehave."""
-    clock_offset_s: Annotated[float, Field(ge=-1e9, le=1e9)] = 0.0
-    """The Date header is so many seconds ahead."""
-
-
-class KmeConfig(Section):
+class KmeConfig(Table):
     """Everything `fedket kme serve` needs."""
 
     kme: Annotated[tuple[KmeSection, ...], Field(min_length=1)]
     link: tuple[LinkSection, ...] = ()
     limits: Limits = Limits()
-    faults: FaultSection = FaultSection()
 
     @model_validator(mode="after")
     def _names_fit(self) -> "KmeConfig":
@@ -114,4 +84,4 @@ class KmeConfig(Section):
 def _once(what: str, names: list[str]) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"every {what} should be listed once, `{name}` is listed twice")
+            raise ValueError(f"every {what} is listed once, `{name}` is listed twice")

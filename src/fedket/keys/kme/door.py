@@ -1,7 +1,6 @@
 """What every request and answer of a key manager passes through, before and after FastAPI."""
 
 import email.utils
-import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -21,15 +20,10 @@ class Door:
 
     Routes see the path as it was sent, so that an SAE ID may hold an encoded slash; handlers
     decode it.
-
-    Args:
-        app: The application.
-        clock_offset_s: How far ahead, in seconds, the clock of the Date header is.
     """
 
-    def __init__(self, app: App, clock_offset_s: Callable[[], float]) -> None:
+    def __init__(self, app: App) -> None:
         self._app = app
-        self._clock_offset_s = clock_offset_s
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -38,7 +32,7 @@ class Door:
 
         async def send_dated(message: Message) -> None:
             if message["type"] == "http.response.start":
-                date = email.utils.formatdate(time.time() + self._clock_offset_s(), usegmt=True)
+                date = email.utils.formatdate(usegmt=True)
                 message["headers"] = [*message["headers"], (b"date", date.encode("ascii"))]
             await send(message)
 

@@ -9,24 +9,16 @@ import math
 import os
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from fedket.keys.etsi014.answers import canonical
-from fedket.keys.kme.config import FaultSection, KmeConfig
+from fedket.keys.kme.config import KmeConfig
 from fedket.keys.material import KeyMaterial
-
-Feed = Callable[[float], float]
-"""Seconds since the start -> secret bits distilled until then; never decreasing."""
 
 Pair = frozenset[str]
 """The SAEs at the ends of a link; one of them alone for a probe link."""
-
-
-def constant_rate(rate_bps: float) -> Feed:
-    """A link that distils evenly."""
-    return lambda elapsed_s: rate_bps * elapsed_s
 
 
 class ShortageError(Exception):
@@ -52,16 +44,15 @@ class PoolKey(NamedTuple):
 class _Pool:
     """Bits of one link."""
 
-    feed: Feed
+    rate_bps: float
     capacity_bits: float
     bits: float
-    fed_bits: float = 0.0
+    filled_s: float
 
-    def level(self, elapsed_s: float) -> float:
+    def level(self, now_s: float) -> float:
         """Bits in the pool; what is beyond its capacity is gone."""
-        fed = self.feed(elapsed_s)
-        self.bits = min(self.capacity_bits, self.bits + fed - self.fed_bits)
-        self.fed_bits = fed
+        filled = self.bits + self.rate_bps * (now_s - self.filled_s)
+        self.bits, self.filled_s = min(self.capacity_bits, filled), now_s
         return self.bits
 
 
@@ -75,37 +66,23 @@ class _Issued:
     waiting: set[str]
 
 
-class Network:
+class KeyPools:
     """The pools of all links and the keys that wait for their slaves; for one thread.
 
     Args:
         config: Limits, KMEs and links.
-        feeds: Feeds by pair of SAEs, instead of the configured constant rates.
         clock: Seconds, monotonic.
-
-    Attributes:
-        config: As given.
-        faults: What goes wrong now; may be replaced at any time.
     """
 
-    def __init__(
-        self,
-        config: KmeConfig,
-        feeds: Mapping[Pair, Feed] | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.config = config
-        self.faults: FaultSection = config.faults
-        self._clock, self._start = clock, clock()
-        limits, feeds = config.limits, feeds or {}
+    def __init__(self, config: KmeConfig, clock: Callable[[], float] = time.monotonic) -> None:
+        self.config, self._clock = config, clock
+        limits = config.limits
+        capacity = float(limits.max_key_count * limits.key_size)
         self._pools = {
-            pair: _Pool(
-                feeds.get(pair, constant_rate(link.rate_bps)),
-                float(limits.max_key_count * limits.key_size),
-                float(link.initial_keys * limits.key_size),
+            frozenset(link.saes): _Pool(
+                link.rate_bps, capacity, float(link.initial_keys * limits.key_size), clock()
             )
             for link in config.link
-            for pair in [frozenset(link.saes)]
         }
         self._issued: dict[str, _Issued] = {}
         self._home = {sae: kme.id for kme in config.kme for sae in kme.saes}
@@ -130,8 +107,6 @@ class Network:
         Raises:
             ShortageError: One of the pools holds too little; nothing is taken.
         """
-        if "forget_unfetched" in self.faults.kinds:
-            self._forget(master, slaves)
         needed = number * size_bits
         if any(self._level(master, slave) < needed for slave in slaves):
             raise ShortageError
@@ -168,16 +143,7 @@ class Network:
         return tuple(PoolKey(i, key.secret) for i, key in zip(key_ids, found, strict=True))
 
     def _level(self, master: str, slave: str) -> float:
-        return self._pools[frozenset((master, slave))].level(self._clock() - self._start)
-
-    def _forget(self, master: str, slaves: tuple[str, ...]) -> None:
-        stale = [
-            name
-            for name, key in self._issued.items()
-            if key.master == master and key.waiting & set(slaves)
-        ]
-        for name in stale:
-            del self._issued[name]
+        return self._pools[frozenset((master, slave))].level(self._clock())
 
     def _bound_memory(self) -> None:
         """Throw away the oldest keys that nobody fetches, beyond what one pool may hold."""

@@ -1,32 +1,34 @@
-"""Serving the KMEs of a network over mutually authenticated TLS, one port each.
+"""Serving KMEs over mutually authenticated TLS, one port each.
 
 uvicorn does not tell applications who their TLS peer is, so that a subclass of its HTTP protocol
-puts the verified client certificate (and the transport, for faults) into each request's state.
+puts the verified client certificate into each request's state.
 """
 
 import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import Thread
 from typing import NamedTuple
 
 import uvicorn
-from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fedket.keys.etsi014.errors import KmeError
 from fedket.keys.etsi014.tls import load_identity
 from fedket.keys.kme.app import create_app
-from fedket.keys.kme.config import FaultSection, KmeSection
-from fedket.keys.kme.pools import Network
+from fedket.keys.kme.config import KmeSection
+from fedket.keys.kme.door import App
+from fedket.keys.kme.pools import KeyPools
 
 GRACE_S = 1
 """Seconds that requests have to end when the server stops."""
 
 POLL_S = 0.01
+
+Application = Callable[[KmeSection, KeyPools], App]
 
 
 class Serving(NamedTuple):
@@ -49,26 +51,29 @@ class PeerProtocol(H11Protocol):
         super().connection_made(transport)
         tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
         certificate = tls.getpeercert(binary_form=True)
-        peer = {"peer_certificate": certificate, "transport": transport}
-        self.app_state = {**self.app_state, **peer}
+        self.app_state = {**self.app_state, "peer_certificate": certificate}
         # asyncio does so only where the socket knows its protocol; else answers take 40 ms more
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 @contextmanager
-def serving(network: Network) -> Iterator[Serving]:
-    """Serve all KMEs of a network, in a thread, until the block ends; then faults end, too.
+def serving(pools: KeyPools, application: Application = create_app) -> Iterator[Serving]:
+    """Serve all KMEs that share pools, in a thread, until the block ends.
+
+    Args:
+        pools: The keys, and the configuration.
+        application: (KME, pools) -> what answers its requests.
 
     Raises:
         KmeCertificateError: A KME's certificate, key or CA file is unusable.
         KmeError: A port is taken.
     """
     with ExitStack() as stack:
-        kmes = network.config.kme
+        kmes = pools.config.kme
         contexts = [server_context(kme) for kme in kmes]
         sockets = [stack.enter_context(_listen(kme)) for kme in kmes]
         servers = [
-            _Server(create_app(kme, network), context, listener)
+            _Server(application(kme, pools), context, listener)
             for kme, context, listener in zip(kmes, contexts, sockets, strict=True)
         ]
         urls = {kme.id: _url(kme, s) for kme, s in zip(kmes, sockets, strict=True)}
@@ -79,7 +84,6 @@ def serving(network: Network) -> Iterator[Serving]:
                 server.wait_until_started(thread)
             yield Serving(urls, thread)
         finally:
-            network.faults = FaultSection()  # lets hanging calls end
             for server in servers:
                 server.should_exit = True
             thread.join()
@@ -100,7 +104,7 @@ def server_context(kme: KmeSection) -> ssl.SSLContext:
 class _Server(uvicorn.Server):
     """A uvicorn server on a listening socket, with a TLS context of our own."""
 
-    def __init__(self, app: FastAPI, context: ssl.SSLContext, listener: socket.socket) -> None:
+    def __init__(self, app: App, context: ssl.SSLContext, listener: socket.socket) -> None:
         config = uvicorn.Config(
             app,
             http=PeerProtocol,

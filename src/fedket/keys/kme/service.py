@@ -7,7 +7,7 @@ from cryptography import x509
 from fedket.keys.etsi014.identity import names_of
 from fedket.keys.etsi014.models import SIZE_NOT_BYTES, UNKNOWN_EXTENSION, KeyRequest, Status
 from fedket.keys.kme.config import KmeSection, Limits
-from fedket.keys.kme.pools import Network, PoolKey
+from fedket.keys.kme.pools import KeyPools, PoolKey
 
 
 class BadRequestError(Exception):
@@ -33,21 +33,21 @@ def sae_of(certificate: bytes | None, kme: KmeSection) -> str:
     return known.pop()
 
 
-def get_status(network: Network, kme_id: str, me: str, slave: str) -> Status:
+def get_status(pools: KeyPools, kme_id: str, me: str, slave: str) -> Status:
     """Section 5.1: what this KME can deliver to a master for a slave.
 
     Raises:
         BadRequestError: There is no link between them.
     """
-    _check_link(network, me, slave)
-    limits = network.config.limits
+    _check_link(pools, me, slave)
+    limits = pools.config.limits
     return Status(
         source_KME_ID=kme_id,
-        target_KME_ID=network.home_of(slave) or "",
+        target_KME_ID=pools.home_of(slave) or "",
         master_SAE_ID=me,
         slave_SAE_ID=slave,
         key_size=limits.key_size,
-        stored_key_count=network.stored_key_count(me, slave),
+        stored_key_count=pools.stored_key_count(me, slave),
         max_key_count=limits.max_key_count,
         max_key_per_request=limits.max_key_per_request,
         max_key_size=limits.max_key_size,
@@ -56,7 +56,7 @@ def get_status(network: Network, kme_id: str, me: str, slave: str) -> Status:
     )
 
 
-def get_keys(network: Network, me: str, slave: str, asked: KeyRequest) -> tuple[PoolKey, ...]:
+def get_keys(pools: KeyPools, me: str, slave: str, asked: KeyRequest) -> tuple[PoolKey, ...]:
     """Section 5.2: new keys for a master and its slaves.
 
     Raises:
@@ -65,13 +65,13 @@ def get_keys(network: Network, me: str, slave: str, asked: KeyRequest) -> tuple[
     """
     slaves = tuple(dict.fromkeys([slave, *(asked.additional_slave_SAE_IDs or ())]))
     for each in slaves:
-        _check_link(network, me, each)
-    number, size_bits = _number_and_size(asked, network.config.limits)
-    return network.deliver(me, slaves, number, size_bits)
+        _check_link(pools, me, each)
+    number, size_bits = _number_and_size(asked, pools.config.limits)
+    return pools.deliver(me, slaves, number, size_bits)
 
 
 def get_keys_by_id(
-    network: Network, me: str, master: str, key_ids: Sequence[str]
+    pools: KeyPools, me: str, master: str, key_ids: Sequence[str]
 ) -> tuple[PoolKey, ...]:
     """Section 5.3: the keys that a master got, for one of its slaves.
 
@@ -80,12 +80,12 @@ def get_keys_by_id(
         UnknownKeyError: A key is not there (any more).
         NotYourKeyError: A key was made for other slaves.
     """
-    _check_link(network, me, master)
-    return network.collect(master, me, tuple(key_ids))
+    _check_link(pools, me, master)
+    return pools.collect(master, me, tuple(key_ids))
 
 
-def _check_link(network: Network, me: str, peer: str) -> None:
-    if not network.is_linked(me, peer):
+def _check_link(pools: KeyPools, me: str, peer: str) -> None:
+    if not pools.is_linked(me, peer):
         raise BadRequestError("no link to that SAE_ID")
 
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import tomli_w
 
-from fedket.keys.etsi014.dev_pki import DAYS, HOSTS, PkiFiles, create
 from fedket.keys.etsi014.errors import KmeError
+from fedket.keys.kme.certificates import DAYS, HOSTS, CertificateFiles, write_certificates
 
 FIRST_PORT = 8441
 RATE_BPS = 32_800.0
@@ -35,7 +35,7 @@ class Trial(NamedTuple):
         sae_configs: SAE ID -> its file for `fedket keys doctor`.
     """
 
-    pki: PkiFiles
+    pki: CertificateFiles
     kme_config: Path
     sae_configs: dict[str, Path]
 
@@ -69,7 +69,7 @@ def write_trial(
         )
     if (directory / NAME).exists():
         raise KmeError(f"{directory / NAME} is there already; name a new directory")
-    pki = create(directory, kmes, saes, hosts, days)
+    pki = write_certificates(directory, kmes, saes, hosts, days)
     homes = {sae: kmes[i % len(kmes)] for i, sae in enumerate(saes)}
     sections = [
         _listen(hosts[0]) | _kme(pki, kme, first_port + i, homes) for i, kme in enumerate(kmes)
@@ -85,7 +85,7 @@ def write_trial(
     return Trial(pki, path, configs)
 
 
-def _kme(pki: PkiFiles, kme: str, port: int, homes: dict[str, str]) -> dict[str, Any]:
+def _kme(pki: CertificateFiles, kme: str, port: int, homes: dict[str, str]) -> dict[str, Any]:
     return {
         "id": kme,
         "port": port,
@@ -109,7 +109,7 @@ def _url(host: str, port: int) -> str:
     return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
-def _write_sae(pki: PkiFiles, sae: str, kme: str, url: str, peers: list[str]) -> Path:
+def _write_sae(pki: CertificateFiles, sae: str, kme: str, url: str, peers: list[str]) -> Path:
     path = pki.certificates[sae][0].with_suffix(".toml")
     values = {
         "kme_url": url,
@@ -122,6 +122,6 @@ def _write_sae(pki: PkiFiles, sae: str, kme: str, url: str, peers: list[str]) ->
     return path
 
 
-def _files(pki: PkiFiles, name: str) -> dict[str, str]:
+def _files(pki: CertificateFiles, name: str) -> dict[str, str]:
     certificate, key = pki.certificates[name]
     return {"ca": pki.ca.name, "certificate": certificate.name, "key": key.name}

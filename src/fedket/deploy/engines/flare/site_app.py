@@ -102,10 +102,10 @@ class FederationSite:
         from fedket.deploy.party_keys import open_store_keys
         from fedket.deploy.site import Site
         from fedket.deploy.site_data import load_site_data
-        from fedket.keys.etsi014.config import read_section
+        from fedket.schema import read_table
 
         use_cache(folder)
-        file = read_section(folder / SITE, SiteFile)
+        file = read_table(folder / SITE, SiteFile)
         config = read_experiment(file.experiment, len(file.sites))
         dataset = load_site_data(file, config)
         ids = sae_ids(file.saes, len(file.sites))
