@@ -1,13 +1,14 @@
-# `make demo` shows fedket, `make test` runs everything CI runs. Both create .venv themselves.
+# `make demo` shows fedket, `make test` runs what CI runs. Both create .venv themselves.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo reference test wheel-test lint bench clean help
+.PHONY: demo reference test test-long wheel-test lint bench clean help
 
 help:
 	@echo "make demo   install into $(VENV) and run the quickstart experiment"
 	@echo "make test   install into $(VENV) and run every check that CI runs"
+	@echo "make test-long   every law on 1,000 random examples, and those that take minutes"
 	@echo "make wheel-test   build the wheel and try it without constraints in fresh environments"
 	@echo "make reference  write docs/reference.md and docs/python.md anew from the code"
 	@echo "make bench  set up the peers and measure fedket beside them"
@@ -17,6 +18,9 @@ demo: $(VENV)/.installed
 
 test: lint
 	$(BIN)/python -m pytest -q -n 2
+
+test-long: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -n auto -m "" --hypothesis-profile long
 
 wheel-test:
 	.ci/wheel $(PYTHON)

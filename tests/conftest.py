@@ -1,33 +1,58 @@
-"""Settings for the whole suite: seeds are drawn, shapes are parametrised, nothing is timed."""
+"""Settings for the whole suite: seeds are drawn, shapes are parametrised, nothing is timed.
+
+Two profiles: CI draws the same few examples every time; `make test-long` draws 1,000 others, and
+runs the tests that are marked `long` besides.
+"""
 
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
-import hypothesis
 import pytest
+from hypothesis import HealthCheck, settings
 
-hypothesis.settings.register_profile(
-    "fedket",
+QUICK = settings(
     deadline=None,
     derandomize=True,
     database=None,
     max_examples=10,
-    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-hypothesis.settings.load_profile("fedket")
+LONG = settings(
+    QUICK,
+    derandomize=False,
+    max_examples=1000,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.register_profile("quick", QUICK)
+settings.register_profile("long", LONG)
+settings.load_profile("quick")
 
 CACHE = "JAX_COMPILATION_CACHE_DIR"
-"""Many tests compile what others compiled: workers and child processes share one folder."""
+"""Many tests compile what others compiled: workers, child processes, sessions share a folder."""
+CACHE_LIMIT = 2**30
+"""Bytes above which the folder is emptied at the start of a session."""
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    if CACHE not in os.environ:
-        os.environ[CACHE] = tempfile.mkdtemp(prefix="fedket-tests-")
-        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-        folder = os.environ[CACHE]
-        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+if CACHE not in os.environ:  # before anything imports JAX; workers and child processes inherit it
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fedket" / "tests"
+    if sum(file.stat().st_size for file in folder.glob("*")) > CACHE_LIMIT:
+        shutil.rmtree(folder, ignore_errors=True)
+    os.environ[CACHE] = str(folder)
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In the long profile, a test that draws fewer examples than others does so there, too."""
+    if settings.get_current_profile_name() != "long":
+        return
+    factor = LONG.max_examples // QUICK.max_examples
+    for test in {item.function for item in items if isinstance(item, pytest.Function)}:
+        own = getattr(test, "_hypothesis_internal_use_settings", None)
+        if own is not None:
+            examples = min(factor * own.max_examples, LONG.max_examples)
+            test._hypothesis_internal_use_settings = settings(LONG, max_examples=examples)
 
 
 @pytest.fixture
@@ -40,6 +65,14 @@ def small_experiment() -> dict[str, object]:
         "model": {"kind": "vqc", "num_qubits": 6, "num_layers": 1},
         "federation": {"rounds": 3},
     }
+
+
+@pytest.fixture(scope="session")
+def blobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data file of three blobs."""
+    from tests.experiment.tiny import write_blobs
+
+    return write_blobs(tmp_path_factory.mktemp("data") / "blobs.npz")
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,8 @@ import sys
 import pytest
 
 from fedket import cli
-from tests.experiment.conftest import blobs, compiled_once
 from tests.experiment.tiny import contents, start_fedket
 from tests.reproduce.papers import write_row
-
-__all__ = ["blobs", "compiled_once"]
 
 
 @pytest.fixture

@@ -1,14 +1,9 @@
-from contextlib import contextmanager
-
 import pytest
 
 from fedket.reproduce.reproduction import write_reproduction
 from fedket.reproduce.rows import FULL, find_rows
 from fedket.reproduce.runs import run_rows
-from tests.experiment.conftest import blobs, compiled_once
-from tests.reproduce.papers import write_row
-
-__all__ = ["blobs", "compiled_once"]
+from tests.reproduce.papers import unwatched, write_row
 
 
 @pytest.fixture(scope="session")
@@ -19,11 +14,6 @@ def paper(blobs, tmp_path_factory):
     write_row(folder, "mnist-plain", blobs, "federation.rounds=2", reported=None, seeds=(0, 1, 2))
     write_row(folder, "adni-lost", "nowhere.npz")
     return folder
-
-
-@contextmanager
-def unwatched(_row, _config):
-    yield (lambda _: None), (lambda _: None)
 
 
 @pytest.fixture(scope="session")

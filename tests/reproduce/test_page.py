@@ -11,7 +11,7 @@ from fedket.report import read_run
 from fedket.reproduce.curves import row_curve
 from fedket.reproduce.page import RunRow, figure_groups, reproduction_page
 from fedket.reproduce.table import cells
-from tests.reproduce.test_table import RESULT, with_finals
+from tests.reproduce.results import RESULT, with_finals
 
 
 @pytest.fixture

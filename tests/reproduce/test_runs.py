@@ -10,8 +10,7 @@ from fedket.experiment import parse_config, start_run
 from fedket.reproduce.rows import FAST, FULL, config_for, find_rows
 from fedket.reproduce.runs import run_rows, run_seed
 from tests.experiment.tiny import contents
-from tests.reproduce.conftest import unwatched
-from tests.reproduce.papers import write_row
+from tests.reproduce.papers import unwatched, write_row
 
 
 def test_every_row_runs_for_its_seeds_and_a_missing_file_stops_no_other(reproduced):

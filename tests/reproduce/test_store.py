@@ -7,7 +7,7 @@ from fedket.experiment import shipped_experiments
 from fedket.experiment.run_directory import config_hash
 from fedket.reproduce.rows import FULL, config_for, find_rows
 from fedket.reproduce.store import read_all, read_reasons, readme, store, write_readme
-from tests.reproduce.test_table import with_finals
+from tests.reproduce.results import with_finals
 
 
 def test_only_rows_that_ran_are_stored_and_can_be_read_again(reproduced, tmp_path):
