@@ -2,6 +2,7 @@
 
 from ._version import __version__ as __version__
 from .allocator import keep_freed_memory as keep_freed_memory
+from .compile_cache import use_compile_cache as use_compile_cache
 from .data import by_group as by_group
 from .data import dirichlet as dirichlet
 from .data import iid as iid
@@ -26,6 +27,7 @@ from .federated import fed_yogi as fed_yogi
 from .federated import make_federation as make_federation
 from .federated import qfedfisher as qfedfisher
 from .federated import squared_error as squared_error
+from .federated import tunable as tunable
 from .keys import OsRandomSource as OsRandomSource
 from .keys.config import KeysConfig as KeysConfig
 from .kinds import Context as Context

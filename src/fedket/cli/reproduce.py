@@ -51,12 +51,12 @@ def reproduce(
 
     Example: fedket reproduce qfedfisher --fast
     """
-    from fedket.allocator import keep_freed_memory
+    from fedket.cli.computing import prepare
     from fedket.reproduce.rows import find_rows
 
     profile, numbers = _profile(fast, rounds), _seeds(seeds)
     wanted = find_rows(paper, rows or [])
-    keep_freed_memory()
+    prepare()
     runs = _run_all(wanted, profile, numbers, output, as_json)
     _conclude(wanted, profile, runs, output, store, as_json)
 

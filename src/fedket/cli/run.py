@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fedket.allocator import keep_freed_memory
+from fedket.cli.computing import prepare
 from fedket.cli.failures import INTERRUPTED, stopping_early, tell
 from fedket.cli.options import FILE_HELP, FastOption, JsonOption, SetOption, load_experiment
 from fedket.errors import ConfigError
@@ -64,7 +64,7 @@ def _run(
     from fedket.cli.progress import silent, watch
     from fedket.experiment import resume_run, start_run
 
-    keep_freed_memory()
+    prepare()
     watcher = silent() if as_json else watch(config)
     with stopping_early(), watcher as (on_start, on_round):
         if resume is None:

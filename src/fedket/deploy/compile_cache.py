@@ -12,18 +12,10 @@ from pathlib import Path
 
 from fedket._version import __version__
 from fedket.allocator import return_freed_memory
+from fedket.compile_cache import keep_compiled
 
 CACHE = "cache"
 """Folder of compiled circuits, beside `site.toml`."""
-
-
-def use_cache(folder: Path) -> None:
-    """Keep compiled programs in a site's folder; must come before anything compiles."""
-    import jax
-
-    jax.config.update("jax_compilation_cache_dir", str(folder / CACHE))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
 def compile_apart(folder: Path, site_file: Path, classes: int, largest: int) -> bool:
@@ -72,7 +64,7 @@ def main(site_file: Path, classes: int, largest: int) -> None:
     from fedket.schema import read_table
     from fedket.secure.encoding import encode, make_encoding
 
-    use_cache(site_file.parent)
+    keep_compiled(site_file.parent / CACHE)
     file = read_table(site_file, SiteFile)
     config = read_experiment(file.experiment, len(file.sites))
     dataset = load_site_data(file, config)

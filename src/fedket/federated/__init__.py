@@ -9,6 +9,7 @@ from fedket.federated.federation import (
 from fedket.federated.fisher import FisherSettings
 from fedket.federated.local import LocalTraining
 from fedket.federated.losses import Loss, cross_entropy, squared_error
+from fedket.federated.program import tunable
 from fedket.federated.qfedfisher import qfedfisher
 from fedket.federated.sharded import split_cpu
 from fedket.federated.strategies import fed_adam, fed_avg, fed_opt, fed_prox, fed_yogi
@@ -30,4 +31,5 @@ __all__ = [
     "qfedfisher",
     "split_cpu",
     "squared_error",
+    "tunable",
 ]

@@ -97,14 +97,15 @@ class FederationSite:
                 compile_apart(folder, folder / SITE, sizes[0], sizes[1])
 
     def _open(self, folder: Path) -> None:
-        from fedket.deploy.compile_cache import use_cache
+        from fedket.compile_cache import keep_compiled
+        from fedket.deploy.compile_cache import CACHE
         from fedket.deploy.files import SITE, SiteFile, read_experiment, sae_ids
         from fedket.deploy.party_keys import open_store_keys
         from fedket.deploy.site import Site
         from fedket.deploy.site_data import load_site_data
         from fedket.schema import read_table
 
-        use_cache(folder)
+        keep_compiled(folder / CACHE)
         file = read_table(folder / SITE, SiteFile)
         config = read_experiment(file.experiment, len(file.sites))
         dataset = load_site_data(file, config)
