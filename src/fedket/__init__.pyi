@@ -26,8 +26,11 @@ from .federated import fed_prox as fed_prox
 from .federated import fed_yogi as fed_yogi
 from .federated import make_federation as make_federation
 from .federated import qfedfisher as qfedfisher
+from .federated import sequential_engine as sequential_engine
+from .federated import sharded_engine as sharded_engine
 from .federated import squared_error as squared_error
 from .federated import tunable as tunable
+from .federated import vectorised_engine as vectorised_engine
 from .keys import OsRandomSource as OsRandomSource
 from .keys.config import KeysConfig as KeysConfig
 from .kinds import Context as Context

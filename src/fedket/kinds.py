@@ -92,6 +92,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "simulated": "fedket.keys.source_kinds:SimulatedConfig",
         "etsi014": "fedket.keys.source_kinds:Etsi014Config",
     },
+    "engine": {
+        "vectorised": "fedket.federated.engine_kinds:VectorisedConfig",
+        "sequential": "fedket.federated.engine_kinds:SequentialConfig",
+        "sharded": "fedket.federated.engine_kinds:ShardedConfig",
+        "flare": "fedket.deploy.engines.flare.engine:FlareConfig",
+    },
     "strategy": {
         "fed_avg": "fedket.federated.strategies:FedAvgConfig",
         "fed_prox": "fedket.federated.strategies:FedProxConfig",

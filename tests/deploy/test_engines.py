@@ -6,24 +6,27 @@ import pytest
 
 import fedket
 from fedket.deploy import engines
-from fedket.deploy.engines import ENGINES, DeploymentEngine, engine_of_kind
+from fedket.deploy.engines import DeploymentEngine, SitesConfig, deployment_of
 from fedket.errors import ConfigError
+from fedket.kinds import BUILT_IN, find_section
 
 ROOM = Path(fedket.__file__).parent
 OWN_PACKAGES = {"flare": "nvflare"}
+SECTIONS = {kind: find_section("engine", kind, Path()) for kind in BUILT_IN["engine"]}
+ENGINES = [kind for kind, section in SECTIONS.items() if issubclass(section, SitesConfig)]
 
 
 @pytest.mark.parametrize("kind", ENGINES)
 def test_every_engine_of_the_table_says_what_a_deployment_asks(kind):
-    engine = engine_of_kind(kind)
+    engine = deployment_of(SECTIONS[kind]())
     assert isinstance(engine, DeploymentEngine)
     assert engine.title
     assert engine.extra
 
 
 def test_another_kind_is_refused_with_the_names_there_are():
-    with pytest.raises(ConfigError, match=r'"sequential" does not run on sites; use one of: flare'):
-        engine_of_kind("sequential")
+    with pytest.raises(ConfigError, match=r'"sequential" does not run on sites; use "flare"'):
+        deployment_of(SECTIONS["sequential"]())
 
 
 @pytest.mark.parametrize("kind", ENGINES)
@@ -35,4 +38,4 @@ def test_only_an_engines_own_room_imports_it_or_its_package(kind):
         for path in ROOM.rglob("*.py")
         if own not in path.parents and any(word in path.read_text() for word in words)
     }
-    assert found == {"deploy/engines/__init__.py"}
+    assert found == {"kinds.py"}

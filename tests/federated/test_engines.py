@@ -9,7 +9,15 @@ import optax
 import pytest
 
 from fedket.errors import TrainingError
-from fedket.federated import LocalTraining, fed_adam, fed_avg, fed_prox, working_set
+from fedket.federated import (
+    LocalTraining,
+    fed_adam,
+    fed_avg,
+    fed_prox,
+    sequential_engine,
+    vectorised_engine,
+    working_set,
+)
 from fedket.federated.trainer import NON_FINITE
 from fedket.federated.working_set import chunk_size, traced_bytes
 from fedket.keys import OsRandomSource
@@ -34,7 +42,7 @@ def test_vectorised_equals_sequential(strategy, persistent, clients_per_round):
         "clients_per_round": clients_per_round,
     }
     fast, fast_records = run_rounds(small_federation(**options), 3)
-    slow, slow_records = run_rounds(small_federation(**options, engine="sequential"), 3)
+    slow, slow_records = run_rounds(small_federation(**options, engine=sequential_engine), 3)
     jax.tree.map(close, fast, slow)
     for a, b in zip(fast_records, slow_records, strict=True):
         assert a.cohort == b.cohort
@@ -52,7 +60,7 @@ def test_chunks_change_nothing_but_rounding(monkeypatch):
     jax.tree.map(close, chunked, whole)
 
 
-@pytest.mark.parametrize("engine", ["vectorised", "sequential"])
+@pytest.mark.parametrize("engine", [vectorised_engine, sequential_engine])
 @pytest.mark.parametrize("bits", [8, 32])
 def test_masked_training_equals_unmasked_bit_for_bit(engine, bits):
     masked = masked_sum(bits, "headroom", 1.0, OsRandomSource())
@@ -67,7 +75,7 @@ def test_masked_training_equals_unmasked_bit_for_bit(engine, bits):
     assert records[0].upload_bytes == cost.upload_bytes
 
 
-@pytest.mark.parametrize("engine", ["vectorised", "sequential"])
+@pytest.mark.parametrize("engine", [vectorised_engine, sequential_engine])
 @pytest.mark.parametrize("reducer", [None, quantised_sum(32, "headroom", 1.0)])
 def test_a_client_with_nan_is_left_out_named_and_counted(engine, reducer):
     """The others' result is that of a federation in which it never was."""
@@ -88,12 +96,14 @@ def test_survivors_weights_are_renormalised():
     broken = small_federation(poisoned=(0,), sizes=(6, 9))
     state, _ = run_rounds(broken, 1)
     whole, _ = run_rounds(small_federation(sizes=(6, 9), clients_per_round=2), 1)
-    alone = run_rounds(small_federation(poisoned=(0,), sizes=(6, 9), engine="sequential"), 1)[0]
+    alone = run_rounds(small_federation(poisoned=(0,), sizes=(6, 9), engine=sequential_engine), 1)[
+        0
+    ]
     jax.tree.map(close, state.params, alone.params)
     assert not np.allclose(state.params["linear0"]["kernel"], whole.params["linear0"]["kernel"])
 
 
-@pytest.mark.parametrize("engine", ["vectorised", "sequential"])
+@pytest.mark.parametrize("engine", [vectorised_engine, sequential_engine])
 def test_a_round_without_any_finite_update_is_lost(engine):
     federation = small_federation(poisoned=range(len(SIZES)), engine=engine)
     before = federation.init()
@@ -119,7 +129,7 @@ def test_the_debug_engine_names_client_round_and_stage():
     def explode(_contributions, _context):
         raise ValueError("the reducer broke")
 
-    federation = small_federation(engine="sequential", reducer=explode)
+    federation = small_federation(engine=sequential_engine, reducer=explode)
     with pytest.raises(TrainingError, match="round 1: aggregation failed: the reducer broke"):
         federation.run_round(federation.init())
 

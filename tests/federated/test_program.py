@@ -23,6 +23,8 @@ from fedket.federated import (
     fed_yogi,
     make_federation,
     qfedfisher,
+    sequential_engine,
+    vectorised_engine,
 )
 from fedket.federated.program import Program, tunable
 from fedket.models import mlp
@@ -74,7 +76,7 @@ def test_nothing_compiles_after_the_first_round(strategy, quantised):
 
 @pytest.mark.parametrize(
     ("strategy", "engine"),
-    [*((name, "vectorised") for name in STRATEGIES), ("fed_adam", "sequential")],
+    [*((name, vectorised_engine) for name in STRATEGIES), ("fed_adam", sequential_engine)],
 )
 def test_another_seed_number_or_partition_compiles_nothing(strategy, engine):
     options = {"reducer": reducer(True), "engine": engine}

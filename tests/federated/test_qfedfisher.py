@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedket.errors import ConfigError
-from fedket.federated import FisherSettings, LocalTraining, fed_avg, qfedfisher
+from fedket.federated import FisherSettings, LocalTraining, fed_avg, qfedfisher, sequential_engine
 from fedket.keys import OsRandomSource
 from fedket.secure import masked_sum, quantised_sum
 from fedket.secure.encoding import make_encoding
@@ -90,7 +90,7 @@ def test_both_engines_agree():
     strategy = qfedfisher(0.05, fisher=FisherSettings(num_samples=10, batch_size=4))
     fast, fast_records = run_rounds(small_federation(strategy=strategy, clients_per_round=3), 2)
     slow, slow_records = run_rounds(
-        small_federation(strategy=strategy, clients_per_round=3, engine="sequential"), 2
+        small_federation(strategy=strategy, clients_per_round=3, engine=sequential_engine), 2
     )
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-4), fast.params, slow.params)
     for a, b in zip(fast_records, slow_records, strict=True):

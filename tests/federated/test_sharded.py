@@ -12,6 +12,7 @@ from fedket.federated import split_cpu
 COMPARE = """
 import jax, numpy as np, optax
 from fedket.federated import LocalTraining, fed_adam, make_federation, split_cpu
+from fedket.federated import sharded_engine, vectorised_engine
 split_cpu(3)
 assert jax.device_count() == 3
 from fedket.models import mlp
@@ -46,7 +47,7 @@ for clients_per_round in (0, 2, 4):
     for quantised in (False, True):
         (one, first), (other, second) = (
             run(engine, clients_per_round, quantised, clients_per_round == 4)
-            for engine in ("vectorised", "sharded")
+            for engine in (vectorised_engine, sharded_engine)
         )
         close = 0 if quantised else 1e-5
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=close, rtol=0),

@@ -96,10 +96,10 @@ def start(
     Example: fedket deploy start kits/hospital-a
     """
     from fedket.deploy.check import check_kit
-    from fedket.deploy.engines import engine_of_kind
+    from fedket.deploy.engines import deployment_of
     from fedket.deploy.files import kit_engine
 
-    engine = engine_of_kind(kit_engine(kit))
+    engine = deployment_of(kit_engine(kit))
     command = engine.command(kit)
     check_kit(kit)
     engine.settle(kit)

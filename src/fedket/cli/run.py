@@ -41,20 +41,12 @@ def run(
     launch = find_launch()
     if launch is None:
         config = read()
-        _split(config)
+        config.engine.prepare()
         work(config, None)
         return
     from fedket.multiprocess.together import run_together
 
     raise typer.Exit(run_together(launch, read, work, tell))
-
-
-def _split(config: Any) -> None:
-    """Make devices of the CPU's cores if the experiment's engine deals clients to devices."""
-    if config.engine.kind == "sharded":
-        from fedket.federated import split_cpu
-
-        split_cpu(config.engine.devices)
 
 
 def _run(

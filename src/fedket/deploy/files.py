@@ -14,6 +14,7 @@ from fedket.experiment.aggregation import protocol_of
 from fedket.experiment.check import check_cohort
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import load_config
+from fedket.federated.engine_kinds import EngineConfig
 from fedket.keys.etsi014.config import Host, Id, LocalPath
 from fedket.schema import Table, read_table
 from fedket.secure import Protocol
@@ -98,17 +99,17 @@ def own_files(kit: Path) -> Path:
     return kit / OWN_FILES
 
 
-def kit_engine(kit: Path) -> str:
-    """Return the engine that a startup kit is for: its experiment's `engine.kind`.
+def kit_engine(kit: Path) -> EngineConfig:
+    """Return the engine that a startup kit is for: its experiment's `[engine]`.
 
     Raises:
         ConfigError: It is not a kit of a server or a site, or a file has a mistake.
     """
     folder = own_files(kit)
     if (folder / FEDERATION).exists():
-        return load_config(read_table(folder / FEDERATION, FederationFile).experiment).engine.kind
+        return load_config(read_table(folder / FEDERATION, FederationFile).experiment).engine
     if (folder / SITE).exists():
-        return load_config(read_table(folder / SITE, SiteFile).experiment).engine.kind
+        return load_config(read_table(folder / SITE, SiteFile).experiment).engine
     raise ConfigError(
         f"{kit} is not a startup kit of a server or a site: {OWN_FILES} in it has neither "
         f"{FEDERATION} nor {SITE}"

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fedket.deploy.engines import engine_of_kind
+from fedket.deploy.engines import deployment_of
 from fedket.deploy.files import kit_engine
 from fedket.deploy.project import Choices, Layout, for_sites, write_project
 from fedket.errors import ProtocolError
@@ -123,7 +123,7 @@ def start_kme(layout: Layout) -> Started:
 def start_party(kit: Path, party: str) -> Started:
     """Start the engine's process of a kit in the background."""
     kit = kit.resolve()
-    return _start(party, engine_of_kind(kit_engine(kit)).command(kit), kit, kit / "log.out")
+    return _start(party, deployment_of(kit_engine(kit)).command(kit), kit, kit / "log.out")
 
 
 def processes(directory: Path) -> list[Started]:

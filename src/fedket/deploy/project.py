@@ -12,7 +12,13 @@ from typing import Any, NamedTuple
 
 import tomli_w
 
-from fedket.deploy.engines import ENGINES, DeploymentEngine, Provisioning, engine_of_kind
+from fedket.deploy.engines import (
+    DEFAULT,
+    DeploymentEngine,
+    Provisioning,
+    SitesConfig,
+    deployment_of,
+)
 from fedket.deploy.files import (
     FEDERATION,
     OWN_FILES,
@@ -29,6 +35,7 @@ from fedket.errors import ConfigError
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import dump_config
 from fedket.experiment.run_directory import config_hash
+from fedket.federated.engine_kinds import EngineConfig
 from fedket.schema import Table, read_table
 
 GUIDE = "OPERATORS.md"
@@ -51,7 +58,7 @@ class Layout(NamedTuple):
     @property
     def engine(self) -> DeploymentEngine:
         """The engine that the kits are for."""
-        return engine_of_kind(kit_engine(self.kits["server"]))
+        return deployment_of(kit_engine(self.kits["server"]))
 
     def files(self, party: str) -> Path:
         """Return the folder of a party's own files."""
@@ -113,7 +120,7 @@ def write_project(config: ExperimentConfig, directory: Path, choices: Choices) -
 
 def _write_all(config: ExperimentConfig, directory: Path, choices: Choices) -> Layout:
     """Write kits, the job, every party's own files and the guide."""
-    engine, server = engine_of_kind(config.engine.kind), _server_values(choices)
+    engine, server = deployment_of(config.engine), _server_values(choices)
     wanted = Provisioning(
         config.name, choices.host, choices.port, choices.sites, float(server["join_s"])
     )
@@ -181,11 +188,16 @@ def for_sites(config: ExperimentConfig, sites: int) -> ExperimentConfig:
     values = config.model_dump(mode="json")
     values["keys"] = {"kind": "etsi014", "deadline_s": values["keys"]["deadline_s"]}
     values["partition"]["num_clients"] = sites
-    if config.engine.kind not in ENGINES:
-        values["engine"]["kind"] = next(iter(ENGINES))
+    if not isinstance(config.engine, SitesConfig):
+        values["engine"] = _simulating(config) | {"kind": DEFAULT}
     if values["federation"]["clients_per_round"] > sites:
         values["federation"]["clients_per_round"] = sites
     return ExperimentConfig.model_validate_json(json.dumps(values))
+
+
+def _simulating(config: ExperimentConfig) -> dict[str, Any]:
+    """The keys that all engines have."""
+    return config.engine.model_dump(mode="json", include=set(EngineConfig.model_fields))
 
 
 def check_names(choices: Choices) -> None:

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
 import optax
 
-from fedket.errors import ConfigError, UserCodeError
+from fedket.errors import UserCodeError
 from fedket.experiment.aggregation import build_reducer, protocol_of
 from fedket.experiment.check import check_cohort, check_fit, check_threshold, parameter_shapes
 from fedket.experiment.config import ExperimentConfig
@@ -72,11 +72,7 @@ def build_experiment(
     Raises:
         FedketError: One clear line about whatever does not fit.
     """
-    if config.engine.kind == "flare":
-        raise ConfigError(
-            'engine.kind = "flare" trains at sites; use `fedket deploy local FILE` to see it on '
-            "this machine, or another engine to simulate it"
-        )
+    engine: Any = build(config.engine, first_context(config), object)
     check_cohort(config)
     check_threshold(config)
     protocol = protocol_of(config)
@@ -100,7 +96,7 @@ def build_experiment(
             reducer=reducer,
             clients_per_round=config.federation.clients_per_round,
             seed=config.seed,
-            engine=config.engine.kind,
+            engine=engine,
             memory_limit_mb=config.engine.memory_limit_mb,
             dtype=config.engine.dtype,
         )

@@ -14,6 +14,7 @@ from fedket.data.partition_kinds import PartitionConfig
 from fedket.errors import ConfigError
 from fedket.experiment.config_secure import AggregationConfig
 from fedket.experiment.rows import flatten
+from fedket.federated.engine_kinds import EngineConfig
 from fedket.keys.config import KeysConfig
 from fedket.kinds import FunctionOf, Kind, NamedFunction, Section, kind_field, named_function
 from fedket.schema import FREE, PositiveInt, Seed, Table, show_value
@@ -63,18 +64,6 @@ class FederationConfig(Table):
     """Rounds from one evaluation to the next; the last round always has one."""
     checkpoint_every: Annotated[PositiveInt, FREE] = 1
     """Rounds from one checkpoint to the next; a killed run goes back to the last."""
-
-
-class EngineConfig(Table):
-    """How the simulation runs; never changes what is computed beyond rounding."""
-
-    kind: Literal["vectorised", "sequential", "sharded", "flare"] = "vectorised"
-    devices: Annotated[int, Field(ge=0, le=1024)] = 0
-    """`sharded` on a CPU: the devices it is split into; 0 means one per core, or a single
-    one in each of several processes. GPUs are all used."""
-    dtype: Literal["float32", "float64"] = "float32"
-    memory_limit_mb: PositiveInt = 2048
-    """Upper bound for the working set of clients trained at the same time."""
 
 
 class PaperConfig(Table):
@@ -159,7 +148,9 @@ class ExperimentConfig(Table):
         "keys", "os_random"
     )
     federation: FederationConfig = FederationConfig()
-    engine: EngineConfig = EngineConfig()
+    engine: Annotated[EngineConfig, Kind("engine", "vectorised", EngineConfig)] = kind_field(
+        "engine", "vectorised"
+    )
     paper: Annotated[PaperConfig | None, FREE] = None
     fast: Annotated[Overrides, FREE] = Field(default_factory=dict)
     """What the fast profile changes: `TABLE.KEY = value`."""

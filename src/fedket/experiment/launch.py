@@ -6,7 +6,7 @@ FEDKET_PROCESS_ID and FEDKET_COORDINATOR (HOST:PORT of process 0) say it where t
 
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fedket.errors import ConfigError
 
@@ -57,15 +57,17 @@ def find_launch(environment: Mapping[str, str] = os.environ) -> Launch | None:
     return Launch(num_processes, process_id, coordinator)
 
 
-def check_engine(kind: str, launch: Launch) -> None:
+def check_engine(engine: Any, launch: Launch) -> None:
     """Check that an engine computes in several processes.
 
     Raises:
         ConfigError: Otherwise.
     """
-    if kind != "sharded":
+    from fedket.federated.engine_kinds import ShardedConfig
+
+    if not isinstance(engine, ShardedConfig):
         raise ConfigError(
-            f'{launch.num_processes} processes were launched, engine.kind = "{kind}" '
+            f'{launch.num_processes} processes were launched, engine.kind = "{engine.kind}" '
             "computes in one; launch one, or add --set engine.kind=sharded"
         )
 

@@ -12,7 +12,7 @@ same updates in another group would give single ones away.
 import math
 from collections.abc import Callable, Mapping
 from time import perf_counter
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,12 +29,11 @@ from fedket.federated.evaluate import (
     make_scorer,
 )
 from fedket.federated.local import LocalTraining
-from fedket.federated.sequential import sequential_engine
-from fedket.federated.sharded import sharded_engine
 from fedket.federated.trainer import (
     ClientTrainer,
     CohortOutcome,
     Engine,
+    MakeEngine,
     TrainingData,
     tree_bytes,
 )
@@ -52,15 +51,6 @@ from fedket.types import (
     Traffic,
     traffic_of,
 )
-
-EngineKind = Literal["vectorised", "sequential", "sharded"]
-
-ENGINES = {
-    "vectorised": vectorised_engine,
-    "sequential": sequential_engine,
-    "sharded": sharded_engine,
-}
-
 
 LOST = "the round was lost"
 """Why the update of a client that did its part in a lost round is left out."""
@@ -136,7 +126,7 @@ def make_federation(
     reducer: Reducer | None = None,
     clients_per_round: int = 0,
     seed: int = 0,
-    engine: EngineKind | Engine = "vectorised",
+    engine: MakeEngine | Engine = vectorised_engine,
     memory_limit_mb: int = 2048,
     dtype: str = "float32",
 ) -> Federation:
@@ -152,9 +142,10 @@ def make_federation(
         reducer: How contributions become a sum; None adds them in floating point.
         clients_per_round: Cohort size; 0 means all clients.
         seed: All randomness is a function of it, the round and the client.
-        engine: `vectorised` is fast; `sequential` trains one client at a time and says in which
-            client, round and stage a failure happened; or an engine whose clients hold
-            their samples, optimisers and reducer themselves, such as sites.
+        engine: `vectorised_engine` is fast; `sequential_engine` trains one client at a time and
+            says in which client, round and stage a failure happened; `sharded_engine` deals
+            clients to devices; or an engine whose clients hold their samples, optimisers and
+            reducer themselves, such as sites.
         memory_limit_mb: Bound for the working set of clients trained at the same time.
         dtype: `float32`, or `float64` with JAX's x64 mode switched on.
     """
@@ -170,7 +161,7 @@ def make_federation(
         packed = pack_partition([num_test + indices for indices in partition])
         trainer = ClientTrainer(model, strategy, training, shared_length(packed.num_samples))
         data = TrainingData(x, y, packed)
-        runner = ENGINES[engine](trainer, data, seed, reducer, cohort_size, memory_limit_mb)
+        runner = engine(trainer, data, seed, reducer, cohort_size, memory_limit_mb)
         has_client_states = training.persistent
     scorer = make_scorer(model, evaluation_batch(model, x, memory_limit_mb), training.loss)
 

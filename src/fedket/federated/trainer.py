@@ -16,6 +16,7 @@ from fedket.types import (
     Contribution,
     Model,
     Params,
+    Reducer,
     ServerState,
     Strategy,
     Traffic,
@@ -94,6 +95,11 @@ class TrainingData(NamedTuple):
     x: Float[Array, "samples *features"]
     y: Int[Array, " samples"]
     clients: PaddedClients
+
+
+MakeEngine = Callable[[ClientTrainer, TrainingData, int, Reducer | None, int, int], Engine]
+"""(trainer, data, seed, reducer or None for a floating-point sum, clients per round, bound of the
+working set in MiB) -> how rounds of such a federation are executed."""
 
 
 class RoundRngs(NamedTuple):

@@ -57,7 +57,7 @@ def _own_config(launch: Launch, read: Callable[[], Any], interrupts: Interrupts)
             if launch.process_id == 0:
                 raise
             return None
-        check_engine(config.engine.kind, launch)
+        check_engine(config.engine, launch)
     except (FedketError, OSError):
         if launch.process_id:
             interrupts.run(partial(sleep, COURTESY_SECONDS))

@@ -1,19 +1,22 @@
 """Engines that carry a federation's messages, each in a room of its own that alone imports it.
 
-An experiment names its engine in `engine.kind`. Another one is another room beside these, with a
-`DeploymentEngine`, and a line in `ENGINES`. What an engine starts in the parties' processes calls
-`fedket.deploy.run.run_federation` at the server and `fedket.deploy.site.Site` at a site.
+An experiment names its engine in `engine.kind`. Another one is another room beside these, whose
+section is a `SitesConfig`, and a line in the table of `fedket.kinds`. What an engine starts in the
+parties' processes calls `fedket.deploy.run.run_federation` at the server and
+`fedket.deploy.site.Site` at a site.
 """
 
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
 from fedket.errors import ConfigError
+from fedket.federated.engine_kinds import EngineConfig
+from fedket.federated.trainer import MakeEngine
+from fedket.kinds import Context
 
-ENGINES = {"flare": "fedket.deploy.engines.flare.engine"}
-"""`engine.kind` -> module with its `ENGINE`; the first one is taken where none is named."""
+DEFAULT = "flare"
+"""The kind that is taken where an experiment names an engine that simulates."""
 
 
 class Provisioning(NamedTuple):
@@ -45,7 +48,7 @@ class DeploymentEngine(NamedTuple):
         settle: Startup kit of a party -> nothing; makes it fit the place it was copied to.
         command: Startup kit of a party -> the command that runs its process.
         run: (administrator's kit, job, sites, say, *, join_s, restarts, problem) -> nothing, when
-            the run is finished; see `fedket.deploy.engines.flare.admin.run_job`.
+            the run is finished; waits for its end and starts it again after a failure.
     """
 
     title: str
@@ -56,17 +59,31 @@ class DeploymentEngine(NamedTuple):
     run: Callable[..., None]
 
 
-def engine_of_kind(kind: str) -> DeploymentEngine:
-    """Return an engine; its own package need not be installed yet.
+class SitesConfig(EngineConfig):
+    """Base of engines whose clients are sites, each a process of its own."""
+
+    def deployment(self) -> DeploymentEngine:
+        """The engine; its own package need not be installed yet."""
+        raise NotImplementedError
+
+    def build(self, context: Context) -> MakeEngine:
+        """Refuse to simulate.
+
+        Raises:
+            ConfigError: Always.
+        """
+        raise ConfigError(
+            f'engine.kind = "{self.kind}" trains at sites; use `fedket deploy local FILE` to see '
+            "it on this machine, or another engine to simulate it"
+        )
+
+
+def deployment_of(config: EngineConfig) -> DeploymentEngine:
+    """The engine of an experiment that runs on sites.
 
     Raises:
-        ConfigError: There is none of this kind.
+        ConfigError: It does not.
     """
-    if kind not in ENGINES:
-        raise ConfigError(
-            f'engine.kind = "{kind}" does not run on sites; use one of: {", ".join(ENGINES)}'
-        )
-    engine = import_module(ENGINES[kind]).ENGINE
-    if not isinstance(engine, DeploymentEngine):
-        raise TypeError(f"{ENGINES[kind]}.ENGINE is not a DeploymentEngine")
-    return engine
+    if not isinstance(config, SitesConfig):
+        raise ConfigError(f'engine.kind = "{config.kind}" does not run on sites; use "{DEFAULT}"')
+    return config.deployment()

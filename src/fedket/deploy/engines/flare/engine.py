@@ -3,8 +3,9 @@
 import json
 import sys
 from pathlib import Path
+from typing import Literal
 
-from fedket.deploy.engines import DeploymentEngine, Provisioning
+from fedket.deploy.engines import DeploymentEngine, Provisioning, SitesConfig
 from fedket.deploy.engines.flare.admin import run_job
 from fedket.deploy.engines.flare.job import write_job
 from fedket.deploy.engines.flare.kits import project, provision, settle
@@ -43,4 +44,11 @@ def party_command(kit: Path) -> list[str]:
     raise ConfigError(f"{kit} is not a startup kit of a server or a site")
 
 
-ENGINE = DeploymentEngine("NVIDIA FLARE", "flare", write_kits, settle, party_command, run_job)
+class FlareConfig(SitesConfig):
+    """NVIDIA FLARE: every site a process of its own, with its data, certificates and keys."""
+
+    kind: Literal["flare"] = "flare"
+
+    def deployment(self) -> DeploymentEngine:
+        """FLARE as a deployment needs it."""
+        return DeploymentEngine("NVIDIA FLARE", "flare", write_kits, settle, party_command, run_job)
