@@ -13,8 +13,8 @@ from fedket.cli.tables import print_table
 from fedket.errors import KeyMaterialError
 
 if TYPE_CHECKING:
-    from fedket.keys.store.audit import Entry
-    from fedket.keys.store.status import StreamStatus
+    from fedket.keys.store.ledger import Entry
+    from fedket.keys.store.reading import StreamStatus
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -27,7 +27,7 @@ DirectoryArgument = Annotated[Path, typer.Argument(help="Directory of the pad st
 @app.command()
 def status(directory: DirectoryArgument, as_json: JsonOption = False) -> None:
     """Show how much key each link has left, and what became of the rest. Sizes are in bytes."""
-    from fedket.keys.store.status import read_status
+    from fedket.keys.store.reading import read_status
 
     found = read_status(directory)
     if as_json:
@@ -48,7 +48,7 @@ def audit(
     as_json: JsonOption = False,
 ) -> None:
     """List the ledger: which bytes of which link went where, for which run and round."""
-    from fedket.keys.store.status import read_ledger
+    from fedket.keys.store.reading import read_ledger
 
     for seq, entry, digest in read_ledger(directory, last):
         if as_json:
@@ -66,8 +66,8 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check that nobody edited the ledger, and that it records no byte as used twice."""
+    from fedket.keys.store.reading import verify
     from fedket.keys.store.store_key import read_store_key
-    from fedket.keys.store.verify import verify
 
     result = verify(directory, None if store_key is None else read_store_key(store_key))
     if as_json:

@@ -5,8 +5,7 @@ import os
 from pathlib import Path
 
 from fedket.keys.material import KeyMaterial
-from fedket.keys.store import PadStore, Purpose
-from fedket.keys.store.opening import close_parts
+from fedket.keys.store import KeyPurpose, PadStore
 
 THERE, BACK = (0, 1), (1, 0)
 """The two streams of the link between clients 0 and 1."""
@@ -33,12 +32,12 @@ def pair(directory: Path, num_bytes: int = 1000):
 def exchange(sender: PadStore, receiver: PadStore, num_bytes: int, round_num: int, run: str = "r"):
     """Set aside bytes of one stream at both ends; returns the offset."""
     stream = (sender.owner, receiver.owner)
-    start = sender.reserve({stream: num_bytes}, Purpose.PAD, run, round_num)[stream]
-    receiver.accept({stream: (start, num_bytes)}, Purpose.PAD, run, round_num)
+    start = sender.reserve({stream: num_bytes}, KeyPurpose.PAD, run, round_num)[stream]
+    receiver.accept({stream: (start, num_bytes)}, KeyPurpose.PAD, run, round_num)
     return start
 
 
 def abandon(store: PadStore) -> None:
     """What the end of a process does to its store: nothing is written any more."""
-    close_parts(store._session._parts)
+    store._session.close_parts()
     os.close(store._session._lock)

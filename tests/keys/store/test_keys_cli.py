@@ -9,13 +9,13 @@ from typer.testing import CliRunner
 
 from fedket.cli.app import app
 from fedket.errors import KeyMaterialError
-from fedket.keys.store import Purpose
+from fedket.keys.store import KeyPurpose
 
 
 @pytest.fixture
 def store(tmp_path):
     with filled(tmp_path, 0, streams=(THERE, (0, -1))) as store:
-        store.reserve({THERE: 100}, Purpose.PAD, "study", 3)
+        store.reserve({THERE: 100}, KeyPurpose.PAD, "study", 3)
         store.take(THERE, 0, 60, run="study", round_num=3)
     return tmp_path
 

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from pad_store_parts import BACK, THERE, abandon, exchange, filled, key, pair
+from replay import check_ledger
 
 from fedket.errors import KeyExhaustedError, KeyMaterialError, KeyReusedError
-from fedket.keys.store import Mode, PadStore, Purpose, connect, read_status, verify
+from fedket.keys.store import KeyPurpose, Mode, PadStore, connect, read_status
 from fedket.keys.store.connect import agreed_end
 from fedket.keys.store.disk import no_crash
 from fedket.keys.store.streams import Deposited
@@ -80,7 +81,9 @@ class OneStore(RuleBasedStateMachine):
         name = f"key {self.keys}"
         self.attempt(lambda: self.store.deposit(stream, name, key(name, length)))
 
-    @rule(length=small, pieces=pieces, purpose=st.sampled_from(Purpose), next_round=st.booleans())
+    @rule(
+        length=small, pieces=pieces, purpose=st.sampled_from(KeyPurpose), next_round=st.booleans()
+    )
     def send(self, length, pieces, purpose, next_round):
         self.round_num += next_round
         before = self.store.high_water_marks().get(THERE, 0)
@@ -97,7 +100,7 @@ class OneStore(RuleBasedStateMachine):
         self.round_num += next_round
         start = self.store.high_water_marks().get(BACK, 0) + ahead
         ranges = {BACK: (start, length)}
-        self.attempt(lambda: self.store.accept(ranges, Purpose.PAD, "r", self.round_num))
+        self.attempt(lambda: self.store.accept(ranges, KeyPurpose.PAD, "r", self.round_num))
         self.latest[BACK] = (start, self.round_num)
         self.take(BACK, pieces)
 
@@ -135,7 +138,7 @@ class OneStore(RuleBasedStateMachine):
     def the_ledger_holds_and_every_byte_is_in_one_state(self):
         if not hasattr(self, "store"):
             return
-        assert verify(self.store.directory).findings == ()
+        check_ledger(self.store.directory)
         for s in read_status(self.store.directory).streams:
             assert s.available + s.reserved + s.consumed + s.burned == s.deposited
             handed_out = sum(stream == (s.sender, s.receiver) for stream, _ in self.handed_out)
@@ -174,7 +177,7 @@ def test_keys_deposited_one_after_the_other_make_one_stream(tmp_path):
         sizes = [1, 70_000, 31, 65_536, 9]
         starts = [store.deposit(THERE, f"k{i}", key(f"k{i}", n)) for i, n in enumerate(sizes)]
         assert starts == [sum(sizes[:i]) for i in range(len(sizes))]
-        store.reserve({THERE: sum(sizes)}, Purpose.PAD, "r", 1)
+        store.reserve({THERE: sum(sizes)}, KeyPurpose.PAD, "r", 1)
         taken = store.take(THERE, 0, sum(sizes), run="r", round_num=1).reveal()
     assert taken == b"".join(key(f"k{i}", n).reveal() for i, n in enumerate(sizes))
 
@@ -183,9 +186,9 @@ def test_a_round_is_reserved_for_many_links_or_for_none(tmp_path):
     streams = [(0, peer) for peer in (SERVER, 1, 2)]
     with filled(tmp_path, 0, 100, streams) as store:
         with pytest.raises(KeyExhaustedError, match="100 bytes of key left, 101"):
-            store.reserve({(0, SERVER): 5, (0, 1): 5, (0, 2): 101}, Purpose.PAD, "r", 1)
+            store.reserve({(0, SERVER): 5, (0, 1): 5, (0, 2): 101}, KeyPurpose.PAD, "r", 1)
         assert store.high_water_marks() == dict.fromkeys(streams, 0)
-        assert store.reserve(dict.fromkeys(streams, 60), Purpose.PAD, "r", 1) == dict.fromkeys(
+        assert store.reserve(dict.fromkeys(streams, 60), KeyPurpose.PAD, "r", 1) == dict.fromkeys(
             streams, 0
         )
         assert store.high_water_marks() == dict.fromkeys(streams, 60)
@@ -193,9 +196,9 @@ def test_a_round_is_reserved_for_many_links_or_for_none(tmp_path):
 
 def test_a_new_round_burns_what_the_old_one_left(tmp_path):
     with filled(tmp_path, 0) as store:
-        store.reserve({THERE: 100}, Purpose.PAD, "r", 1)
+        store.reserve({THERE: 100}, KeyPurpose.PAD, "r", 1)
         store.take(THERE, 10, 30, run="r", round_num=1)
-        store.reserve({THERE: 100}, Purpose.PAD, "r", 2)
+        store.reserve({THERE: 100}, KeyPurpose.PAD, "r", 2)
         with pytest.raises(KeyReusedError, match="used once"):
             store.take(THERE, 40, 1, run="r", round_num=1)
     stream = read_status(tmp_path).streams[0]
@@ -204,36 +207,36 @@ def test_a_new_round_burns_what_the_old_one_left(tmp_path):
 
 def test_pads_and_macs_of_a_round_lie_side_by_side(tmp_path):
     with filled(tmp_path, 0) as store:
-        store.reserve({THERE: 100}, Purpose.PAD, "r", 1)
-        mac = store.reserve({THERE: 32}, Purpose.MAC, "r", 1)[THERE]
+        store.reserve({THERE: 100}, KeyPurpose.PAD, "r", 1)
+        mac = store.reserve({THERE: 32}, KeyPurpose.MAC, "r", 1)[THERE]
         assert mac == 100
         store.take(THERE, mac, 32, run="r", round_num=1)
         store.take(THERE, 0, 100, run="r", round_num=1)
         with pytest.raises(KeyReusedError, match="only go up"):
-            store.reserve({THERE: 32}, Purpose.MAC, "r", 1)
+            store.reserve({THERE: 32}, KeyPurpose.MAC, "r", 1)
 
 
 def test_a_restart_burns_reservations_and_remembers_rounds(tmp_path):
     store = filled(tmp_path, 0)
-    store.reserve({THERE: 100}, Purpose.PAD, "r", 7)
+    store.reserve({THERE: 100}, KeyPurpose.PAD, "r", 7)
     store.take(THERE, 0, 50, run="r", round_num=7)
     abandon(store)
     with PadStore.open(tmp_path, 0) as store:
         with pytest.raises(KeyReusedError, match="used once"):
             store.take(THERE, 50, 1, run="r", round_num=7)
         with pytest.raises(KeyReusedError, match="only go up"):
-            store.reserve({THERE: 100}, Purpose.PAD, "r", 7)
-        assert store.reserve({THERE: 100}, Purpose.PAD, "r/2", 7) == {THERE: 100}
+            store.reserve({THERE: 100}, KeyPurpose.PAD, "r", 7)
+        assert store.reserve({THERE: 100}, KeyPurpose.PAD, "r/2", 7) == {THERE: 100}
     assert read_status(tmp_path).streams[0].burned == 200
 
 
 def test_a_receiver_follows_forwards_only(tmp_path):
     with filled(tmp_path, 1) as store:
-        store.accept({THERE: (50, 100)}, Purpose.PAD, "r", 1)
+        store.accept({THERE: (50, 100)}, KeyPurpose.PAD, "r", 1)
         with pytest.raises(KeyReusedError, match=r"used up to byte 150, offered from byte 149"):
-            store.accept({THERE: (149, 10)}, Purpose.PAD, "r", 2)
+            store.accept({THERE: (149, 10)}, KeyPurpose.PAD, "r", 2)
         with pytest.raises(KeyExhaustedError, match=r"ends at byte 1000, offered up to byte 1001"):
-            store.accept({THERE: (991, 10)}, Purpose.PAD, "r", 2)
+            store.accept({THERE: (991, 10)}, KeyPurpose.PAD, "r", 2)
         with pytest.raises(KeyMaterialError, match="not reserved"):
             store.take(THERE, 990, 1, run="r", round_num=2)
         assert store.available(THERE) == 850
@@ -298,7 +301,7 @@ def test_connected_ends_agree_on_marks_and_on_where_the_next_key_goes(tmp_path):
     sender, receiver = pair(tmp_path)
     with sender, receiver:
         exchange(sender, receiver, 100, 1)
-        sender.reserve({THERE: 300}, Purpose.PAD, "r", 2)
+        sender.reserve({THERE: 300}, KeyPurpose.PAD, "r", 2)
         sender.deposit(THERE, "only here", key("only here", 70_000))
         receiver.deposit(BACK, "only there", key("only there", 10))
         connect([sender, receiver])
@@ -366,26 +369,25 @@ def test_marks_beyond_the_key_that_came_count_it_as_lost(tmp_path):
         assert store.advance({THERE: 4999, BACK: 1}) == {BACK: 1}
         assert store.available(THERE) == 0
         assert store.deposit(THERE, "next", key("next", 10)) == 5000
-        assert store.reserve({THERE: 10}, Purpose.PAD, "r", 1) == {THERE: 5000}
+        assert store.reserve({THERE: 10}, KeyPurpose.PAD, "r", 1) == {THERE: 5000}
         taken = store.take(THERE, 5000, 10, run="r", round_num=1)
         assert taken == key("next", 10)
-    assert verify(tmp_path).findings == ()
+    check_ledger(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("act", "said"),
     [
-        (lambda s: s.reserve({BACK: 1}, Purpose.PAD, "r", 1), "sender allocates it"),
-        (lambda s: s.reserve({(1, 2): 1}, Purpose.PAD, "r", 1), "has no stream"),
-        (lambda s: s.reserve({(0, 0): 1}, Purpose.PAD, "r", 1), "has no stream"),
-        (lambda s: s.reserve({(0, -2): 1}, Purpose.PAD, "r", 1), "has no stream"),
-        (lambda s: s.reserve({THERE: -1}, Purpose.PAD, "r", 1), "a length is from 0"),
-        (lambda s: s.reserve({THERE: 1}, Purpose.PAD, "", 1), "printable"),
-        (lambda s: s.reserve({THERE: 1}, Purpose.PAD, "a\nb", 1), "printable"),
-        (lambda s: s.reserve({THERE: 1}, Purpose.PAD, "r", -1), "round number"),
-        (lambda s: s.reserve({THERE: 3}, lambda _, n: [(Purpose.PAD, 1)], "r", 1), "make up"),
-        (lambda s: s.accept({THERE: (0, 1)}, Purpose.PAD, "r", 1), "reserve instead"),
-        (lambda s: s.accept({BACK: (-1, 1)}, Purpose.PAD, "r", 1), "an offset is from 0"),
+        (lambda s: s.reserve({BACK: 1}, KeyPurpose.PAD, "r", 1), "sender allocates it"),
+        (lambda s: s.reserve({(1, 2): 1}, KeyPurpose.PAD, "r", 1), "has no stream"),
+        (lambda s: s.reserve({(0, 0): 1}, KeyPurpose.PAD, "r", 1), "has no stream"),
+        (lambda s: s.reserve({(0, -2): 1}, KeyPurpose.PAD, "r", 1), "has no stream"),
+        (lambda s: s.reserve({THERE: -1}, KeyPurpose.PAD, "r", 1), "a length is from 0"),
+        (lambda s: s.reserve({THERE: 1}, KeyPurpose.PAD, "", 1), "printable"),
+        (lambda s: s.reserve({THERE: 1}, KeyPurpose.PAD, "a\nb", 1), "printable"),
+        (lambda s: s.reserve({THERE: 1}, KeyPurpose.PAD, "r", -1), "round number"),
+        (lambda s: s.accept({THERE: (0, 1)}, KeyPurpose.PAD, "r", 1), "reserve instead"),
+        (lambda s: s.accept({BACK: (-1, 1)}, KeyPurpose.PAD, "r", 1), "an offset is from 0"),
         (lambda s: s.take(THERE, 0, 0, run="r", round_num=1), "1 or more"),
         (lambda s: s.take(THERE, 0, 1, run="r", round_num=1), "reserve first"),
         (lambda s: s.advance({THERE: 1 << 63}), "a mark is from 0"),
@@ -431,17 +433,17 @@ def test_a_store_is_not_carried_over_a_fork(tmp_path, monkeypatch):
         parent = os.getpid()
         monkeypatch.setattr(os, "getpid", lambda: parent + 1)
         with pytest.raises(KeyMaterialError, match=f"opened by process {parent}"):
-            store.reserve({THERE: 1}, Purpose.PAD, "r", 1)
+            store.reserve({THERE: 1}, KeyPurpose.PAD, "r", 1)
         store.close()
         monkeypatch.undo()
-        assert store.reserve({THERE: 1}, Purpose.PAD, "r", 1) == {THERE: 0}
+        assert store.reserve({THERE: 1}, KeyPurpose.PAD, "r", 1) == {THERE: 0}
 
 
 def test_key_bytes_do_not_show(tmp_path):
     secret = b"seven pads of secret silk".ljust(64, b"\xa5")
     with PadStore.open(tmp_path, 0, crash_point=no_crash) as store:
         store.deposit(THERE, "k", type(key("k", 1))(secret))
-        store.reserve({THERE: 64}, Purpose.PAD, "r", 1, Mode.COMPUTATIONAL)
+        store.reserve({THERE: 64}, KeyPurpose.PAD, "r", 1, Mode.COMPUTATIONAL)
         shown = [repr(store), repr(vars(store._session)), repr(vars(store._session.files))]
         store.take(THERE, 0, 64, run="r", round_num=1)
         with pytest.raises(KeyReusedError) as error:

@@ -5,7 +5,7 @@ import sys
 
 from pad_store_parts import BACK, THERE, filled, key
 
-from fedket.keys.store import PadStore, Purpose
+from fedket.keys.store import KeyPurpose, PadStore
 
 
 def test_no_byte_is_used_twice_whenever_the_process_is_killed(repository):
@@ -41,7 +41,7 @@ def test_what_counts_was_synced_before_it_was_committed(tmp_path):
 def test_keys_are_destroyed_after_the_commit_that_ends_their_bytes(tmp_path):
     passed = []
     with filled(tmp_path, 0, 100_000, crash_point=passed.append) as store:
-        store.reserve({THERE: 100_000}, Purpose.PAD, "r", 1)
+        store.reserve({THERE: 100_000}, KeyPurpose.PAD, "r", 1)
         passed.clear()
         store.burn([THERE, BACK], "r", 1)
     assert passed[:2] == ["before commit", "after commit"]
@@ -53,7 +53,7 @@ def test_only_reserving_waits_for_the_disk(tmp_path):
     passed = []
     with filled(tmp_path, 0, crash_point=passed.append) as store:
         passed.clear()
-        store.reserve({THERE: 1000}, Purpose.PAD, "r", 1)
+        store.reserve({THERE: 1000}, KeyPurpose.PAD, "r", 1)
         assert passed == ["before commit", "after commit"]
         for start in range(0, 1000, 100):
             store.take(THERE, start, 100, run="r", round_num=1)

@@ -12,7 +12,7 @@ from pad_store_parts import BACK, THERE, abandon, exchange, filled, key, pair
 
 from fedket.errors import KeyMaterialError
 from fedket.keys.material import KeyMaterial
-from fedket.keys.store import DiskFullError, PadStore, Purpose, verify
+from fedket.keys.store import DiskFullError, KeyPurpose, PadStore, verify
 from fedket.keys.store.segments import SLOT_BYTES
 
 MIB = 1 << 20
@@ -31,7 +31,7 @@ def full_at(steps):
 def use_everything(store, name):
     """One of each: deposit, reserve, take, burn."""
     store.deposit(THERE, name, key(name, 150_000))
-    start = store.reserve({THERE: 100_000}, Purpose.PAD, name, 1)[THERE]
+    start = store.reserve({THERE: 100_000}, KeyPurpose.PAD, name, 1)[THERE]
     store.take(THERE, start, 50_000, run=name, round_num=1)
     store.burn([THERE], name, 1)
     return start
@@ -60,7 +60,7 @@ def test_a_deposit_on_a_full_disk_changes_nothing(tmp_path, step):
         steps.clear()
         assert store.deposit(THERE, "k", key("k", 300_000)) == 1000
     with PadStore.open(tmp_path, 0) as store:
-        store.reserve({THERE: 301_000}, Purpose.PAD, "r", 1)
+        store.reserve({THERE: 301_000}, KeyPurpose.PAD, "r", 1)
         taken = store.take(THERE, 1000, 300_000, run="r", round_num=1)
         assert taken == key("k", 300_000)
 
@@ -70,11 +70,11 @@ def test_a_reservation_on_a_full_disk_hands_out_nothing(tmp_path):
     with filled(tmp_path, 0, 1000, crash_point=full_at(steps)) as store:
         steps.add("before commit")
         with pytest.raises(DiskFullError):
-            store.reserve({THERE: 10}, Purpose.PAD, "r", 1)
+            store.reserve({THERE: 10}, KeyPurpose.PAD, "r", 1)
         with pytest.raises(KeyMaterialError, match="not reserved"):
             store.take(THERE, 0, 10, run="r", round_num=1)
         steps.clear()
-        assert store.reserve({THERE: 10}, Purpose.PAD, "r", 1) == {THERE: 0}
+        assert store.reserve({THERE: 10}, KeyPurpose.PAD, "r", 1) == {THERE: 0}
 
 
 def test_sqlite_out_of_pages_is_a_full_disk(tmp_path):
@@ -87,13 +87,13 @@ def test_sqlite_out_of_pages_is_a_full_disk(tmp_path):
         def reserve_on():
             nonlocal used
             for used in range(1000):
-                store.reserve({THERE: 1}, Purpose.PAD, f"run {used} " + 180 * "x", 1)
+                store.reserve({THERE: 1}, KeyPurpose.PAD, f"run {used} " + 180 * "x", 1)
 
         with pytest.raises(DiskFullError):
             reserve_on()
         assert store.high_water_marks()[THERE] == used
         connection.execute("PRAGMA max_page_count = 100000")
-        assert store.reserve({THERE: 1}, Purpose.PAD, "r", 1) == {THERE: used}
+        assert store.reserve({THERE: 1}, KeyPurpose.PAD, "r", 1) == {THERE: used}
     assert verify(tmp_path).findings == ()
 
 
@@ -110,7 +110,7 @@ def test_another_disk_error_closes_the_store_until_it_is_opened_again(tmp_path):
             store.deposit(THERE, "k", key("k", 10))
         broken.clear()
         with pytest.raises(KeyMaterialError, match="is in doubt; open it again"):
-            store.reserve({THERE: 1}, Purpose.PAD, "r", 1)
+            store.reserve({THERE: 1}, KeyPurpose.PAD, "r", 1)
     with PadStore.open(tmp_path, 0) as store:
         assert store.deposit(THERE, "k", key("k", 10)) == 1000
 
@@ -141,7 +141,7 @@ def test_a_store_opens_and_burns_on_a_disk_that_is_full_to_the_last_byte(tiny_di
     store = filled(tiny_disk / "s", 0, 100_000)
     with pytest.raises(DiskFullError):
         store.deposit(THERE, "large", key("large", MIB))
-    store.reserve({THERE: 60_000}, Purpose.PAD, "r", 1)
+    store.reserve({THERE: 60_000}, KeyPurpose.PAD, "r", 1)
     abandon(store)
     fill(tiny_disk)
     with PadStore.open(tiny_disk / "s", 0) as store:
@@ -166,7 +166,7 @@ def test_used_key_is_erased_with_its_files(tmp_path):
         assert after[: 2 * SLOT_BYTES] == bytes(2 * SLOT_BYTES)
         assert after[2 * SLOT_BYTES :] == slots[2 * SLOT_BYTES :]
         files = len(list((tmp_path / "0" / "segments").iterdir()))
-        sender.reserve({THERE: 60_000}, Purpose.PAD, "r", 2)
+        sender.reserve({THERE: 60_000}, KeyPurpose.PAD, "r", 2)
         sender.burn([THERE], "r", 2)
         assert len(list((tmp_path / "0" / "segments").iterdir())) == files - 1
         assert sender.deposit(THERE, "next", key("next", 10)) == 200_000
@@ -177,7 +177,7 @@ def test_used_key_is_erased_with_its_files(tmp_path):
 
 def test_burned_reservations_are_erased_by_the_next_opening(tmp_path):
     store = filled(tmp_path, 0, 65_536)
-    store.reserve({THERE: 65_536}, Purpose.PAD, "r", 1)
+    store.reserve({THERE: 65_536}, KeyPurpose.PAD, "r", 1)
     abandon(store)
     assert any((tmp_path / "segment.keys").read_bytes()[:SLOT_BYTES])
     PadStore.open(tmp_path, 0).close()
@@ -192,8 +192,8 @@ def test_damaged_or_missing_key_bytes_are_never_handed_out(tmp_path):
     first.write_bytes(damaged)
     second.unlink()
     with PadStore.open(tmp_path, 0) as store:
-        store.accept({BACK: (0, 10)}, Purpose.PAD, "r", 1)
-        store.reserve({THERE: 10}, Purpose.PAD, "r", 1)
+        store.accept({BACK: (0, 10)}, KeyPurpose.PAD, "r", 1)
+        store.reserve({THERE: 10}, KeyPurpose.PAD, "r", 1)
         for stream in (THERE, BACK):
             with pytest.raises(KeyMaterialError, match="damaged or missing"):
                 store.take(stream, 0, 10, run="r", round_num=1)
@@ -238,7 +238,7 @@ def test_a_large_store_stays_on_the_disk(tmp_path):
     tracemalloc.start()
     try:
         with PadStore.open(tmp_path, 0) as store:
-            store.reserve({THERE: pieces * MIB}, Purpose.PAD, "r", 1)
+            store.reserve({THERE: pieces * MIB}, KeyPurpose.PAD, "r", 1)
             for i in range(pieces):
                 taken = store.take(THERE, i * MIB, 100_000, run="r", round_num=1)
                 assert taken.reveal() == bytes([i]) * 100_000
@@ -256,7 +256,7 @@ def test_reading_a_status_loads_no_store(tmp_path):
         "print(s.available, s.reserved, verify(path).findings)"
     )
     with filled(tmp_path, 1) as store:
-        store.reserve({BACK: 10}, Purpose.PAD, "r", 1)
+        store.reserve({BACK: 10}, KeyPurpose.PAD, "r", 1)
         seen = subprocess.run(
             [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True
         )

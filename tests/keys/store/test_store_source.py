@@ -4,8 +4,8 @@ import pytest
 from pad_store_parts import key
 
 from fedket.errors import KeyExhaustedError, KeyMaterialError, KeyReusedError
-from fedket.keys.store import PadStore, Purpose, StoreKeySource
-from fedket.keys.store.status import read_ledger
+from fedket.keys.store import PadStore, StoreKeySource
+from fedket.keys.store.reading import read_ledger
 from fedket.types import SERVER, KeySource
 
 PARTIES = (SERVER, 0, 1)
@@ -100,19 +100,3 @@ def test_the_ledger_tells_pads_from_mac_keys(source, tmp_path):
         (1, "pad", 1),
         (SERVER, "mac", 1),
     }
-
-
-def test_one_reservation_may_hold_a_pad_and_mac_keys(source, tmp_path):
-    divided = StoreKeySource(
-        source._stores, "r", lambda _, n: [(Purpose.PAD, n - 64), (Purpose.MAC, 64)]
-    )
-    divided.reserve(1, 0, {STREAM: 164})
-    divided.spend(1, 0, STREAM, 0, 100)
-    divided.spend(1, 0, STREAM, 100, 32)
-    with pytest.raises(KeyReusedError):
-        divided.spend(1, 0, STREAM, 90, 20)
-    divided.spend(1, 0, STREAM, 132, 32)
-    divided.burn(1, 0, [STREAM])
-    entries = [record.entry for record in read_ledger(tmp_path / "0")]
-    used = {(e.purpose, e.length) for e in entries if e.event == "consumed"}
-    assert used == {("pad", 100), ("mac", 64)}

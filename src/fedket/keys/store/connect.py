@@ -11,7 +11,7 @@ secrets) in messages; `connect` does it for ends in one process.
 
 from collections.abc import Iterable, Sequence
 
-from fedket.keys.store.pads import PadStore
+from fedket.keys.store.store import PadStore
 from fedket.keys.store.streams import Deposited
 
 

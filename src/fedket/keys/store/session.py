@@ -1,5 +1,9 @@
 """An open store: one process, one thread at a time, one transaction at a time.
 
+What was reserved when the process before ended, in whatever way, is burned on opening: nobody can
+tell how much of it was used. What the database does not know (half a deposit, erased segments whose
+keys were not destroyed yet) is erased.
+
 What a transaction does beside the database (handing segments over, ending reservations, erasing
 keys) follows its commit. Until that is done the store is in doubt, and it stays so, until it is
 opened again, if anything but a refusal or a full disk comes between.
@@ -13,16 +17,112 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fedket.errors import KeyMaterialError
+from fedket.errors import KeyExhaustedError, KeyMaterialError, KeyReusedError
 from fedket.keys.store import streams
-from fedket.keys.store.audit import Entry
-from fedket.keys.store.disk import Disk, DiskFullError, explained, is_full
-from fedket.keys.store.lock import drop_ballast, keep_ballast, lock_store
-from fedket.keys.store.opening import Parts, close_parts, open_parts, sweep, write_ledger
-from fedket.keys.store.places import drop_segments
-from fedket.keys.store.reservation import Reservation
-from fedket.keys.store.segments import Segment
+from fedket.keys.store.database import (
+    DATABASE_NAME,
+    create_tables,
+    has_tables,
+    open_database,
+    read_identity,
+)
+from fedket.keys.store.disk import (
+    Disk,
+    DiskFullError,
+    drop_ballast,
+    explained,
+    is_full,
+    keep_ballast,
+    lock_store,
+)
+from fedket.keys.store.ledger import Entry, Event, Use, append, is_sealed, seal
+from fedket.keys.store.segments import KEYS_NAME, Segment, SegmentFiles, drop_segments
+from fedket.keys.store.store_key import KEY_NAME, derive_keys, make_store_key, read_store_key
 from fedket.types import Secret, Stream
+
+
+@dataclass(slots=True, eq=False)
+class Reservation:
+    """Bytes [start, end) of a stream, set aside for one use, while their process lives.
+
+    Bytes are handed out from low to high; what is skipped over is burned. None of this is written
+    before the reservation is settled: if the process dies first, all of it is burned.
+    """
+
+    stream: Stream
+    start: int
+    end: int
+    use: Use
+    pieces: list[tuple[Event, int, int]] = field(default_factory=list)
+    """What was handed out or skipped, as (event, start, length), from low to high."""
+
+    @property
+    def next(self) -> int:
+        """Offset of the first byte that may still be handed out."""
+        return self.pieces[-1][1] + self.pieces[-1][2] if self.pieces else self.start
+
+    def check(self, start: int, num_bytes: int) -> None:
+        """Refuse bytes that may not be handed out now.
+
+        Raises:
+            KeyReusedError: Some of them were handed out or skipped before.
+            KeyExhaustedError: They reach beyond the reservation.
+        """
+        where = f"{self.use.purpose} of stream {self.stream} for round {self.use.round_num}"
+        if start < self.next:
+            raise KeyReusedError(
+                f"{where} is spent up to byte {self.next}, asked for byte {start}; a pad is used "
+                "once: start a new round"
+            )
+        if start + num_bytes > self.end:
+            raise KeyExhaustedError(
+                f"{where} ends at byte {self.end}, {start + num_bytes} was asked for; reserve more "
+                "in the next round"
+            )
+
+    def hand_out(self, start: int, num_bytes: int) -> None:
+        """Mark bytes as handed out, and those before them as burned."""
+        self.check(start, num_bytes)
+        if self.next < start:
+            self.pieces.append((Event.BURNED, self.next, start - self.next))
+        if self.pieces and self.pieces[-1][0] is Event.CONSUMED:
+            _, first, length = self.pieces.pop()
+            start, num_bytes = first, length + num_bytes
+        self.pieces.append((Event.CONSUMED, start, num_bytes))
+
+    def ended(self) -> list[tuple[Event, int, int]]:
+        """All bytes of the reservation: those handed out or skipped, and the rest, burned."""
+        rest = (Event.BURNED, self.next, self.end - self.next)
+        return [*self.pieces, rest] if self.next < self.end else list(self.pieces)
+
+
+def holder(live: list[Reservation], stream: Stream, start: int, mark: int) -> Reservation:
+    """Find the reservation of a round that holds byte `start`.
+
+    Args:
+        live: The live reservations of the round, on the stream.
+        stream: The stream.
+        start: The byte.
+        mark: Below it, every byte was set aside at some time.
+
+    Raises:
+        KeyReusedError: It was set aside for another round, or is spent or burned.
+        KeyExhaustedError: It lies beyond the round's reservation.
+        KeyMaterialError: Nothing is reserved for the round.
+    """
+    for reservation in live:
+        if reservation.start <= start < reservation.end:
+            return reservation
+    where = f"byte {start} of stream {stream}"
+    if start < mark:
+        raise KeyReusedError(
+            f"{where} is spent, burned or another round's; a pad is used once: start a new round"
+        )
+    if live:
+        raise KeyExhaustedError(
+            f"{where} is beyond the round's reservation; reserve more in the next round"
+        )
+    raise KeyMaterialError(f"{where} is not reserved for this round; reserve first")
 
 
 @dataclass(slots=True)
@@ -42,7 +142,7 @@ class Change:
     settled: list[Reservation] = field(default_factory=list)
 
 
-class Session:
+class OpenStore:
     """A locked store with its live reservations."""
 
     def __init__(self, directory: Path, owner: int, store_key: Secret | None, disk: Disk) -> None:
@@ -53,11 +153,107 @@ class Session:
         self._live: dict[Stream, list[Reservation]] = {}
         self._lock = lock_store(directory)
         try:
-            self._parts = _open_even_if_full(directory, owner, store_key, disk)
+            try:
+                self._open(owner, store_key)
+            except DiskFullError:  # the ballast is kept for this
+                if not drop_ballast(directory):
+                    raise
+                self._open(owner, store_key)
+            keep_ballast(directory)
         except BaseException:
             os.close(self._lock)
             raise
-        self.database, self.files = self._parts.connection, self._parts.files
+
+    def _open(self, owner: int, store_key: Secret | None) -> None:
+        """Open the parts, or make a new store in an empty directory, and put right what was left.
+
+        Raises:
+            DiskFullError: There is no room to write that reserved bytes are burned.
+            KeyMaterialError: The store is another party's or damaged, or the store key does not
+                fit.
+        """
+        with explained(self.directory):
+            self.database = open_database(self.directory)
+            try:
+                if store_key is None:
+                    store_key = self._own_key()
+                if not has_tables(self.database):
+                    self._create(owner, store_key)
+                self._identify(owner, store_key)
+                self.files = SegmentFiles(
+                    self.directory, self._identity.store_id, self._keys.wrap, self._disk
+                )
+            except BaseException:
+                self.database.close()
+                raise
+            try:
+                self._burn_reserved()
+                self._sweep()
+            except BaseException:
+                self.close_parts()
+                raise
+
+    def _own_key(self) -> Secret:
+        """The store key in the directory; a new store gets one."""
+        path = self.directory / KEY_NAME
+        if has_tables(self.database) or path.exists():
+            return read_store_key(path)
+        return make_store_key(self.directory, self._disk)
+
+    def _create(self, owner: int, store_key: Secret) -> None:
+        """Lay out a new store; a crash leaves all of the database or nothing."""
+        if (self.directory / KEYS_NAME).exists():
+            raise KeyMaterialError(
+                f"the pad store {self.directory} has keys but no {DATABASE_NAME}, so nobody knows "
+                "which were used; put the file back, or begin with an empty directory and new keys"
+            )
+        with self._disk.transaction(self.database):
+            create_tables(self.database, owner)
+            identity = read_identity(self.database, self.directory)
+            seal(self.database, identity, derive_keys(store_key, identity.store_id).seal)
+
+    def _identify(self, owner: int, store_key: Secret) -> None:
+        self._identity = read_identity(self.database, self.directory)
+        self._keys = derive_keys(store_key, self._identity.store_id)
+        if self._identity.owner != owner:
+            raise KeyMaterialError(
+                f"the pad store {self.directory} is party {self._identity.owner}'s, not party "
+                f"{owner}'s; each party has a store of its own"
+            )
+        if not is_sealed(self.database, self._identity, self._keys.seal):
+            raise KeyMaterialError(
+                f"the store key does not fit the pad store {self.directory}, or its ledger or "
+                "marks were edited; `fedket keys verify` tells which"
+            )
+
+    def _burn_reserved(self) -> None:
+        """Burn what a process that ended had reserved."""
+        rows = self.database.execute("SELECT * FROM reserved").fetchall()
+        if not rows:
+            return
+        with self._disk.transaction(self.database):
+            entries = list[Entry]()
+            for sender, receiver, start, length, *use in rows:
+                piece = (Event.BURNED, start, length)
+                entries += streams.settle(self.database, (sender, receiver), [piece], Use(*use))
+            drop_segments(self.database, {(row[0], row[1]) for row in rows})
+            self._write(entries)
+
+    def _sweep(self) -> None:
+        """Erase what the database does not know."""
+        rows = self.database.execute("SELECT * FROM segments")
+        self.files.sweep(Segment(*row) for row in rows)
+
+    def _write(self, entries: list[Entry]) -> None:
+        """Append to the ledger and seal the state it led to; part of a transaction."""
+        if entries:
+            append(self.database, self._identity, entries)
+            seal(self.database, self._identity, self._keys.seal)
+
+    def close_parts(self) -> None:
+        """Close the files, and nothing more."""
+        self.files.close()
+        self.database.close()
 
     def close(self) -> None:
         """Settle all reservations and release the store; harmless when it is closed."""
@@ -66,10 +262,10 @@ class Session:
                 return
             # What stays reserved is burned by the next opening.
             with suppress(KeyMaterialError), self.changing() as change:
-                self.settle(change, self._all_live())
+                self.settle(change, self.live(self._live))
             self.state = "closed"
             try:
-                close_parts(self._parts)
+                self.close_parts()
             finally:
                 os.close(self._lock)
 
@@ -97,15 +293,14 @@ class Session:
             try:
                 with self._disk.transaction(self.database):
                     yield change
-                    ended = streams.ended_in(change.entries)
-                    finished = drop_segments(self.database, ended)
-                    write_ledger(self._parts, change.entries)
+                    finished = drop_segments(self.database, streams.ended_in(change.entries))
+                    self._write(change.entries)
             except KeyMaterialError:
                 self.state = "open"
                 raise
             except (OSError, sqlite3.Error) as error:
                 if is_full(error, self.directory):
-                    self._clear(change)
+                    self._make_room(change)
                 raise
             self._follow(change)
             self.files.erase(*finished)
@@ -113,23 +308,20 @@ class Session:
 
     def settle(self, change: Change, reservations: Iterable[Reservation]) -> None:
         """End reservations, and all of which every byte was handed out."""
-        used_up = (r for r in self._all_live() if r.next == r.end)
+        used_up = (r for r in self.live(self._live) if r.next == r.end)
         change.settled = list(dict.fromkeys([*reservations, *used_up]))
-        for ended in change.settled:
-            change.entries += streams.settle(self.database, ended.stream, ended.pieces(), ended.use)
+        for r in change.settled:
+            change.entries += streams.settle(self.database, r.stream, r.ended(), r.use)
 
     def live(self, named: Iterable[Stream]) -> list[Reservation]:
         """The live reservations of some streams."""
         return [r for stream in named for r in self._live.get(stream, ())]
 
-    def _all_live(self) -> list[Reservation]:
-        return self.live(self._live)
-
-    def _clear(self, change: Change) -> None:
-        """Make room again after a deposit that did not fit."""
+    def _make_room(self, change: Change) -> None:
+        """Erase a deposit that did not fit."""
         if change.written:
             with suppress(OSError, sqlite3.Error):
-                sweep(self._parts)
+                self._sweep()
         self.state = "open"
 
     def _follow(self, change: Change) -> None:
@@ -139,15 +331,3 @@ class Session:
             self._live[ended.stream].remove(ended)
         for begun in change.reserved:
             self._live.setdefault(begun.stream, []).append(begun)
-
-
-def _open_even_if_full(directory: Path, owner: int, store_key: Secret | None, disk: Disk) -> Parts:
-    """Open a store, with the room of its ballast if it takes that."""
-    try:
-        parts = open_parts(directory, owner, store_key, disk)
-    except DiskFullError:
-        if not drop_ballast(directory):
-            raise
-        parts = open_parts(directory, owner, store_key, disk)
-    keep_ballast(directory)
-    return parts

@@ -1,19 +1,18 @@
 """Pad stores as the `KeySource` of the protocols, for one party or for several in one process."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from fedket.errors import KeyMaterialError, KeyReusedError
 from fedket.keys.material import KeyMaterial
-from fedket.keys.store.audit import Purpose
-from fedket.keys.store.pads import PadStore
-from fedket.keys.store.requests import Division
+from fedket.keys.store.ledger import KeyPurpose
+from fedket.keys.store.store import PadStore
 from fedket.types import SERVER, Stream
 
 
-def usual_purpose(stream: Stream, num_bytes: int) -> Sequence[tuple[Purpose, int]]:
+def usual_purpose(stream: Stream) -> KeyPurpose:
     """Clients share pads with each other, and MAC keys with the server."""
-    return [(Purpose.MAC if SERVER in stream else Purpose.PAD, num_bytes)]
+    return KeyPurpose.MAC if SERVER in stream else KeyPurpose.PAD
 
 
 class StoreKeySource:
@@ -26,16 +25,10 @@ class StoreKeySource:
         stores: Party -> its store; all parties this process acts for.
         run: Name of the run. Rounds go up per run, also over restarts: a resumed run that repeats
             a round needs a name of its own.
-        purpose: What bytes are for, as the ledger shall say.
     """
 
-    def __init__(
-        self,
-        stores: Mapping[int, PadStore],
-        run: str,
-        purpose: Purpose | Division = usual_purpose,
-    ) -> None:
-        self._stores, self._run, self._purpose = dict(stores), run, purpose
+    def __init__(self, stores: Mapping[int, PadStore], run: str) -> None:
+        self._stores, self._run = dict(stores), run
         self._latest: dict[tuple[int, Stream], _Latest] = {}
 
     def reserve(
@@ -43,7 +36,7 @@ class StoreKeySource:
     ) -> dict[Stream, int]:
         """Set aside bytes on streams that `client_id` sends on; see `KeySource`."""
         store = self._store(client_id)
-        offsets = store.reserve(lengths, self._purpose, self._run, round_num)
+        offsets = store.reserve(lengths, usual_purpose, self._run, round_num)
         for stream, start in offsets.items():
             self._latest[client_id, stream] = _Latest(round_num, start)
         return offsets
@@ -52,7 +45,7 @@ class StoreKeySource:
         self, round_num: int, client_id: int, ranges: Mapping[Stream, tuple[int, int]]
     ) -> None:
         """Set aside the announced bytes on streams that `client_id` receives on."""
-        self._store(client_id).accept(ranges, self._purpose, self._run, round_num)
+        self._store(client_id).accept(ranges, usual_purpose, self._run, round_num)
         for stream, (start, _) in ranges.items():
             self._latest[client_id, stream] = _Latest(round_num, start)
 

@@ -10,51 +10,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from fedket.errors import KeyExhaustedError, KeyReusedError
-from fedket.keys.store.audit import Entry, Event, Use, entry_of
-from fedket.keys.store.segments import Segment
+from fedket.keys.store.database import StreamMarks, read_marks, write_marks
+from fedket.keys.store.ledger import Entry, Event, Use, entry_of
 from fedket.types import Stream
-
-
-class StreamMarks(NamedTuple):
-    """Where a stream stands at this end, in bytes.
-
-    Attributes:
-        deposited: End of the key that has come.
-        high_water: End of what was ever set aside or skipped; allocation goes on from here.
-        consumed: Bytes handed out.
-        burned: Bytes given up or skipped.
-    """
-
-    deposited: int = 0
-    high_water: int = 0
-    consumed: int = 0
-    burned: int = 0
-
-    @property
-    def available(self) -> int:
-        """Bytes nobody has touched."""
-        return self.deposited - self.high_water
-
-    @property
-    def reserved(self) -> int:
-        """Bytes set aside and neither consumed nor burned yet."""
-        return self.high_water - self.consumed - self.burned
-
-
-def read_marks(connection: sqlite3.Connection, stream: Stream) -> StreamMarks:
-    """Read where a stream stands; one that never had key stands at zero."""
-    row = connection.execute(
-        "SELECT deposited, high_water, consumed, burned FROM streams "
-        "WHERE sender = ? AND receiver = ?",
-        stream,
-    ).fetchone()
-    return StreamMarks(*row) if row else StreamMarks()
-
-
-def read_all_marks(connection: sqlite3.Connection) -> dict[Stream, StreamMarks]:
-    """Read where all streams stand, in ascending order."""
-    rows = connection.execute("SELECT * FROM streams ORDER BY sender, receiver")
-    return {(row[0], row[1]): StreamMarks(*row[2:]) for row in rows}
 
 
 class Deposited(NamedTuple):
@@ -95,16 +53,10 @@ def _cut(keys: list[Deposited], end: int) -> None:
             keys.append(last._replace(end=end))
 
 
-def deposit(
-    connection: sqlite3.Connection, stream: Stream, segments: Iterable[Segment], key_id: str
-) -> Entry:
+def deposit(connection: sqlite3.Connection, stream: Stream, length: int, key_id: str) -> Entry:
     """Count bytes that were written to segments."""
-    marks, rows = read_marks(connection, stream), list(segments)
-    length = sum(segment.length for segment in rows)
-    connection.executemany("INSERT INTO segments VALUES (?,?,?,?,?,?,?,?)", rows)
-    next_file = max(segment.file for segment in rows) + 1
-    connection.execute("UPDATE store SET next_file = max(next_file, ?)", (next_file,))
-    _write_marks(connection, stream, marks._replace(deposited=marks.deposited + length))
+    marks = read_marks(connection, stream)
+    write_marks(connection, stream, marks._replace(deposited=marks.deposited + length))
     entry = entry_of(Event.DEPOSITED, stream, marks.deposited, length)
     return entry._replace(key_id=key_id)
 
@@ -117,7 +69,7 @@ def withdraw(connection: sqlite3.Connection, stream: Stream, end: int) -> Entry:
         "AND start < ? AND start + length > ?",
         (end, *stream, end, end),
     )
-    _write_marks(connection, stream, marks._replace(deposited=end))
+    write_marks(connection, stream, marks._replace(deposited=end))
     return entry_of(Event.WITHDRAWN, stream, end, marks.deposited - end)
 
 
@@ -138,7 +90,7 @@ def reserve(
     connection.execute(
         "INSERT INTO reserved VALUES (?,?,?,?,?,?,?,?)", (*stream, start, length, *use)
     )
-    _write_marks(connection, stream, marks._replace(high_water=start + length))
+    write_marks(connection, stream, marks._replace(high_water=start + length))
     return entry_of(Event.RESERVED, stream, start, length, use)
 
 
@@ -147,7 +99,7 @@ def skip(connection: sqlite3.Connection, stream: Stream, end: int) -> Entry:
     marks = read_marks(connection, stream)
     length = end - marks.high_water
     later = StreamMarks(max(marks.deposited, end), end, marks.consumed, marks.burned + length)
-    _write_marks(connection, stream, later)
+    write_marks(connection, stream, later)
     return entry_of(Event.SKIPPED, stream, marks.high_water, length)
 
 
@@ -188,7 +140,7 @@ def settle(
         (*stream, settled[0][1]),
     )
     later = marks._replace(consumed=marks.consumed + consumed, burned=marks.burned + burned)
-    _write_marks(connection, stream, later)
+    write_marks(connection, stream, later)
     return [entry_of(event, stream, start, length, use) for event, start, length in settled]
 
 
@@ -233,12 +185,3 @@ def check_new_key(connection: sqlite3.Connection, stream: Stream, key_id: str) -
             f"key `{key_id}` was already deposited on stream {found}, now comes for {stream}; a "
             "key is deposited once per link"
         )
-
-
-def _write_marks(connection: sqlite3.Connection, stream: Stream, marks: StreamMarks) -> None:
-    connection.execute(
-        "INSERT INTO streams VALUES (?,?,?,?,?,?) ON CONFLICT (sender, receiver) DO UPDATE SET "
-        "deposited = excluded.deposited, high_water = excluded.high_water, "
-        "consumed = excluded.consumed, burned = excluded.burned",
-        (*stream, *marks),
-    )

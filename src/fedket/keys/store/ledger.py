@@ -15,10 +15,12 @@ import hashlib
 import hmac
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import index
 from typing import NamedTuple
 
-from fedket.keys.store.schema import FORMAT, Identity
+from fedket.errors import KeyMaterialError
+from fedket.keys.store.database import FORMAT, StoreIdentity
 from fedket.types import Secret, Stream
 
 
@@ -39,12 +41,22 @@ class Event(enum.StrEnum):
     """Bytes burned without a reservation, because the other end is further."""
 
 
-class Purpose(enum.StrEnum):
+NAME_LENGTH = 200
+
+MAX_OFFSET = 1 << 62
+"""SQLite's integers end below 2**63."""
+
+
+class KeyPurpose(enum.StrEnum):
     """What reserved bytes are for; no byte serves two purposes."""
 
     PAD = "pad"
     MAC = "mac"
     SAMPLING = "sampling"
+
+
+PurposeOf = Callable[[Stream], KeyPurpose]
+"""Stream -> what its bytes are for."""
 
 
 class Mode(enum.StrEnum):
@@ -78,6 +90,36 @@ class Use(NamedTuple):
 
 NO_USE = Use("", "", 0, "")
 """Of entries that no run caused."""
+
+
+def uses_of(
+    named: Iterable[Stream],
+    purpose: KeyPurpose | PurposeOf,
+    run: str,
+    round_num: int,
+    mode: Mode,
+) -> dict[Stream, Use]:
+    """What the bytes of streams are for."""
+    check_name("run", run)
+    number = checked("a round number", index(round_num))
+    purposes = {s: purpose if isinstance(purpose, KeyPurpose) else purpose(s) for s in named}
+    return {s: Use(what.value, run, number, mode.value) for s, what in purposes.items()}
+
+
+def check_name(what: str, name: str) -> None:
+    """Refuse names that do not fit on a line of the ledger."""
+    if not 0 < len(name) <= NAME_LENGTH or not name.isprintable():
+        raise KeyMaterialError(
+            f"`{what}` has 1 to {NAME_LENGTH} printable characters, got {name[:40]!r} "
+            f"({len(name)} characters)"
+        )
+
+
+def checked(what: str, number: int) -> int:
+    """Refuse numbers that are no round, offset or length."""
+    if not 0 <= number <= MAX_OFFSET:
+        raise KeyMaterialError(f"{what} is from 0 to {MAX_OFFSET}, got {number}")
+    return number
 
 
 class Entry(NamedTuple):
@@ -122,7 +164,7 @@ def entry_of(event: Event, stream: Stream, start: int, length: int, use: Use = N
     return Entry(event.value, *stream, start, length, purpose, run, round_num, mode)
 
 
-def genesis(identity: Identity) -> str:
+def genesis(identity: StoreIdentity) -> str:
     """The previous hash of the first entry."""
     return _digest(["fedket pad store", FORMAT, identity.store_id, identity.owner])
 
@@ -132,7 +174,9 @@ def chained(previous: str, entry: Entry) -> str:
     return _digest([previous, *entry])
 
 
-def append(connection: sqlite3.Connection, identity: Identity, entries: Sequence[Entry]) -> None:
+def append(
+    connection: sqlite3.Connection, identity: StoreIdentity, entries: Sequence[Entry]
+) -> None:
     """Append entries; part of the caller's transaction."""
     last, previous = head(connection, identity)
     rows = []
@@ -142,7 +186,7 @@ def append(connection: sqlite3.Connection, identity: Identity, entries: Sequence
     connection.executemany("INSERT INTO ledger VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", rows)
 
 
-def head(connection: sqlite3.Connection, identity: Identity) -> tuple[int, str]:
+def head(connection: sqlite3.Connection, identity: StoreIdentity) -> tuple[int, str]:
     """Number and hash of the last entry; 0 and the genesis hash if there is none."""
     last = connection.execute("SELECT seq, hash FROM ledger ORDER BY seq DESC LIMIT 1").fetchone()
     return last or (0, genesis(identity))
@@ -154,19 +198,19 @@ def records(connection: sqlite3.Connection, after: int = 0) -> Iterator[Record]:
         yield Record(row[0], Entry(*row[1:-1]), row[-1])
 
 
-def seal(connection: sqlite3.Connection, identity: Identity, seal_key: Secret) -> None:
+def seal(connection: sqlite3.Connection, identity: StoreIdentity, seal_key: Secret) -> None:
     """Seal the ledger's head and the marks as they are now; part of the caller's transaction."""
     made = _seal(connection, identity, seal_key)
     connection.execute("UPDATE store SET seal = ?", (made,))
 
 
-def is_sealed(connection: sqlite3.Connection, identity: Identity, seal_key: Secret) -> bool:
+def is_sealed(connection: sqlite3.Connection, identity: StoreIdentity, seal_key: Secret) -> bool:
     """Whether the seal fits the ledger's head and the marks."""
     (found,) = connection.execute("SELECT seal FROM store").fetchone()
     return hmac.compare_digest(str(found), _seal(connection, identity, seal_key))
 
 
-def _seal(connection: sqlite3.Connection, identity: Identity, seal_key: Secret) -> str:
+def _seal(connection: sqlite3.Connection, identity: StoreIdentity, seal_key: Secret) -> str:
     marks = connection.execute("SELECT * FROM streams ORDER BY sender, receiver").fetchall()
     content = _canonical([head(connection, identity), marks])
     return hmac.new(seal_key.reveal(), content, hashlib.sha256).hexdigest()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fedket.errors import KeyMaterialError
+from fedket.types import Stream
 
 DATABASE_NAME = "pads.sqlite"
 FORMAT = 1
@@ -90,7 +91,7 @@ TABLES = (
 """The triggers stop mistakes, also by hand; against malice there are `verify` and the seal."""
 
 
-class Identity(NamedTuple):
+class StoreIdentity(NamedTuple):
     """Which store this is.
 
     Attributes:
@@ -164,7 +165,7 @@ def has_tables(connection: sqlite3.Connection) -> bool:
     return found is not None
 
 
-def read_identity(connection: sqlite3.Connection, directory: Path) -> Identity:
+def read_identity(connection: sqlite3.Connection, directory: Path) -> StoreIdentity:
     """Read which store this is.
 
     Raises:
@@ -181,4 +182,56 @@ def read_identity(connection: sqlite3.Connection, directory: Path) -> Identity:
             f"the pad store {directory} has format {found}, this version reads {FORMAT}; use the "
             "version of fedket that wrote it"
         )
-    return Identity(store_id, owner)
+    return StoreIdentity(store_id, owner)
+
+
+class StreamMarks(NamedTuple):
+    """Where a stream stands at this end, in bytes.
+
+    Attributes:
+        deposited: End of the key that has come.
+        high_water: End of what was ever set aside or skipped; allocation goes on from here.
+        consumed: Bytes handed out.
+        burned: Bytes given up or skipped.
+    """
+
+    deposited: int = 0
+    high_water: int = 0
+    consumed: int = 0
+    burned: int = 0
+
+    @property
+    def available(self) -> int:
+        """Bytes nobody has touched."""
+        return self.deposited - self.high_water
+
+    @property
+    def reserved(self) -> int:
+        """Bytes set aside and neither consumed nor burned yet."""
+        return self.high_water - self.consumed - self.burned
+
+
+def read_marks(connection: sqlite3.Connection, stream: Stream) -> StreamMarks:
+    """Read where a stream stands; one that never had key stands at zero."""
+    row = connection.execute(
+        "SELECT deposited, high_water, consumed, burned FROM streams "
+        "WHERE sender = ? AND receiver = ?",
+        stream,
+    ).fetchone()
+    return StreamMarks(*row) if row else StreamMarks()
+
+
+def read_all_marks(connection: sqlite3.Connection) -> dict[Stream, StreamMarks]:
+    """Read where all streams stand, in ascending order."""
+    rows = connection.execute("SELECT * FROM streams ORDER BY sender, receiver")
+    return {(row[0], row[1]): StreamMarks(*row[2:]) for row in rows}
+
+
+def write_marks(connection: sqlite3.Connection, stream: Stream, marks: StreamMarks) -> None:
+    """Note where a stream stands; part of the caller's transaction."""
+    connection.execute(
+        "INSERT INTO streams VALUES (?,?,?,?,?,?) ON CONFLICT (sender, receiver) DO UPDATE SET "
+        "deposited = excluded.deposited, high_water = excluded.high_water, "
+        "consumed = excluded.consumed, burned = excluded.burned",
+        (*stream, *marks),
+    )

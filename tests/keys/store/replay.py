@@ -2,10 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from fedket.keys.store.audit import Entry, Event, Use
-from fedket.keys.store.streams import StreamMarks
+from fedket.keys.store import read_ledger, verify
+from fedket.keys.store.database import StreamMarks, read_all_marks, read_database
+from fedket.keys.store.ledger import Entry, Event, Use
 from fedket.types import Stream
 
 
@@ -127,3 +130,16 @@ def _end(entry: Entry, state: _Bytes, where: str) -> Iterator[str]:
 
 def _spelled(marks: StreamMarks) -> str:
     return ", ".join(f"{name} {value}" for name, value in marks._asdict().items())
+
+
+def check_ledger(directory: Path) -> None:
+    """The store finds nothing wrong with its ledger, and no more does another state machine."""
+    assert verify(directory).findings == ()
+    replay, found = Replay(), []
+    for record in read_ledger(directory):
+        found += replay.add(record.entry)
+    with closing(read_database(directory)) as connection:
+        rows = connection.execute("SELECT sender, receiver, start, length FROM reserved")
+        reserved = {tuple(row[:3]): row[3] for row in rows}
+        found += replay.differences(read_all_marks(connection), reserved)
+    assert found == []

@@ -20,15 +20,14 @@ from typing import NoReturn
 
 from fedket.errors import KeyMaterialError
 from fedket.keys.material import KeyMaterial
-from fedket.keys.store import places, requests, streams
-from fedket.keys.store.audit import Mode, Purpose, Use
+from fedket.keys.store import streams
+from fedket.keys.store.database import read_all_marks, read_marks
 from fedket.keys.store.disk import CrashPoint, Disk, no_crash
-from fedket.keys.store.requests import Division
-from fedket.keys.store.reservation import Reservation, holder
-from fedket.keys.store.segments import plan
-from fedket.keys.store.session import Change, Session
+from fedket.keys.store.ledger import KeyPurpose, Mode, PurposeOf, Use, check_name, checked, uses_of
+from fedket.keys.store.segments import add_segments, covering, next_place, plan
+from fedket.keys.store.session import Change, OpenStore, Reservation, holder
 from fedket.keys.store.streams import Deposited
-from fedket.types import Secret, Stream
+from fedket.types import SERVER, Secret, Stream
 
 
 class PadStore:
@@ -39,7 +38,7 @@ class PadStore:
     when the store is closed or its disk fails, and its subclass `DiskFullError` when it is full.
     """
 
-    def __init__(self, owner: int, session: Session) -> None:
+    def __init__(self, owner: int, session: OpenStore) -> None:
         self.owner = owner
         self._session = session
 
@@ -66,7 +65,7 @@ class PadStore:
                 does not fit, or it is damaged.
         """
         owner = index(owner)
-        return cls(owner, Session(directory, owner, store_key, Disk(crash_point)))
+        return cls(owner, OpenStore(directory, owner, store_key, Disk(crash_point)))
 
     @property
     def directory(self) -> Path:
@@ -112,30 +111,31 @@ class PadStore:
             KeyReusedError: The link was given this key before, in either direction.
             KeyMaterialError: The stream does not end at `start`.
         """
-        stream = requests.link_of(self.owner, stream)
-        requests.check_name("key_id", key_id)
+        stream = self._link(stream)
+        check_name("key_id", key_id)
         content = secret.reveal()
         if not content:
             raise KeyMaterialError(f"key `{key_id}` for stream {stream} is empty; leave it out")
         with self._session.changing() as change:
             db = self._session.database
             streams.check_new_key(db, stream, key_id)
-            end = streams.read_marks(db, stream).deposited
+            end = read_marks(db, stream).deposited
             if start not in (None, end):
                 raise KeyMaterialError(
                     f"key `{key_id}` was agreed on for byte {start} of stream {stream}, which now "
                     f"ends at byte {end}; let both ends connect again"
                 )
-            place = places.next_place(db, stream)
+            place = next_place(db, stream)
             change.written = plan(stream, end, len(content), place, self._session.files.slots())
             self._session.files.write(change.written, content)
-            change.entries.append(streams.deposit(db, stream, change.written, key_id))
+            add_segments(db, change.written)
+            change.entries.append(streams.deposit(db, stream, len(content), key_id))
         return end
 
     def reserve(
         self,
         lengths: Mapping[Stream, int],
-        purpose: Purpose | Division,
+        purpose: KeyPurpose | PurposeOf,
         run: str,
         round_num: int,
         mode: Mode = Mode.INFORMATION_THEORETIC,
@@ -146,7 +146,7 @@ class PadStore:
 
         Args:
             lengths: Bytes to set aside on each; 0 sets nothing aside.
-            purpose: What for; or a function that divides a stream's bytes among purposes.
+            purpose: What for; or a function that says it of each stream.
             run: Name of the run, 1 to 200 printable characters.
             round_num: Round number; goes up per stream, run and purpose, also over restarts.
             mode: How safe the use is; for the ledger.
@@ -158,20 +158,25 @@ class PadStore:
             KeyReusedError: A stream had this round, or a later one.
             KeyExhaustedError: A stream has too little key; nothing is set aside on any.
         """
-        wanted = requests.sent_lengths(self.owner, lengths)
-        uses = requests.uses_of(wanted, purpose, run, round_num, mode)
+        wanted = self._numbers(lengths, "a length")
+        for stream in wanted:
+            if stream[0] != self.owner:
+                raise KeyMaterialError(
+                    f"party {self.owner} cannot reserve on stream {stream}: its sender allocates "
+                    "it; accept what the sender announces"
+                )
+        uses = uses_of(wanted, purpose, run, round_num, mode)
         with self._session.changing() as change:
-            db = self._session.database
-            offsets = {s: streams.read_marks(db, s).high_water for s in wanted}
+            offsets = {s: read_marks(self._session.database, s).high_water for s in wanted}
             self._supersede(change, wanted, run, round_num)
-            for stream in wanted:
-                self._set_aside(change, stream, offsets[stream], uses[stream])
+            for stream, length in wanted.items():
+                self._set_aside(change, stream, offsets[stream], length, uses[stream])
         return offsets
 
     def accept(
         self,
         ranges: Mapping[Stream, tuple[int, int]],
-        purpose: Purpose | Division,
+        purpose: KeyPurpose | PurposeOf,
         run: str,
         round_num: int,
         mode: Mode = Mode.INFORMATION_THEORETIC,
@@ -185,14 +190,21 @@ class PadStore:
             KeyReusedError: An offset is below the stream's mark, or it had this round.
             KeyExhaustedError: A stream does not reach that far.
         """
-        wanted = requests.received_ranges(self.owner, ranges)
-        lengths = {stream: length for stream, (_, length) in wanted.items()}
-        uses = requests.uses_of(lengths, purpose, run, round_num, mode)
+        starts = self._numbers({s: start for s, (start, _) in ranges.items()}, "an offset")
+        lengths = self._numbers({s: length for s, (_, length) in ranges.items()}, "a length")
+        for stream in starts:
+            if stream[1] != self.owner:
+                raise KeyMaterialError(
+                    f"party {self.owner} cannot accept on stream {stream}, which it sends on; "
+                    "reserve instead"
+                )
+        uses = uses_of(starts, purpose, run, round_num, mode)
         with self._session.changing() as change:
-            self._supersede(change, wanted, run, round_num)
-            for stream, (start, length) in wanted.items():
-                change.entries += streams.follow(self._session.database, stream, start, length)
-                self._set_aside(change, stream, start, uses[stream])
+            self._supersede(change, starts, run, round_num)
+            for stream, start in starts.items():
+                db, length = self._session.database, lengths[stream]
+                change.entries += streams.follow(db, stream, start, length)
+                self._set_aside(change, stream, start, length, uses[stream])
 
     def take(
         self, stream: Stream, start: int, num_bytes: int, *, run: str, round_num: int
@@ -206,13 +218,13 @@ class PadStore:
             KeyExhaustedError: They reach beyond the reservation.
             KeyMaterialError: Nothing is reserved, no byte is asked for, or the bytes are damaged.
         """
-        stream = requests.link_of(self.owner, stream)
+        stream = self._link(stream)
         start, num_bytes = index(start), index(num_bytes)
         if num_bytes < 1:
             raise KeyMaterialError(f"asked for {num_bytes} bytes of key; ask for 1 or more")
         with self._session.using():
             live = [r for r in self._session.live([stream]) if r.use.is_for(run, round_num)]
-            mark = streams.read_marks(self._session.database, stream).high_water
+            mark = read_marks(self._session.database, stream).high_water
             reservation = holder(live, stream, start, mark)
             reservation.check(start, num_bytes)
             secret = self._read(stream, start, start + num_bytes)
@@ -227,14 +239,14 @@ class PadStore:
 
     def available(self, stream: Stream) -> int:
         """Bytes of a stream that can still be set aside at this end."""
-        stream = requests.link_of(self.owner, stream)
+        stream = self._link(stream)
         with self._session.using():
-            return streams.read_marks(self._session.database, stream).available
+            return read_marks(self._session.database, stream).available
 
     def high_water_marks(self) -> dict[Stream, int]:
         """Per stream, the end of what was ever set aside or skipped; for the other end."""
         with self._session.using():
-            marks = streams.read_all_marks(self._session.database)
+            marks = read_all_marks(self._session.database)
             return {stream: mark.high_water for stream, mark in marks.items()}
 
     def advance(self, marks: Mapping[Stream, int]) -> dict[Stream, int]:
@@ -245,12 +257,12 @@ class PadStore:
         Returns:
             Bytes burned per stream, where any were; for the log.
         """
-        wanted = requests.offsets_of(self.owner, marks)
+        wanted = self._numbers(marks, "a mark")
         skipped = dict[Stream, int]()
         with self._session.changing() as change:
             db = self._session.database
             for stream, mark in wanted.items():
-                own = streams.read_marks(db, stream).high_water
+                own = read_marks(db, stream).high_water
                 if mark > own:
                     skipped[stream] = mark - own
                     change.entries.append(streams.skip(db, stream, mark))
@@ -258,17 +270,15 @@ class PadStore:
 
     def end(self, stream: Stream) -> int:
         """Offset at which the next key of a stream goes."""
-        stream = requests.link_of(self.owner, stream)
+        stream = self._link(stream)
         with self._session.using():
-            return streams.read_marks(self._session.database, stream).deposited
+            return read_marks(self._session.database, stream).deposited
 
     def deposits(self) -> dict[Stream, tuple[Deposited, ...]]:
         """Per stream, the keys that its available bytes are of, by name; for the other end."""
         with self._session.using():
             db = self._session.database
-            return {
-                stream: streams.read_deposits(db, stream) for stream in streams.read_all_marks(db)
-            }
+            return {stream: streams.read_deposits(db, stream) for stream in read_all_marks(db)}
 
     def withdraw(self, ends: Mapping[Stream, int]) -> dict[Stream, int]:
         """Erase available key behind these ends, which the other end does not hold likewise.
@@ -279,12 +289,12 @@ class PadStore:
         Returns:
             Bytes erased per stream, where any were; for the log.
         """
-        wanted = requests.offsets_of(self.owner, ends)
+        wanted = self._numbers(ends, "a mark")
         erased = dict[Stream, int]()
         with self._session.changing() as change:
             db = self._session.database
             for stream, offered in wanted.items():
-                own = streams.read_marks(db, stream)
+                own = read_marks(db, stream)
                 end = max(offered, own.high_water)
                 if end < own.deposited:
                     erased[stream] = own.deposited - end
@@ -296,21 +306,33 @@ class PadStore:
         live = self._session.live(named)
         self._session.settle(change, [r for r in live if not r.use.is_for(run, round_num)])
 
-    def _set_aside(
-        self, change: Change, stream: Stream, start: int, uses: Iterable[tuple[Use, int]]
-    ) -> None:
-        """Reserve bytes from the stream's mark on, for one use after the other."""
-        db = self._session.database
-        for use, length in uses:
+    def _set_aside(self, change: Change, stream: Stream, start: int, length: int, use: Use) -> None:
+        """Reserve bytes from the stream's mark on; none if there are none to reserve."""
+        if length:
+            db = self._session.database
             streams.check_new_round(db, stream, use)
             change.entries.append(streams.reserve(db, stream, start, length, use))
-            change.reserved.append(Reservation(stream, start, length, use))
-            start += length
+            change.reserved.append(Reservation(stream, start, start + length, use))
 
     def _read(self, stream: Stream, start: int, end: int) -> bytes:
         parts = []
-        for segment in places.covering(self._session.database, stream, start, end):
+        for segment in covering(self._session.database, stream, start, end):
             content = self._session.files.read(segment)
             first = max(start - segment.start, 0)
             parts.append(content[first : end - segment.start])
         return b"".join(parts)
+
+    def _link(self, stream: Stream) -> Stream:
+        """Refuse a stream of another party's link; SQLite would store numpy's integers as blobs."""
+        sender, receiver = index(stream[0]), index(stream[1])
+        parties = (sender, receiver)
+        if sender == receiver or min(parties) < SERVER or self.owner not in parties:
+            raise KeyMaterialError(
+                f"the store of party {self.owner} has no stream {parties}; its streams go from or "
+                "to it, between clients (0 and up) or the server (-1)"
+            )
+        return parties
+
+    def _numbers(self, values: Mapping[Stream, int], what: str) -> dict[Stream, int]:
+        """Refuse streams that are not this party's, and numbers out of range."""
+        return {self._link(s): checked(what, index(value)) for s, value in values.items()}

@@ -1,0 +1,253 @@
+"""What anybody may read of a pad store while a process has it open: status, ledger, verification.
+
+`verify` finds entries that were changed, deleted, inserted or reordered (the chain breaks), a
+ledger cut short (the marks and the seal differ), edited marks, and bytes that were set aside twice
+or ended twice. It does not find an older copy of the whole directory: see `connect`.
+"""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from fedket.keys.store.database import (
+    StoreIdentity,
+    StreamMarks,
+    read_all_marks,
+    read_database,
+    read_identity,
+)
+from fedket.keys.store.disk import explained
+from fedket.keys.store.ledger import (
+    Entry,
+    Event,
+    Record,
+    chained,
+    genesis,
+    head,
+    is_sealed,
+    records,
+)
+from fedket.keys.store.store_key import KEY_NAME, derive_keys, read_store_key
+from fedket.types import Secret, Stream
+
+MAX_FINDINGS = 20
+"""More are not listed."""
+
+
+class StreamStatus(NamedTuple):
+    """One stream at this end; all numbers are bytes, see `StreamMarks`.
+
+    Attributes:
+        sender: Who allocates its offsets.
+        receiver: Who follows.
+        available: Untouched.
+        reserved: Set aside; burned when the store is opened, if the process has ended.
+        consumed: Handed out.
+        burned: Given up, skipped, or never came to this end.
+        high_water: Offset at which allocation goes on.
+        deposited: Offset at which the next key goes.
+        last: The latest reservation, or None.
+    """
+
+    sender: int
+    receiver: int
+    available: int
+    reserved: int
+    consumed: int
+    burned: int
+    high_water: int
+    deposited: int
+    last: Entry | None
+
+
+class StoreStatus(NamedTuple):
+    """A pad store.
+
+    Attributes:
+        owner: Whose it is.
+        store_id: Its random name.
+        streams: Its streams, in ascending order.
+        entries: Number of entries in its ledger.
+        head: Hash of the last; note it elsewhere to prove later that the ledger was not replaced.
+    """
+
+    owner: int
+    store_id: str
+    streams: tuple[StreamStatus, ...]
+    entries: int
+    head: str
+
+
+class Verification(NamedTuple):
+    """What `verify` found.
+
+    Attributes:
+        entries: Number of entries read.
+        findings: What is wrong, one line each, at most `MAX_FINDINGS`; empty if nothing is.
+        seal_checked: Whether the store key was at hand to check the seal.
+    """
+
+    entries: int
+    findings: tuple[str, ...]
+    seal_checked: bool
+
+
+def read_status(directory: Path) -> StoreStatus:
+    """Read what a store holds.
+
+    Raises:
+        KeyMaterialError: There is no pad store, or it cannot be read.
+    """
+    with explained(directory), closing(read_database(directory)) as connection:
+        identity = read_identity(connection, directory)
+        rows = connection.execute(
+            "SELECT ledger.* FROM ledger JOIN (SELECT max(seq) AS latest FROM ledger "
+            "WHERE event = 'reserved' GROUP BY sender, receiver) ON seq = latest"
+        )
+        latest = {
+            (entry.sender, entry.receiver): entry for entry in (Entry(*r[1:-1]) for r in rows)
+        }
+        streams = tuple(
+            StreamStatus(
+                *stream,
+                marks.available,
+                marks.reserved,
+                marks.consumed,
+                marks.burned,
+                marks.high_water,
+                marks.deposited,
+                latest.get(stream),
+            )
+            for stream, marks in read_all_marks(connection).items()
+        )
+        return StoreStatus(identity.owner, identity.store_id, streams, *head(connection, identity))
+
+
+def read_ledger(directory: Path, last: int = 0) -> list[Record]:
+    """Read the ledger, or its last entries if `last` is not 0.
+
+    Raises:
+        KeyMaterialError: There is no pad store, or it cannot be read.
+    """
+    with explained(directory), closing(read_database(directory)) as connection:
+        entries, _ = head(connection, read_identity(connection, directory))
+        return list(records(connection, max(entries - last, 0) if last else 0))
+
+
+def verify(directory: Path, store_key: Secret | None = None) -> Verification:
+    """Check a store's ledger.
+
+    Args:
+        directory: The store.
+        store_key: Needed for the seal; by default the one in the directory, if it is there.
+
+    Raises:
+        KeyMaterialError: There is no pad store, or it cannot be read.
+    """
+    with explained(directory), closing(read_database(directory)) as connection:
+        identity = read_identity(connection, directory)
+        if store_key is None and (directory / KEY_NAME).is_file():
+            store_key = read_store_key(directory / KEY_NAME)
+        findings = tuple(islice(_findings(connection, identity, store_key), MAX_FINDINGS))
+        (entries,) = connection.execute("SELECT count(*) FROM ledger").fetchone()
+        return Verification(entries, findings, store_key is not None)
+
+
+def _findings(
+    connection: sqlite3.Connection, identity: StoreIdentity, store_key: Secret | None
+) -> Iterator[str]:
+    at, previous = 0, genesis(identity)
+    accounts: defaultdict[Stream, _Account] = defaultdict(_Account)
+    for seq, entry, found in records(connection):
+        if seq != at + 1:
+            yield f"entries {at + 1}..{seq - 1} are missing"
+        if not _is_well_formed(entry) or chained(previous, entry) != found:
+            yield f"entry {seq} was changed, moved or inserted, or the one before it removed"
+        at, previous = seq, str(found)
+        if _is_well_formed(entry):
+            found_here = accounts[entry.sender, entry.receiver].add(entry)
+            yield from (f"entry {seq}: {problem}" for problem in found_here)
+    for sender, receiver, start, length in connection.execute(
+        "SELECT sender, receiver, start, length FROM reserved"
+    ):
+        accounts[sender, receiver].ended.append((start, start + length))
+    marks = read_all_marks(connection)
+    for stream in sorted({*accounts, *marks}):
+        problems = accounts[stream].differences(marks.get(stream, StreamMarks()))
+        yield from (f"stream {stream}: {problem}" for problem in problems)
+    if store_key is not None:
+        keys = derive_keys(store_key, identity.store_id)
+        if not is_sealed(connection, identity, keys.seal):
+            yield "the seal does not fit: the end of the ledger or the marks were edited"
+
+
+@dataclass(slots=True)
+class _Account:
+    """Where the entries say that one stream stands.
+
+    Attributes:
+        deposited: End of the key that has come.
+        high_water: End of what was set aside or skipped.
+        consumed: Bytes handed out.
+        burned: Bytes given up or skipped.
+        ended: Ranges that were consumed, burned, skipped, or still are reserved.
+    """
+
+    deposited: int = 0
+    high_water: int = 0
+    consumed: int = 0
+    burned: int = 0
+    ended: list[tuple[int, int]] = field(default_factory=list)
+
+    def add(self, entry: Entry) -> Iterator[str]:
+        """Take one more entry; says what about it cannot be."""
+        start, end = entry.start, entry.start + entry.length
+        match entry.event:
+            case Event.DEPOSITED | Event.WITHDRAWN:
+                self.deposited = end if entry.event == Event.DEPOSITED else start
+            case Event.RESERVED | Event.SKIPPED:
+                if start != self.high_water:
+                    yield (
+                        f"bytes {start}..{end} overlap what was set aside before, or leave a gap: "
+                        f"byte {self.high_water} was next"
+                    )
+                self.high_water = end
+        if entry.event in (Event.CONSUMED, Event.BURNED, Event.SKIPPED):
+            self.ended.append((start, end))
+            if entry.event == Event.CONSUMED:
+                self.consumed += entry.length
+            else:
+                self.burned += entry.length
+        if entry.event == Event.SKIPPED:
+            self.deposited = max(self.deposited, end)
+
+    def differences(self, stored: StreamMarks) -> Iterator[str]:
+        """Say where this differs from the store's marks, and which bytes are in no one state."""
+        told = StreamMarks(self.deposited, self.high_water, self.consumed, self.burned)
+        if told != stored:
+            yield (
+                f"the ledger leads to {_spelled(told)}, the store says {_spelled(stored)}; the "
+                "ledger was cut short, or one of them edited"
+            )
+        at = 0
+        for start, end in sorted(self.ended):
+            if start != at:
+                yield f"bytes {min(start, at)}..{max(start, at)} ended twice or never"
+            at = max(at, end)
+        if at != self.high_water:
+            yield f"bytes up to {self.high_water} were set aside, and up to {at} accounted for"
+
+
+def _is_well_formed(entry: Entry) -> bool:
+    """Whether numbers are numbers; SQLite takes anything in any column."""
+    wanted: Iterable[type] = (str, int, int, int, int, str, str, int, str, str)
+    return all(isinstance(part, kind) for part, kind in zip(entry, wanted, strict=True))
+
+
+def _spelled(marks: StreamMarks) -> str:
+    return ", ".join(f"{name} {value}" for name, value in marks._asdict().items())
