@@ -1,11 +1,20 @@
-"""Pad stores that ask key managers for more when a round needs it."""
+"""Pad stores that ask key managers for more when a round needs it, for all parties of one process.
 
-from collections.abc import Callable, Collection, Mapping
+The sender of a stream is the master of its keys. Every party has an application (SAE) of its own,
+with its own certificate, as on separate machines; only the messages between the two ends of a link
+are function calls here.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from math import inf
 from time import perf_counter
 
+from fedket.errors import ConfigError
+from fedket.keys.etsi014.client import connect
+from fedket.keys.etsi014.config import SaeConfig
 from fedket.keys.etsi014.errors import KmeBusyError, KmeUnreachableError
-from fedket.keys.material import KeyMaterial
+from fedket.keys.etsi014.fetch import MasterEnd, SlaveEnd
 from fedket.keys.store import PadStore, StoreKeySource
 from fedket.types import KeyWait, Stream
 
@@ -13,7 +22,7 @@ Fill = Callable[[Stream, int], object]
 """(stream, bytes) -> deposits at least so many more at both ends; raises `KmeError`."""
 
 
-class FilledStores:
+class FilledStores(StoreKeySource):
     """`fedket.types.PacedKeySource` over the pad stores of all parties in one process.
 
     Key is fetched when somebody asks how long it takes: waiting happens there, on the wall clock.
@@ -25,8 +34,8 @@ class FilledStores:
     """
 
     def __init__(self, stores: Mapping[int, PadStore], run: str, fill: Fill) -> None:
-        self._stores, self._source, self._fill = dict(stores), StoreKeySource(stores, run), fill
-        self._waited_s, self._problem = 0.0, ""
+        super().__init__(stores, run)
+        self._fill, self._waited_s, self._problem = fill, 0.0, ""
 
     def waiting_time(self, lengths: Mapping[Stream, int]) -> KeyWait:
         """Fetch what is missing; 0 s if all of it is there then, else inf and the short link.
@@ -65,28 +74,6 @@ class FilledStores:
     def advance(self, seconds: float) -> None:
         """Do nothing: key managers run on the wall clock."""
 
-    def reserve(
-        self, round_num: int, client_id: int, lengths: Mapping[Stream, int]
-    ) -> dict[Stream, int]:
-        """See `KeySource.reserve`; durable, one transaction."""
-        return self._source.reserve(round_num, client_id, lengths)
-
-    def accept(
-        self, round_num: int, client_id: int, ranges: Mapping[Stream, tuple[int, int]]
-    ) -> None:
-        """See `KeySource.accept`; durable, one transaction."""
-        self._source.accept(round_num, client_id, ranges)
-
-    def spend(
-        self, round_num: int, client_id: int, stream: Stream, start: int, num_bytes: int
-    ) -> KeyMaterial:
-        """See `KeySource.spend`."""
-        return self._source.spend(round_num, client_id, stream, start, num_bytes)
-
-    def burn(self, round_num: int, client_id: int, streams: Collection[Stream]) -> None:
-        """See `KeySource.burn`."""
-        self._source.burn(round_num, client_id, streams)
-
     def _available(self, stream: Stream) -> int:
         return min(self._stores[end].available(stream) for end in stream)
 
@@ -98,3 +85,41 @@ class FilledStores:
             self._problem = str(error)
             return False
         return True
+
+
+@contextmanager
+def kme_links(
+    saes: Mapping[int, SaeConfig],
+    stores: Mapping[int, PadStore],
+    pauses: Sequence[float] = (),
+) -> Iterator[Fill]:
+    """Open a client of every party's key manager and yield how streams are filled.
+
+    Args:
+        saes: Party -> its application.
+        stores: Party -> its pad store.
+        pauses: Seconds to wait before each further attempt when a KME has too little key.
+
+    Raises:
+        ConfigError: Two parties have the same SAE ID.
+        KmeCertificateError: A certificate, key or CA file is unusable.
+    """
+    ids = [sae.sae_id for sae in saes.values()]
+    if len(set(ids)) < len(ids):
+        raise ConfigError(f"every party needs an SAE ID of its own, got {sorted(ids)}")
+    with ExitStack() as stack:
+        kmes = {party: stack.enter_context(connect(sae)) for party, sae in saes.items()}
+        masters: dict[Stream, MasterEnd] = {}
+
+        def master(stream: Stream) -> MasterEnd:
+            sender, receiver = stream
+            ours, theirs = saes[sender].sae_id, saes[receiver].sae_id
+            slave = SlaveEnd(stream, kmes[receiver], ours, stores[receiver], pauses)
+            return MasterEnd(stream, kmes[sender], theirs, slave.answer, stores[sender], pauses)
+
+        def fill(stream: Stream, num_bytes: int) -> None:
+            if stream not in masters:
+                masters[stream] = master(stream)
+            masters[stream].fetch(num_bytes)
+
+        yield fill

@@ -12,8 +12,7 @@ from pydantic import Field
 from fedket.errors import ConfigError
 from fedket.keys.config import KeysConfig
 from fedket.keys.etsi014.config import SaeConfig
-from fedket.keys.filled_stores import FilledStores
-from fedket.keys.kme_links import kme_links
+from fedket.keys.filled_stores import FilledStores, kme_links
 from fedket.keys.os_random import OsRandomSource
 from fedket.keys.qkd.network import FibreNetwork, Pair, link_network, network_links
 from fedket.keys.qkd.source import SimulatedKeySource

@@ -19,7 +19,7 @@ from fedket.keys.etsi014.checks import (
     check_sae_id,
     check_validity,
 )
-from fedket.keys.etsi014.identity import utc_now
+from fedket.keys.etsi014.tls import utc_now
 
 NOW = datetime.datetime(2030, 6, 1, 12, tzinfo=datetime.UTC)
 FILE = Path("alice.crt")

@@ -14,9 +14,8 @@ from kme_network import QUICK_S, STRANGER
 
 from fedket.errors import FedketError, KeyExhaustedError, KeyMaterialError
 from fedket.keys.etsi014.errors import KmeError
-from fedket.keys.filled_stores import FilledStores
+from fedket.keys.filled_stores import FilledStores, kme_links
 from fedket.keys.kme.certificates import write_certificates
-from fedket.keys.kme_links import kme_links
 from fedket.keys.store import PadStore, verify
 from fedket.secure import masked_sum, quantised_sum
 from fedket.types import RoundContext

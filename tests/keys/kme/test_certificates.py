@@ -17,8 +17,7 @@ from trustme import CA
 
 from fedket.keys.etsi014 import tls
 from fedket.keys.etsi014.errors import KmeCertificateError, KmeError, KmeUnreachableError
-from fedket.keys.etsi014.identity import read_private_key, utc_now
-from fedket.keys.etsi014.tls import client_context
+from fedket.keys.etsi014.tls import client_context, read_private_key, utc_now
 from fedket.keys.kme import server
 from fedket.keys.kme.certificates import write_certificates
 from fedket.keys.kme.pools import KeyPools

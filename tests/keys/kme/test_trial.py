@@ -8,7 +8,7 @@ from cryptography import x509
 
 from fedket.keys.etsi014.config import SaeConfig
 from fedket.keys.etsi014.errors import KmeCertificateError
-from fedket.keys.etsi014.identity import (
+from fedket.keys.etsi014.tls import (
     check_pair,
     names_of,
     read_certificate,

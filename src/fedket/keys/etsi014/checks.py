@@ -11,9 +11,9 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from fedket.keys.etsi014.errors import KmeError
-from fedket.keys.etsi014.identity import check_window, names_of
 from fedket.keys.etsi014.models import Status
 from fedket.keys.etsi014.sizing import plan
+from fedket.keys.etsi014.tls import check_window, names_of
 
 SOON = datetime.timedelta(days=14)
 """A certificate that expires within this is worth a note."""

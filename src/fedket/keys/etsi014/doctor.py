@@ -31,13 +31,14 @@ from fedket.keys.etsi014.checks import (
 from fedket.keys.etsi014.client import ask, check_names, open_http, place
 from fedket.keys.etsi014.config import SaeConfig
 from fedket.keys.etsi014.errors import KmeError
-from fedket.keys.etsi014.identity import (
+from fedket.keys.etsi014.tls import (
     check_pair,
+    client_context,
+    explain_tls,
     read_certificate,
     read_private_key,
     utc_now,
 )
-from fedket.keys.etsi014.tls import client_context, explain_tls
 
 SAMPLE_S = 5.0
 """Seconds between the two looks at the pools that give their rates."""

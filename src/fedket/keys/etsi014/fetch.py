@@ -8,7 +8,7 @@ A batch is deposited as one piece: its keys one after the other, under the batch
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from fedket.errors import KeyReusedError
 from fedket.keys.etsi014.agreement import Announce, Answers, Confirm, check_reply
@@ -52,29 +52,6 @@ class Store(Protocol):
         ...
 
 
-class Fetched(NamedTuple):
-    """What one fetch brought.
-
-    Attributes:
-        num_bytes: Key bytes deposited at both ends.
-        num_keys: Keys they came in.
-        num_batches: Batches that were agreed.
-        lost_keys: Keys fetched by the master that the ends did not agree on, never deposited here.
-    """
-
-    num_bytes: int = 0
-    num_keys: int = 0
-    num_batches: int = 0
-    lost_keys: int = 0
-
-    def plus(self, keys: Keys, agreed: bool) -> "Fetched":
-        """Count one more batch."""
-        if not agreed:
-            return self._replace(lost_keys=self.lost_keys + len(keys))
-        num_bytes = self.num_bytes + sum(len(key.secret) for key in keys)
-        return Fetched(num_bytes, self.num_keys + len(keys), self.num_batches + 1, self.lost_keys)
-
-
 class MasterEnd:
     """The end of a stream that calls `enc_keys`; remembers the batch in doubt between fetches.
 
@@ -104,8 +81,8 @@ class MasterEnd:
         self._pauses, self._sleep = tuple(pauses), sleep
         self._in_doubt: tuple[Keys, Announce] | None = None
 
-    def fetch(self, num_bytes: int) -> Fetched:
-        """Deposit at least `num_bytes` more at both ends; more by less than one key.
+    def fetch(self, num_bytes: int) -> int:
+        """Deposit at least `num_bytes` more at both ends, by less than one key; returns how many.
 
         Raises:
             KmeBusyError, KmeUnreachableError, AgreementError: Still, after the last pause. What
@@ -113,14 +90,14 @@ class MasterEnd:
             EndsApartError: At once; the ends have to connect first.
             KmeError: Of another kind, at once.
         """
-        pauses, total = iter(self._pauses), Fetched()
+        pauses, total = iter(self._pauses), 0
         if self._in_doubt is not None:
-            total = self._settle(*self._in_doubt, pauses, total)
+            total = self._settle(*self._in_doubt, pauses)
         ask = partial(self._kme.status, self._peer)
         status = _patiently(ask, LATER, pauses, self._sleep)
         shrunk: Request | None = None
-        while total.num_bytes < num_bytes:
-            request = shrunk or plan(status, num_bytes - total.num_bytes)
+        while total < num_bytes:
+            request = shrunk or plan(status, num_bytes - total)
             size_bits = request.size_bytes * 8
             try:
                 keys = self._kme.enc_keys(self._peer, request.number, size_bits)
@@ -134,31 +111,30 @@ class MasterEnd:
                 key_ids=tuple(key.key_id for key in keys),
                 size_bits=size_bits,
             )
-            total, shrunk = self._settle(keys, message, pauses, total), None
+            total, shrunk = total + self._settle(keys, message, pauses), None
         return total
 
-    def _settle(
-        self, keys: Keys, message: Announce, pauses: Iterator[float], total: Fetched
-    ) -> Fetched:
-        """Announce a batch until it is answered, then deposit it or give it up."""
+    def _settle(self, keys: Keys, message: Announce, pauses: Iterator[float]) -> int:
+        """Announce a batch until it is answered; returns the bytes deposited, 0 if given up."""
         self._in_doubt = keys, message
         if self._store.end(self._stream) != message.start:  # the ends have connected meanwhile
             self._in_doubt = None
-            return total.plus(keys, agreed=False)
+            return 0
         attempt = partial(self._exchange, message)
         reply = _patiently(attempt, (PeerSilentError,), pauses, self._sleep)
         check_reply(message, reply)
         if reply.deposited:
-            self._store.deposit(self._stream, message.batch, _joined(keys), message.start)
+            secret = _joined(keys)
+            self._store.deposit(self._stream, message.batch, secret, message.start)
             self._in_doubt = None  # only now: if the deposit failed, the batch is still in doubt
-            return total.plus(keys, agreed=True)
+            return len(secret)
         self._in_doubt = None
         reason = " ".join(reply.problem.split()) or "no reason given"
         said = f"{self._peer} got none of the {len(keys)} keys: {reason}"
         if reply.end != message.start:
             raise EndsApartError(f"{said}; let both ends connect again")
         _wait(AgreementError(said), pauses, self._sleep)
-        return total.plus(keys, agreed=False)
+        return 0
 
 
 class SlaveEnd:

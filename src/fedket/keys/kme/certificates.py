@@ -14,7 +14,7 @@ from urllib.parse import quote
 from fedket.errors import ConfigError
 from fedket.keys.etsi014.config import is_host
 from fedket.keys.etsi014.errors import KmeCertificateError
-from fedket.keys.etsi014.identity import utc_now
+from fedket.keys.etsi014.tls import utc_now
 
 HOSTS = ("localhost", "127.0.0.1", "::1")
 """Where the KMEs of a trial run, unless said otherwise."""

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from cryptography import x509
 
-from fedket.keys.etsi014.identity import names_of
 from fedket.keys.etsi014.models import SIZE_NOT_BYTES, UNKNOWN_EXTENSION, KeyRequest, Status
+from fedket.keys.etsi014.tls import names_of
 from fedket.keys.kme.config import KmeSection, Limits
 from fedket.keys.kme.pools import KeyPools, PoolKey
 
