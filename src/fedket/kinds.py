@@ -105,6 +105,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "fed_yogi": "fedket.federated.strategies:FedYogiConfig",
         "qfedfisher": "fedket.federated.qfedfisher:QFedFisherConfig",
     },
+    "aggregation": {
+        "plain": "fedket.secure.plain:PlainConfig",
+        "quantised": "fedket.secure.quantised:QuantisedConfig",
+        "pairwise_masks": "fedket.secure.pairwise.protocol:PairwiseMasksConfig",
+        "shared_masks": "fedket.secure.shared_masks.protocol:SharedMasksConfig",
+    },
 }
 """Group -> name -> module:attribute, the one place where a built-in kind is registered."""
 

@@ -10,8 +10,8 @@ from fedket.secure.phases import Failure, Reply
 SITES = 4
 
 KINDS = {
-    "masked": {"kind": "masked", "bits": 16},
-    "masked, complete words": {"kind": "masked", "bits": 8, "word": "safe"},
+    "masked": {"kind": "pairwise_masks", "bits": 16},
+    "masked, complete words": {"kind": "pairwise_masks", "bits": 8, "modulus": "safe"},
     "shared": {"kind": "shared_masks", "bits": 16, "colluders": 1, "threshold": 3},
 }
 

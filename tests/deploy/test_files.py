@@ -15,7 +15,7 @@ from fedket.experiment.load import dump_config
 from fedket.schema import read_table
 
 NAMES = ("ada", "bob")
-MASKED = {"kind": "masked"}
+MASKED = {"kind": "pairwise_masks"}
 
 
 def experiment(aggregation=MASKED, **tables):
@@ -129,8 +129,10 @@ def test_missing_certificates_and_empty_kits_are_named(tmp_path):
         (experiment({"kind": "quantised"}), "nothing but masked words leaves a site"),
         (experiment(partition={"num_clients": 3}), "make them equal"),
         (
-            experiment({"kind": "shared_masks", "dropout": 0.5}, partition={"num_clients": 4}),
-            "is 4|set it 0",
+            experiment(
+                {"kind": "shared_masks", "simulated_dropout": 0.5}, partition={"num_clients": 4}
+            ),
+            "is 4|simulates drop-outs",
         ),
         (experiment(keys={"kind": "simulated", "starvation": ["lower_bits"]}), "starvation"),
     ],

@@ -67,7 +67,7 @@ def processes_of(kit):
 def test_a_federation_whose_server_is_killed_ends_with_the_simulation_s_weights(tmp_path):
     """The same experiment, simulated one site after the other, gives the same SHA-256."""
     config = experiment(
-        {"kind": "masked", "bits": 16},
+        {"kind": "pairwise_masks", "bits": 16},
         partition={"kind": "dirichlet", "num_clients": 3, "alpha": 0.7},
         federation={"rounds": 12},
         model={"kind": "vqc", "num_qubits": 6, "num_layers": 1},

@@ -215,7 +215,7 @@ def test_every_party_needs_an_sae_of_its_own(config, tmp_path, saes):
 def test_sites_change_no_number_of_an_experiment():
     tables = {"partition": {"kind": "dirichlet", "num_clients": 20, "alpha": 0.1}}
     config = parse_config(
-        {"name": "x", "seed": 7, "aggregation": {"kind": "masked", "clip": 0.1}} | tables
+        {"name": "x", "seed": 7, "aggregation": {"kind": "pairwise_masks", "clip": 0.1}} | tables
     )
     old, new = config.model_dump(mode="json"), for_sites(config, 3).model_dump(mode="json")
     changed = {

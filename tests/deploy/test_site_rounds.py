@@ -16,11 +16,11 @@ from local_sites import (
 from fedket.deploy.rounds import SiteRounds, site_experiment
 from fedket.deploy.site import Site
 from fedket.deploy.site_trainer import make_task
-from fedket.experiment.aggregation import answers
 from fedket.experiment.build import build_experiment
 from fedket.federated.checkpoint import params_sha256
 from fedket.keys import OsRandomSource
 from fedket.secure.phases import Failure, Reply
+from fedket.secure.shared_masks.protocol import answers_of
 
 # 8 bits cannot tell Fisher information at the threshold from none.
 TRAINED = [("fed_adam", kind) for kind in KINDS] + [
@@ -153,15 +153,15 @@ def test_a_site_that_comes_back_as_a_round_begins_is_named():
 
 def test_rounds_are_lost_at_sites_as_in_a_simulation():
     """The same clients fall silent in the same phases; some rounds are lost, the others are not."""
-    how = KINDS["shared"] | {"dropout": 0.35}
+    how = KINDS["shared"] | {"simulated_dropout": 0.35}
     config = experiment(how, strategy={"kind": "fed_adam"})
     built = build_experiment(config)
     federation, members = federation_of(config, built)
-    execute = members.execute
+    execute, answers = members.execute, answers_of(0.35, config.seed)
 
     def silent_as_simulated(phase):
         def silent(site, action):
-            return not answers(config.seed, 0.35, phase.payload["round_num"], site, action)
+            return not answers(phase.payload["round_num"], site, action)
 
         members.silent = silent
         return execute(phase)

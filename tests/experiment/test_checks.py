@@ -39,10 +39,13 @@ def refusal(values):
     ("overrides", "complaint"),
     [
         (["federation.clients_per_round=5"], "clients_per_round is 5, but partition.num_clients"),
-        (["aggregation.kind=masked", "federation.clients_per_round=1"], "at least 2 clients"),
-        (["aggregation.kind=masked", "partition.num_clients=1"], "at least 2 clients"),
+        (
+            ["aggregation.kind=pairwise_masks", "federation.clients_per_round=1"],
+            "at least 2 clients",
+        ),
+        (["aggregation.kind=pairwise_masks", "partition.num_clients=1"], "at least 2 clients"),
         (["aggregation={kind='quantised', bits=4}", "partition.num_clients=20"], "at most 6 "),
-        (["aggregation={kind='masked', bits=4}", "partition.num_clients=20"], "at most 6 "),
+        (["aggregation={kind='pairwise_masks', bits=4}", "partition.num_clients=20"], "at most 6 "),
         (["partition.num_clients=61"], "61 clients with 1 or more samples each need 61"),
         (["partition.min_samples=16"], "need 64, the data has 60"),
         (["partition.kind=groups"], "needs a group id per sample"),
@@ -105,7 +108,7 @@ def test_a_truncated_data_file_is_refused(share, blobs, tmp_path):
     assert "short.npz" in refusal(values_of(path))
 
 
-@pytest.mark.parametrize("kind", ["plain", "quantised", "masked"])
+@pytest.mark.parametrize("kind", ["plain", "quantised", "pairwise_masks"])
 def test_counting_facts_compiles_nothing(kind, blobs, compiled):
     experiment = build_experiment(parse_config(values_of(blobs, VQC, f"aggregation.kind={kind}")))
     compiled.clear()

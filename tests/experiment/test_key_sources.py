@@ -18,14 +18,14 @@ from fedket.report.run_record import read_run
 from fedket.schema import read_table
 
 SIMULATED = (
-    "aggregation.kind=masked",
+    "aggregation.kind=pairwise_masks",
     "keys.kind=simulated",
     "keys.loss_db=[10.0]",
     "keys.server_loss_db=10.0",
     "keys.block_pulses=1e8",
     "keys.clock_hz=1e8",
 )
-SHARED = ("aggregation.kind=shared_masks", "aggregation.word=safe")
+SHARED = ("aggregation.kind=shared_masks",)
 QUANTISED = ("aggregation.kind=quantised",)
 
 
@@ -69,7 +69,7 @@ def test_show_foretells_what_a_round_spends_and_how_long_that_takes(tiny, tmp_pa
 
 def test_shared_masks_sum_what_the_quantiser_gives(tiny, tmp_path):
     shared, rounds = run(tiny, tmp_path, *SHARED)
-    quantised, _ = run(tiny, tmp_path, *QUANTISED, "aggregation.word=safe")
+    quantised, _ = run(tiny, tmp_path, *QUANTISED, "aggregation.modulus=safe")
     assert shared.summary["parameters_sha256"] == quantised.summary["parameters_sha256"]
     assert [p.name for p in rounds[0].phases] == ["model", "share", "hold", "upload", "open"]
     facts = count_facts(build_experiment(tiny(*SHARED)))
@@ -77,7 +77,7 @@ def test_shared_masks_sum_what_the_quantiser_gives(tiny, tmp_path):
 
 
 def test_clients_that_fall_silent_are_named_and_the_rest_is_summed(tiny, tmp_path):
-    drops = (*SHARED, "aggregation.dropout=0.15", "partition.num_clients=10", "seed=3")
+    drops = (*SHARED, "aggregation.simulated_dropout=0.15", "partition.num_clients=10", "seed=3")
     outcome, rounds = run(tiny, tmp_path, *drops, "aggregation.threshold=5")
     dropped = [d for line in rounds for d in line.dropped]
     assert dropped
@@ -103,7 +103,12 @@ def test_an_eavesdropper_gets_no_key_into_the_run(tiny, tmp_path):
 
 def test_starving_links_lower_the_bits_and_the_record_says_so(tiny, tmp_path):
     """15 values: 60 bytes of pad at 32 bits, 15 at 8; the link gives some 40 bytes a block."""
-    slow = (*SIMULATED, "aggregation.mac=false", "aggregation.bits=32", "keys.block_pulses=2.2e6")
+    slow = (
+        *SIMULATED,
+        "aggregation.authenticate=false",
+        "aggregation.bits=32",
+        "keys.block_pulses=2.2e6",
+    )
     with pytest.raises(KeyExhaustedError, match="too little key within 0 s"):
         start_run(tiny(*slow, "keys.deadline_s=0.0"), parent=tmp_path / "closed")
     starving = (*slow, "keys.training_s=0.022", "keys.deadline_s=0.0")
@@ -117,11 +122,17 @@ def test_starving_links_lower_the_bits_and_the_record_says_so(tiny, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (['keys.starvation=["lower_bits"]', "aggregation.kind=masked"], "never runs short"),
+        (['keys.starvation=["lower_bits"]', "aggregation.kind=pairwise_masks"], "never runs short"),
         ([*SIMULATED, "keys.loss_db=[10.0, 12.0]"], "each of the 6 pairs of 4 clients; got 2"),
-        (["aggregation.kind=masked", "keys.kind=etsi014"], "needs keys.store, and keys.sae_files"),
-        (["aggregation.kind=masked", "aggregation.dropout=0.1"], "fall silent"),
-        (["aggregation.kind=masked", "aggregation.degree=1"], "even number"),
+        (
+            ["aggregation.kind=pairwise_masks", "keys.kind=etsi014"],
+            "needs keys.store, and keys.sae_files",
+        ),
+        (
+            ["aggregation.kind=pairwise_masks", "aggregation.simulated_dropout=0.1"],
+            "`shared_masks`, this",
+        ),
+        (["aggregation.kind=pairwise_masks", "aggregation.degree=1"], "even number"),
         ([*SHARED, "aggregation.colluders=3"], "threshold must be at least"),
         (
             [
@@ -166,7 +177,7 @@ def served_trial(directory):
 def test_key_managers_feed_a_run_and_its_resumption_through_pad_stores(tiny, tmp_path):
     with served_trial(tmp_path / "trial") as files:
         overrides = (
-            "aggregation.kind=masked",
+            "aggregation.kind=pairwise_masks",
             "keys.kind=etsi014",
             f"keys.store={tmp_path / 'pads'}",
             f"keys.sae_files={files}",

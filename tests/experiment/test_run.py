@@ -73,7 +73,7 @@ def test_the_engines_agree(finished, tiny, tmp_path):
 def test_masks_change_no_bit(tiny, tmp_path):
     runs = [
         start_run(tiny(f"aggregation.kind={kind}"), parent=tmp_path)
-        for kind in ("masked", "quantised")
+        for kind in ("pairwise_masks", "quantised")
     ]
     masked, quantised = (run.summary for run in runs)
     assert masked["parameters_sha256"] == quantised["parameters_sha256"]

@@ -23,7 +23,7 @@ CHANGES = (
     "training.persistent_optimizer=true",
     "strategy.kind=fed_adam",
 )
-MASKED = (*CHANGES, "aggregation.kind=masked")
+MASKED = (*CHANGES, "aggregation.kind=pairwise_masks")
 
 
 def free_port():

@@ -35,7 +35,7 @@ class Shape(NamedTuple):
     planned_rounds: int = 50
     num_clients: int = 20
     num_classes: int = 10
-    aggregation: str = "masked"
+    aggregation: str = "pairwise_masks"
     bits: int = 16
     eval_every: int = 1
     reach: float = 0.935
@@ -61,7 +61,8 @@ def config_of(shape: Shape) -> dict[str, Any]:
         "training": {"batch_size": 32},
         "optimizer": {"kind": "adam", "learning_rate": 0.01},
         "strategy": {"kind": "fed_avg", "learning_rate": 0.01},
-        "aggregation": {"kind": shape.aggregation, "bits": shape.bits, "word": "headroom"},
+        "aggregation": {"kind": shape.aggregation}
+        | ({} if shape.aggregation == "plain" else {"bits": shape.bits, "modulus": "headroom"}),
         "keys": {"kind": "os_random"},
         "federation": {"rounds": shape.planned_rounds, "clients_per_round": 0, "eval_every": 1},
         "engine": {"kind": "vectorised", "dtype": "float32"},
@@ -98,8 +99,8 @@ def round_record(shape: Shape, number: int, rng: np.random.Generator) -> dict[st
         "seconds": round(float(6.1 if number == 1 else rng.uniform(0.6, 0.9)), 4),
         "upload_bytes": upload,
         "download_bytes": 240 * 4 * shape.num_clients,
-        "key_bits": 240 * shape.bits * pairs if shape.aggregation == "masked" else 0,
-        "key_source": "os_random" if shape.aggregation == "masked" else "none",
+        "key_bits": 240 * shape.bits * pairs if shape.aggregation == "pairwise_masks" else 0,
+        "key_source": "os_random" if shape.aggregation == "pairwise_masks" else "none",
     }
 
 
@@ -127,7 +128,7 @@ def write_run(directory: Path, shape: Shape) -> Path:
     directory.mkdir(parents=True)
     label_counts = deal(shape, rng)
     rounds = round_records(shape, rng)
-    masked = shape.aggregation == "masked"
+    masked = shape.aggregation == "pairwise_masks"
     model = {
         "parameters": 240,
         "qubits": 6,

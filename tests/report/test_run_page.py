@@ -204,7 +204,7 @@ def test_dropped_updates_are_listed_by_client_and_reason(make_run: MakeRun) -> N
     [
         ("plain", "plain: the server sees each client's update."),
         ("quantised", "quantised: the server sees each client's update, rounded."),
-        ("masked", "masked: the server sees only the sum of the cohort's updates."),
+        ("pairwise_masks", "pairwise_masks: the server sees only the sum of the cohort's updates."),
         ("homomorphic", "does not know what its server sees"),
     ],
 )
@@ -215,7 +215,7 @@ def test_the_report_says_what_is_simulated_and_what_the_server_sees(
     assert view in notes["What the server sees"]
     assert "simulated in one program" in notes["What is simulated"]
     qkd = "operating-system random numbers, for tests and simulations, not QKD"
-    assert (qkd in notes["Key material"]) == (aggregation == "masked")
+    assert (qkd in notes["Key material"]) == (aggregation == "pairwise_masks")
 
 
 def test_the_page_carries_the_notes(make_run: MakeRun) -> None:

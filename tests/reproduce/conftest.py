@@ -10,7 +10,9 @@ from tests.reproduce.papers import unwatched, write_row
 def paper(blobs, tmp_path_factory):
     """Two rows that run and one whose data are missing; the masked one spends key."""
     folder = tmp_path_factory.mktemp("papers") / "made_up"
-    write_row(folder, "mnist-masked", blobs, "aggregation.kind=masked", "federation.rounds=2")
+    write_row(
+        folder, "mnist-masked", blobs, "aggregation.kind=pairwise_masks", "federation.rounds=2"
+    )
     write_row(folder, "mnist-plain", blobs, "federation.rounds=2", reported=None, seeds=(0, 1, 2))
     write_row(folder, "adni-lost", "nowhere.npz")
     return folder

@@ -81,10 +81,10 @@ def test_the_smallest_degrees_are_those_of_the_table(num_clients, degrees):
 
 
 @pytest.mark.parametrize("num_clients", [25, 60, 200])
-@pytest.mark.parametrize("bad_fraction", [0.0, 0.15, 1 / 3, 0.6])
-def test_the_smallest_degree_is_enough_and_two_less_is_not(num_clients, bad_fraction):
-    degree = smallest_degree(num_clients, bad_fraction)
-    num_bad = math.ceil(num_clients * bad_fraction)
+@pytest.mark.parametrize("corrupt_fraction", [0.0, 0.15, 1 / 3, 0.6])
+def test_the_smallest_degree_is_enough_and_two_less_is_not(num_clients, corrupt_fraction):
+    degree = smallest_degree(num_clients, corrupt_fraction)
+    num_bad = math.ceil(num_clients * corrupt_fraction)
     if degree < num_clients - 1:
         assert failure_probability(num_clients, num_bad, degree) <= Fraction(1, 2**40)
     if degree > 2:
@@ -133,6 +133,6 @@ def test_degrees_without_a_graph_are_refused(degree):
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.0])
-def test_a_bad_fraction_out_of_range_is_refused(fraction):
+def test_a_corrupt_fraction_out_of_range_is_refused(fraction):
     with pytest.raises(ConfigError, match=rf"less than 1, got {fraction}"):
         choose_degree("auto", 30, fraction)

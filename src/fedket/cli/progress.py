@@ -102,7 +102,6 @@ def _write_lines(console: Console, rounds: int) -> OnRound:
 def _draw_table(live: Live, config: ExperimentConfig) -> OnRound:
     """The last few rounds, newest below, and what was left out above them."""
     tally = _Tally(config.federation.rounds)
-    masked = config.aggregation.kind == "masked"
     rows: deque[dict[str, str]] = deque(maxlen=ROWS)
 
     def on_round(record: dict[str, Any]) -> None:
@@ -110,7 +109,7 @@ def _draw_table(live: Live, config: ExperimentConfig) -> OnRound:
             rows[-1]["time left"] = ""
         rows.append(tally.cells(record))
         _report_dropped(live.console, record)
-        live.update(_table(rows, hidden="" if masked else "key spent"))
+        live.update(_table(rows, hidden="" if record["key_bits"] else "key spent"))
 
     return on_round
 

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from fedket.errors import ConfigError
-from fedket.experiment.aggregation import protocol_of
+from fedket.experiment.aggregation import check_aggregation, protocol_of
 from fedket.experiment.check import check_cohort
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import load_config
@@ -18,6 +18,7 @@ from fedket.federated.engine_kinds import EngineConfig
 from fedket.keys.etsi014.config import Host, Id, LocalPath
 from fedket.schema import Table, read_table
 from fedket.secure import Protocol
+from fedket.secure.protocol import everybody_answers
 from fedket.types import SERVER
 
 SITE_NAME = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
@@ -150,7 +151,7 @@ def masking_of(config: ExperimentConfig) -> Protocol:
     if protocol is None or not protocol.takes_key:
         raise ConfigError(
             f'aggregation.kind is "{config.aggregation.kind}"; nothing but masked words leaves a '
-            'site: use "masked", or "shared_masks" where sites may fall silent'
+            'site: use "pairwise_masks", or "shared_masks" where sites may fall silent'
         )
     return protocol
 
@@ -161,15 +162,16 @@ def check_deployable(config: ExperimentConfig, sites: int) -> None:
     Raises:
         ConfigError: It cannot.
     """
-    masking_of(config)
+    protocol = masking_of(config)
     if config.num_clients != sites:
         raise ConfigError(
             f"partition.num_clients is {config.num_clients}, the federation has {sites} "
             "sites; make them equal"
         )
     check_cohort(config)
-    if config.aggregation.dropout:
-        raise ConfigError("aggregation.dropout simulates what real sites do themselves; set it 0")
+    check_aggregation(config)
+    if protocol.answers is not everybody_answers:
+        raise ConfigError("the aggregation simulates drop-outs, which real sites have themselves")
     if config.keys.starvation:
         raise ConfigError(
             "keys.starvation is for simulations; a federation waits for key until "

@@ -11,7 +11,8 @@ from jax.flatten_util import ravel_pytree
 from fedket.data import pack_partition
 from fedket.deploy.files import masking_of
 from fedket.errors import ProtocolError
-from fedket.experiment.build import build_learning, first_context, precision
+from fedket.experiment.aggregation import first_context
+from fedket.experiment.build import build_learning, precision
 from fedket.experiment.check import parameter_shapes
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated.evaluate import Score, evaluation_batch, make_scorer

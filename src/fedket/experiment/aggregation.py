@@ -1,57 +1,46 @@
-"""The reducer that an experiment names, with what it does when key runs short."""
+"""How an experiment's contributions become a sum: protocol, reducer, and what a round costs."""
 
-import math
-from functools import partial
-
-import numpy as np
-
+from fedket.errors import ConfigError, UserCodeError
 from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.context import bare_context
 from fedket.keys import OsRandomSource
 from fedket.keys.source_kinds import OsRandomConfig
-from fedket.rng import Purpose
-from fedket.secure import (
-    Degree,
-    Protocol,
-    options_of,
-    pairwise_protocol,
-    quantised_protocol,
-    reduce_in_process,
-    round_cost,
-    shared_masks_protocol,
-    starving_sum,
-)
-from fedket.secure.protocol import RoundCost, everybody_answers
+from fedket.kinds import Context, naming_users_lines
+from fedket.secure import Protocol, options_of, reduce_in_process, round_cost, starving_sum
+from fedket.secure.protocol import RoundCost
 from fedket.types import KeySource, PacedKeySource, Reducer, RoundContext, Strategy
 
-ACTIONS = ("share", "hold", "upload", "open")
-"""Phases of shared masks in which a simulated client may fall silent."""
+
+def aggregation_of(config: ExperimentConfig) -> Protocol | Reducer | None:
+    """What the experiment's section builds; None is the engine's own floating-point sum.
+
+    Raises:
+        ConfigError: It does not fit.
+        UserCodeError: It is a user's own, and fails or makes something else.
+    """
+    section, context = config.aggregation, bare_context(config)
+    with naming_users_lines():
+        section.check(context)
+        made: Protocol | Reducer | None = section.build(context)
+    if made is None or isinstance(made, Protocol) or callable(made):
+        return made
+    raise UserCodeError(
+        f"`build` of {section.kind} returned a {type(made).__name__}; it should return a "
+        "fedket.Protocol, a reducer, or None for the engine's own sum"
+    )
 
 
 def protocol_of(config: ExperimentConfig) -> Protocol | None:
-    """How contributions become a sum; None is the engine's own floating-point sum."""
-    how = config.aggregation
-    if how.kind == "plain":
-        return None
-    if how.kind == "quantised":
-        return quantised_protocol(how.bits, how.clip, modulus=how.word)
-    if how.kind == "masked":
-        degree: Degree = how.degree or "auto"
-        return pairwise_protocol(
-            how.bits,
-            how.clip,
-            modulus=how.word,
-            degree=degree,
-            corrupt_fraction=how.bad_fraction,
-            authenticate=how.mac,
-        )
-    return shared_masks_protocol(
-        how.bits,
-        how.clip,
-        colluders=how.colluders,
-        threshold=how.threshold or max(how.colluders + 2, math.ceil(3 * config.cohort_size / 4)),
-        malicious=how.malicious,
-        answers=partial(answers, config.seed, how.dropout) if how.dropout else everybody_answers,
-    )
+    """The experiment's protocol; None if it sums contributions that are there already."""
+    made = aggregation_of(config)
+    return made if isinstance(made, Protocol) else None
+
+
+def first_context(config: ExperimentConfig) -> Context:
+    """What is known before anything else is built."""
+    protocol = protocol_of(config)
+    links = protocol is not None and protocol.authenticated
+    return bare_context(config)._replace(server_links=links)
 
 
 def build_reducer(
@@ -67,17 +56,17 @@ def build_reducer(
     Raises:
         ConfigError: The strategy's contributions have no bounds, which the protocol needs.
     """
-    protocol = protocol_of(config)
-    if protocol is None:
-        return None
-    strategy.bounds(protocol.clip)
+    made = aggregation_of(config)
+    if not isinstance(made, Protocol):
+        return made
+    strategy.bounds(made.clip)
     if keys is None and isinstance(config.keys, OsRandomConfig):
         keys = OsRandomSource()
-    if protocol.takes_key and isinstance(keys, PacedKeySource):
+    if made.takes_key and isinstance(keys, PacedKeySource):
         how = config.keys
-        options = options_of(protocol, how.starvation, config.cohort_size)
+        options = options_of(made, how.starvation, config.cohort_size)
         return starving_sum(options, keys, how.deadline_s, how.between_s, config.name)
-    return reduce_in_process(protocol, keys, config.name)
+    return reduce_in_process(made, keys, config.name)
 
 
 def cost_of(config: ExperimentConfig, num_values: int) -> RoundCost | None:
@@ -87,8 +76,19 @@ def cost_of(config: ExperimentConfig, num_values: int) -> RoundCost | None:
     return protocol and round_cost(protocol, context, num_values)
 
 
-def answers(seed: int, dropout: float, round_num: int, client: int, action: str) -> bool:
-    """Whether a simulated client still answers; the phase it falls silent in is drawn."""
-    rng = np.random.default_rng([seed, int(Purpose.SILENCE), round_num, client])
-    silent, since = rng.random() < dropout, int(rng.integers(len(ACTIONS)))
-    return not silent or action not in ACTIONS[since:]
+def check_aggregation(config: ExperimentConfig) -> None:
+    """Check that the clients of a round can be summed.
+
+    Raises:
+        ConfigError: They are too few to hide behind each other, or too many for the words.
+    """
+    protocol, cohort = protocol_of(config), config.cohort_size
+    if protocol is None:
+        return
+    if protocol.takes_key and cohort < 2:
+        raise ConfigError(
+            "masked aggregation needs at least 2 clients per round, got 1: the sum over one "
+            'client is its update; use more clients, or aggregation.kind = "plain"'
+        )
+    protocol.quantiser([1 / cohort] * cohort)
+    cost_of(config, 1)

@@ -5,17 +5,20 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 import jax
-import numpy as np
 import optax
 
 from fedket.errors import UserCodeError
-from fedket.experiment.aggregation import build_reducer, protocol_of
+from fedket.experiment.aggregation import (
+    build_reducer,
+    check_aggregation,
+    first_context,
+    protocol_of,
+)
 from fedket.experiment.check import check_cohort, check_fit, check_threshold, parameter_shapes
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated import Federation, LocalTraining, make_federation
 from fedket.kinds import Context, Section, naming_users_lines
 from fedket.quantum import Circuit
-from fedket.rng import Purpose, numpy_seed
 from fedket.types import Dataset, KeySource, Model, Partition, Reducer, Strategy, Transform
 
 T = TypeVar("T")
@@ -74,6 +77,7 @@ def build_experiment(
     """
     engine: Any = build(config.engine, first_context(config), object)
     check_cohort(config)
+    check_aggregation(config)
     check_threshold(config)
     protocol = protocol_of(config)
     if protocol is not None and protocol.takes_key:
@@ -134,21 +138,6 @@ class Learning(NamedTuple):
     model: Model
     training: LocalTraining
     strategy: Strategy
-
-
-def first_context(config: ExperimentConfig) -> Context:
-    """What is known before anything is built."""
-    rng = np.random.default_rng(numpy_seed(config.seed, Purpose.PARTITION))
-    protocol = protocol_of(config)
-    return Context(
-        config.seed,
-        config.num_clients,
-        config.cohort_size,
-        config.engine.dtype,
-        rng,
-        name=config.name,
-        server_links=protocol is not None and protocol.authenticated,
-    )
 
 
 def build_learning(config: ExperimentConfig, context: Context, largest: int) -> Learning:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from fedket.errors import ConfigError, DataError
-from fedket.experiment.aggregation import cost_of, protocol_of
+from fedket.experiment.aggregation import protocol_of
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated.qfedfisher import QFedFisherConfig, effective_threshold
 from fedket.federated.trainer import tree_size
@@ -17,34 +17,17 @@ PARAMETER_COPIES = 4
 
 
 def check_cohort(config: ExperimentConfig) -> None:
-    """Check that a round has enough clients, and words with room for their sum.
+    """Check that there are as many clients as a round takes.
 
     Raises:
-        ConfigError: There are fewer clients than a round takes, a single one to be masked, or too
-            many for the quantiser.
+        ConfigError: There are fewer.
     """
     clients, cohort = config.num_clients, config.cohort_size
-    how = config.aggregation
     if cohort > clients:
         raise ConfigError(
             f"federation.clients_per_round is {cohort}, but partition.num_clients is {clients}; "
             f"use 1 to {clients}, or 0 for all"
         )
-    if how.dropout and how.kind != "shared_masks":
-        raise ConfigError(
-            f"aggregation.dropout simulates clients that fall silent, which only "
-            f'kind = "shared_masks" survives; got kind = "{how.kind}"'
-        )
-    protocol = protocol_of(config)
-    if protocol is None:
-        return
-    if cohort < min(2, protocol.least):
-        raise ConfigError(
-            "masked aggregation needs at least 2 clients per round, got 1: the sum over one "
-            'client is its update; use more clients, or aggregation.kind = "plain"'
-        )
-    protocol.quantiser([1 / cohort] * cohort)
-    cost_of(config, 1)
 
 
 def check_threshold(config: ExperimentConfig) -> None:

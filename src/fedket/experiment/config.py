@@ -12,7 +12,6 @@ from pydantic_core import PydanticCustomError
 
 from fedket.data.partition_kinds import PartitionConfig
 from fedket.errors import ConfigError
-from fedket.experiment.config_secure import AggregationConfig
 from fedket.experiment.rows import flatten
 from fedket.federated.engine_kinds import EngineConfig
 from fedket.keys.config import KeysConfig
@@ -35,9 +34,14 @@ RENAMED = {
     "training.head_learning_rate": "optimizer.head_learning_rate",
     "training.weight_decay": "optimizer.weight_decay",
     "training.adam_epsilon": "optimizer.epsilon",
+    'aggregation.kind = "masked"': 'aggregation.kind = "pairwise_masks"',
+    "aggregation.word": "aggregation.modulus",
+    "aggregation.mac": "aggregation.authenticate",
+    "aggregation.bad_fraction": "aggregation.corrupt_fraction",
+    "aggregation.dropout": "aggregation.simulated_dropout",
     "paper.choices": "paper.assumptions",
 }
-"""Keys of version 0.1 -> what they are called now."""
+"""Keys of version 0.1, some with a value -> what they are called now."""
 
 
 class TrainingConfig(Table):
@@ -143,7 +147,9 @@ class ExperimentConfig(Table):
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     optimizer: Annotated[Section, Kind("optimizer", "adam")] = kind_field("optimizer", "adam")
     strategy: Annotated[Section, Kind("strategy", "fed_avg")] = kind_field("strategy", "fed_avg")
-    aggregation: AggregationConfig = AggregationConfig()
+    aggregation: Annotated[Section, Kind("aggregation", "plain")] = kind_field(
+        "aggregation", "plain"
+    )
     keys: Annotated[KeysConfig, Kind("keys", "os_random", KeysConfig)] = kind_field(
         "keys", "os_random"
     )

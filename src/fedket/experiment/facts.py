@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from fedket.data import label_counts
-from fedket.experiment.aggregation import cost_of
-from fedket.experiment.build import Experiment, first_context
+from fedket.experiment.aggregation import cost_of, first_context
+from fedket.experiment.build import Experiment
 from fedket.experiment.check import parameter_shapes
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.key_feed import key_feed

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from fedket.experiment.aggregation import protocol_of
-from fedket.experiment.build import build, first_context
+from fedket.experiment.aggregation import first_context, protocol_of
+from fedket.experiment.build import build
 from fedket.experiment.config import ExperimentConfig
 from fedket.types import KeySource
 

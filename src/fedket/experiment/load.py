@@ -105,10 +105,12 @@ def _renamed(values: dict[str, Any]) -> str:
     """The first key of an older version, and what it is called now; empty if there is none."""
     for old, new in RENAMED.items():
         target: Any = values
-        *tables, key = old.split(".")
+        path, _, value = old.partition(" = ")
+        *tables, key = path.split(".")
         for table in tables:
             target = target.get(table) if isinstance(target, dict) else None
-        if isinstance(target, dict) and key in target:
+        found = isinstance(target, dict) and key in target
+        if found and (not value or json.dumps(target[key]) == value):
             return f"`{old}` is now {new if new.startswith('[') else f'`{new}`'}"
     return ""
 

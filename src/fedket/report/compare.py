@@ -94,9 +94,7 @@ def _result(title: str, record: RunRecord) -> list[str]:
 
 
 def _bits(record: RunRecord) -> str:
-    if record.setting("aggregation.kind") == "plain":
-        return str(record.setting("engine.dtype", MISSING))
-    return str(record.setting("aggregation.bits", MISSING))
+    return str(record.setting("aggregation.bits", record.setting("engine.dtype", MISSING)))
 
 
 _Drawing = tuple[str, str, Callable[[Axes, Sequence[RunRecord]], None], str]

@@ -1,27 +1,14 @@
 """What a reader must know to take the numbers for what they are: simulated, counted, measured."""
 
 import math
+from pathlib import Path
 
+from pydantic import ValidationError
+
+from fedket.kinds import BUILT_IN, find_section
 from fedket.report.run_record import RunRecord
 from fedket.report.wording import count, plural, points
 
-SERVER_VIEWS = {
-    "plain": "plain: the server sees each client's update.",
-    "quantised": "quantised: the server sees each client's update, rounded.",
-    "masked": (
-        "masked: the server sees only the sum of the cohort's updates. All other clients "
-        "together with the server can still work out one client's update."
-    ),
-    "shared_masks": (
-        "shared_masks: the server, together with up to aggregation.colluders clients, sees only "
-        "the sum over the clients that were alive to the end. All other clients together with the "
-        "server can still work out one client's update."
-    ),
-}
-WORDS = {
-    "headroom": "Words of q bits; values are scaled down so that the sum does not overflow.",
-    "safe": "Words of q + ⌈log₂ clients⌉ bits, so that the sum cannot overflow.",
-}
 KEY_SOURCES = {
     "none": "none: nothing is masked.",
     "os_random": (
@@ -92,16 +79,15 @@ def _simulated(record: RunRecord) -> str:
 
 
 def server_view(record: RunRecord) -> str:
-    """A few sentences for the configured aggregation."""
+    """A few sentences for the configured aggregation; a user's own code is not run for it."""
     kind = record.setting("aggregation.kind", "unknown")
-    if kind not in SERVER_VIEWS:
-        return f"Aggregation {kind}: this report does not know what its server sees."
-    word = (
-        WORDS.get(record.setting("aggregation.word", ""), "")
-        if kind in ("quantised", "masked")
-        else ""
-    )
-    return f"{SERVER_VIEWS[kind]} {word}".rstrip()
+    try:
+        if kind in BUILT_IN["aggregation"]:
+            section = find_section("aggregation", kind, Path())
+            return " ".join(section.model_validate(record.setting("aggregation")).caveats())
+    except ValidationError:
+        pass
+    return f"Aggregation {kind}: this report does not know what its server sees."
 
 
 def key_material(record: RunRecord) -> str:

@@ -151,7 +151,7 @@ def key_figures(record: RunRecord) -> list[html.Tile]:
 
 
 def _keys(record: RunRecord) -> str:
-    if record.setting("aggregation.kind") not in ("masked", "shared_masks"):
+    if not record.model.key_bits_per_pair:
         return "nothing is masked"
     return f"{quantity(record.model.key_bits_per_pair, 'bit')} per pair and round"
 

@@ -1,7 +1,10 @@
 """The sum of floats as they are: no quantiser, no protection."""
 
+from typing import Literal
+
 import jax
 
+from fedket.kinds import Context, Section
 from fedket.secure.in_process import check_clients
 from fedket.types import Contribution, Reducer, RoundContext, Traffic
 
@@ -20,3 +23,16 @@ def plain_sum() -> Reducer:
 @jax.jit
 def _sum_clients(contributions: Contribution) -> Contribution:
     return jax.tree.map(lambda leaf: leaf.sum(0), contributions)
+
+
+class PlainConfig(Section):
+    """The engine's own floating-point sum; the server sees each client's update."""
+
+    kind: Literal["plain"] = "plain"
+
+    def build(self, context: Context) -> None:
+        """Nothing: the engine adds."""
+
+    def caveats(self) -> tuple[str, ...]:
+        """What the server sees."""
+        return ("plain: the server sees each client's update.",)

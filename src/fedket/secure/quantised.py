@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from fedket.errors import ProtocolError, RoundLostError
+from fedket.kinds import Context, Section
+from fedket.schema import PositiveFloat
 from fedket.secure.client_steps import refusal, stepwise
 from fedket.secure.in_process import reduce_in_process
 from fedket.secure.phases import (
@@ -138,3 +140,34 @@ def _read(client_id: int, outcomes: Outcomes, num_values: int, word_bits: int) -
         raise ProtocolError(outcome.reason)
     words = unpack_words(octets(outcome.payload, "words"), num_values, word_bits)
     return nearest_integers(words, word_bits)
+
+
+MODULI = {
+    "headroom": "Words of q bits; values are scaled down so that the sum does not overflow.",
+    "safe": "Words of q + ⌈log₂ clients⌉ bits, so that the sum cannot overflow.",
+}
+
+
+class WordsConfig(Section):
+    """Keys of aggregations that add words."""
+
+    bits: Literal[4, 8, 16, 32] = 16
+    """Quantised bits per value (q)."""
+    clip: PositiveFloat = 1.0
+    """Largest absolute update per coordinate; larger ones are clipped."""
+    modulus: Modulus = "headroom"
+    """`headroom`: words of q bits; `safe`: words of q + ceil(log2 clients) bits."""
+
+
+class QuantisedConfig(WordsConfig):
+    """The sum of words as they are; the server sees each client's update, rounded."""
+
+    kind: Literal["quantised"] = "quantised"
+
+    def build(self, context: Context) -> Protocol:
+        """The protocol."""
+        return quantised_protocol(self.bits, self.clip, modulus=self.modulus)
+
+    def caveats(self) -> tuple[str, ...]:
+        """What the server sees."""
+        return ("quantised: the server sees each client's update, rounded.", MODULI[self.modulus])

@@ -91,14 +91,14 @@ def is_connected(graph: Graph, members: Collection[int]) -> bool:
     return sum(wide) < 2
 
 
-def choose_degree(degree: Degree, num_clients: int, bad_fraction: float = 1 / 3) -> int:
+def choose_degree(degree: Degree, num_clients: int, corrupt_fraction: float = 1 / 3) -> int:
     """Return the number of neighbours that a setting means.
 
     Args:
         degree: None for the complete graph, a number for that many neighbours, or "auto" for the
             complete graph up to `COMPLETE_UP_TO` clients and `smallest_degree` beyond.
         num_clients: Size of the cohort.
-        bad_fraction: Largest fraction of bad clients that "auto" provides for.
+        corrupt_fraction: Largest fraction of bad clients that "auto" provides for.
 
     Raises:
         ConfigError: An odd or too small number, or a fraction out of range.
@@ -107,7 +107,7 @@ def choose_degree(degree: Degree, num_clients: int, bad_fraction: float = 1 / 3)
     if degree == "auto":
         if num_clients <= COMPLETE_UP_TO:
             return complete
-        return smallest_degree(num_clients, bad_fraction)
+        return smallest_degree(num_clients, corrupt_fraction)
     if degree is None or degree >= complete:
         return complete
     check_degree(degree, num_clients)
@@ -124,13 +124,13 @@ def check_degree(degree: int, num_clients: int) -> None:
 
 
 @lru_cache(maxsize=64)
-def smallest_degree(num_clients: int, bad_fraction: float) -> int:
+def smallest_degree(num_clients: int, corrupt_fraction: float) -> int:
     """Return the least even degree whose failure probability is at most 2^-40.
 
     Args:
         num_clients: Size of the cohort (n).
-        bad_fraction: Fraction of clients that collude or drop out before READY, in [0, 1); their
-            number is rounded up.
+        corrupt_fraction: Clients that collude or drop out before READY, as a fraction in [0, 1);
+            their number is rounded up.
 
     Returns:
         The degree, n - 1 when no smaller one is enough.
@@ -138,9 +138,11 @@ def smallest_degree(num_clients: int, bad_fraction: float) -> int:
     Raises:
         ConfigError: The fraction is out of range.
     """
-    if not 0 <= bad_fraction < 1:
-        raise ConfigError(f"a bad fraction is at least 0 and less than 1, got {bad_fraction}")
-    num_bad = math.ceil(num_clients * bad_fraction - 1e-9)
+    if not 0 <= corrupt_fraction < 1:
+        raise ConfigError(
+            f"corrupt_fraction should be at least 0 and less than 1, got {corrupt_fraction}"
+        )
+    num_bad = math.ceil(num_clients * corrupt_fraction - 1e-9)
     for degree in range(2, num_clients - 1, 2):
         if failure_probability(num_clients, num_bad, degree) <= FAILURE:
             return degree

@@ -3,8 +3,12 @@
 import hashlib
 from collections.abc import Sequence
 from functools import partial
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from fedket.errors import ProtocolError
+from fedket.kinds import Context
 from fedket.secure.in_process import reduce_in_process
 from fedket.secure.pairwise.client import ClientState, pairwise_client
 from fedket.secure.pairwise.graph import Degree, choose_degree, num_edges
@@ -20,6 +24,7 @@ from fedket.secure.pairwise.terms import (
 from fedket.secure.phases import Handler, Server
 from fedket.secure.protocol import Party, Protocol, RoundCost, Total, Update, halved
 from fedket.secure.quantise import QUANTISERS, Modulus, word_width
+from fedket.secure.quantised import MODULI, WordsConfig
 from fedket.secure.words import Words, nearest_integers, to_words
 from fedket.types import KeySource, Reducer, RoundContext
 
@@ -169,3 +174,35 @@ def _chunk_words(reach: int, num_words: int, word_bits: int) -> int:
     """
     affordable = PAD_MEMORY_BYTES * 8 // (reach * (reach + 1) * word_bits)
     return max(8, min(affordable, num_words + 7) // 8 * 8)
+
+
+class PairwiseMasksConfig(WordsConfig):
+    """Words under one-time pads that pairs of clients share; the server sees their sum only."""
+
+    kind: Literal["pairwise_masks"] = "pairwise_masks"
+    degree: Annotated[int, Field(ge=0)] = 0
+    """With how many others each client shares a pad, an even number; 0 means all of them up to 20
+    clients, and beyond as many as `corrupt_fraction` asks for."""
+    corrupt_fraction: Annotated[float, Field(ge=0, lt=1)] = 1 / 3
+    """Share of clients that may collude or drop out, for degree 0."""
+    authenticate: bool = True
+    """Give every message a MAC, with a one-time key of the client's link to the server."""
+
+    def build(self, context: Context) -> Protocol:
+        """The protocol."""
+        return pairwise_protocol(
+            self.bits,
+            self.clip,
+            modulus=self.modulus,
+            degree=self.degree or "auto",
+            corrupt_fraction=self.corrupt_fraction,
+            authenticate=self.authenticate,
+        )
+
+    def caveats(self) -> tuple[str, ...]:
+        """What the server sees."""
+        return (
+            "pairwise_masks: the server sees only the sum of the cohort's updates. All other "
+            "clients together with the server can still work out one client's update.",
+            MODULI[self.modulus],
+        )

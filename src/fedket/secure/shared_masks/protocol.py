@@ -1,8 +1,16 @@
 """Protocol B as a `Protocol`: integers modulo a prime, under self-masks that clients share."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
+from typing import Annotated, Literal
 
+import numpy as np
+from pydantic import Field
+
+from fedket.kinds import Context, Section
+from fedket.rng import Purpose
+from fedket.schema import PositiveFloat
 from fedket.secure.in_process import reduce_in_process
 from fedket.secure.mac import TAG_BYTES
 from fedket.secure.phases import Handler, Server
@@ -24,6 +32,9 @@ from fedket.secure.words import packed_size
 from fedket.types import KeySource, Reducer, RoundContext
 
 SILENT = "delivered no masked update"
+
+ACTIONS = ("share", "hold", "upload", "open")
+"""Phases in which a simulated client may fall silent."""
 
 
 def shared_masks_protocol(
@@ -132,3 +143,54 @@ def _cost(terms: Terms) -> RoundCost:
     key = {(i, j): terms.stream_bytes for i in terms.cohort for j in terms.peers(i)}
     answers = share + held + vector + confirm + terms.pad_bytes
     return RoundCost(len(terms.cohort) * answers, vector, key, num_messages(terms.plan))
+
+
+def answers_of(dropout: float, seed: int) -> Answers:
+    """Return the model in which a share of the clients falls silent, somewhere in a round."""
+
+    def answers(round_num: int, client_id: int, action: str) -> bool:
+        rng = np.random.default_rng([seed, int(Purpose.SILENCE), round_num, client_id])
+        silent, since = rng.random() < dropout, int(rng.integers(len(ACTIONS)))
+        return not silent or action not in ACTIONS[since:]
+
+    return answers if dropout else everybody_answers
+
+
+class SharedMasksConfig(Section):
+    """Updates under masks whose shares the others hold: exact in spite of drop-outs."""
+
+    kind: Literal["shared_masks"] = "shared_masks"
+    bits: Literal[4, 8, 16, 32] = 16
+    """Quantised bits per value (q)."""
+    clip: PositiveFloat = 1.0
+    """Largest absolute update per coordinate; larger ones are clipped."""
+    colluders: Annotated[int, Field(ge=0)] = 1
+    """Clients that may join the server without learning more (T)."""
+    threshold: Annotated[int, Field(ge=0)] = 0
+    """Clients that must be alive until the sum opens (U), at least colluders + 2; 0 means three
+    quarters of the cohort."""
+    malicious: bool = False
+    """Hold out against a server that lies; threshold must exceed (clients + colluders)/2."""
+    simulated_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """The share of clients that fall silent somewhere in a simulated round."""
+
+    def build(self, context: Context) -> Protocol:
+        """The protocol."""
+        three_quarters = math.ceil(3 * context.cohort_size / 4)
+        return shared_masks_protocol(
+            self.bits,
+            self.clip,
+            colluders=self.colluders,
+            threshold=self.threshold or max(self.colluders + 2, three_quarters),
+            malicious=self.malicious,
+            answers=answers_of(self.simulated_dropout, context.seed),
+        )
+
+    def caveats(self) -> tuple[str, ...]:
+        """What the server sees."""
+        return (
+            f"shared_masks: the server, together with up to {self.colluders} clients "
+            "(aggregation.colluders), sees only the sum over the clients that were alive to the "
+            "end. All other clients together with the server can still work out one client's "
+            "update.",
+        )
