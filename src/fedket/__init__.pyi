@@ -51,9 +51,14 @@ from .quantum import probabilities as probabilities
 from .quantum import run_circuit as run_circuit
 from .schema import PositiveFloat as PositiveFloat
 from .schema import PositiveInt as PositiveInt
+from .secure import Protocol as Protocol
 from .secure import masked_sum as masked_sum
+from .secure import pairwise_protocol as pairwise_protocol
+from .secure import quantised_protocol as quantised_protocol
 from .secure import quantised_sum as quantised_sum
+from .secure import reduce_in_process as reduce_in_process
 from .secure import shared_mask_sum as shared_mask_sum
+from .secure import shared_masks_protocol as shared_masks_protocol
 from .types import Bound as Bound
 from .types import ClientResult as ClientResult
 from .types import Contribution as Contribution

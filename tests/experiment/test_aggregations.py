@@ -1,0 +1,107 @@
+"""Any strategy through any aggregation: from Python what it is from TOML."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fedket.errors import ConfigError, UserCodeError
+from fedket.experiment.aggregation import cost_of
+from fedket.experiment.build import build_experiment, build_learning
+from fedket.experiment.context import first_context
+from fedket.experiment.load import parse_config
+from fedket.federated import make_federation
+from fedket.keys import OsRandomSource
+from fedket.kinds import BUILT_IN
+from fedket.secure import masked_sum, quantised_sum, shared_mask_sum
+from fedket.secure.sides import count_values
+from fedket.types import ClientResult
+from tests.experiment.tiny import config_of, values_of, write_blobs
+
+FROM_PYTHON = {
+    "plain": lambda: None,
+    "quantised": lambda: quantised_sum(16, "headroom", 1.0),
+    "pairwise_masks": lambda: masked_sum(16, "headroom", 1.0, OsRandomSource()),
+    "shared_masks": lambda: shared_mask_sum(16, 1.0, OsRandomSource(), colluders=1, threshold=3),
+}
+
+
+@pytest.fixture(scope="module")
+def blobs(tmp_path_factory):
+    return write_blobs(tmp_path_factory.mktemp("data") / "blobs.npz")
+
+
+@pytest.mark.parametrize("strategy", BUILT_IN["strategy"])
+@pytest.mark.parametrize("aggregation", BUILT_IN["aggregation"])
+def test_from_python_what_it_is_from_toml_and_at_the_cost_that_was_told(
+    aggregation, strategy, blobs
+):
+    config = config_of(blobs, f"strategy.kind={strategy}", f"aggregation.kind={aggregation}")
+    built = build_experiment(config)
+    context = first_context(config)._replace(dataset=built.dataset)
+    model, training, _ = build_learning(config, context, config.training.batch_size)
+    federation = make_federation(
+        model,
+        built.dataset,
+        built.partition,
+        built.strategy,
+        training,
+        reducer=FROM_PYTHON[aggregation](),
+    )
+    ours, record = federation.run_round(federation.init(), False)
+    theirs, _ = built.federation.run_round(built.federation.init(), False)
+    jax.tree.map(np.testing.assert_array_equal, ours.params, theirs.params)
+    one = jax.eval_shape(
+        lambda p: built.strategy.contribute(p, ClientResult(p, jnp.ones(()), p)), ours.params
+    )
+    cost = cost_of(config, count_values(one))
+    if cost is not None:
+        assert record.key_bits == 8 * sum(cost.key.values())
+        assert record.upload_bytes == cost.upload_bytes
+    assert record.traffic.num_clipped == 0
+
+
+MINE = """
+import jax
+from fedket import Section, Traffic
+
+
+class Median(Section):
+    def build(self, context):
+        def reduce(contributions, context):
+            middle = jax.tree.map(lambda leaf: jax.numpy.median(leaf, axis=0), contributions)
+            return middle, Traffic(0, 0)
+
+        return reduce
+
+
+class Wrong(Section):
+    def build(self, context):
+        return 3
+"""
+
+
+def test_a_users_own_sees_single_contributions(blobs, tmp_path):
+    (tmp_path / "mine.py").write_text(MINE)
+    values = values_of(blobs, "aggregation={kind='mine.py:Median'}")
+    built = build_experiment(parse_config(values, folder=tmp_path))
+    state, _ = built.federation.run_round(built.federation.init())
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+    values = values_of(blobs, "aggregation={kind='mine.py:Wrong'}")
+    with pytest.raises(UserCodeError, match="returned a int; it should return"):
+        build_experiment(parse_config(values, folder=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("kind='masked'", 'aggregation.kind = "pairwise_masks"'),
+        ("kind='quantised', word='safe'", "aggregation.modulus"),
+        ("kind='pairwise_masks', mac=false", "aggregation.authenticate"),
+        ("kind='pairwise_masks', bad_fraction=0.1", "aggregation.corrupt_fraction"),
+        ("kind='shared_masks', dropout=0.1", "aggregation.simulated_dropout"),
+    ],
+)
+def test_old_names_are_refused_with_the_new_ones(old, new, blobs):
+    with pytest.raises(ConfigError, match=f"is now `{new}`"):
+        parse_config(values_of(blobs, f"aggregation={{{old}}}"))
