@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from fedket.errors import ConfigError, UserCodeError
-from fedket.experiment.aggregation import cost_of
+from fedket.experiment.aggregation import cost_of, first_context
 from fedket.experiment.build import build_experiment, build_learning
-from fedket.experiment.context import first_context
 from fedket.experiment.load import parse_config
 from fedket.federated import make_federation
 from fedket.keys import OsRandomSource
