@@ -180,7 +180,7 @@ def test_a_project_has_a_server_its_sites_and_an_administrator(config, tmp_path,
         (["--sites", "ada,bob", "--host", "not a host"], "host"),
         (["--sites", "ada,bob", "--set", "aggregation.kind=plain"], "nothing but masked words"),
         (["--sites", "ada,bob", *SHARED, "--set", "aggregation.threshold=9"], "threshold"),
-        (["--sites", "ada,bob", "--set", "agregation.kind=masked"], "did you mean"),
+        (["--sites", "ada,bob", "--set", "agregation.kind=pairwise_masks"], "did you mean"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_nothing_is_written(

@@ -10,7 +10,7 @@ from fedket.experiment.facts import count_facts
 from tests.experiment.tiny import config_of, write_blobs
 
 FISHER = "strategy={kind = 'qfedfisher', fisher_samples = 8}"
-MASKED = "aggregation={kind = 'masked', bits = 32, clip = 0.5}"
+MASKED = "aggregation={kind = 'pairwise_masks', bits = 32, clip = 0.5}"
 
 
 @pytest.fixture(scope="module")
