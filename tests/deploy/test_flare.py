@@ -175,7 +175,7 @@ def test_sites_that_die_lie_dawdle_or_do_not_fit_are_left_out(tmp_path, monkeypa
     }
     monkeypatch.setenv("UNRULY", json.dumps(cues))
     monkeypatch.setenv("UNRULY_PACE", "0.4")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     _replace(layout, job.SITE_CLASS, UNRULY)
     _replace(layout, "training_s = 600.0", "training_s = 20.0")
     finish(layout)
