@@ -72,7 +72,7 @@ class PadLedger:
             KeyReusedError: An end already has a reservation of this round or a later one.
             KeyMaterialError: `client_id` is not the sender, or a length is negative.
         """
-        offsets = {stream: self._high_water(client_id, stream) for stream in lengths}
+        offsets = {stream: self._end(client_id, stream) for stream in lengths}
         for stream, num_bytes in lengths.items():
             self._check_new(round_num, client_id, stream, stream[0], num_bytes)
         for stream, num_bytes in lengths.items():
@@ -91,7 +91,7 @@ class PadLedger:
         """
         for stream, (offset, num_bytes) in ranges.items():
             self._check_new(round_num, client_id, stream, stream[1], num_bytes)
-            mark = self._high_water(client_id, stream)
+            mark = self._end(client_id, stream)
             if offset < mark:
                 raise KeyReusedError(
                     f"{_link(client_id, stream)}: key from byte {offset} was announced, bytes "
@@ -99,7 +99,7 @@ class PadLedger:
                     "back in time or the message is old: let both ends start from the higher mark"
                 )
         for stream, (offset, num_bytes) in ranges.items():
-            self._burned += offset - self._high_water(client_id, stream)
+            self._burned += offset - self._end(client_id, stream)
             self._enter(round_num, client_id, stream, offset, num_bytes)
 
     def spend(
@@ -171,7 +171,7 @@ class PadLedger:
         reserved = sum(entry.end - entry.position for entry in self._entries.values())
         return PadTotals(reserved, self._consumed, self._burned)
 
-    def _high_water(self, client_id: int, stream: Stream) -> int:
+    def _end(self, client_id: int, stream: Stream) -> int:
         """Return the byte from which on nothing was ever reserved at this end."""
         entry = self._entries.get((client_id, stream))
         return entry.end if entry else 0

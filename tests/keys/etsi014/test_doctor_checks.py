@@ -9,7 +9,7 @@ from cryptography import x509
 from lossy_link import status
 from trustme import CA
 
-from fedket.keys.etsi014.checks import (
+from fedket.keys.etsi014.doctor import (
     Sample,
     check_date,
     check_issuer,

@@ -4,8 +4,7 @@ import pytest
 from cryptography import x509
 from kme_network import STRANGER, World
 
-from fedket.keys.etsi014.checks import Check
-from fedket.keys.etsi014.doctor import examine
+from fedket.keys.etsi014.doctor import Check, examine
 
 
 def diagnose(world: World, seconds: float = 0.0, **changed: object) -> dict[str, Check]:

@@ -1,40 +1,38 @@
 """What is wrong between an application and its KME: files, certificates, clocks, limits, rates.
 
-`examine` gathers and lets `fedket.keys.etsi014.checks` judge, in the order in which an operator
-would look. Nothing consumes key.
+`examine` gathers, in the order in which an operator would look, and pure functions judge: each
+`check_…` returns a `Check`. Nothing consumes key.
 """
 
 import datetime
+import email.utils
+import math
 import os
 import socket
 import ssl
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 
 from fedket.keys.etsi014.answers import read_status
-from fedket.keys.etsi014.checks import (
-    Check,
-    Sample,
-    check_date,
-    check_issuer,
-    check_limits,
-    check_permissions,
-    check_rate,
-    check_sae_id,
-    check_validity,
-)
 from fedket.keys.etsi014.client import ask, check_names, open_http, place
 from fedket.keys.etsi014.config import SaeConfig
 from fedket.keys.etsi014.errors import KmeError
+from fedket.keys.etsi014.models import Status
+from fedket.keys.etsi014.sizing import plan
 from fedket.keys.etsi014.tls import (
     check_pair,
+    check_window,
     client_context,
     explain_tls,
+    names_of,
     read_certificate,
     read_private_key,
     utc_now,
@@ -44,6 +42,39 @@ SAMPLE_S = 5.0
 """Seconds between the two looks at the pools that give their rates."""
 
 HTTPS_PORT = 443
+
+SOON = datetime.timedelta(days=14)
+"""A certificate that expires within this is worth a note."""
+
+CLOCK_NOTE_S, CLOCK_FAIL_S = 5.0, 60.0
+"""Clock differences from which a note, and a failure, is made of them."""
+
+
+class Check(NamedTuple):
+    """One finding.
+
+    Attributes:
+        name: What was looked at.
+        outcome: `ok`; `note`, worth knowing; `fail`, a run would not work; `skip`, could not be
+            looked at because of an earlier failure.
+        found: What was found, and for `note` and `fail` what to do; one line.
+    """
+
+    name: str
+    outcome: Literal["ok", "note", "fail", "skip"]
+    found: str
+
+
+class Sample(NamedTuple):
+    """A look at a pool.
+
+    Attributes:
+        status: What the KME said.
+        at_s: When, in seconds of a monotonic clock.
+    """
+
+    status: Status
+    at_s: float
 
 
 def examine(
@@ -161,3 +192,116 @@ def _look(http: httpx.Client, config: SaeConfig, peer: str) -> tuple[Sample | No
         return None, Check(name, "fail", str(error))
     route = f"{status.source_KME_ID} to {status.target_KME_ID}"
     return sample, Check(name, "ok", f"{route}, {status.stored_key_count} keys stored")
+
+
+def check_validity(certificate: x509.Certificate, path: Path, now: datetime.datetime) -> Check:
+    """Whether our certificate holds now, and for how long."""
+    try:
+        check_window(certificate, path, now)
+    except KmeError as error:
+        return Check("validity", "fail", str(error))
+    end = certificate.not_valid_after_utc
+    if end - now < SOON:
+        return Check("validity", "note", f"{path} expires on {end:%Y-%m-%d}; renew it soon")
+    return Check("validity", "ok", f"until {end:%Y-%m-%d}")
+
+
+def check_sae_id(certificate: x509.Certificate, sae_id: str) -> Check:
+    """Whether our certificate names us, which is where a KME looks."""
+    names = names_of(certificate)
+    if sae_id in names:
+        return Check("identity", "ok", f"the certificate names `{sae_id}`")
+    listed = ", ".join(f"`{name}`" for name in names) or "nobody"
+    return Check(
+        "identity",
+        "note",
+        f"the certificate names {listed}, not `{sae_id}`; most KMEs take the SAE ID from there: "
+        "correct `sae_id`, or ask the KME's operator how it maps certificates",
+    )
+
+
+def check_issuer(certificate: x509.Certificate, authorities: list[x509.Certificate]) -> Check:
+    """Whether our certificate comes from a CA we know; the KME may well know another."""
+    issuer = certificate.issuer.rfc4514_string()
+    for authority in authorities:
+        try:
+            certificate.verify_directly_issued_by(authority)
+        except (ValueError, TypeError, InvalidSignature):
+            continue
+        return Check("issuer", "ok", f"issued by a CA in `ca` ({issuer})")
+    return Check("issuer", "note", f"issued by {issuer}, not in `ca`; the KME has to know that CA")
+
+
+def check_permissions(path: Path, mode: int) -> Check:
+    """Whether others may read the private key."""
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return Check("permissions", "note", f"others may read {path}; run `chmod 600` on it")
+    return Check("permissions", "ok", f"{path} is its owner's only")
+
+
+def check_date(date: str, before: datetime.datetime, after: datetime.datetime) -> Check:
+    """How far the KME's clock is from ours at least, by the Date header of an answer.
+
+    Args:
+        date: The header, in whole seconds, cut off.
+        before: Our time when we asked.
+        after: Our time when the answer had come.
+    """
+    try:
+        theirs = email.utils.parsedate_to_datetime(date)
+        ahead_s = (theirs - after).total_seconds()
+        behind_s = (before - theirs).total_seconds() - 1
+    except (ValueError, TypeError):
+        return Check("clocks", "note", "the KME sends no Date, so the clocks were not compared")
+    offset_s = max(ahead_s, 0.0) - max(behind_s, 0.0)
+    apart = f"the KME's clock is {abs(offset_s):.0f} s {'ahead' if offset_s > 0 else 'behind'}"
+    if abs(offset_s) > CLOCK_FAIL_S:
+        return Check("clocks", "fail", f"{apart}; set both by NTP, or certificates will not hold")
+    if abs(offset_s) > CLOCK_NOTE_S:
+        return Check("clocks", "note", f"{apart}; set both by NTP")
+    return Check("clocks", "ok", f"within {CLOCK_NOTE_S:.0f} s of the KME's")
+
+
+def check_limits(peer: str, status: Status, need_bytes: int) -> Check:
+    """Whether the KME's limits let a round's key through."""
+    name = f"limits for {peer}"
+    try:
+        request = plan(status, max(1, need_bytes))
+    except KmeError as error:
+        return Check(name, "fail", str(error))
+    most = f"keys of up to {status.max_key_size} bits, {status.max_key_per_request} per call"
+    holds = status.max_key_count * status.key_size // 8
+    if not need_bytes:
+        return Check(name, "ok", f"{most}; the pool holds up to {holds} bytes")
+    calls = math.ceil(need_bytes / (request.number * request.size_bytes))
+    takes = f"{most}: a round's {need_bytes} bytes take {calls} call{'s' * (calls != 1)}"
+    if need_bytes > holds:
+        return Check(
+            name,
+            "fail",
+            f"{takes}, but the pool never holds more than {holds}; ask for a larger "
+            "max_key_count, or lower the bits per value",
+        )
+    return Check(name, "ok", f"{takes}; the pool holds up to {holds}")
+
+
+def check_rate(peer: str, before: Sample, after: Sample, need_bps: float) -> Check:
+    """At which rate a pool fills, from two looks at it; nobody else should use it meanwhile."""
+    name = f"rate for {peer}"
+    first, second = before.status, after.status
+    if second.stored_key_count >= second.max_key_count:
+        return Check(name, "ok", "the pool is full, so its rate cannot be seen")
+    seconds = after.at_s - before.at_s
+    gained = second.stored_key_count - first.stored_key_count
+    if gained < 0:
+        return Check(name, "note", "the pool shrank, somebody uses it; try again when nobody does")
+    rate, resolution = gained * second.key_size / seconds, second.key_size / seconds
+    seen = f"about {rate:.0f} bit/s (seen to {resolution:.0f} bit/s in {seconds:.1f} s)"
+    if rate + resolution < need_bps:
+        return Check(
+            name, "fail", f"{seen}, {need_bps:.0f} are needed; lower the need or wait in between"
+        )
+    if not gained:
+        stored = second.stored_key_count
+        return Check(name, "note", f"{seen}; {stored} keys stored, is the link up? Sample longer")
+    return Check(name, "ok", seen)

@@ -50,8 +50,6 @@ class Conversation:
         self._sent = {end: Poly1305(key) for end, key in keys.items()}
         self._received = {end: Poly1305(key) for end, key in keys.items()}
         self._wire = wire
-        self.num_bytes = 0
-        """Bytes said by both ends."""
 
     def say(self, sender: End, message: bytes) -> bytes:
         """Send a message; returns what the other end receives.
@@ -65,7 +63,6 @@ class Conversation:
         for mac, text in ((self._sent[sender], message), (self._received[sender], arrived)):
             mac.update(struct.pack("<q", len(text)))
             mac.update(text)
-        self.num_bytes += len(message)
         return arrived
 
     def tags_agree(self) -> bool:

@@ -48,15 +48,11 @@ class Distilled(NamedTuple):
     Attributes:
         key: The key in whole bytes, the same at both ends; empty after an alarm.
         disclosed_bits: Parities that Alice announced.
-        corrected: Bits that Bob flipped.
-        said_bytes: Length of the public conversation.
         alarm: Why there is no key, or None.
     """
 
     key: KeyMaterial
     disclosed_bits: int
-    corrected: int
-    said_bytes: int
     alarm: Alarm | None
 
 
@@ -85,11 +81,11 @@ def distil(
         KeyMaterial(secret[i : i + MAC_KEY_BYTES]) for i in range(0, len(secret), MAC_KEY_BYTES)
     ]
     talk = Conversation(keys[0], keys[1], wire)
-    disclosed = corrected = 0
+    disclosed = 0
     try:
         seed = int.from_bytes(talk.say("alice", random_bytes(8)), "little")
         fixed = reconcile(alice, bob, error_rate, seed, talk)
-        disclosed, corrected = fixed.disclosed, fixed.corrected
+        disclosed = fixed.disclosed
         alarm = None if fixed.complete else Alarm.CORRECTION_FAILED
         if alarm is None and not _same(alice, fixed.bits, keys[2], talk):
             alarm = Alarm.VERIFICATION_FAILED
@@ -103,7 +99,7 @@ def distil(
         alarm = Alarm.AUTHENTICATION_FAILED
     if alarm is not None:
         key = KeyMaterial(b"")
-    return Distilled(key, disclosed, corrected, talk.num_bytes, alarm)
+    return Distilled(key, disclosed, alarm)
 
 
 def _same(alice: Bits, bob: Bits, key: KeyMaterial, talk: Conversation) -> bool:
