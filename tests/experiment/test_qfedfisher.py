@@ -1,6 +1,7 @@
 """QFedFisher from a configuration: records, costs, exact resume, and what is refused."""
 
 import json
+from importlib import import_module
 
 import pytest
 
@@ -61,7 +62,8 @@ def test_words_too_coarse_for_the_threshold_are_refused(overrides, complaint, bl
 
 
 def test_per_sample_gradients_beyond_memory_are_refused(blobs, monkeypatch):
-    monkeypatch.setattr("fedket.experiment.check.available_bytes", lambda: 1500)
+    module = import_module("fedket.federated.qfedfisher")
+    monkeypatch.setattr(module, "available_bytes", lambda: 1500)
     wide = "model={kind = 'mlp', hidden = [8]}"
     build_experiment(config_of(blobs, wide, FISHER, "strategy.fisher=literal"))
     with pytest.raises(ConfigError, match="gradients of 8 samples by 67 parameters need about"):

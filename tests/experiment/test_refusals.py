@@ -28,7 +28,8 @@ def refusal_to_resume(directory, **changes):
 
 
 def half(content):
-    return content[: len(content) // 2]
+    """About half, ending at a blank, where no line of TOML or JSON may end."""
+    return content[: content.rfind(b" ", 0, len(content) // 2)]
 
 
 def flipped(content):
