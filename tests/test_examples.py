@@ -19,6 +19,8 @@ VQC = "model={kind='vqc', num_layers=2, circuit='circuit.py:ring'}"
 OWN = {
     "circuit": [*SMALL, VQC],
     "dataset": ["data.kind=dataset.py:Spirals", "model={kind='mlp', hidden=[8]}"],
+    "engine": [*SMALL, "engine={kind='engine.py:OnDevice', index=0}"],
+    "keys": [*SMALL, "keys.kind=keys.py:Device", "aggregation.kind=masked"],
     "loss": [*SMALL, "training.loss=loss.py:focal"],
     "model": [*SMALL, "model={kind='model.py:Reupload', num_layers=1}"],
     "optimizer": [*SMALL, "optimizer={kind='optimizer.py:Lion', beta1=0.8}"],

@@ -1,5 +1,7 @@
 """What these examples change one part of: ten clients learn digits by logistic regression."""
 
+from collections.abc import Callable
+
 import numpy as np
 import optax
 
@@ -14,6 +16,7 @@ def demonstrate(
     partition: fk.Partition | None = None,
     training: fk.LocalTraining | None = None,
     reducer: fk.Reducer | None = None,
+    engine: Callable[..., fk.Engine] = fk.vectorised_engine,
 ) -> None:
     """Train three rounds, with some parts replaced, and print the accuracy."""
     data = data or fk.load_dataset("digits", max_train=400, max_test=200)
@@ -28,6 +31,7 @@ def demonstrate(
         strategy or fk.fed_avg(),
         training or fk.LocalTraining(optax.adam(0.05), epochs=5, batch_size=8),
         reducer=reducer,
+        engine=engine,
     )
     state = federation.init()
     for _ in range(3):

@@ -31,8 +31,12 @@ from .federated import sharded_engine as sharded_engine
 from .federated import squared_error as squared_error
 from .federated import tunable as tunable
 from .federated import vectorised_engine as vectorised_engine
+from .federated.engine_kinds import EngineConfig as EngineConfig
+from .federated.trainer import Engine as Engine
 from .keys import OsRandomSource as OsRandomSource
 from .keys.config import KeysConfig as KeysConfig
+from .keys.material import KeyMaterial as KeyMaterial
+from .keys.streams import StreamSource as StreamSource
 from .kinds import Context as Context
 from .kinds import Section as Section
 from .models import cnn as cnn
