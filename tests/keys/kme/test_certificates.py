@@ -20,8 +20,8 @@ from fedket.keys.etsi014.errors import KmeCertificateError, KmeError, KmeUnreach
 from fedket.keys.etsi014.tls import client_context, read_private_key, utc_now
 from fedket.keys.kme import server
 from fedket.keys.kme.certificates import write_certificates
-from fedket.keys.kme.pools import KeyPools
-from fedket.keys.kme.service import UnauthorizedError, sae_of
+from fedket.keys.kme.pools import KeyPools, RefusedError
+from fedket.keys.kme.service import sae_of
 
 LOCALHOST = "127.0.0.1"
 
@@ -210,10 +210,10 @@ def test_an_application_is_who_its_certificate_says_if_that_is_one(pki, name, al
     if sae:
         assert sae_of(certificate, kme) == sae
     else:
-        with pytest.raises(UnauthorizedError):
+        with pytest.raises(RefusedError, match="401"):
             sae_of(certificate, kme)
 
 
 def test_nobody_is_nobody(pki):
-    with pytest.raises(UnauthorizedError):
+    with pytest.raises(RefusedError, match="401"):
         sae_of(None, make_config(pki).kme[0])

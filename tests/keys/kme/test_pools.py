@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedket.keys.kme.config import KmeConfig, KmeSection, Limits, LinkSection
-from fedket.keys.kme.pools import KeyPools, NotYourKeyError, ShortageError, UnknownKeyError
+from fedket.keys.kme.pools import KeyPools, RefusedError
 
 FILE = Path("unused")
 PAIR = frozenset(("alice", "bob"))
 
 
-def network_of(rate_bps=0.0, initial=0, clock=lambda: 0.0, **limits) -> KeyPools:
+def pools_of(rate_bps=0.0, initial=0, clock=lambda: 0.0, **limits) -> KeyPools:
     kme = KmeSection(id="kme", ca=FILE, certificate=FILE, key=FILE, saes=("alice", "bob", "carol"))
     links = [
         LinkSection(saes=saes, rate_bps=rate_bps, initial_keys=initial)
@@ -29,66 +29,67 @@ def network_of(rate_bps=0.0, initial=0, clock=lambda: 0.0, **limits) -> KeyPools
 )
 def test_no_more_key_is_delivered_than_was_distilled(steps, rate_bps):
     now, delivered, ids = [5.0], 0, set()
-    network = network_of(rate_bps, initial=3, clock=lambda: now[0], max_key_count=50)
+    pools = pools_of(rate_bps, initial=3, clock=lambda: now[0], max_key_count=50)
     for wait_s, number in steps:
         now[0] += wait_s
         try:
-            keys = network.deliver("alice", ("bob",), number, 256)
-        except ShortageError:
-            assert network.stored_key_count("alice", "bob") < number
+            keys = pools.deliver("alice", ("bob",), number, 256)
+        except RefusedError:
+            assert pools.stored_key_count("alice", "bob") < number
             continue
         delivered += number * 256
         ids |= {key.key_id for key in keys}
-        assert network.stored_key_count("bob", "alice") <= 50
+        assert pools.stored_key_count("bob", "alice") <= 50
     assert delivered <= 3 * 256 + rate_bps * (now[0] - 5) + 1e-6
     assert len(ids) * 256 == delivered
 
 
 def test_a_full_pool_loses_what_comes_on_top():
     now = [0.0]
-    network = network_of(rate_bps=256.0, clock=lambda: now[0], max_key_count=5)
+    pools = pools_of(rate_bps=256.0, clock=lambda: now[0], max_key_count=5)
     now[0] = 1000.0
-    assert network.stored_key_count("alice", "bob") == 5
-    network.deliver("alice", ("bob",), 5, 256)
-    assert network.stored_key_count("alice", "bob") == 0
+    assert pools.stored_key_count("alice", "bob") == 5
+    pools.deliver("alice", ("bob",), 5, 256)
+    assert pools.stored_key_count("alice", "bob") == 0
 
 
 def test_a_shortage_of_one_slave_takes_nothing_from_the_others():
-    network = network_of(initial=2)
-    network.deliver("alice", ("carol",), 1, 256)
-    with pytest.raises(ShortageError):
-        network.deliver("alice", ("bob", "carol"), 2, 256)
-    assert network.stored_key_count("alice", "bob") == 2
+    pools = pools_of(initial=2)
+    pools.deliver("alice", ("carol",), 1, 256)
+    with pytest.raises(RefusedError, match="503 not enough keys"):
+        pools.deliver("alice", ("bob", "carol"), 2, 256)
+    assert pools.stored_key_count("alice", "bob") == 2
 
 
 def test_a_key_goes_to_each_of_its_slaves_once():
-    network = network_of(initial=10)
-    ids = tuple(key.key_id for key in network.deliver("alice", ("bob",), 2, 256))
-    for slave, master, wanted, error in [
-        ("carol", "alice", ids, NotYourKeyError),
-        ("bob", "carol", ids, UnknownKeyError),
-        ("bob", "alice", (ids[0], ids[0]), UnknownKeyError),
-        ("bob", "alice", (ids[0], ids[0].upper()), UnknownKeyError),
+    pools = pools_of(initial=10)
+    ids = tuple(key.key_id for key in pools.deliver("alice", ("bob",), 2, 256))
+    for slave, master, wanted, status in [
+        ("carol", "alice", ids, 401),
+        ("bob", "carol", ids, 400),
+        ("bob", "alice", (ids[0], ids[0]), 400),
+        ("bob", "alice", (ids[0], ids[0].upper()), 400),
     ]:
-        with pytest.raises(error):
-            network.collect(master, slave, wanted)
-    assert network.collect("alice", "bob", ids[:1])[0].key_id == ids[0]
-    with pytest.raises(UnknownKeyError):
-        network.collect("alice", "bob", ids)
-    network.collect("alice", "bob", ids[1:])
-    assert network._issued == {}
+        with pytest.raises(RefusedError) as error:
+            pools.collect(master, slave, wanted)
+        assert error.value.status == status
+    assert pools.collect("alice", "bob", ids[:1])[0].key_id == ids[0]
+    with pytest.raises(RefusedError, match="400"):
+        pools.collect("alice", "bob", ids)
+    pools.collect("alice", "bob", ids[1:])
+    assert pools._issued == {}
 
 
 def test_keys_that_nobody_fetches_do_not_fill_the_memory():
-    network = network_of(initial=100, max_key_count=4)
+    pools = pools_of(initial=100, max_key_count=4)
     for _ in range(10):
-        ids = [key.key_id for key in network.deliver("alice", ("bob",), 1, 256)]
-        network._pools[PAIR].bits = 1024.0
-    assert len(network._issued) == 4
-    assert network.collect("alice", "bob", tuple(ids))
+        ids = [key.key_id for key in pools.deliver("alice", ("bob",), 1, 256)]
+        pools._pools[PAIR].bits = 1024.0
+    assert len(pools._issued) == 4
+    assert pools.collect("alice", "bob", tuple(ids))
 
 
 def test_keys_are_hidden():
-    network = network_of(initial=4)
-    (key,) = network.deliver("alice", ("bob",), 1, 64)
-    assert key.secret.reveal().hex() not in repr(key) + repr(network._issued)
+    pools = pools_of(initial=4)
+    (key,) = pools.deliver("alice", ("bob",), 1, 64)
+    assert key.secret.reveal().hex() not in repr(key) + repr(pools._issued)

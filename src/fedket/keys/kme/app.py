@@ -14,31 +14,18 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from fedket.keys.etsi014.models import API, KEYS_NOT_FOUND, KeyIds, KeyRequest, Status
-from fedket.keys.kme.config import KmeSection, Limits
+from fedket.keys.etsi014.models import API, KeyIds, KeyRequest, Status
+from fedket.keys.kme.config import KmeSection
 from fedket.keys.kme.door import Door
-from fedket.keys.kme.pools import (
-    KeyPools,
-    NotYourKeyError,
-    PoolKey,
-    ShortageError,
-    UnknownKeyError,
-)
-from fedket.keys.kme.service import (
-    BadRequestError,
-    UnauthorizedError,
-    get_keys,
-    get_keys_by_id,
-    get_status,
-    sae_of,
-)
+from fedket.keys.kme.pools import KeyPools, PoolKey, RefusedError
+from fedket.keys.kme.service import get_keys, get_keys_by_id, get_status, sae_of
 
 
 def create_app(kme: KmeSection, pools: KeyPools) -> FastAPI:
     """Build the application of one of the KMEs that share pools."""
     app = FastAPI(title=f"KME {kme.id} (simulated keys)", openapi_url=None)
     app.add_middleware(Door)
-    _add_errors(app, pools.config.limits)
+    _add_errors(app)
     _add_calls(app, kme, pools)
     return app
 
@@ -78,16 +65,15 @@ def _add_calls(app: FastAPI, kme: KmeSection, pools: KeyPools) -> None:
         return _delivered(get_keys_by_id(pools, me, master, key_ids))
 
 
-def _add_errors(app: FastAPI, limits: Limits) -> None:
+def _add_errors(app: FastAPI) -> None:
     """Turn exceptions into the standard's errors; none repeats what arrived."""
-    shortage = limits.shortage_status
     answers: dict[type[Exception], Callable[[Any], Response]] = {
-        BadRequestError: lambda error: _problem(400, str(error)),
+        RefusedError: lambda error: (
+            _problem(error.status, error.message)
+            if error.message
+            else Response(status_code=error.status)
+        ),
         RequestValidationError: lambda error: _problem(400, f"bad request: {_where(error)}"),
-        UnknownKeyError: lambda _: _problem(400, KEYS_NOT_FOUND),
-        ShortageError: lambda _: _problem(shortage, "not enough keys are stored"),
-        UnauthorizedError: lambda _: Response(status_code=401),
-        NotYourKeyError: lambda _: Response(status_code=401),
         HTTPException: lambda _: _problem(400, "no such call"),
         Exception: lambda _: _problem(503, "error in the KME"),
     }

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fedket.keys.etsi014.answers import canonical
+from fedket.keys.etsi014.models import KEYS_NOT_FOUND
 from fedket.keys.kme.config import KmeConfig
 from fedket.keys.material import KeyMaterial
 
@@ -21,16 +22,17 @@ Pair = frozenset[str]
 """The SAEs at the ends of a link; one of them alone for a probe link."""
 
 
-class ShortageError(Exception):
-    """A pool holds too little; becomes a 503 or 400."""
+class RefusedError(Exception):
+    """A request that a KME does not follow.
 
+    Attributes:
+        status: HTTP status, by the standard 400, 401 or 503.
+        message: Why; empty for 401, which has no body.
+    """
 
-class UnknownKeyError(Exception):
-    """A key is not there (any more); becomes a 400."""
-
-
-class NotYourKeyError(Exception):
-    """A key was made for other SAEs; becomes a 401."""
+    def __init__(self, status: int, message: str = "") -> None:
+        super().__init__(f"{status} {message}".strip())
+        self.status, self.message = status, message
 
 
 class PoolKey(NamedTuple):
@@ -105,11 +107,11 @@ class KeyPools:
         """Take keys from the pools of a master with each of its slaves, for all of them alike.
 
         Raises:
-            ShortageError: One of the pools holds too little; nothing is taken.
+            RefusedError: One of the pools holds too little; nothing is taken.
         """
         needed = number * size_bits
         if any(self._level(master, slave) < needed for slave in slaves):
-            raise ShortageError
+            raise RefusedError(self.config.limits.shortage_status, "not enough keys are stored")
         for slave in slaves:
             self._pools[frozenset((master, slave))].bits -= needed
         keys = tuple(
@@ -125,17 +127,17 @@ class KeyPools:
         """Give a slave its keys, all or none, each once.
 
         Raises:
-            UnknownKeyError: One is not there, or not of this master, or was fetched before.
-            NotYourKeyError: One was made for other slaves.
+            RefusedError: One is not there, or not of this master, or was fetched before (400), or
+                was made for other slaves (401).
         """
         names = tuple(canonical(key_id) for key_id in key_ids)
         issued = [self._issued.get(name) for name in names]
         found = [key for key in issued if key is not None and key.master == master]
         if any(slave not in key.slaves for key in found):
-            raise NotYourKeyError
+            raise RefusedError(401)
         there = [key for key in found if slave in key.waiting]
         if len(there) < len(names) or len(set(names)) < len(names):
-            raise UnknownKeyError
+            raise RefusedError(400, KEYS_NOT_FOUND)
         for name, key in zip(names, found, strict=True):
             key.waiting.discard(slave)
             if not key.waiting:

@@ -7,29 +7,21 @@ from cryptography import x509
 from fedket.keys.etsi014.models import SIZE_NOT_BYTES, UNKNOWN_EXTENSION, KeyRequest, Status
 from fedket.keys.etsi014.tls import names_of
 from fedket.keys.kme.config import KmeSection, Limits
-from fedket.keys.kme.pools import KeyPools, PoolKey
-
-
-class BadRequestError(Exception):
-    """400 with a message."""
-
-
-class UnauthorizedError(Exception):
-    """401 without a body."""
+from fedket.keys.kme.pools import KeyPools, PoolKey, RefusedError
 
 
 def sae_of(certificate: bytes | None, kme: KmeSection) -> str:
     """Which application of a KME a verified client certificate (DER) belongs to.
 
     Raises:
-        UnauthorizedError: To none, or to several.
+        RefusedError: To none, or to several.
     """
     if certificate is None:
-        raise UnauthorizedError
+        raise RefusedError(401)
     names = set(names_of(x509.load_der_x509_certificate(certificate)))
     known = names & set(kme.saes)
     if len(known) != 1:
-        raise UnauthorizedError
+        raise RefusedError(401)
     return known.pop()
 
 
@@ -37,7 +29,7 @@ def get_status(pools: KeyPools, kme_id: str, me: str, slave: str) -> Status:
     """Section 5.1: what this KME can deliver to a master for a slave.
 
     Raises:
-        BadRequestError: There is no link between them.
+        RefusedError: There is no link between them.
     """
     _check_link(pools, me, slave)
     limits = pools.config.limits
@@ -60,8 +52,8 @@ def get_keys(pools: KeyPools, me: str, slave: str, asked: KeyRequest) -> tuple[P
     """Section 5.2: new keys for a master and its slaves.
 
     Raises:
-        BadRequestError: There is no link to a slave, or the request is outside the limits.
-        ShortageError: A pool holds too little.
+        RefusedError: There is no link to a slave, the request is outside the limits, or a pool
+            holds too little.
     """
     slaves = tuple(dict.fromkeys([slave, *(asked.additional_slave_SAE_IDs or ())]))
     for each in slaves:
@@ -76,9 +68,8 @@ def get_keys_by_id(
     """Section 5.3: the keys that a master got, for one of its slaves.
 
     Raises:
-        BadRequestError: There is no link to the master.
-        UnknownKeyError: A key is not there (any more).
-        NotYourKeyError: A key was made for other slaves.
+        RefusedError: There is no link to the master, a key is not there (any more), or was made
+            for other slaves.
     """
     _check_link(pools, me, master)
     return pools.collect(master, me, tuple(key_ids))
@@ -86,24 +77,24 @@ def get_keys_by_id(
 
 def _check_link(pools: KeyPools, me: str, peer: str) -> None:
     if not pools.is_linked(me, peer):
-        raise BadRequestError("no link to that SAE_ID")
+        raise RefusedError(400, "no link to that SAE_ID")
 
 
 def _number_and_size(asked: KeyRequest, limits: Limits) -> tuple[int, int]:
     number = 1 if asked.number is None else asked.number
     size_bits = limits.key_size if asked.size is None else asked.size
     if size_bits % 8:
-        raise BadRequestError(SIZE_NOT_BYTES)
+        raise RefusedError(400, SIZE_NOT_BYTES)
     if not limits.min_key_size <= size_bits <= limits.max_key_size:
-        raise BadRequestError(
-            f"size shall be from {limits.min_key_size} to {limits.max_key_size} bits"
+        raise RefusedError(
+            400, f"size shall be from {limits.min_key_size} to {limits.max_key_size} bits"
         )
     if not 1 <= number <= limits.max_key_per_request:
-        raise BadRequestError(f"number shall be from 1 to {limits.max_key_per_request}")
+        raise RefusedError(400, f"number shall be from 1 to {limits.max_key_per_request}")
     if asked.extension_mandatory:
-        raise BadRequestError(UNKNOWN_EXTENSION)
+        raise RefusedError(400, UNKNOWN_EXTENSION)
     if len(asked.additional_slave_SAE_IDs or ()) > limits.max_sae_id_count:
-        raise BadRequestError(
-            f"additional_slave_SAE_IDs shall have at most {limits.max_sae_id_count} entries"
+        raise RefusedError(
+            400, f"additional_slave_SAE_IDs shall have at most {limits.max_sae_id_count} entries"
         )
     return number, size_bits
