@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from fedket.data import PaddedClients, padded_rows
 from fedket.federated.local import LocalTraining, OptState, local_train
-from fedket.rng import Purpose, round_rng
+from fedket.rng import Purpose, purpose_rng
 from fedket.types import (
     ClientResult,
     Contribution,
@@ -111,7 +111,14 @@ class RoundRngs(NamedTuple):
 
 def round_rngs(seed: int, round_num: int) -> RoundRngs:
     """Keys of a round."""
-    return RoundRngs(*(round_rng(seed, p, round_num) for p in (Purpose.TRAIN, Purpose.MEASURE)))
+    rngs: RoundRngs = _round_rngs(jax.random.key(seed), round_num)
+    return rngs
+
+
+@jax.jit
+def _round_rngs(root: PRNGKeyArray, round_num: Int[Array, ""] | int) -> RoundRngs:
+    purposes = Purpose.TRAIN, Purpose.MEASURE
+    return RoundRngs(*(purpose_rng(root, purpose, round_num) for purpose in purposes))
 
 
 def train_client(
