@@ -21,8 +21,10 @@ def main(rounds: int = 10) -> None:
     state = federation.init()
     for _ in range(rounds):
         state, record = federation.run_round(state)
-        accuracy = record.evaluation.test_accuracy if record.evaluation else float("nan")
-        print(f"round {record.round_num}: loss {record.train_loss:.3f}, accuracy {accuracy:.1%}")
+        print(
+            f"round {record.round}: loss {record.train_loss:.3f}, "
+            f"accuracy {record.test_accuracy:.1%}"
+        )
 
 
 if __name__ == "__main__":

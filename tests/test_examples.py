@@ -44,7 +44,7 @@ def test_example(path, monkeypatch, capsys):
 def test_a_kind_of_ones_own_trains_from_a_configuration(name, tmp_path):
     path = EXTEND / "mine.toml"
     summary = start_run(load_config(path, OWN[name]), output=tmp_path / "run").summary
-    assert summary["status"] == "finished"
+    assert summary.status == "finished"
     assert (tmp_path / f"run/{name}.py").read_bytes() == (EXTEND / f"{name}.py").read_bytes()
 
 

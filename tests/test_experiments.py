@@ -73,8 +73,8 @@ def test_a_published_row_works(shipped, data_directory, tmp_path):
     try:
         if is_first(shipped, KINDS):
             summary = start_run(config, output=tmp_path / "run").summary
-            assert (summary["status"], summary["rounds"]) == ("finished", 1)
-            assert summary["test_loss"] is not None
+            assert (summary.status, summary.rounds) == ("finished", 1)
+            assert summary.test_loss is not None
         elif config.data.kind not in MADE or is_first(shipped, STATES):
             build_experiment(config)
     except DataError as error:

@@ -134,12 +134,12 @@ def file(tmp_path):
 def test_a_kind_of_ones_own_trains_and_its_run_resumes_from_its_copy(group, file, tmp_path):
     config = load_config(file, OWN_KINDS[group])
     done = start_run(config, output=tmp_path / "run")
-    assert done.summary["rounds"] == 2
+    assert done.summary.rounds == 2
     assert (tmp_path / "run/own.py").read_text() == OWN
     assert list(source_hashes(config)) == ["own.py"]
     (tmp_path / "own.py").unlink()
     more = read_config(tmp_path / "run", ["federation.rounds=3"])
-    assert resume_run(tmp_path / "run", config=more).summary["rounds"] == 3
+    assert resume_run(tmp_path / "run", config=more).summary.rounds == 3
 
 
 def test_an_error_in_the_middle_of_training_names_the_line_too(file, tmp_path):

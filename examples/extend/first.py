@@ -36,4 +36,4 @@ def demonstrate(
     state = federation.init()
     for _ in range(3):
         state, record = federation.run_round(state)
-    print(f"test accuracy after {state.round_num} rounds: {record.evaluation.test_accuracy:.1%}")
+    print(f"test accuracy after {state.round_num} rounds: {record.test_accuracy:.1%}")

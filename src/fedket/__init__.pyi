@@ -53,6 +53,9 @@ from .quantum import expval_parity as expval_parity
 from .quantum import make_circuit as make_circuit
 from .quantum import probabilities as probabilities
 from .quantum import run_circuit as run_circuit
+from .record import Facts as Facts
+from .record import RoundRecord as RoundRecord
+from .record import Summary as Summary
 from .schema import PositiveFloat as PositiveFloat
 from .schema import PositiveInt as PositiveInt
 from .secure import Protocol as Protocol
@@ -63,6 +66,7 @@ from .secure import quantised_sum as quantised_sum
 from .secure import reduce_in_process as reduce_in_process
 from .secure import shared_mask_sum as shared_mask_sum
 from .secure import shared_masks_protocol as shared_masks_protocol
+from .traffic import Traffic as Traffic
 from .types import Bound as Bound
 from .types import ClientResult as ClientResult
 from .types import Contribution as Contribution
@@ -75,5 +79,4 @@ from .types import Reducer as Reducer
 from .types import RoundContext as RoundContext
 from .types import ServerState as ServerState
 from .types import Strategy as Strategy
-from .types import Traffic as Traffic
 from .types import Transform as Transform

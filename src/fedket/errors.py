@@ -4,7 +4,8 @@ The command line turns every `FedketError` into one line on standard error and e
 """
 
 from collections.abc import Mapping
-from typing import Any
+
+from fedket.traffic import PhaseCost
 
 
 class FedketError(Exception):
@@ -59,13 +60,13 @@ class RoundLostError(ProtocolError):
         reasons: Client -> why it did not do its part; clients that did theirs are not in it.
 
     Attributes:
-        phases: What the round had cost by then, a `fedket.types.PhaseCost` for each phase.
+        phases: What the round had cost by then, phase by phase.
     """
 
     def __init__(self, message: str, reasons: Mapping[int, str]) -> None:
         super().__init__(message, reasons)
         self.reasons = reasons
-        self.phases: tuple[Any, ...] = ()
+        self.phases: tuple[PhaseCost, ...] = ()
 
     def __str__(self) -> str:
         return str(self.args[0])

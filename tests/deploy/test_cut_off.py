@@ -72,7 +72,7 @@ class Rounds:
         """Wait until a round from `start` on is as wanted; return how many there are then."""
         while True:
             for number, line in enumerate(self.all()[start:], start=start + 1):
-                if test({away["client"]: away["reason"] for away in line["dropped"]}):
+                if test({int(client): reason for client, reason in line["dropped"].items()}):
                     return number
             if self._process.poll() is not None:
                 pytest.fail((self._layout.directory / "run.txt").read_text())
@@ -94,5 +94,5 @@ def test_a_site_whose_network_is_cut_is_left_out_and_comes_back(tmp_path):
         lines = rounds.all()
     assert [line["round"] for line in lines] == list(range(1, len(lines) + 1))
     assert all(line["train_loss"] is not None for line in lines)
-    assert {away["client"] for line in lines for away in line["dropped"]} == {1}
+    assert {client for line in lines for client in line["dropped"]} == {"1"}
     assert not any(line["dropped"] for line in lines[back:])

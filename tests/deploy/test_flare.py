@@ -119,11 +119,11 @@ class Replay(LocalMembers):
 
     def absent(self):
         dropped = self.lines[self.round_num - 1]["dropped"]
-        return {d["client"]: d["reason"] for d in dropped if SILENT not in d["reason"]}
+        return {int(site): reason for site, reason in dropped.items() if SILENT not in reason}
 
     def execute(self, phase):
         dropped = self.lines[self.round_num - 1]["dropped"]
-        silent = {d["client"] for d in dropped if SILENT in d["reason"]}
+        silent = {int(site) for site, reason in dropped.items() if SILENT in reason}
         self.silent = lambda site, action: action == "upload" and site in silent
         return super().execute(phase)
 
@@ -187,12 +187,12 @@ def test_sites_that_die_lie_dawdle_or_do_not_fit_are_left_out(tmp_path, monkeypa
         "site-4": 1,
         "site-6": 0,
     }
-    left_out = {line["round"]: {d["client"] for d in line["dropped"]} for line in lines}
+    left_out = {line["round"]: set(map(int, line["dropped"])) for line in lines}
     for file in (*cue["site-2"][:3], *cue["site-3"], *cue["site-4"]):
         party = int(file.parents[2].name.removeprefix("site-")) - 1
         assert party in left_out[int(file.read_text())], file
     assert left_out[lines[-1]["round"]] <= {1, 3, 4, 5}
-    reasons = {d["client"]: d["reason"] for line in lines for d in line["dropped"]}
+    reasons = {int(site): why for line in lines for site, why in line["dropped"].items()}
     assert "site site-5 was refused: its experiment's fingerprint" in reasons[4]
     assert "site site-6 was refused" in reasons[5]
     assert "0.0.1" in reasons[5]

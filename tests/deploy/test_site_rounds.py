@@ -36,7 +36,7 @@ def test_sites_arrive_at_the_weights_of_the_sequential_engine(strategy, kind):
     deployed, records = run(federation_of(config, built)[0], 3)
     assert params_sha256(deployed.params) == params_sha256(simulated.params)
     for line, record in zip(lines, records, strict=True):
-        assert record.evaluation.test_accuracy == line.evaluation.test_accuracy
+        assert record.test_accuracy == line.test_accuracy
         assert record.train_loss == pytest.approx(line.train_loss, abs=0.35)
         assert 0 <= record.metrics["site_accuracy"] <= 1
 
@@ -175,10 +175,10 @@ def test_rounds_are_lost_at_sites_as_in_a_simulation():
         assert params_sha256(deployed.params) == params_sha256(simulated.params)
         assert at_sites.lost == in_process.lost
         assert dict(at_sites.dropped) == in_process.dropped
-        assert at_sites.evaluation.test_loss == in_process.evaluation.test_loss
-        for field in ("round_num", "cohort", "download_bytes"):
+        assert at_sites.test_loss == in_process.test_loss
+        for field in ("round", "cohort", "download_bytes"):
             assert getattr(at_sites, field) == getattr(in_process, field)
-        phases = [[(p.name, p.mac_bits) for p in r.traffic.phases] for r in (at_sites, in_process)]
+        phases = [[(p.name, p.mac_bits) for p in r.phases] for r in (at_sites, in_process)]
         assert phases[0] == phases[1]
         if in_process.lost:
             assert in_process.key_bits > 0

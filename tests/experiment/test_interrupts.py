@@ -78,15 +78,16 @@ def test_a_signal_while_saving_waits_for_the_last_byte(tiny, finished, tmp_path,
 
     monkeypatch.setattr(running, "save_checkpoint", save_under_fire)
     stopped = start_run(tiny(), output=tmp_path / "run")
-    assert stopped.summary["status"] == "interrupted"
-    assert stopped.summary["rounds"] == 0
+    assert stopped.summary.status == "interrupted"
+    assert stopped.summary.rounds == 0
     monkeypatch.undo()
     resumed = resume_run(tmp_path / "run")
-    assert resumed.summary["parameters_sha256"] == finished.summary["parameters_sha256"]
+    assert resumed.summary.parameters_sha256 == finished.summary.parameters_sha256
 
 
 def test_a_signal_while_building_leaves_nothing_behind(tiny, tmp_path, monkeypatch):
-    def build(_config, _keys):
+    def build(_config, _keys, led):
+        assert led is not None
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.2)
 
@@ -98,15 +99,15 @@ def test_a_signal_while_building_leaves_nothing_behind(tiny, tmp_path, monkeypat
 
 def test_rounds_not_yet_saved_are_saved_when_a_round_fails(tiny, finished, tmp_path, monkeypatch):
     def fail(record):
-        if record["round"] == 2:
+        if record.round == 2:
             raise RuntimeError("the screen broke")
 
     with pytest.raises(RuntimeError, match="screen"):
         start_run(tiny("federation.checkpoint_every=100"), fail, output=tmp_path / "run")
     seen = []
     resumed = resume_run(tmp_path / "run", seen.append)
-    assert [record["round"] for record in seen] == [3]
-    assert resumed.summary["parameters_sha256"] == finished.summary["parameters_sha256"]
+    assert [record.round for record in seen] == [3]
+    assert resumed.summary.parameters_sha256 == finished.summary.parameters_sha256
 
 
 @pytest.mark.parametrize("number", [1, 4, 9])
@@ -132,7 +133,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(call, tiny, finished, tmp_path, m
         raise OSError(28, "No space left on device")
 
     def fill_up(record):
-        if record["round"] == 1:
+        if record.round == 1:
             monkeypatch.setattr(call, full)
 
     with pytest.raises(CheckpointError, match="No space left on device") as error:
@@ -141,5 +142,5 @@ def test_a_full_disk_keeps_the_last_checkpoint(call, tiny, finished, tmp_path, m
     monkeypatch.undo()
     seen = []
     resumed = resume_run(tmp_path / "run", seen.append)
-    assert [record["round"] for record in seen] == [2, 3]
-    assert resumed.summary["parameters_sha256"] == finished.summary["parameters_sha256"]
+    assert [record.round for record in seen] == [2, 3]
+    assert resumed.summary.parameters_sha256 == finished.summary.parameters_sha256

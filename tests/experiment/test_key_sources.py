@@ -7,12 +7,12 @@ import pytest
 from fedket.errors import ConfigError, KeyExhaustedError, KeyMaterialError
 from fedket.experiment import build_experiment, count_facts, start_run
 from fedket.experiment.key_sources import open_keys
-from fedket.experiment.records import read_rounds
 from fedket.keys.kme.config import KmeConfig
 from fedket.keys.kme.pools import KeyPools
 from fedket.keys.kme.server import serving
 from fedket.keys.kme.trial import write_trial
 from fedket.keys.store import verify
+from fedket.record_files import read_rounds
 from fedket.report.run_page import run_page
 from fedket.report.run_record import read_run
 from fedket.schema import read_table
@@ -31,16 +31,15 @@ QUANTISED = ("aggregation.kind=quantised",)
 
 def run(tiny, tmp_path, *overrides):
     outcome = start_run(tiny(*overrides), parent=tmp_path)
-    return outcome, read_rounds(outcome.directory, outcome.summary["rounds"])
+    return outcome, list(read_rounds(outcome.directory))
 
 
 def test_simulated_links_change_no_bit_and_say_how_long_they_were_waited_for(tiny, tmp_path):
     simulated, rounds = run(tiny, tmp_path, *SIMULATED)
     quantised, _ = run(tiny, tmp_path, *QUANTISED)
-    sha = "parameters_sha256"
-    assert simulated.summary[sha] == quantised.summary[sha]
-    assert {line.key_source for line in rounds} == {"simulated"}
-    assert rounds[0].key_wait_s == simulated.summary["key_wait_s"] == 1.0  # the first block
+    assert simulated.summary.parameters_sha256 == quantised.summary.parameters_sha256
+    assert read_run(simulated.directory).facts.key_source == "simulated"
+    assert rounds[0].key_wait_s == simulated.summary.key_wait_s == 1.0  # the first block
     assert set(rounds[0].key_levels) == {
         *(f"server-{i}" for i in range(4)), "0-1", "0-2", "0-3", "1-2", "1-3", "2-3",
     }  # fmt: skip
@@ -56,21 +55,21 @@ def test_show_foretells_what_a_round_spends_and_how_long_that_takes(tiny, tmp_pa
     _, rounds = run(tiny, tmp_path, *SIMULATED)
     assert facts.key_bits_per_round == rounds[0].key_bits
     feed = facts.key_feed
-    assert feed["bound"] == "key"
-    slowest = feed["links"][0]
-    assert feed["tight_link"] == slowest["link"]
-    assert slowest["seconds_per_round"] == pytest.approx(
-        slowest["bits_per_round"] / slowest["rate_bps"], rel=1e-3, abs=1e-4
+    assert feed.bound == "key"
+    slowest = feed.links[0]
+    assert feed.tight_link == slowest.link
+    assert slowest.seconds_per_round == pytest.approx(
+        slowest.bits_per_round / slowest.rate_bps, rel=1e-3, abs=1e-4
     )
     fed = count_facts(build_experiment(tiny(*SIMULATED, "keys.training_s=1e6")))
-    assert fed.key_feed["bound"] == "training"
+    assert fed.key_feed.bound == "training"
     assert count_facts(build_experiment(tiny(*QUANTISED))).key_bits_per_round == 0
 
 
 def test_shared_masks_sum_what_the_quantiser_gives(tiny, tmp_path):
     shared, rounds = run(tiny, tmp_path, *SHARED)
     quantised, _ = run(tiny, tmp_path, *QUANTISED, "aggregation.modulus=safe")
-    assert shared.summary["parameters_sha256"] == quantised.summary["parameters_sha256"]
+    assert shared.summary.parameters_sha256 == quantised.summary.parameters_sha256
     assert [p.name for p in rounds[0].phases] == ["model", "share", "hold", "upload", "open"]
     facts = count_facts(build_experiment(tiny(*SHARED)))
     assert facts.key_bits_per_round == rounds[0].key_bits
@@ -79,15 +78,15 @@ def test_shared_masks_sum_what_the_quantiser_gives(tiny, tmp_path):
 def test_clients_that_fall_silent_are_named_and_the_rest_is_summed(tiny, tmp_path):
     drops = (*SHARED, "aggregation.simulated_dropout=0.15", "partition.num_clients=10", "seed=3")
     outcome, rounds = run(tiny, tmp_path, *drops, "aggregation.threshold=5")
-    dropped = [d for line in rounds for d in line.dropped]
+    dropped = [d for line in rounds for d in line.dropped.items()]
     assert dropped
     assert all(
-        d.reason == f"delivered no masked update: client {d.client} dropped out (simulated)"
-        for d in dropped
+        reason == f"delivered no masked update: client {client} dropped out (simulated)"
+        for client, reason in dropped
     )
-    assert outcome.summary["dropped_updates"] == len(dropped)
+    assert outcome.summary.dropped_updates == len(dropped)
     again, _ = run(tiny, tmp_path, *drops, "aggregation.threshold=5")
-    assert again.summary["parameters_sha256"] == outcome.summary["parameters_sha256"]
+    assert again.summary.parameters_sha256 == outcome.summary.parameters_sha256
 
 
 def test_an_eavesdropper_gets_no_key_into_the_run(tiny, tmp_path):
@@ -95,9 +94,9 @@ def test_an_eavesdropper_gets_no_key_into_the_run(tiny, tmp_path):
     with pytest.raises(KeyExhaustedError, match="INTRUSION"):
         start_run(tiny(*SIMULATED, "keys.eavesdropper=1.0"), parent=tmp_path)
     [directory] = tmp_path.glob("tiny-*")
-    first = read_rounds(directory, 1)[0]
-    assert [d.client for d in first.dropped] == [0]
-    assert "INTRUSION" in first.dropped[0].reason
+    first = next(read_rounds(directory))
+    assert list(first.dropped) == [0]
+    assert "INTRUSION" in first.dropped[0]
     assert first.key_levels["0-1"] == 0
 
 
@@ -115,7 +114,7 @@ def test_starving_links_lower_the_bits_and_the_record_says_so(tiny, tmp_path):
     policy = 'keys.starvation=["lower_bits", "sparsify"]'
     outcome, rounds = run(tiny, tmp_path, *starving, policy)
     assert {line.starvation for line in rounds} - {""}
-    assert outcome.summary["starved_rounds"] == sum(bool(line.starvation) for line in rounds)
+    assert outcome.summary.starved_rounds == sum(bool(line.starvation) for line in rounds)
     assert "Key starvation" in run_page(read_run(outcome.directory))
 
 
@@ -183,10 +182,10 @@ def test_key_managers_feed_a_run_and_its_resumption_through_pad_stores(tiny, tmp
             f"keys.sae_files={files}",
             "federation.rounds=2",
         )
-        fed, rounds = run(tiny, tmp_path, *overrides)
+        fed, _ = run(tiny, tmp_path, *overrides)
         quantised, _ = run(tiny, tmp_path, *QUANTISED, "federation.rounds=2")
-        assert fed.summary["parameters_sha256"] == quantised.summary["parameters_sha256"]
-        assert rounds[0].key_source == "etsi014"
+        assert fed.summary.parameters_sha256 == quantised.summary.parameters_sha256
+        assert read_run(fed.directory).facts.key_source == "etsi014"
         config = tiny(*overrides)
         with (
             open_keys(config),

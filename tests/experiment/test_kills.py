@@ -49,8 +49,8 @@ def test_kill_9_loses_at_most_the_round_at_work(seed, whole, file, tmp_path):
     survived, seen = finished_rounds(run), []
     assert last <= survived < ROUNDS
     resumed = resume_run(run, seen.append)
-    assert seen[0]["round"] in (survived, survived + 1)
-    assert resumed.summary["parameters_sha256"] == whole.summary["parameters_sha256"]
+    assert seen[0].round in (survived, survived + 1)
+    assert resumed.summary.parameters_sha256 == whole.summary.parameters_sha256
     assert finished_rounds(run) == ROUNDS
 
 
@@ -75,7 +75,7 @@ def test_a_polite_signal_saves_and_says_how_to_go_on(number, rounds, whole, file
     assert json.loads(output)["status"] == "interrupted"
     assert (run / "report.html").exists()
     resumed = resume_run(run)
-    assert resumed.summary["parameters_sha256"] == whole.summary["parameters_sha256"]
+    assert resumed.summary.parameters_sha256 == whole.summary.parameters_sha256
 
 
 SLOW_DATA = """

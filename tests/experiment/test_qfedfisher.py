@@ -29,7 +29,7 @@ def test_a_masked_run_resumes_exactly_and_records_the_share_below_the_threshold(
     first = config_of(blobs, FISHER, MASKED, "federation.rounds=2")
     start_run(first, output=tmp_path / "part")
     rest = resume_run(tmp_path / "part", config=config_of(blobs, FISHER, MASKED))
-    assert rest.summary["parameters_sha256"] == whole.summary["parameters_sha256"]
+    assert rest.summary.parameters_sha256 == whole.summary.parameters_sha256
     whole_run, part_run = (metrics_of(tmp_path / name) for name in ("whole", "part"))
     assert whole_run == part_run
     assert all(0 <= metrics["threshold_fraction"] < 1 for metrics in whole_run)

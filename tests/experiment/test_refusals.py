@@ -58,7 +58,7 @@ def test_a_damaged_run_is_refused_by_name_of_the_file(name, damage, run):
 def test_a_round_record_must_be_whole(line, run):
     lines = (run / "rounds.jsonl").read_text().splitlines()
     (run / "rounds.jsonl").write_text("\n".join([lines[0], line, lines[2], ""]))
-    assert "does not hold rounds 1 to 3" in refusal_to_resume(run)
+    assert "rounds.jsonl` is damaged: line 2" in refusal_to_resume(run)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_another_configuration_is_refused_by_its_first_difference(override, comp
 )
 def test_what_decides_no_number_may_change(override, run, tiny, finished):
     resumed = resume_run(run, config=tiny(override))
-    assert resumed.summary["parameters_sha256"] == finished.summary["parameters_sha256"]
+    assert resumed.summary.parameters_sha256 == finished.summary.parameters_sha256
 
 
 def test_data_that_changed_meanwhile_is_noticed(tmp_path):

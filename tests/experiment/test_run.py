@@ -11,6 +11,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from fedket.experiment import parse_config, resume_run, start_run
+from fedket.record import Facts
+from fedket.record_files import FACTS, read_json
 from tests.experiment.tiny import config_of, contents, rounds_of
 
 INTRICATE = (
@@ -26,7 +28,7 @@ def interrupt_at(round_num):
     """A callback that presses Ctrl-C when a round is done."""
 
     def on_round(record):
-        if record["round"] == round_num:
+        if record.round == round_num:
             raise KeyboardInterrupt
 
     return on_round
@@ -40,9 +42,9 @@ def uninterrupted(blobs, tmp_path_factory):
 @pytest.mark.parametrize("stop", [2, 4])
 def test_an_interrupted_run_continues_bit_for_bit(stop, uninterrupted, tiny, tmp_path):
     stopped = start_run(tiny(*INTRICATE), interrupt_at(stop), output=tmp_path / "cut")
-    assert (stopped.summary["status"], stopped.summary["rounds"]) == ("interrupted", stop)
+    assert (stopped.summary.status, stopped.summary.rounds) == ("interrupted", stop)
     resumed = resume_run(tmp_path / "cut")
-    assert resumed.summary["parameters_sha256"] == uninterrupted.summary["parameters_sha256"]
+    assert resumed.summary.parameters_sha256 == uninterrupted.summary.parameters_sha256
     assert rounds_of(resumed.directory) == rounds_of(uninterrupted.directory)
     states = [load_file(r.directory / "checkpoint.safetensors") for r in (resumed, uninterrupted)]
     jax.tree.map(np.testing.assert_array_equal, *states)
@@ -51,8 +53,8 @@ def test_an_interrupted_run_continues_bit_for_bit(stop, uninterrupted, tiny, tmp
 def test_a_finished_run_extends_to_what_a_longer_one_had_been(uninterrupted, tiny, tmp_path):
     start_run(tiny(*INTRICATE, "federation.rounds=3"), output=tmp_path / "run")
     extended = resume_run(tmp_path / "run", config=tiny(*INTRICATE))
-    assert extended.summary["parameters_sha256"] == uninterrupted.summary["parameters_sha256"]
-    assert extended.summary["rounds"] == 5
+    assert extended.summary.parameters_sha256 == uninterrupted.summary.parameters_sha256
+    assert extended.summary.rounds == 5
 
 
 def test_resuming_a_finished_run_changes_nothing_but_the_clock(finished, tmp_path):
@@ -61,7 +63,9 @@ def test_resuming_a_finished_run_changes_nothing_but_the_clock(finished, tmp_pat
     again = resume_run(tmp_path / "copy")
     after = contents(tmp_path / "copy")
     assert {p for p in before if before[p] != after[p]} <= {str(tmp_path / "copy/summary.json")}
-    assert again.summary | {"seconds": 0} == finished.summary | {"seconds": 0}
+    assert again.summary.model_copy(update={"seconds": 0.0}) == finished.summary.model_copy(
+        update={"seconds": 0.0}
+    )
 
 
 def test_the_engines_agree(finished, tiny, tmp_path):
@@ -76,20 +80,21 @@ def test_masks_change_no_bit(tiny, tmp_path):
         for kind in ("pairwise_masks", "quantised")
     ]
     masked, quantised = (run.summary for run in runs)
-    assert masked["parameters_sha256"] == quantised["parameters_sha256"]
-    assert masked["key_bits"] > 0 == quantised["key_bits"]
-    assert rounds_of(runs[0].directory)[0]["key_source"] == "os_random"
+    assert masked.parameters_sha256 == quantised.parameters_sha256
+    assert masked.key_bits > 0 == quantised.key_bits
+    sources = [read_json(run.directory / FACTS, Facts).key_source for run in runs]
+    assert sources == ["os_random", "none"]
 
 
 def test_a_run_in_double_precision_leaves_single_ones_as_they_were(finished, tiny, tmp_path):
     double = start_run(tiny("engine.dtype=float64"), interrupt_at(2), parent=tmp_path)
     resumed = resume_run(double.directory)
     whole = start_run(tiny("engine.dtype=float64"), parent=tmp_path)
-    assert resumed.summary["parameters_sha256"] == whole.summary["parameters_sha256"]
+    assert resumed.summary.parameters_sha256 == whole.summary.parameters_sha256
     leaves = load_file(whole.directory / "model.safetensors")
     assert {leaf.dtype for leaf in leaves.values()} == {np.dtype("float64")}
     single = start_run(tiny(), parent=tmp_path)
-    assert single.summary["parameters_sha256"] == finished.summary["parameters_sha256"]
+    assert single.summary.parameters_sha256 == finished.summary.parameters_sha256
 
 
 def test_new_runs_never_share_a_directory(finished, tiny, tmp_path):
@@ -102,7 +107,7 @@ def test_a_run_knows_its_directory_before_its_first_round(tiny, tmp_path):
     seen = []
     start_run(tiny("federation.rounds=1"), seen.append, on_start=seen.append, output=tmp_path / "r")
     assert seen[0] == tmp_path / "r"
-    assert seen[1]["round"] == 1
+    assert seen[1].round == 1
 
 
 def documented(repository):

@@ -158,7 +158,7 @@ def test_a_killed_process_ends_the_run_with_everything_saved(write, folders):
     assert errors.count("\n") == 1
     done = len(rounds_of(run))
     config = read_config(run, [f"federation.rounds={done + 1}"])
-    assert resume_run(run, config=config).summary["rounds"] == done + 1
+    assert resume_run(run, config=config).summary.rounds == done + 1
 
 
 @pytest.mark.skipif(shutil.which("mpirun") is None, reason="mpirun is not installed (Open MPI)")

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 import tomli_w
 
+from fedket.record import FORMAT
+
 ENVIRONMENT = {
+    "format": FORMAT,
     "fedket": "0.1.0",
     "python": "3.12.4",
     "jax": "0.10.0",
@@ -43,6 +46,7 @@ class Shape(NamedTuple):
     status: str | None = "finished"
     dropped: tuple[tuple[int, int, str], ...] = ()
     """(round, client, reason)."""
+    clipped_share: float = 0.0025
 
 
 def config_of(shape: Shape) -> dict[str, Any]:
@@ -91,7 +95,7 @@ def round_record(shape: Shape, number: int, rng: np.random.Generator) -> dict[st
     return {
         "round": number,
         "cohort": list(range(shape.num_clients)),
-        "dropped": [{"client": c, "reason": why} for r, c, why in shape.dropped if r == number],
+        "dropped": {c: why for r, c, why in shape.dropped if r == number},
         "train_loss": round(float(2.1 * np.exp(-number / 12) + 0.22), 6),
         "test_loss": round(float(2.2 * np.exp(-number / 12) + 0.3), 6) if evaluated else None,
         "test_accuracy": round(float(np.clip(accuracy, 0, 1)), 4) if evaluated else None,
@@ -100,7 +104,8 @@ def round_record(shape: Shape, number: int, rng: np.random.Generator) -> dict[st
         "upload_bytes": upload,
         "download_bytes": 240 * 4 * shape.num_clients,
         "key_bits": 240 * shape.bits * pairs if shape.aggregation == "pairwise_masks" else 0,
-        "key_source": "os_random" if shape.aggregation == "pairwise_masks" else "none",
+        "clipped": 12,
+        "clipped_share": shape.clipped_share,
     }
 
 
@@ -110,14 +115,19 @@ def summary_of(shape: Shape, rounds: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "status": shape.status,
         "rounds": len(rounds),
+        "lost_rounds": 0,
         "test_accuracy": evaluated[-1]["test_accuracy"] if evaluated else None,
         "test_loss": evaluated[-1]["test_loss"] if evaluated else None,
         "best_test_accuracy": max((r["test_accuracy"] for r in evaluated), default=None),
-        "seconds": sum(r["seconds"] for r in rounds),
+        "seconds": round(sum(r["seconds"] for r in rounds), 6),
         "upload_bytes": sum(r["upload_bytes"] for r in rounds),
         "download_bytes": sum(r["download_bytes"] for r in rounds),
         "key_bits": sum(r["key_bits"] for r in rounds),
+        "key_wait_s": 0.0,
+        "starved_rounds": 0,
         "dropped_updates": sum(len(r["dropped"]) for r in rounds),
+        "clipped": 12 * len(rounds) if rounds else None,
+        "highest_clipped_share": shape.clipped_share if rounds else None,
         "parameters_sha256": "5f" * 32,
     }
 
@@ -133,11 +143,19 @@ def write_run(directory: Path, shape: Shape) -> Path:
         "parameters": 240,
         "qubits": 6,
         "upload_bytes_per_client": 240 * shape.bits // 8,
+        "download_bytes_per_client": 960,
+        "key_source": "os_random" if masked else "none",
         "key_bits_per_pair": 240 * shape.bits if masked else 0,
+        "key_bits_per_server_link": 0,
+        "key_bits_per_round": 0,
+        "key_feed": None,
+        "clients": shape.num_clients,
+        "clients_per_round": shape.num_clients,
         "num_train": int(label_counts.sum()),
         "num_test": 360,
         "num_classes": shape.num_classes,
         "label_counts": label_counts.tolist(),
+        "measured": {},
     }
     (directory / "config.toml").write_text(tomli_w.dumps(config_of(shape)))
     (directory / "environment.json").write_text(json.dumps(ENVIRONMENT))

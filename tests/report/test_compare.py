@@ -45,7 +45,7 @@ def test_results_are_those_of_the_summaries(
     assert path == Path("comparison.html")
     rows = re.findall(r'<tr style="--swatch.*?</tr>', path.read_text())
     for row, run in zip(rows, runs, strict=True):
-        totals = read_run(run).totals
+        totals = read_run(run).summary
         cells = dict(re.findall(r'data-label="(.*?)">(.*?)</td>', row))
         assert cells["Rounds"] == str(totals.rounds)
         assert float(cells["Accuracy"].split("\u202f")[0]) == pytest.approx(
@@ -57,7 +57,7 @@ def test_results_are_those_of_the_summaries(
 
 def test_repeats_over_seeds_are_averaged(make_run: MakeRun) -> None:
     records = [read_run(make_run(f"s{s}", seed=s, rounds=3)) for s in (0, 1, 2)]
-    accuracies = [100 * r.totals.test_accuracy for r in records]
+    accuracies = [100 * r.summary.test_accuracy for r in records]
     page = comparison_page(records)
     assert "Repeats over seeds" in page
     assert f"{sum(accuracies) / 3:.2f} ± " in page

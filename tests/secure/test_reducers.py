@@ -19,7 +19,7 @@ from fedket.secure import (
 from fedket.secure.encoding import encode, make_encoding
 from fedket.secure.pairwise import protocol as pairwise
 from fedket.secure.quantise import QUANTISERS
-from fedket.types import Traffic
+from fedket.traffic import Traffic
 
 GRID = [
     (word, bits, num_clients)

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +23,7 @@ from fedket.experiment.interrupts import handled_interrupts
 
 if TYPE_CHECKING:
     from fedket.deploy.project import Layout
+    from fedket.record import RoundRecord
 
 app = typer.Typer(cls=CommandGroup, help="Run an experiment on real sites.")
 
@@ -142,25 +144,27 @@ def status(
     """
     from fedket.deploy.local import is_alive, processes
     from fedket.deploy.project import read_layout
+    from fedket.record_files import read_rounds
 
     layout = read_layout(folder)
     found = {s.party: is_alive(s.pid) for s in processes(folder)}
-    rounds = _rounds(layout)
-    last = rounds[-1] if rounds else {}
-    said = {
+    last: RoundRecord | None = None
+    for record in read_rounds(layout.files("server") / "run"):
+        last = record
+    said: dict[str, Any] = {
         "processes": {party: "running" if alive else "gone" for party, alive in found.items()},
-        "rounds": len(rounds),
-        "test_accuracy": last.get("test_accuracy"),
-        "site_accuracy": last.get("metrics", {}).get("site_accuracy"),
-        "dropped": last.get("dropped", []),
+        "rounds": last.round if last else 0,
+        "test_accuracy": last and last.test_accuracy,
+        "site_accuracy": last and last.metrics.get("site_accuracy"),
+        "dropped": last.dropped if last else {},
     }
     if as_json:
         typer.echo(json.dumps(said))
         return
     print_pairs(said["processes"].items())
-    typer.echo(f"{len(rounds)} rounds finished" + _accuracy(last))
-    for away in said["dropped"]:
-        typer.echo(f"left out of the last round: {away['reason']}")
+    typer.echo(
+        f"{said['rounds']} rounds finished" + (f"; the last: {_in_words(last)}" if last else "")
+    )
 
 
 @app.command()
@@ -207,34 +211,29 @@ def _problem(path: Path) -> Callable[[], str]:
 
 def _follow(layout: "Layout", ended: Event) -> None:
     """Print each round when its record is there."""
-    shown = len(_rounds(layout))
+    from fedket.record_files import read_rounds
+
+    run, shown = layout.files("server") / "run", 0
+    for _ in read_rounds(run):
+        shown += 1
     while True:
         last = ended.wait(0.5)
-        rounds = _rounds(layout)
-        for record in rounds[shown:]:
-            loss = record["train_loss"]
-            words = f"round {record['round']}: "
-            words += f"lost: {record['lost']}" if loss is None else f"loss {loss:.4f}"
-            left = "; ".join({away["reason"]: None for away in record["dropped"]})
-            typer.echo(words + _accuracy(record) + (f"; left out: {left}" if left else ""))
-        shown = len(rounds)
+        for record in islice(read_rounds(run), shown, None):
+            typer.echo(_in_words(record))
+            shown += 1
         if last:
             return
 
 
-def _rounds(layout: "Layout") -> list[dict[str, Any]]:
-    path = layout.files("server") / "run" / "rounds.jsonl"
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
-
-
-def _accuracy(record: dict[str, Any]) -> str:
-    test = record.get("test_accuracy")
-    sites = record.get("metrics", {}).get("site_accuracy")
-    words = "" if test is None else f", test accuracy {100 * test:.1f} %"
-    return words + ("" if sites is None else f", at the sites {100 * sites:.1f} %")
+def _in_words(record: "RoundRecord") -> str:
+    loss, test = record.train_loss, record.test_accuracy
+    sites = record.metrics.get("site_accuracy")
+    left = "; ".join(dict.fromkeys(record.dropped.values()))
+    parts = [f"lost: {record.lost}" if loss is None else f"loss {loss:.4f}"]
+    parts += [] if test is None else [f"test accuracy {100 * test:.1f} %"]
+    parts += [] if sites is None else [f"at the sites {100 * sites:.1f} %"]
+    words = ", ".join(parts) + (f"; left out: {left}" if left else "")
+    return f"round {record.round}: {words}"
 
 
 def _tell_end(layout: "Layout") -> None:

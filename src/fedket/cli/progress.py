@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import typer
 from rich.console import Console
@@ -16,8 +16,9 @@ from rich.text import Text
 
 from fedket.cli.tables import make_console, print_pairs
 from fedket.experiment import ExperimentConfig
+from fedket.record import Facts, KeyFeed, RoundRecord, Summary
 
-OnRound = Callable[[dict[str, Any]], None]
+OnRound = Callable[[RoundRecord], None]
 
 LINES_WITHOUT_TERMINAL = 20
 """Progress lines of a whole run when output goes to a file."""
@@ -69,7 +70,7 @@ def follow(title: str, config: ExperimentConfig) -> Iterator[Watcher]:
         def on_start(_: Path) -> None:
             status.update(Text(f"{title}: compiling the first round"))
 
-        def on_round(record: dict[str, Any]) -> None:
+        def on_round(record: RoundRecord) -> None:
             status.update(Text(f"{title}: {_line(tally.cells(record))}"))
 
         yield Watcher(on_start, on_round)
@@ -90,10 +91,10 @@ def _write_lines(console: Console, rounds: int) -> OnRound:
     tally = _Tally(rounds)
     every = max(1, rounds // LINES_WITHOUT_TERMINAL)
 
-    def on_round(record: dict[str, Any]) -> None:
+    def on_round(record: RoundRecord) -> None:
         cells = tally.cells(record)
-        _report_dropped(console, record)
-        if record["round"] % every == 0 or record["round"] == rounds:
+        _tell_trouble(console, record)
+        if record.round % every == 0 or record.round == rounds:
             console.print(f"  {_line(cells)}", soft_wrap=True)
 
     return on_round
@@ -104,23 +105,27 @@ def _draw_table(live: Live, config: ExperimentConfig) -> OnRound:
     tally = _Tally(config.federation.rounds)
     rows: deque[dict[str, str]] = deque(maxlen=ROWS)
 
-    def on_round(record: dict[str, Any]) -> None:
+    def on_round(record: RoundRecord) -> None:
         if rows:
             rows[-1]["time left"] = ""
         rows.append(tally.cells(record))
-        _report_dropped(live.console, record)
-        live.update(_table(rows, hidden="" if record["key_bits"] else "key spent"))
+        _tell_trouble(live.console, record)
+        live.update(_table(rows, hidden="" if record.key_bits else "key spent"))
 
     return on_round
 
 
-def _report_dropped(console: Console, record: dict[str, Any]) -> None:
-    if record["lost"]:
-        console.print(f"  round {record['round']} is lost: {record['lost']}", soft_wrap=True)
+def _tell_trouble(console: Console, record: RoundRecord) -> None:
+    """Say that a round was lost, what was left out of it, and what was cut off."""
+    if record.lost:
+        console.print(f"  round {record.round} is lost: {record.lost}", soft_wrap=True)
         return
-    for dropped in record["dropped"]:
+    for client, reason in record.dropped.items():
+        console.print(f"  round {record.round}: left out client {client}: {reason}", soft_wrap=True)
+    if record.clips_much:
         console.print(
-            f"  round {record['round']}: left out client {dropped['client']}: {dropped['reason']}",
+            f"  round {record.round}: {100 * (record.clipped_share or 0):.1f} % of the updates' "
+            "coordinates were clipped; raise `aggregation.clip`",
             soft_wrap=True,
         )
 
@@ -150,19 +155,19 @@ class _Tally:
     def __init__(self, rounds: int) -> None:
         self.rounds, self.seen, self.seconds, self.key_bits = rounds, 0, 0.0, 0
 
-    def cells(self, record: dict[str, Any]) -> dict[str, str]:
+    def cells(self, record: RoundRecord) -> dict[str, str]:
         """Count a round and put it in words; the first one compiles, which tells no pace."""
-        self.seconds += record["seconds"] if self.seen else 0
+        self.seconds += record.seconds if self.seen else 0
         self.seen += 1
-        self.key_bits += record["key_bits"]
-        loss, accuracy = record["train_loss"], record["test_accuracy"]
-        remaining = self.rounds - record["round"]
+        self.key_bits += record.key_bits
+        loss, accuracy = record.train_loss, record.test_accuracy
+        remaining = self.rounds - record.round
         pace = self.seconds / (self.seen - 1) if self.seen > 1 else None
         return {
-            "round": f"{record['round']}/{self.rounds}",
+            "round": f"{record.round}/{self.rounds}",
             "loss": "–" if loss is None else f"{loss:.4f}",
             "accuracy": "–" if accuracy is None else f"{100 * accuracy:.1f} %",
-            "seconds": f"{record['seconds']:.2f}",
+            "seconds": f"{record.seconds:.2f}",
             "key spent": format_bits(self.key_bits),
             "time left": "" if pace is None else format_seconds(remaining * pace),
         }
@@ -196,15 +201,17 @@ def format_seconds(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def print_summary(summary: dict[str, Any], directory: Path, report: Path) -> None:
+def print_summary(summary: Summary, directory: Path, report: Path) -> None:
     """The closing lines of a run."""
-    accuracy = summary["test_accuracy"]
+    accuracy, clipped = summary.test_accuracy, summary.highest_clipped_share
+    lost = f", {summary.lost_rounds} of them lost" if summary.lost_rounds else ""
     rows = {
         "test accuracy": "not evaluated" if accuracy is None else f"{100 * accuracy:.2f} %",
-        "rounds": f"{summary['rounds']} in {format_seconds(summary['seconds'])}",
-        "uploaded": format_bytes(summary["upload_bytes"]),
-        "key spent": format_bits(summary["key_bits"]),
-        "left-out updates": str(summary["dropped_updates"]),
+        "rounds": f"{summary.rounds} in {format_seconds(summary.seconds)}{lost}",
+        "uploaded": format_bytes(summary.upload_bytes),
+        "key spent": format_bits(summary.key_bits),
+        "left-out updates": str(summary.dropped_updates),
+        "clipped": "not known" if clipped is None else f"{100 * clipped:.3g} % of a round at most",
         "run": str(directory),
         "report": str(report),
     }
@@ -212,44 +219,43 @@ def print_summary(summary: dict[str, Any], directory: Path, report: Path) -> Non
     print_pairs(rows.items())
 
 
-def print_facts(facts: dict[str, Any]) -> None:
+def print_facts(facts: Facts) -> None:
     """What `fedket show` says of an experiment."""
-    clients = f"{facts['clients']}, {facts['clients_per_round']} per round"
     rows = {
-        "parameters": f"{facts['parameters']:,}",
-        "qubits": str(facts["qubits"]),
-        "clients": clients,
-        "samples": f"{facts['num_train']:,} training, {facts['num_test']:,} test, "
-        f"{facts['num_classes']} classes",
-        "upload": f"{format_bytes(facts['upload_bytes_per_client'])} per client and round",
-        "download": f"{format_bytes(facts['download_bytes_per_client'])} per client and round",
+        "parameters": f"{facts.parameters:,}",
+        "qubits": str(facts.qubits),
+        "clients": f"{facts.clients}, {facts.clients_per_round} per round",
+        "samples": f"{facts.num_train:,} training, {facts.num_test:,} test, "
+        f"{facts.num_classes} classes",
+        "upload": f"{format_bytes(facts.upload_bytes_per_client)} per client and round",
+        "download": f"{format_bytes(facts.download_bytes_per_client)} per client and round",
         "key": _key_use(facts),
-        **_key_feed(facts["key_feed"]),
-        **{name: f"{value:g}" for name, value in facts["measured"].items()},
+        **_key_feed(facts.key_feed),
+        **{name: f"{value:g}" for name, value in facts.measured.items() if value is not None},
     }
     print_pairs(rows.items())
 
 
-def _key_use(facts: dict[str, Any]) -> str:
-    if not facts["key_bits_per_round"]:
+def _key_use(facts: Facts) -> str:
+    if not facts.key_bits_per_round:
         return "none"
-    each = format_bits(facts["key_bits_per_pair"])
-    server = format_bits(facts["key_bits_per_server_link"])
-    total = format_bits(facts["key_bits_per_round"])
+    each = format_bits(facts.key_bits_per_pair)
+    server = format_bits(facts.key_bits_per_server_link)
+    total = format_bits(facts.key_bits_per_round)
     return f"{each} per pair and round, {server} per client with the server; {total} in all"
 
 
-def _key_feed(feed: dict[str, Any] | None) -> dict[str, str]:
+def _key_feed(feed: KeyFeed | None) -> dict[str, str]:
     """How long simulated links take to feed a round, and which is the tight one."""
     if feed is None:
         return {}
-    if feed["seconds_per_round"] is None:
-        return {"key supply": f"link {feed['tight_link']} never delivers key (simulated)"}
-    slowest = feed["links"][0]
-    pace = "key sets the pace" if feed["bound"] == "key" else "training sets the pace"
+    if feed.seconds_per_round is None:
+        return {"key supply": f"link {feed.tight_link} never delivers key (simulated)"}
+    slowest = feed.links[0]
+    pace = "key sets the pace" if feed.bound == "key" else "training sets the pace"
     return {
-        "key supply": f"{feed['seconds_per_round']:g} s per round (simulated): link "
-        f"{feed['tight_link']} needs {format_bits(slowest['bits_per_round'])} at "
-        f"{format_bits(slowest['rate_bps'])}/s; {pace}",
-        "first key": f"after {feed['first_key_s']:g} s (simulated), with its first complete block",
+        "key supply": f"{feed.seconds_per_round:g} s per round (simulated): link "
+        f"{feed.tight_link} needs {format_bits(slowest.bits_per_round)} at "
+        f"{format_bits(slowest.rate_bps)}/s; {pace}",
+        "first key": f"after {feed.first_key_s:g} s (simulated), with its first complete block",
     }

@@ -90,21 +90,21 @@ def _config_of(
     return read_config(resume, overrides)
 
 
-def _conclude(directory: Path, summary: dict[str, Any], as_json: bool) -> None:
+def _conclude(directory: Path, summary: Any, as_json: bool) -> None:
     """Say how a run ended and write its report."""
     from fedket.cli.progress import print_summary
     from fedket.report import write_report
 
-    interrupted = summary["status"] == "interrupted"
+    interrupted = summary.status == "interrupted"
     if interrupted:
         sys.stderr.write(
-            f"fedket: interrupted after round {summary['rounds']}; "
+            f"fedket: interrupted after round {summary.rounds}; "
             f"continue with: fedket run --resume {quote(str(directory))}\n"
         )
     report = write_report([directory])
     if as_json:
         place = {"directory": str(directory), "report": str(report)}
-        typer.echo(json.dumps({**summary, **place}))
+        typer.echo(json.dumps({**summary.model_dump(), **place}))
     else:
         print_summary(summary, directory, report)
     if interrupted:

@@ -38,13 +38,13 @@ def show(
         return
     config = load_experiment(file, overrides, fast)
     from fedket.cli.progress import print_facts
-    from fedket.experiment import build_experiment, count_facts, drawing, dump_config, facts_dict
+    from fedket.experiment import build_experiment, count_facts, drawing, dump_config
 
     with stopping_early(), handled_interrupts() as interrupts:
         experiment = interrupts.run(partial(build_experiment, config))
-    facts = facts_dict(count_facts(experiment))
+    facts = count_facts(experiment)
     if as_json:
-        values: dict[str, Any] = {"name": config.name, **facts}
+        values: dict[str, Any] = {"name": config.name, **facts.model_dump()}
         values |= {"circuit": drawing(experiment), "config": config.model_dump(mode="json")}
         typer.echo(json.dumps(values))
         return

@@ -23,15 +23,8 @@ from fedket.federated.trainer import CohortOutcome, Engine, as_numbers, server_s
 from fedket.keys.etsi014.errors import AgreementError, KmeUnreachableError
 from fedket.secure import Party, round_cost, server_side
 from fedket.secure.phases import Failure, Outcomes, Payload, Phase, drive
-from fedket.types import (
-    SERVER,
-    Contribution,
-    Dataset,
-    Params,
-    RoundContext,
-    ServerState,
-    Traffic,
-)
+from fedket.traffic import Traffic
+from fedket.types import SERVER, Contribution, Dataset, Params, RoundContext, ServerState
 
 
 @runtime_checkable

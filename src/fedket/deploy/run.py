@@ -1,6 +1,5 @@
 """The server's side of a run, on any transport: from `federation.toml` to a run directory."""
 
-import json
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,9 +16,11 @@ from fedket.deploy.site_trainer import make_task
 from fedket.errors import ProtocolError
 from fedket.experiment.build import Experiment
 from fedket.experiment.config import ExperimentConfig
-from fedket.experiment.facts import count_facts, facts_dict
+from fedket.experiment.facts import count_facts
 from fedket.experiment.run import RunOutcome, resume_run, start_run
-from fedket.experiment.run_directory import CONFIG, FACTS, config_hash
+from fedket.experiment.run_directory import CONFIG, config_hash
+from fedket.record import Facts
+from fedket.record_files import FACTS, read_json
 from fedket.schema import read_table
 from fedket.secure.differencing_guard import OPENED
 from fedket.types import SERVER, Dataset
@@ -77,7 +78,7 @@ def run_federation(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]
     try:
         started = (file.run / CONFIG).exists()
 
-        def build(config: ExperimentConfig) -> tuple[Experiment, dict[str, Any]]:
+        def build(config: ExperimentConfig) -> tuple[Experiment, Facts]:
             said = members.meet(transport.reachable)
             return _build(config, file, members, keys, test, said, transport.say)
 
@@ -97,7 +98,7 @@ def _build(
     test: Dataset | None,
     said: Mapping[int, Handshake],
     say: Callable[[str], None],
-) -> tuple[Experiment, dict[str, Any]]:
+) -> tuple[Experiment, Facts]:
     """Make the experiment of what the sites said of themselves, and let them in."""
     classes = max(number_in(handshake, "classes") for handshake in said.values())
     features = shape_in(next(iter(said.values())))
@@ -120,16 +121,14 @@ def _build(
     samples = {i: number_in(handshake, "samples") for i, handshake in said.items()}
     experiment = site_experiment(task, rounds, test)
     members.open(session, classes, keys)
-    facts = facts_dict(count_facts(experiment))
-    facts["label_counts"] = [[samples.get(i, 0)] for i in range(len(file.sites))]
-    facts["num_train"] = sum(samples.values())
-    return experiment, facts | _kept(file.run)
+    facts = count_facts(experiment).model_copy(update=_held(file, samples))
+    return experiment, facts
 
 
-def _kept(run: Path) -> dict[str, Any]:
-    """What the run said of the sites' samples when it began: they may have more by now."""
-    path = run / FACTS
-    if not path.exists():
-        return {}
-    old = json.loads(path.read_text(encoding="utf-8"))
-    return {name: old[name] for name in ("label_counts", "num_train") if name in old}
+def _held(file: FederationFile, samples: Mapping[int, int]) -> dict[str, Any]:
+    """The sites' samples as they were when the run began: they may have more by now."""
+    if (path := file.run / FACTS).exists():
+        old = read_json(path, Facts)
+        return {"label_counts": old.label_counts, "num_train": old.num_train}
+    counts = tuple((samples.get(i, 0),) for i in range(len(file.sites)))
+    return {"label_counts": counts, "num_train": sum(samples.values())}

@@ -3,10 +3,8 @@
 from .build import Experiment as Experiment
 from .build import build_experiment as build_experiment
 from .config import ExperimentConfig as ExperimentConfig
-from .facts import Facts as Facts
 from .facts import count_facts as count_facts
 from .facts import drawing as drawing
-from .facts import facts_dict as facts_dict
 from .load import dump_config as dump_config
 from .load import load_config as load_config
 from .load import parse_config as parse_config

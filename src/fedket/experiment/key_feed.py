@@ -1,28 +1,22 @@
 """How long simulated links need to feed the rounds of an experiment, said before it runs."""
 
 from math import ceil, inf
-from typing import Any
 
-from fedket.experiment.records import MAX_LINKS, link_name
 from fedket.keys.qkd.network import Pair, network_links, pair_rates
 from fedket.keys.source_kinds import SimulatedConfig
 from fedket.kinds import Context
+from fedket.record import MAX_LINKS, KeyFeed, LinkFeed, link_name
 
 Bits = dict[Pair, int]
 
 
-def key_feed(keys: SimulatedConfig, context: Context, needs: Bits) -> dict[str, Any]:
+def key_feed(keys: SimulatedConfig, context: Context, needs: Bits) -> KeyFeed:
     """Planned rate, need and time per round of each link, and the tight one; simulated.
 
     Args:
         keys: Simulated links.
         context: Of the experiment.
         needs: Key bits of every link in a round.
-
-    Returns:
-        `tight_link`, its `seconds_per_round` (null: it never gives key), whether `key` or
-        `training` is the `bound` of a round's pace, `first_key_s` after which the first block is
-        there, and `links`, the slowest first.
     """
     network = keys.network(context)
     links = network_links(network, keys.protocol, keys.block_pulses, keys.clock_hz)
@@ -32,23 +26,18 @@ def key_feed(keys: SimulatedConfig, context: Context, needs: Bits) -> dict[str, 
     tight = slowest[0]
     blocks = ceil(needs[tight] / max(1.0, links[tight].planned_bits()))
     first = blocks * links[tight].block_seconds * network.relay_mux
-    return {
-        "tight_link": link_name(tight),
-        "seconds_per_round": _finite(seconds[tight]),
-        "bound": "key" if seconds[tight] > keys.training_s else "training",
-        "first_key_s": _finite(first if rates[tight] else inf),
-        "links": [
-            {
-                "link": link_name(pair),
-                "rate_bps": round(rates[pair], 1),
-                "bits_per_round": needs[pair],
-                "seconds_per_round": _finite(seconds[pair]),
-            }
+    return KeyFeed(
+        tight_link=link_name(tight),
+        seconds_per_round=seconds[tight],
+        bound="key" if seconds[tight] > keys.training_s else "training",
+        first_key_s=first if rates[tight] else inf,
+        links=tuple(
+            LinkFeed(
+                link=link_name(pair),
+                rate_bps=round(rates[pair], 1),
+                bits_per_round=needs[pair],
+                seconds_per_round=seconds[pair],
+            )
             for pair in slowest[:MAX_LINKS]
-        ],
-    }
-
-
-def _finite(seconds: float) -> float | None:
-    """JSON knows no infinity."""
-    return None if seconds == inf else round(seconds, 4)
+        ),
+    )

@@ -6,25 +6,17 @@ from functools import partial
 from pathlib import Path
 from shlex import quote
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from fedket.errors import CheckpointError, TrainingError
 from fedket.experiment import run_directory as disk
 from fedket.experiment.build import Experiment, build_experiment, precision
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.environment import write_environment
-from fedket.experiment.facts import count_facts, facts_dict
+from fedket.experiment.facts import count_facts
 from fedket.experiment.interrupts import Interrupts, handled_interrupts
-from fedket.experiment.key_sources import open_keys, takes_key
+from fedket.experiment.key_sources import open_keys
 from fedket.experiment.lead import Alone, Lead
-from fedket.experiment.records import (
-    RoundLine,
-    append_round,
-    read_rounds,
-    rewrite_rounds,
-    round_line,
-    summarise,
-)
 from fedket.federated import FederationState
 from fedket.federated.checkpoint import (
     load_checkpoint,
@@ -32,11 +24,13 @@ from fedket.federated.checkpoint import (
     save_checkpoint,
     save_params,
 )
+from fedket.record import Facts, RoundRecord, Summary, summarise
+from fedket.record_files import FACTS, SUMMARY, append_round, rewrite_rounds, write_json
 from fedket.types import KeySource
 
 OnStart = Callable[[Path], None]
-OnRound = Callable[[dict[str, Any]], None]
-Build = Callable[[ExperimentConfig], tuple[Experiment, dict[str, Any]]]
+OnRound = Callable[[RoundRecord], None]
+Build = Callable[[ExperimentConfig], tuple[Experiment, Facts]]
 """An experiment with its facts, where it is not all in this process: see `fedket.deploy`."""
 
 
@@ -49,10 +43,10 @@ def _ignore(_: Any) -> None:
 
 
 class RunOutcome(NamedTuple):
-    """Where a run lies and how it ended; `summary` is docs/run-directory.md's summary.json."""
+    """Where a run lies and how it ended."""
 
     directory: Path
-    summary: dict[str, Any]
+    summary: Summary
 
 
 class Job(NamedTuple):
@@ -108,7 +102,7 @@ def start_run(
                 state = experiment.federation.init()
                 save_checkpoint(directory / disk.CHECKPOINT, state, job.digest)
                 rewrite_rounds(directory, [])
-                disk.write_facts(directory, facts)
+                write_json(directory / FACTS, facts)
                 write_environment(directory)
                 disk.write_config(directory, config)
             on_start(directory)
@@ -156,7 +150,7 @@ def resume_run(
         disk.check_same_facts(directory, facts)
         job = Job(experiment, directory, disk.config_hash(config), lead)
         state, records = _load(job)
-        disk.write_facts(directory, facts)
+        write_json(directory / FACTS, facts)
         write_environment(directory)
         disk.write_config(directory, config)
         rewrite_rounds(directory, records)
@@ -166,12 +160,12 @@ def resume_run(
 
 def _build(
     config: ExperimentConfig, keys: KeySource | None, lead: Lead
-) -> tuple[Experiment, dict[str, Any]]:
+) -> tuple[Experiment, Facts]:
     experiment = build_experiment(config, keys, led=lead.reducer)
-    return experiment, facts_dict(count_facts(experiment))
+    return experiment, count_facts(experiment)
 
 
-def _load(job: Job) -> tuple[FederationState, list[RoundLine]]:
+def _load(job: Job) -> tuple[FederationState, list[RoundRecord]]:
     """The last saved state, and the records of its rounds."""
     template = job.experiment.federation.init()
     state = load_checkpoint(job.directory / disk.CHECKPOINT, template, job.digest)
@@ -181,54 +175,53 @@ def _load(job: Job) -> tuple[FederationState, list[RoundLine]]:
             f"{job.directory} has {state.round_num} rounds, `federation.rounds` is {rounds}; "
             f"ask for {state.round_num} or more"
         )
-    return state, read_rounds(job.directory, state.round_num)
+    return state, disk.read_checkpointed_rounds(job.directory, state.round_num)
 
 
 def _continue(
     job: Job,
     state: FederationState,
-    records: list[RoundLine],
+    records: list[RoundRecord],
     on_round: OnRound,
     interrupts: Interrupts,
 ) -> RunOutcome:
     """Run the remaining rounds; on Ctrl-C keep the last finished one and say so."""
     config, directory, lead = job.experiment.config, job.directory, job.lead
-    key_source = config.keys.kind if takes_key(config) else "none"
     start, before = perf_counter(), sum(record.seconds for record in records)
-    saved, status, lost = state.round_num, "finished", 0
+    saved, lost = state.round_num, 0
+    status: Literal["finished", "interrupted"] = "finished"
     try:
         interrupts.run(partial(lead.begin, state))
         while state.round_num < config.federation.rounds:
             evaluated, due = _plan(config, state.round_num + 1)
             run_round = job.experiment.federation.run_round
-            outcome = interrupts.run(partial(lead.in_step, run_round, state, evaluated))
-            line = round_line(outcome[1], key_source)
+            after, record = interrupts.run(partial(lead.in_step, run_round, state, evaluated))
             with _saving(directory):
-                append_round(directory, line)
-                state = outcome[0]
-                records.append(line)
+                append_round(directory, record)
+                state = after
+                records.append(record)
                 if due:
                     _save(job, state)
                     saved = state.round_num
-            on_round(line.model_dump())
-            lost = lost + 1 if line.lost else 0
+            on_round(record)
+            lost = lost + 1 if record.lost else 0
             if lost == LOST_IN_A_ROW:
-                raise _given_up(directory, line)
+                raise _given_up(directory, record)
         interrupts.run(partial(lead.finish, state.params))
     except KeyboardInterrupt:
         status = "interrupted"
     finally:
         if saved < state.round_num:
             _save(job, state)
-    summary = summarise(records, before + perf_counter() - start, status)
-    summary["parameters_sha256"] = params_sha256(state.params)
+    seconds = before + perf_counter() - start
+    summary = summarise(records, status, seconds, params_sha256(state.params))
     with _saving(directory):
         save_params(directory / disk.MODEL, state.params)
-        disk.write_summary(directory, summary)
+        write_json(directory / SUMMARY, summary)
     return RunOutcome(directory, summary)
 
 
-def _given_up(directory: Path, last: RoundLine) -> TrainingError:
+def _given_up(directory: Path, last: RoundRecord) -> TrainingError:
     return TrainingError(
         f"{LOST_IN_A_ROW} rounds in a row were lost, the last because: {last.lost}; see to the "
         f"cause, then resume {quote(str(directory))}, in which all rounds are saved"

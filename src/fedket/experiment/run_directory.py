@@ -5,8 +5,10 @@
 
 import hashlib
 import json
+import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +17,11 @@ from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import dump_config, override, parse_config
 from fedket.files import lock_directory, sweep, write_atomic
 from fedket.kinds import user_files
+from fedket.record import Facts, RoundRecord
+from fedket.record_files import FACTS, ROUNDS, check_format, read_json, read_rounds
 from fedket.schema import FREE, Table, read_toml, show_value
 
 CONFIG, CHECKPOINT, MODEL = "config.toml", "checkpoint.safetensors", "model.safetensors"
-ROUNDS, SUMMARY, ENVIRONMENT, FACTS = (
-    "rounds.jsonl",
-    "summary.json",
-    "environment.json",
-    "model.json",
-)
-
-MODEL_FACTS = (
-    "parameters",
-    "qubits",
-    "upload_bytes_per_client",
-    "key_bits_per_pair",
-    "key_bits_per_round",
-    "key_feed",
-    "num_train",
-    "num_test",
-    "num_classes",
-    "label_counts",
-    "measured",
-)
-"""What `model.json` holds."""
 
 
 def check_output(output: Path) -> None:
@@ -127,11 +110,17 @@ def read_config(directory: Path, overrides: Sequence[str] = ()) -> ExperimentCon
         raise CheckpointError(f"no run directory {directory}; runs are below `runs` by default")
     if not path.is_file():
         raise CheckpointError(f"{directory} is not a run that can be resumed: it has no {CONFIG}")
+    check_format(directory)
     try:
         values = read_toml(path)
         own = parse_config(values, str(path), directory)
     except ConfigError as error:
         raise CheckpointError(f"damaged run: {error}; nothing was changed") from None
+    missing = _first_missing(values, tomllib.loads(dump_config(own)))
+    if missing:
+        raise CheckpointError(
+            f"{path} is damaged: `{missing}` is missing, a run has every value; nothing was changed"
+        )
     if not overrides:
         return own
     override(values, overrides)
@@ -174,33 +163,51 @@ def first_difference(
     return None
 
 
-def write_facts(directory: Path, facts: dict[str, Any]) -> None:
-    """Write what is known of the model and the data before the first round."""
-    kept = {name: facts[name] for name in MODEL_FACTS}
-    write_atomic(directory / FACTS, json.dumps(kept) + "\n")
-
-
-def check_same_facts(directory: Path, facts: dict[str, Any]) -> None:
+def check_same_facts(directory: Path, facts: Facts) -> None:
     """Refuse to continue a run on data that changed meanwhile.
 
     Raises:
         CheckpointError: Naming the first fact that differs.
     """
     path = directory / FACTS
-    old: Any = {}
-    with suppress(OSError, ValueError):
-        old = json.loads(path.read_text(encoding="utf-8"))
-    for name in MODEL_FACTS if isinstance(old, dict) else ():
-        if name in old and old[name] != facts[name]:
+    old = read_json(path, Facts)
+    for name, value in facts:
+        if getattr(old, name) != value:
             raise CheckpointError(
                 f"`{name}` differs from {path}: the data or fedket changed since the run started; "
                 f"restore them, or start a new run"
             )
 
 
-def write_summary(directory: Path, summary: dict[str, Any]) -> None:
-    """Write the closing summary."""
-    write_atomic(directory / SUMMARY, json.dumps(summary, indent=2) + "\n")
+def read_checkpointed_rounds(directory: Path, last: int) -> list[RoundRecord]:
+    """Records of rounds 1 … `last`; what follows belongs to rounds that are run again.
+
+    Raises:
+        CheckpointError: If one is missing or damaged.
+    """
+    try:
+        records = list(islice(read_rounds(directory), last))
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; nothing was changed") from None
+    if len(records) < last:
+        raise CheckpointError(
+            f"{directory / ROUNDS} is damaged: it does not hold rounds 1 to {last} of the "
+            "checkpoint; nothing was changed"
+        )
+    return records
+
+
+def _first_missing(values: dict[str, Any], whole: dict[str, Any], prefix: str = "") -> str:
+    """Dotted path of the first key of `whole` that is not in `values`; empty if all are."""
+    for key, value in whole.items():
+        if key not in values:
+            return f"{prefix}{key}"
+        inner = values[key]
+        if isinstance(value, dict) and isinstance(inner, dict):
+            missing = _first_missing(inner, value, f"{prefix}{key}.")
+            if missing:
+                return missing
+    return ""
 
 
 def _deciding(table: Table, prefix: str = "") -> Iterator[tuple[str, Any]]:

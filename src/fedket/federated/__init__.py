@@ -3,7 +3,6 @@
 from fedket.federated.federation import (
     Federation,
     FederationState,
-    RoundRecord,
     make_federation,
 )
 from fedket.federated.fisher import FisherSettings
@@ -22,7 +21,6 @@ __all__ = [
     "FisherSettings",
     "LocalTraining",
     "Loss",
-    "RoundRecord",
     "cross_entropy",
     "fed_adam",
     "fed_avg",

@@ -35,22 +35,14 @@ from fedket.federated.trainer import (
     Engine,
     MakeEngine,
     TrainingData,
+    contribution_size,
     tree_bytes,
 )
 from fedket.federated.vectorised import vectorised_engine
+from fedket.record import RoundRecord, costs
 from fedket.rng import Purpose, rng_for
-from fedket.types import (
-    Dataset,
-    Model,
-    Params,
-    Partition,
-    PhaseCost,
-    Reducer,
-    ServerState,
-    Strategy,
-    Traffic,
-    traffic_of,
-)
+from fedket.traffic import PhaseCost, traffic_of
+from fedket.types import Dataset, Model, Params, Partition, Reducer, ServerState, Strategy
 
 LOST = "the round was lost"
 """Why the update of a client that did its part in a lost round is left out."""
@@ -70,36 +62,6 @@ class FederationState(NamedTuple):
     params: Params
     server: ServerState
     clients: Any
-
-
-class RoundRecord(NamedTuple):
-    """What is reported of a round; see docs/run-directory.md for the fields' units.
-
-    `dropped` maps a client to the reason why its update was left out, `metrics` names what the
-    strategy reports, and `lost` says why no sum could be opened, if none could; there is no
-    `train_loss` (NaN) then.
-    """
-
-    round_num: int
-    cohort: tuple[int, ...]
-    dropped: dict[int, str]
-    train_loss: float
-    evaluation: Evaluation | None
-    seconds: float
-    download_bytes: int
-    traffic: Traffic
-    metrics: Mapping[str, float]
-    lost: str = ""
-
-    @property
-    def upload_bytes(self) -> int:
-        """Bytes that clients sent to the server."""
-        return self.traffic.upload_bytes
-
-    @property
-    def key_bits(self) -> int:
-        """Key bits used up, pads and MAC keys, each link's bytes counted once."""
-        return self.traffic.key_bits
 
 
 class Federation(NamedTuple):
@@ -164,6 +126,8 @@ def make_federation(
         runner = engine(trainer, data, seed, reducer, cohort_size, memory_limit_mb)
         has_client_states = training.persistent
     scorer = make_scorer(model, evaluation_batch(model, x, memory_limit_mb), training.loss)
+    shapes = jax.eval_shape(lambda: model.init(rng_for(seed, Purpose.INIT)))
+    num_values = contribution_size(strategy, shapes)
 
     def init() -> FederationState:
         params = jax.tree.map(
@@ -203,16 +167,16 @@ def make_federation(
         evaluation = evaluate(outcome.params) if with_evaluation and num_test else None
         jax.block_until_ready(outcome.params)
         record = RoundRecord(
-            round_num=round_num,
+            round=round_num,
             cohort=tuple(int(client) for client in drawn),
             dropped=absent | outcome.dropped | dict(outcome.traffic.missing),
+            lost=lost,
             train_loss=outcome.train_loss,
-            evaluation=evaluation,
             seconds=perf_counter() - start,
             download_bytes=tree_bytes(state.params) * len(cohort),
-            traffic=outcome.traffic,
             metrics=outcome.metrics,
-            lost=lost,
+            **costs(outcome.traffic, num_values * (len(cohort) - len(outcome.dropped))),
+            **(evaluation._asdict() if evaluation else {}),
         )
         return FederationState(round_num, outcome.params, outcome.server, outcome.clients), record
 

@@ -25,7 +25,8 @@ from fedket.federated.trainer import (
     train_client,
     tree_bytes,
 )
-from fedket.types import Params, Reducer, RoundContext, ServerState, Traffic
+from fedket.traffic import Traffic
+from fedket.types import Params, Reducer, RoundContext, ServerState
 
 
 def sequential_engine(

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from fedket.data import PaddedClients, padded_rows
 from fedket.federated.local import LocalTraining, OptState, local_train
 from fedket.rng import Purpose, purpose_rng
+from fedket.traffic import Traffic
 from fedket.types import (
     ClientResult,
     Contribution,
@@ -19,7 +20,6 @@ from fedket.types import (
     Reducer,
     ServerState,
     Strategy,
-    Traffic,
 )
 
 NON_FINITE = "update is not finite (NaN or infinity)"
@@ -197,3 +197,9 @@ def tree_bytes(tree: Any) -> int:
 def tree_size(tree: Any) -> int:
     """Number of values in all leaves."""
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def contribution_size(strategy: Strategy, params: Params) -> int:
+    """Number of values that a client contributes; nothing is computed."""
+    one = jax.eval_shape(lambda p: strategy.contribute(p, ClientResult(p, jnp.ones(()), p)), params)
+    return tree_size(one)

@@ -37,7 +37,8 @@ from fedket.federated.trainer import (
     tree_bytes,
 )
 from fedket.federated.working_set import chunk_size, traced_bytes
-from fedket.types import Contribution, Params, Reducer, RoundContext, ServerState, Traffic
+from fedket.traffic import Traffic
+from fedket.types import Contribution, Params, Reducer, RoundContext, ServerState
 
 
 class Chunks(NamedTuple):

@@ -23,7 +23,8 @@ from fedket.errors import (
     RoundLostError,
     RoundStoppedError,
 )
-from fedket.types import Contribution, Reducer, RoundContext, Traffic
+from fedket.traffic import Traffic
+from fedket.types import Contribution, Reducer, RoundContext
 
 JOIN_SECONDS = 120
 """How long processes wait for each other at the start."""

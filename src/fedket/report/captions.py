@@ -20,8 +20,8 @@ def caption_accuracy(record: RunRecord) -> str:
         key=lambda r: r.test_accuracy or 0.0,
     )
     return (
-        f"Global model on {plural(record.model.num_test, 'test sample')}; "
-        f"best {percent(best.test_accuracy)} in round {best.round_num}."
+        f"Global model on {plural(record.facts.num_test, 'test sample')}; "
+        f"best {percent(best.test_accuracy)} in round {best.round}."
     )
 
 
@@ -31,10 +31,9 @@ def caption_loss(record: RunRecord) -> str:
         "Train: mean over the cohort's local training, weighted by samples. "
         "Test: global model on the test set."
     )
-    losses = [value for r in record.rounds for value in (r.train_loss, r.test_loss)]
-    if all(value is None or np.isfinite(value) for value in losses):
-        return words
-    return f"{words} Values that are not finite are left out."
+    if any(r.test_accuracy is not None and r.test_loss is None for r in record.rounds):
+        return f"{words} Values that are not finite are left out."
+    return words
 
 
 def caption_spread(record: RunRecord) -> str:
@@ -50,7 +49,7 @@ def caption_spread(record: RunRecord) -> str:
 
 def caption_final_clients(record: RunRecord) -> str:
     """Of the clients' last accuracies."""
-    evaluation = max(r.round_num for r in record.rounds if r.client_quantiles is not None)
+    evaluation = max(record.client_quantiles)
     samples = record.label_counts.sum(axis=1)
     if not sizes_differ(samples):
         how = (
@@ -88,8 +87,8 @@ def caption_labels(record: RunRecord) -> str:
             "half, thin line 5 to 95 %; the upright tick is the class's share in all data"
         )
     rest = ""
-    if record.model.num_classes > MAX_CLASSES:
-        rest = f" The {record.model.num_classes - MAX_CLASSES + 1} rarest classes are drawn as one."
+    if record.facts.num_classes > MAX_CLASSES:
+        rest = f" The {record.facts.num_classes - MAX_CLASSES + 1} rarest classes are drawn as one."
     return f"{what}. A client holds {_size_range(samples)}.{rest}"
 
 
@@ -97,7 +96,7 @@ def caption_traffic(record: RunRecord) -> str:
     """Of the bytes."""
     return (
         "All clients together, summed over rounds, counted from the messages' contents; one "
-        f"upload is {quantity(record.model.upload_bytes_per_client, 'B')} per client."
+        f"upload is {quantity(record.facts.upload_bytes_per_client, 'B')} per client."
     )
 
 
@@ -105,7 +104,7 @@ def caption_keys(record: RunRecord) -> str:
     """Of the key bits."""
     return (
         "All pairs together, summed over rounds; a pair's pad of "
-        f"{quantity(record.model.key_bits_per_pair, 'bit')} counts once and is never used again."
+        f"{quantity(record.facts.key_bits_per_pair, 'bit')} counts once and is never used again."
     )
 
 

@@ -33,10 +33,11 @@ MAX_CLASSES = 24
 
 def paint_client_spread(ax: Axes, record: RunRecord) -> None:
     """Quantiles over clients of the global model's accuracy on their own samples, by round."""
-    evaluated = [r for r in record.rounds if r.client_quantiles is not None]
-    some = [evaluated[i] for i in thin(len(evaluated))]
-    rounds = [r.round_num for r in some]
-    lowest, low, median, high, highest = 100 * np.array([r.client_quantiles for r in some]).T
+    evaluated = list(record.client_quantiles)
+    rounds = [evaluated[i] for i in thin(len(evaluated))]
+    lowest, low, median, high, highest = (
+        100 * np.array([record.client_quantiles[number] for number in rounds]).T
+    )
     ax.fill_between(rounds, lowest, highest, color=SERIES[0], alpha=0.14, linewidth=0)
     if record.num_clients >= 10:
         ax.fill_between(rounds, low, high, color=SERIES[0], alpha=0.22, linewidth=0)
@@ -67,13 +68,14 @@ def paint_final_clients(ax: Axes, record: RunRecord) -> None:
     """Last accuracy of each client against its number of samples, or sorted if all hold alike."""
     if record.client_accuracy is None:
         return
-    accuracy = 100 * record.client_accuracy
-    samples = record.label_counts.sum(axis=1)
+    clients = np.flatnonzero(~np.isnan(record.client_accuracy))
+    accuracy = 100 * record.client_accuracy[clients]
+    samples = record.label_counts.sum(axis=1)[clients]
     if not sizes_differ(samples):
         _paint_sorted(ax, accuracy)
     elif len(samples) <= MAX_CLIENTS_AS_DOTS:
         ax.plot(samples, accuracy, "o", color=SERIES[0], alpha=0.75, mew=0, clip_on=False)
-        _label_lowest(ax, samples, accuracy)
+        _label_lowest(ax, clients, samples, accuracy)
     else:
         _paint_bins(ax, samples, accuracy)
     if sizes_differ(samples):
@@ -95,11 +97,11 @@ def _paint_sorted(ax: Axes, accuracy: np.ndarray) -> None:
     ax.set_xlabel("clients, lowest accuracy first", loc="right")
 
 
-def _label_lowest(ax: Axes, samples: np.ndarray, accuracy: np.ndarray) -> None:
+def _label_lowest(ax: Axes, clients: np.ndarray, samples: np.ndarray, accuracy: np.ndarray) -> None:
     worst = int(np.argmin(accuracy))
     left = samples[worst] <= (samples.min() + samples.max()) / 2
     ax.annotate(
-        f"client {worst}",
+        f"client {clients[worst]}",
         (float(samples[worst]), float(accuracy[worst])),
         xytext=(7 if left else -7, 0),
         textcoords="offset points",

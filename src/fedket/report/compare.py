@@ -57,7 +57,7 @@ def comparison_page(records: Sequence[RunRecord]) -> str:
 
 
 def _same_or_not(records: Sequence[RunRecord]) -> str:
-    data = {(r.setting("data.kind"), r.model.num_train, r.model.num_test) for r in records}
+    data = {(r.setting("data.kind"), r.facts.num_train, r.facts.num_test) for r in records}
     if len(data) == 1:
         name, train, test = data.pop()
         return f"All on {name}: {count(train)} training and {count(test)} test samples."
@@ -76,7 +76,7 @@ def _results(records: Sequence[RunRecord]) -> str:
 
 
 def _result(title: str, record: RunRecord) -> list[str]:
-    totals = record.totals
+    totals = record.summary
     return [
         title,
         str(record.setting("seed", MISSING)),
@@ -166,14 +166,14 @@ def _repeats(records: Sequence[RunRecord]) -> str:
 
 
 def _repeat(group: Sequence[RunRecord]) -> tuple[str, ...] | None:
-    finished = [r for r in group if r.totals.status == "finished"]
+    finished = [r for r in group if r.summary.status == "finished"]
     if len({r.setting("seed") for r in finished}) < 2:
         return None
     return (
         finished[0].name,
         ", ".join(str(r.setting("seed")) for r in finished),
-        _mean_and_deviation([r.totals.test_accuracy for r in finished]),
-        _mean_and_deviation([r.totals.best_test_accuracy for r in finished]),
+        _mean_and_deviation([r.summary.test_accuracy for r in finished]),
+        _mean_and_deviation([r.summary.best_test_accuracy for r in finished]),
     )
 
 

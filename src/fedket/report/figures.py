@@ -1,6 +1,5 @@
 """Figures of one run over its rounds. Each painter draws a `RunRecord` on the given axes."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,11 +26,7 @@ WIDE = 50.0
 
 def curve(record: RunRecord, field: str) -> tuple[np.ndarray, np.ndarray]:
     """Round numbers and values of a field where it is a finite number, both shape (points,)."""
-    pairs = [
-        (r.round_num, value)
-        for r in record.rounds
-        if (value := getattr(r, field)) is not None and math.isfinite(value)
-    ]
+    pairs = [(r.round, value) for r in record.rounds if (value := getattr(r, field)) is not None]
     points = np.array(pairs, dtype=float).reshape(-1, 2)[thin(len(pairs))]
     return points[:, 0], points[:, 1]
 
@@ -53,7 +48,7 @@ def paint_accuracy(ax: Axes, record: RunRecord) -> None:
     rounds, accuracy = curve(record, "test_accuracy")
     accuracy = 100 * accuracy
     ax.plot(rounds, accuracy, color=SERIES[0], marker=marker_for(len(rounds)), clip_on=False)
-    _paint_guessing(ax, 100 / record.model.num_classes)
+    _paint_guessing(ax, 100 / record.facts.num_classes)
     percent_axis(ax)
     round_axis(ax, len(record.rounds))
     ax.set_title("test accuracy, %")

@@ -68,7 +68,7 @@ def _simulated(record: RunRecord) -> str:
         return f"Engine {engine} as named in config.toml; this report cannot tell what it runs on."
     circuits = (
         "the quantum circuits are simulated on classical hardware"
-        if record.model.qubits
+        if record.facts.qubits
         else "the model is classical"
     )
     if at_sites(record):
@@ -92,18 +92,14 @@ def server_view(record: RunRecord) -> str:
 
 def key_material(record: RunRecord) -> str:
     """Where the pads came from, by the rounds' own account."""
-    sources = sorted({r.key_source for r in record.rounds})
-    if not sources:
-        return "No round has finished, so no key was spent."
-    if at_sites(record) and sources == ["etsi014"]:
+    source = record.facts.key_source
+    if at_sites(record) and source == "etsi014":
         return SITES_KEY
-    return "\n".join(
-        KEY_SOURCES.get(source, f"{source}: key source as named by the run.") for source in sources
-    )
+    return KEY_SOURCES.get(source, f"{source}: key source as named by the run.")
 
 
 def _test_accuracy(record: RunRecord) -> str:
-    test = count(record.model.num_test)
+    test = count(record.facts.num_test)
     words = f"The global model on {test} test samples that no client trains on."
     error = standard_error(record)
     if error is not None:
@@ -116,7 +112,7 @@ def _test_accuracy(record: RunRecord) -> str:
 
 def standard_error(record: RunRecord) -> float | None:
     """Binomial standard error of the test accuracy, sqrt(p (1 - p) / num_test)."""
-    accuracy, samples = record.totals.test_accuracy, record.model.num_test
+    accuracy, samples = record.summary.test_accuracy, record.facts.num_test
     if accuracy is None or samples == 0:
         return None
     return math.sqrt(accuracy * (1 - accuracy) / samples)
@@ -125,8 +121,8 @@ def standard_error(record: RunRecord) -> float | None:
 def _costs(record: RunRecord) -> str:
     if at_sites(record):
         return SITES_COSTS
-    cores = record.environment.get("num_cpus")
-    where = f" with {plural(cores, 'core')}" if isinstance(cores, int) else ""
+    cores = record.environment.num_cpus
+    where = f" with {plural(cores, 'core')}" if cores else ""
     return (
         "Bytes are counted from the messages' contents, without transport overhead. Seconds are "
         f"wall time of the simulation on one machine{where}, evaluation included; a deployment "

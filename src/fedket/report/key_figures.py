@@ -91,7 +91,7 @@ def starvation_section(record: RunRecord) -> str:
     by_name: dict[str, list[int]] = {}
     for r in record.rounds:
         if r.starvation:
-            by_name.setdefault(r.starvation, []).append(r.round_num)
+            by_name.setdefault(r.starvation, []).append(r.round)
     if not by_name:
         return ""
     rows = [
@@ -136,22 +136,21 @@ def phases_section(record: RunRecord) -> str:
 
 def supply_section(record: RunRecord) -> str:
     """Planned rate and need of each simulated link; empty for other sources."""
-    feed = record.model.key_feed
+    feed = record.facts.key_feed
     if not feed:
         return ""
     rows = [
         (
-            link["link"],
-            quantity(int(link["rate_bps"]), "bit") + "/s",
-            quantity(link["bits_per_round"], "bit"),
-            "never" if link["seconds_per_round"] is None else duration(link["seconds_per_round"]),
+            link.link,
+            quantity(int(link.rate_bps), "bit") + "/s",
+            quantity(link.bits_per_round, "bit"),
+            "never" if link.seconds_per_round is None else duration(link.seconds_per_round),
         )
-        for link in feed["links"]
+        for link in feed.links
     ]
     head = ("Link (simulated)", "Planned key rate", "Need per round", "Time to feed a round")
     return html.section("Key supply", html.card(html.table(head, rows)))
 
 
 def _simulated(record: RunRecord) -> str:
-    simulated = any(r.key_source == "simulated" for r in record.rounds)
-    return "Simulated QKD links. " if simulated else ""
+    return "Simulated QKD links. " if record.facts.key_source == "simulated" else ""

@@ -78,21 +78,21 @@ def run_page(record: RunRecord) -> str:
 def planned_rounds(record: RunRecord) -> int:
     """Rounds the configuration asks for; the finished ones if it does not say."""
     planned = record.setting("federation.rounds")
-    return planned if isinstance(planned, int) else record.totals.rounds
+    return planned if isinstance(planned, int) else record.summary.rounds
 
 
 def status_line(record: RunRecord) -> str:
     """Status in one sentence."""
-    done = f"{count(record.totals.rounds)} of {plural(planned_rounds(record), 'round')}"
+    done = f"{count(record.summary.rounds)} of {plural(planned_rounds(record), 'round')}"
     return {
         "finished": f"finished: {done}",
         "interrupted": f"interrupted after {done}; fedket run --resume continues it",
         "unfinished": f"unfinished: {done} so far; the run goes on, or was killed",
-    }[record.totals.status]
+    }[record.summary.status]
 
 
 def _header(record: RunRecord) -> str:
-    status = record.totals.status
+    status = record.summary.status
     line = f'<p class="status {status}">{html.text(status_line(record))}</p>\n'
     clients = count(record.num_clients)
     sampled = record.setting("federation.clients_per_round", 0)
@@ -117,14 +117,14 @@ def _partition(record: RunRecord) -> str:
 
 def key_figures(record: RunRecord) -> list[html.Tile]:
     """The tiles; every number is the summary's or the model card's."""
-    totals, model = record.totals, record.model
+    totals, model = record.summary, record.facts
     error = standard_error(record)
     clock = "wall time, at the server" if at_sites(record) else "wall time, simulation"
     best = f"best {percent(totals.best_test_accuracy)}"
     accuracy = f"{best}; standard error {points(error)}" if error is not None else "not evaluated"
     return [
         html.Tile("Test accuracy", percent(totals.test_accuracy), totals.test_accuracy, accuracy),
-        html.Tile("Test loss", loss(totals.test_loss), totals.test_loss),
+        html.Tile("Test loss", loss(totals.test_loss, error is not None), totals.test_loss),
         html.Tile(
             "Rounds", count(totals.rounds), totals.rounds, f"of {count(planned_rounds(record))}"
         ),
@@ -151,13 +151,13 @@ def key_figures(record: RunRecord) -> list[html.Tile]:
 
 
 def _keys(record: RunRecord) -> str:
-    if not record.model.key_bits_per_pair:
+    if not record.facts.key_bits_per_pair:
         return "nothing is masked"
-    return f"{quantity(record.model.key_bits_per_pair, 'bit')} per pair and round"
+    return f"{quantity(record.facts.key_bits_per_pair, 'bit')} per pair and round"
 
 
 def _qubits(record: RunRecord) -> str:
-    return "simulated" if record.model.qubits else "classical model"
+    return "simulated" if record.facts.qubits else "classical model"
 
 
 class _Drawing(NamedTuple):
@@ -183,7 +183,7 @@ def _drawings(record: RunRecord) -> list[_Drawing]:
         ),
         _Drawing("labels", "Who holds what", paint_labels, caption_labels, True),
         _Drawing("traffic", "Traffic", paint_traffic, caption_traffic, started),
-        _Drawing("keys", "Key spent", paint_key_bits, caption_keys, record.totals.key_bits > 0),
+        _Drawing("keys", "Key spent", paint_key_bits, caption_keys, record.summary.key_bits > 0),
         _Drawing("levels", "Key reservoirs", paint_levels, caption_levels, _has_levels(record)),
         _Drawing("waits", "Waiting for key", paint_waits, caption_waits, _has_waited(record)),
         _Drawing("seconds", "Time", paint_seconds, caption_seconds, started),
@@ -213,12 +213,12 @@ def _figure(drawing: _Drawing, record: RunRecord) -> str:
 
 
 def _dropped(record: RunRecord) -> str:
-    if not record.totals.dropped_updates:
+    if not record.summary.dropped_updates:
         return ""
     rounds: dict[tuple[int, str], list[int]] = defaultdict(list)
     for r in record.rounds:
-        for dropped in r.dropped:
-            rounds[dropped.client, dropped.reason].append(r.round_num)
+        for dropped in r.dropped.items():
+            rounds[dropped].append(r.round)
     most_first = sorted(rounds.items(), key=lambda item: (-len(item[1]), item[0]))
     rows = [
         (f"client {client}", count(len(numbers)), shorten(number_ranges(numbers), 80), reason)
@@ -232,11 +232,11 @@ def _dropped(record: RunRecord) -> str:
 
 
 def _environment(record: RunRecord) -> str:
-    pairs = [(name, _shown(value)) for name, value in record.environment.items()]
-    if record.totals.parameters_sha256:
-        pairs.append(("SHA-256 of the parameters", record.totals.parameters_sha256))
+    pairs = [(name, _shown(value)) for name, value in record.environment]
+    if record.summary.parameters_sha256:
+        pairs.append(("SHA-256 of the parameters", record.summary.parameters_sha256))
     return html.notes(pairs)
 
 
 def _shown(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -58,11 +58,11 @@ def points(fraction: float) -> str:
     return f"{100 * fraction:.2f}{NARROW_SPACE}points"
 
 
-def loss(value: float | None) -> str:
-    """A loss with four decimals."""
+def loss(value: float | None, evaluated: bool = True) -> str:
+    """A loss with four decimals; records hold None for one that is not finite."""
     if value is None:
-        return MISSING
-    return f"{value:.4f}" if math.isfinite(value) else "not finite"
+        return "not finite" if evaluated else MISSING
+    return f"{value:.4f}"
 
 
 def duration(seconds: float) -> str:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -134,7 +134,7 @@ def condense(
         records: What the finished ones wrote.
     """
     published = row.published
-    newest = max((r.environment for r in records), key=_started, default={})
+    newest = max((r.environment for r in records), key=lambda e: e.started, default=None)
     failed = [f"seed {r.seed}: {r.problem or r.status}" for r in runs if r.status == "failed"]
     same = {text.partition(": ")[2] for text in failed}
     return RowResult(
@@ -147,14 +147,14 @@ def condense(
         assumptions=published.assumptions,
         profile=profile.name,
         planned_rounds=row.config.federation.rounds,
-        parameters=records[0].model.parameters if records else 0,
+        parameters=records[0].facts.parameters if records else 0,
         config_sha256=_hash_of(records[0]) if records else "",
         seeds=tuple(_seed_result(record, published.metric) for record in records),
         problem=same.pop() if len(same) == 1 else "; ".join(failed),
-        machine=_machine(newest) if newest else None,
-        date=_started(newest)[:10],
-        fedket=str(newest.get("fedket", "")),
-        jax=str(newest.get("jax", "")),
+        machine=Machine(**newest.model_dump(include=set(Machine.model_fields))) if newest else None,
+        date=newest.started[:10] if newest else "",
+        fedket=newest.fedket if newest else "",
+        jax=newest.jax if newest else "",
     )
 
 
@@ -178,36 +178,14 @@ def read_result(path: Path) -> RowResult:
 
 def _seed_result(record: RunRecord, metric: str) -> SeedResult:
     values = [getattr(r, metric) for r in record.rounds]
-    known = [v for v in values if v is not None and math.isfinite(v)]
-    last = values[-1] if values else None
     better = max if metric == "test_accuracy" else min
-    totals = record.totals
     return SeedResult(
         seed=int(record.setting("seed", 0)),
-        final=last if last in known else None,
-        best=better(known, default=None),
-        rounds=totals.rounds,
-        seconds=totals.seconds,
-        upload_bytes=totals.upload_bytes,
-        download_bytes=totals.download_bytes,
-        key_bits=totals.key_bits,
-        parameters_sha256=totals.parameters_sha256,
+        final=values[-1] if values else None,
+        best=better((v for v in values if v is not None), default=None),
+        **record.summary.model_dump(include=set(SeedResult.model_fields)),
     )
 
 
 def _hash_of(record: RunRecord) -> str:
     return config_hash(parse_config(record.config | {"seed": 0}, record.directory))
-
-
-def _started(environment: dict[str, Any]) -> str:
-    return str(environment.get("started", ""))
-
-
-def _machine(environment: dict[str, Any]) -> Machine:
-    cpus = environment.get("num_cpus")
-    return Machine(
-        platform=str(environment.get("platform", "")),
-        machine=str(environment.get("machine", "")),
-        num_cpus=cpus if isinstance(cpus, int) else None,
-        devices=tuple(map(str, environment.get("devices", ()))),
-    )

@@ -3,23 +3,24 @@
 A run lies in `<parent>/<paper>/<profile>/<row>/seed-<n>`, so starting again finds it.
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 
-from fedket.errors import FedketError
+from fedket.errors import CheckpointError, FedketError
 from fedket.experiment import run_directory as disk
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.run import resume_run, start_run
+from fedket.record import RoundRecord, Summary
+from fedket.record_files import ENVIRONMENT, FACTS, ROUNDS, SUMMARY, read_json
 from fedket.reproduce.rows import Profile, Row, config_for
 
 Watch = Callable[
     [Row, ExperimentConfig],
-    AbstractContextManager[tuple[Callable[[Path], None], Callable[[dict[str, Any]], None]]],
+    AbstractContextManager[tuple[Callable[[Path], None], Callable[[RoundRecord], None]]],
 ]
 """What is told of a run: `on_start` and `on_round` of `start_run`."""
 
@@ -99,7 +100,8 @@ def run_seed(row: Row, profile: Profile, seed: int, directory: Path, watch: Watc
             raise
         problem = " ".join(str(error).split()) or type(error).__name__
         return SeedRun(row, seed, directory, "failed", problem)
-    return SeedRun(row, seed, directory, outcome.summary["status"])
+    interrupted = outcome.summary.status == "interrupted"
+    return SeedRun(row, seed, directory, "interrupted" if interrupted else "finished")
 
 
 def _is_finished(directory: Path, config: ExperimentConfig) -> bool:
@@ -111,13 +113,10 @@ def _is_finished(directory: Path, config: ExperimentConfig) -> bool:
     if not (directory / disk.CONFIG).is_file():
         return False
     disk.check_same_experiment(directory, disk.read_config(directory), config)
-    summary: Any = None
-    with suppress(OSError, ValueError):
-        summary = json.loads((directory / disk.SUMMARY).read_text(encoding="utf-8"))
-    if not isinstance(summary, dict):
-        return False
-    status, rounds = summary.get("status"), summary.get("rounds")
-    return status == "finished" and rounds == config.federation.rounds
+    with suppress(CheckpointError):
+        summary = read_json(directory / SUMMARY, Summary)
+        return summary.status == "finished" and summary.rounds == config.federation.rounds
+    return False
 
 
 def _clear_killed_start(directory: Path) -> None:
@@ -125,7 +124,7 @@ def _clear_killed_start(directory: Path) -> None:
 
     Nothing is touched if anything else lies there.
     """
-    first = {disk.CHECKPOINT, disk.ROUNDS, disk.FACTS, disk.ENVIRONMENT}
+    first = {disk.CHECKPOINT, ROUNDS, FACTS, ENVIRONMENT}
     if directory.is_dir() and {path.name for path in directory.iterdir()} <= first:
         for path in directory.iterdir():
             path.unlink()

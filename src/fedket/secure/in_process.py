@@ -16,7 +16,8 @@ from fedket.secure.sides import (
     fresh_state,
     server_side,
 )
-from fedket.types import Contribution, KeySource, Reducer, RoundContext, Traffic
+from fedket.traffic import Traffic
+from fedket.types import Contribution, KeySource, Reducer, RoundContext
 
 
 def reduce_in_process(

@@ -9,7 +9,7 @@ from time import perf_counter
 
 from fedket.errors import RoundLostError
 from fedket.secure.phases import Outcomes, Payload, Phase, Reply, Result, Server, mapped
-from fedket.types import PhaseCost
+from fedket.traffic import PhaseCost
 
 
 def metered(

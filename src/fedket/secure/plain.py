@@ -6,7 +6,8 @@ import jax
 
 from fedket.kinds import Context, Section
 from fedket.secure.in_process import check_clients
-from fedket.types import Contribution, Reducer, RoundContext, Traffic
+from fedket.traffic import Traffic
+from fedket.types import Contribution, Reducer, RoundContext
 
 
 def plain_sum() -> Reducer:

@@ -34,7 +34,8 @@ from fedket.secure.phases import (
 )
 from fedket.secure.protocol import Party, Protocol, RoundCost
 from fedket.secure.words import Integers
-from fedket.types import SERVER, Contribution, RoundContext, Traffic, traffic_of
+from fedket.traffic import Traffic, traffic_of
+from fedket.types import SERVER, Contribution, RoundContext
 
 MODEL = "model"
 """Action of the phase that every round begins with."""

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fedket.types import Contribution, Reducer, RoundContext, Traffic
+from fedket.traffic import Traffic
+from fedket.types import Contribution, Reducer, RoundContext
 
 
 def kept_values(num_values: int, fraction: float) -> int:

@@ -15,15 +15,8 @@ from fedket.secure.in_process import reduce_in_process
 from fedket.secure.protocol import Protocol
 from fedket.secure.sides import round_cost
 from fedket.secure.sparse import kept_values, random_k
-from fedket.types import (
-    Contribution,
-    KeyWait,
-    PacedKeySource,
-    Reducer,
-    RoundContext,
-    Stream,
-    Traffic,
-)
+from fedket.traffic import Traffic
+from fedket.types import Contribution, KeyWait, PacedKeySource, Reducer, RoundContext, Stream
 
 FRACTIONS = (1 / 2, 1 / 4, 1 / 8)
 """Parts of the coordinates that `sparsify` tries."""

@@ -45,7 +45,7 @@ class FederationServer:
         except FedketError as error:
             problem.write_text(f"{error}\n", encoding="utf-8")
             raise
-        return str(outcome.summary["status"])
+        return outcome.summary.status
 
     @collab.publish
     def peer(self, action: str, payload: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,292 @@
+"""What a run leaves on disk beside its checkpoint, defined once: docs/run-directory.md in types.
+
+Runs write it; reports, tables of papers and progress lines read it. Accuracies are fractions in
+0..1. JSON has no NaN and no infinity: a number that is not finite is None. Types are strict and
+unknown fields are errors, so a directory of another version of fedket is refused, never misread.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
+
+from fedket.traffic import PhaseCost, Traffic
+
+FORMAT = 2
+"""Of run directories; version 0.1 wrote 1, without saying so."""
+
+MUCH_CLIPPED = 0.01
+"""Share of clipped coordinates from which a reader is warned."""
+
+MAX_LINKS = 64
+"""Links whose key level a round records."""
+
+
+def _rounded(value: Any) -> Any:
+    """Six decimals of a float; None if it is not finite."""
+    if not isinstance(value, float):
+        return value
+    return round(value, 6) if math.isfinite(value) else None
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _of_clients(values: Any) -> Any:
+    """Six decimals each; None where only the clients themselves could know."""
+    if hasattr(values, "tolist"):  # an array, which to import here would be slow
+        values = values.tolist()
+    return tuple(map(_rounded, values)) or None if isinstance(values, list) else values
+
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, BeforeValidator(_rounded), Field(ge=0, allow_inf_nan=False)]
+Rounded = Annotated[float | None, BeforeValidator(_rounded)]
+Share = Annotated[Fraction | None, BeforeValidator(_rounded)]
+Number = Annotated[float | None, BeforeValidator(_finite)]
+
+
+class Content(BaseModel):
+    """Base of what a run directory holds as JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class RoundRecord(Content):
+    """One round, a line of `rounds.jsonl`; docs/run-directory.md gives units.
+
+    Attributes:
+        round: From 1.
+        cohort: Clients that were to take part, those left out included.
+        dropped: Client -> why its update is not in the sum.
+        lost: Why no sum could be opened, so that the model stayed as it was; empty if one was.
+        train_loss: Mean local training loss, weighted by samples; None if the round was lost.
+        test_loss: Of the global model; None without evaluation, or if it is not finite.
+        test_accuracy: Of the global model; None without evaluation.
+        client_accuracy: The same on each client's own samples, in client order; None for a client
+            without samples.
+        clipped: Coordinates of updates that were beyond the clip, over all clients; None where each
+            client keeps its own count.
+        clipped_share: The same as a share of all coordinates that clients sent.
+        phases: Cost of the aggregation by phase.
+        starvation: What was given up for want of key, in words.
+        key_levels: Link -> key bits in store after the round.
+        metrics: What the strategy reports, by name.
+    """
+
+    round: Count
+    cohort: tuple[Count, ...]
+    dropped: Mapping[Count, str] = {}
+    lost: str = ""
+    train_loss: Number
+    test_loss: Rounded = None
+    test_accuracy: Share = None
+    client_accuracy: Annotated[tuple[Fraction | None, ...] | None, BeforeValidator(_of_clients)] = (
+        None
+    )
+    seconds: Seconds
+    upload_bytes: Count
+    download_bytes: Count
+    clipped: Count | None = None
+    clipped_share: Share = None
+    key_bits: Count
+    key_wait_s: Seconds = 0.0
+    key_levels: Mapping[str, Count] = {}
+    starvation: str = ""
+    phases: tuple[Annotated[PhaseCost, PlainSerializer(PhaseCost._asdict)], ...] = ()
+    metrics: Mapping[str, Number] = {}
+
+    @property
+    def clips_much(self) -> bool:
+        """Whether so many coordinates were clipped that training suffers."""
+        return (self.clipped_share or 0) > MUCH_CLIPPED
+
+
+def costs(traffic: Traffic, num_values: int) -> dict[str, Any]:
+    """The fields of a round's record that an aggregation decides.
+
+    Args:
+        traffic: What it cost.
+        num_values: Coordinates of the updates it was given, over all clients.
+    """
+    clipped = traffic.num_clipped
+    return {
+        "upload_bytes": traffic.upload_bytes,
+        "clipped": clipped,
+        "clipped_share": None if clipped is None or not num_values else clipped / num_values,
+        "key_bits": traffic.key_bits,
+        "key_wait_s": traffic.key_wait_s,
+        "key_levels": _levels(traffic.key_levels),
+        "starvation": traffic.starvation,
+        "phases": tuple(p._replace(seconds=round(p.seconds, 6)) for p in traffic.phases),
+    }
+
+
+def _levels(levels: Mapping[tuple[int, int], int]) -> dict[str, int]:
+    """Of the emptiest links if there are many."""
+    lowest = sorted(levels.items(), key=lambda item: (item[1], item[0]))[:MAX_LINKS]
+    return {link_name(pair): bits for pair, bits in sorted(lowest)}
+
+
+def link_name(pair: tuple[int, int]) -> str:
+    """The name of a link in records, `0-1` or `server-0`: its parties, the smaller first."""
+    return "-".join("server" if party < 0 else str(party) for party in pair)
+
+
+class Summary(Content):
+    """A run in numbers, `summary.json`: totals over its rounds, last and best evaluation."""
+
+    status: Literal["finished", "interrupted", "unfinished"]
+    """`unfinished` is never written: the run goes on, or was killed."""
+    rounds: Count
+    lost_rounds: Count
+    test_accuracy: Share
+    test_loss: Rounded
+    best_test_accuracy: Share
+    seconds: Seconds
+    upload_bytes: Count
+    download_bytes: Count
+    key_bits: Count
+    key_wait_s: Seconds
+    starved_rounds: Count
+    dropped_updates: Count
+    clipped: Count | None
+    """None if no round knows."""
+    highest_clipped_share: Share
+    """Of any round."""
+    parameters_sha256: str
+
+
+def summarise(
+    records: list[RoundRecord],
+    status: Literal["finished", "interrupted", "unfinished"],
+    seconds: float | None = None,
+    parameters_sha256: str = "",
+) -> Summary:
+    """Sum up rounds; `seconds` are those of the rounds unless the clock says more."""
+    evaluated = [r for r in records if r.test_accuracy is not None]
+    clipped = [r.clipped for r in records if r.clipped is not None]
+    shares = [r.clipped_share for r in records if r.clipped_share is not None]
+    last = evaluated[-1] if evaluated else None
+    return Summary(
+        status=status,
+        rounds=len(records),
+        lost_rounds=sum(bool(r.lost) for r in records),
+        test_accuracy=last.test_accuracy if last else None,
+        test_loss=last.test_loss if last else None,
+        best_test_accuracy=max((r.test_accuracy or 0.0 for r in evaluated), default=None),
+        seconds=math.fsum(r.seconds for r in records) if seconds is None else seconds,
+        upload_bytes=sum(r.upload_bytes for r in records),
+        download_bytes=sum(r.download_bytes for r in records),
+        key_bits=sum(r.key_bits for r in records),
+        key_wait_s=math.fsum(r.key_wait_s for r in records),
+        starved_rounds=sum(bool(r.starvation) for r in records),
+        dropped_updates=sum(len(r.dropped) for r in records),
+        clipped=sum(clipped) if clipped else None,
+        highest_clipped_share=max(shares, default=None),
+        parameters_sha256=parameters_sha256,
+    )
+
+
+class LinkFeed(Content):
+    """What one simulated link gives and needs; `seconds_per_round` is None if it gives nothing."""
+
+    link: str
+    rate_bps: float
+    bits_per_round: Count
+    seconds_per_round: Rounded
+
+
+class KeyFeed(Content):
+    """How long simulated links take to feed a round.
+
+    Attributes:
+        tight_link: The slowest one.
+        seconds_per_round: Of the slowest one; None: it never gives key.
+        bound: What sets the pace of the rounds.
+        first_key_s: When the first block is whole; None: never.
+        links: The slowest first.
+    """
+
+    tight_link: str
+    seconds_per_round: Rounded
+    bound: Literal["key", "training"]
+    first_key_s: Rounded
+    links: tuple[LinkFeed, ...]
+
+
+class Facts(Content):
+    """What is known of an experiment before its first round; bytes and bits are per round.
+
+    Attributes:
+        parameters: Trainable numbers.
+        qubits: Qubits of the circuit; 0 for classical models.
+        upload_bytes_per_client: Size of one contribution as sent to the server: its words. What
+            the protocol adds (offsets, tags, shares of masks) comes on top and is in the record.
+        download_bytes_per_client: Size of the global model.
+        key_source: Where key comes from; `none` if none is needed.
+        key_bits_per_pair: Key bits that two clients who share pads spend on them; 0 without
+            masking.
+        key_bits_per_server_link: Key bits a client spends with the server, on MACs.
+        key_bits_per_round: Key bits of all links together.
+        key_feed: How long simulated links need to feed a round; None for other key sources.
+        clients: Clients in all.
+        clients_per_round: Clients of a cohort.
+        num_train: Training samples.
+        num_test: Test samples.
+        num_classes: Classes.
+        label_counts: Samples of each class (columns) on each client (rows); a single column for
+            all classes where only the clients know them.
+        measured: What was measured on generated samples: description -> value.
+    """
+
+    parameters: Count
+    qubits: Count
+    upload_bytes_per_client: Count
+    download_bytes_per_client: Count
+    key_source: str
+    key_bits_per_pair: Count
+    key_bits_per_server_link: Count
+    key_bits_per_round: Count
+    key_feed: KeyFeed | None
+    clients: Count
+    clients_per_round: Count
+    num_train: Count
+    num_test: Count
+    num_classes: Annotated[int, Field(ge=1)]
+    label_counts: tuple[tuple[Count, ...], ...]
+    measured: Mapping[str, Number]
+
+    @model_validator(mode="after")
+    def _check_counts(self) -> "Facts":
+        if {len(row) for row in self.label_counts} not in ({self.num_classes}, {1}):
+            raise ValueError(
+                "`label_counts` must have one row per client, and one column per class, or one for "
+                "all classes"
+            )
+        return self
+
+
+class Environment(Content):
+    """Versions and machine, without names of hosts or people; `started` is UTC, ISO 8601."""
+
+    format: int
+    fedket: str
+    python: str
+    jax: str
+    numpy: str
+    platform: str
+    machine: str
+    num_cpus: Count | None
+    devices: tuple[str, ...]
+    started: str
