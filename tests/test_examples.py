@@ -17,10 +17,11 @@ SMALL = ["data.max_train=200", "data.max_test=100", "federation.rounds=1", "trai
 VQC = "model={kind='vqc', num_layers=2, circuit='circuit.py:ring'}"
 
 OWN = {
+    "aggregation": [*SMALL, "aggregation={kind='aggregation.py:Trimmed', trim=0.2}"],
     "circuit": [*SMALL, VQC],
     "dataset": ["data.kind=dataset.py:Spirals", "model={kind='mlp', hidden=[8]}"],
     "engine": [*SMALL, "engine={kind='engine.py:OnDevice', index=0}"],
-    "keys": [*SMALL, "keys.kind=keys.py:Device", "aggregation.kind=masked"],
+    "keys": [*SMALL, "keys.kind=keys.py:Device", "aggregation.kind=pairwise_masks"],
     "loss": [*SMALL, "training.loss=loss.py:focal"],
     "model": [*SMALL, "model={kind='model.py:Reupload', num_layers=1}"],
     "optimizer": [*SMALL, "optimizer={kind='optimizer.py:Lion', beta1=0.8}"],
