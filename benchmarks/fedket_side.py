@@ -25,8 +25,7 @@ from benchmarks.workloads import (
 )
 from fedket.allocator import keep_freed_memory
 from fedket.federated import LocalTraining, fed_avg, make_federation
-from fedket.models import quantum_train, vqc
-from fedket.models.target import plan_target
+from fedket.models import plan_network, quantum_train, vqc
 from fedket.quantum import ansatz
 from fedket.types import Dataset, Model
 
@@ -112,7 +111,7 @@ def _quantum_train_side(workload: Workload) -> tuple[Model, Any, jax.Array]:
         for i in range(len(MAP_WIDTHS) - 1)
     }
     params = {"angles": jnp.concatenate(angles, axis=1), "map": linear}
-    shapes = [s for layer in plan_target().weighted for s in (layer.kernel, layer.bias)]
+    shapes = [s for layer in plan_network().weighted for s in (layer.kernel, layer.bias)]
     if shapes != list(CNN_SHAPES.values()):
         raise SystemExit("the target network's layers are not the reference's")
     return quantum_train(), params, jnp.asarray(workload.x[:, 0])

@@ -25,8 +25,8 @@ def reupload(num_features: int, num_classes: int, num_qubits: int, num_layers: i
 
     def one(params: fk.Params, x: jax.Array) -> jax.Array:
         angles = params["slope"] @ x.ravel() + params["offset"]
-        zero = jnp.zeros((2**num_qubits, 1), jnp.result_type(x, jnp.complex64)).at[0].set(1)
-        return 10 * fk.probabilities(fk.run_circuit(circuit, angles, zero))[:num_classes, 0]
+        psi = fk.run_circuit(circuit, angles, fk.zero_state(num_qubits))
+        return 10 * fk.probabilities(psi)[:num_classes, 0]
 
     def apply(params: fk.Params, x: jax.Array, rng: jax.Array | None = None) -> jax.Array:  # noqa: ARG001
         return jax.vmap(one, in_axes=(None, 0))(params, x)

@@ -61,9 +61,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "vqc": "fedket.models.vqc:VqcConfig",
         "hybrid": "fedket.models.hybrid:HybridConfig",
         "quantum_train": "fedket.models.quantum_train:QuantumTrainConfig",
-        "cnn": "fedket.models.cnn:CnnConfig",
-        "lenet5": "fedket.models.lenet:LeNetConfig",
-        "mlp": "fedket.models.mlp:MlpConfig",
+        "cnn": "fedket.models.classical:CnnConfig",
+        "lenet5": "fedket.models.classical:LeNetConfig",
+        "mlp": "fedket.models.classical:MlpConfig",
     },
     "circuit": {
         "qfedfisher": "fedket.quantum.ansatz:qfedfisher",
@@ -130,7 +130,8 @@ class Context(NamedTuple):
         cohort_size: Clients of a round.
         dtype: What is computed in, `float32` or `float64`.
         rng: For work done once on the host, such as dealing out samples.
-        dataset: The samples; at a deployed site or server only their shape and number of classes.
+        dataset: The samples, or how to get them for a kind that asks; at a deployed site or server
+            only their shape and number of classes.
         batch_size: Samples of a training step, at most.
         loss: (logits, labels) -> loss of each sample.
         params: Shapes and types of the model's parameters.
@@ -143,7 +144,7 @@ class Context(NamedTuple):
     cohort_size: int
     dtype: str
     rng: "np.random.Generator"
-    dataset: "Dataset | None" = None
+    dataset: "Dataset | Callable[[], Dataset] | None" = None
     batch_size: int = 0
     loss: Callable[..., Any] | None = None
     params: Any = None
@@ -159,7 +160,7 @@ class Context(NamedTuple):
         """
         if self.dataset is None:
             raise ConfigError("there are no samples yet: a data set cannot ask for them")
-        return self.dataset
+        return self.dataset() if callable(self.dataset) else self.dataset
 
     @property
     def num_features(self) -> int:

@@ -1,6 +1,7 @@
 """The exported network predicts as the run's model does, computed here with numpy alone."""
 
 import json
+import shutil
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,8 +11,15 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from fedket.cli import execute
+from fedket.data.transform_kinds import PadConfig
 from fedket.errors import CheckpointError, ConfigError
-from fedket.experiment import build_experiment, parse_config, start_run
+from fedket.experiment import (
+    build_experiment,
+    dump_config,
+    parse_config,
+    read_config,
+    start_run,
+)
 from fedket.experiment.export import export_network
 from fedket.federated.checkpoint import load_params
 from fedket.models.network_file import read_network
@@ -85,10 +93,59 @@ def test_the_command_says_what_it_wrote_and_refuses_in_one_line(run, tmp_path, m
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_run_without_a_plain_network_is_refused(finished, tmp_path):
-    with pytest.raises(ConfigError, match="kind `mlp`; a plain network comes out of"):
-        export_network(finished.directory, tmp_path / "cnn.safetensors")
+def test_an_mlp_is_exported_too_with_its_own_names(finished, tmp_path):
+    path = tmp_path / "mlp.safetensors"
+    export_network(finished.directory, path)
+    with safe_open(path, framework="np") as file:
+        assert set(file.keys()) == {"linear0.weight", "linear0.bias"}
+    experiment = build_experiment(read_config(finished.directory))
+    x = jnp.asarray(experiment.dataset.x_test)
+    params = load_params(
+        finished.directory / "model.safetensors", experiment.federation.init().params
+    )
+    np.testing.assert_array_equal(read_network(path).logits(x), experiment.model.apply(params, x))
+
+
+OWN = """
+import fedket as fk
+
+class Own(fk.Section):
+    def build(self, context):
+        plan = fk.plan_network(["linear 5", "relu", "linear 3"], (context.num_features,))
+        return fk.network_model(plan)._replace(circuit=fk.ansatz.qunetqfl(2, 1))
+"""
+
+
+def test_a_model_of_ones_own_can_offer_its_plain_network(blobs, tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    values = {
+        "name": "own",
+        "data": {"kind": "npz", "path": str(blobs)},
+        "partition": {"num_clients": 2},
+        "model": {"kind": "own.py:Own"},
+        "federation": {"rounds": 1},
+    }
+    start_run(parse_config(values, folder=tmp_path), output=tmp_path / "run")
+    network = export_network(tmp_path / "run", tmp_path / "own.safetensors")
+    assert network.plan.words == ("linear 5", "relu", "linear 3")
+
+
+def test_a_run_without_a_plain_network_is_refused(tiny, tmp_path):
+    config = tiny("model={kind = 'vqc', num_qubits = 2, num_layers = 1}")
+    directory = start_run(config, output=tmp_path / "run").directory
+    with pytest.raises(ConfigError, match="kind `vqc`, which is no plain network"):
+        export_network(directory, tmp_path / "cnn.safetensors")
     assert not (tmp_path / "cnn.safetensors").exists()
+
+
+def test_zeros_put_around_images_before_they_are_signed_cannot_be_said(run, tmp_path):
+    config, directory = run
+    copy = tmp_path / "run"
+    shutil.copytree(directory, copy)
+    changed = config.model_copy(update={"transform": (PadConfig(side=6), *config.transform)})
+    (copy / "config.toml").write_text(dump_config(changed))
+    with pytest.raises(ConfigError, match=r"after the transforms pad, signed; .* `signed` first"):
+        export_network(copy, tmp_path / "cnn.safetensors")
 
 
 def test_files_of_others_are_refused(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from fedket.errors import ConfigError
 from fedket.models import hybrid, vqc
-from fedket.models.hybrid import _drop
+from fedket.models.layers import dropout
 from fedket.quantum import ansatz
 
 CIRCUIT = ansatz.chen_yoo()
@@ -56,7 +56,7 @@ def test_dropout_acts_in_training_only():
 @pytest.mark.parametrize("rate", [0.2, 0.5])
 def test_dropout_zeroes_its_share_and_keeps_the_mean(rate):
     h = jnp.ones((100, 400))
-    dropped = np.asarray(_drop(h, rate, jax.random.key(0)))
+    dropped = np.asarray(dropout(h, rate, jax.random.key(0)))
     kept = dropped > 0
     np.testing.assert_allclose(dropped[kept], 1 / (1 - rate), rtol=1e-6)
     # 40,000 draws: five standard deviations are below 0.0125

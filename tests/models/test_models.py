@@ -1,4 +1,7 @@
-"""Every model: shapes, gradients, published parameter counts; then each one's own law."""
+"""Every kind of model: published sizes, shapes, gradients, clients; then each one's own law."""
+
+from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -8,52 +11,145 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedket.errors import CircuitError, ConfigError, DataError
-from fedket.models import cnn, lenet5, matched_width, mlp, plan_target, quantum_train, vqc
+from fedket.kinds import BUILT_IN, Context, find_section
+from fedket.models import lenet5, matched_width, mlp, vqc
 from fedket.models.layers import conv2d, max_pool
+from fedket.models.network import run_network
 from fedket.models.vqc import readout_size
 from fedket.quantum import ansatz
+from fedket.types import Dataset
 
 SEEDS = st.integers(0, 2**31 - 1)
 
-MODELS = {  # model, sample shape, classes, parameters and where the number comes from
-    "vqc": (vqc(ansatz.qfedfisher(4, 2), 10, readout="z_zz"), (4, 4), 10, 16),
-    "vqc, arctan": (vqc(ansatz.chen_yoo(), 2, encoding="arctan", readout="z"), (4,), 2, 24),
-    "lenet5": (lenet5(), (28, 28), 10, 61_706),  # QuNetQFL
-    "logistic": (mlp(64, 10), (8, 8), 10, 650),
-    "mlp": (mlp(64, 10, (3,)), (8, 8), 10, 235),
-    "quantum_train": (quantum_train(), (28, 28), 10, 1_497),  # QFed: 1,248 + 249
-    "cnn": (cnn(plan_target()), (28, 28), 10, 6_690),  # QFed's network trained itself
+PUBLISHED = {  # kind, keys, shape of a sample, classes, parameters
+    "QFedFisher": ("vqc", {"num_qubits": 10, "num_layers": 60}, (32, 32), 10, 1_200),
+    "QuNetQFL": ("vqc", {"circuit": "qunetqfl", "num_layers": 4}, (8, 8), 2, 48),
+    "QuNetQFL, LeNet-5": ("lenet5", {}, (28, 28), 10, 61_706),
+    "Chen and Yoo": ("hybrid", {"hidden": (4096, 4096)}, (25_088,), 2, 119_562_268),
+    "QFed": ("quantum_train", {}, (28, 28), 10, 1_497),  # 1,248 angles + 249 of the map
+    "QFed, CNN": ("cnn", {}, (28, 28), 10, 6_690),
+    "logistic regression": ("mlp", {}, (8, 8), 10, 64 * 10 + 10),
 }
+
+LAYERS = {"layers": ("conv 2 3", "pool", "relu", "linear 3"), "image_side": 6}
+SMALL = {  # kind, keys, shape of a sample, classes
+    "vqc": ("vqc", {"num_qubits": 4, "num_layers": 2}, (4, 4), 10),
+    "vqc, arctan": (
+        "vqc",
+        {"circuit": "chen_yoo", "num_qubits": 4, "encoding": "arctan", "readout": "z"},
+        (4,),
+        2,
+    ),
+    "hybrid": ("hybrid", {}, (3,), 2),
+    "hybrid, hidden": ("hybrid", {"hidden": (6,), "dropout": 0.2, "readout": "z_zz"}, (3,), 3),
+    "quantum_train": ("quantum_train", {**LAYERS, "num_layers": 1, "blocks": 5}, (6, 6), 3),
+    "cnn": ("cnn", LAYERS, (6, 6), 3),
+    "lenet5": ("lenet5", {}, (28, 28), 4),
+    "mlp": ("mlp", {"hidden": (5,)}, (8, 8), 10),
+}
+
+
+def build(kind, keys, shape, classes):
+    """A model as an experiment builds it."""
+    none = np.zeros((0, *shape), np.float32), np.zeros(0, np.int32)
+    dataset = Dataset("none", *none, *none, classes)
+    context = Context(0, 1, 1, "float32", np.random.default_rng(0), dataset, batch_size=4)
+    return find_section("model", kind, Path()).model_validate(keys).build(context)
+
+
+@pytest.fixture(scope="module", params=SMALL)
+def case(request):
+    """Model, parameters and four samples of each kind."""
+    model, shape = build(*SMALL[request.param]), SMALL[request.param][2]
+    x = jax.random.uniform(jax.random.key(1), (4, *shape), minval=0.1)
+    return model, model.init(jax.random.key(0)), x, SMALL[request.param][3]
 
 
 def num_params(params):
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_parameter_counts_are_the_published_ones(name):
-    model, _, _, count = MODELS[name]
-    assert num_params(jax.eval_shape(model.init, jax.random.key(0))) == count
+def gradient_of(model):
+    """(params, x, cotangent) -> logits and gradient."""
 
-
-@pytest.mark.parametrize("name", MODELS)
-def test_logits_depend_on_every_parameter_and_every_sample_only_on_itself(name):
-    model, shape, classes, _ = MODELS[name]
-    params = model.init(jax.random.key(0))
-    x = jax.random.uniform(jax.random.key(1), (3, *shape), minval=0.1)
-
-    @jax.jit
-    def logits_and_gradient(params, x):
+    def logits_and_gradient(params, x, cotangent):
         logits, pull_back = jax.vjp(lambda p: model.apply(p, x), params)
-        return logits, pull_back(jax.random.normal(jax.random.key(2), logits.shape))[0]
+        return logits, pull_back(cotangent)[0]
 
-    logits, gradient = logits_and_gradient(params, x)
-    assert logits.shape == (3, classes)
+    return logits_and_gradient
+
+
+@pytest.mark.parametrize("table", [PUBLISHED, SMALL])
+def test_the_tables_hold_every_kind(table):
+    assert {row[0] for row in table.values()} == set(BUILT_IN["model"])
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_parameter_counts_are_the_published_ones(name):
+    *row, count = PUBLISHED[name]
+    assert num_params(jax.eval_shape(build(*row).init, jax.random.key(0))) == count
+
+
+def test_logits_depend_on_every_parameter_and_every_sample_only_on_itself(case):
+    model, params, x, classes = case
+    cotangent = jax.random.normal(jax.random.key(2), (4, classes))
+    both = jax.jit(gradient_of(model))
+    logits, gradient = both(params, x, cotangent)
+    assert logits.shape == (4, classes)
+    assert logits.dtype == x.dtype
     for leaf in jax.tree.leaves(gradient):
         assert np.isfinite(leaf).all()
         assert np.abs(leaf).max() > 0
-    swapped, _ = logits_and_gradient(params, x[::-1])
+    swapped, _ = both(params, x[::-1], cotangent)
     np.testing.assert_allclose(swapped[::-1], logits, atol=1e-5)
+
+
+def test_the_start_is_a_function_of_its_randomness(case):
+    model, params, _, _ = case
+    again, other = (model.init(jax.random.key(seed)) for seed in (0, 1))
+    jax.tree.map(np.testing.assert_array_equal, again, params)
+    assert all(jax.tree.leaves(jax.tree.map(lambda a, b: (a != b).any(), other, params)))
+
+
+def test_gradients_of_single_samples_are_those_of_batches_of_one(case):
+    model, params, x, classes = case
+    cotangent = jax.random.normal(jax.random.key(2), (4, classes))
+    one = jax.vmap(gradient_of(model), in_axes=(None, 0, 0))
+    logits, expected = jax.jit(one)(params, x[:, None], cotangent[:, None])
+    whole_logits, whole = jax.jit(gradient_of(model))(params, x, cotangent)
+    close = partial(np.testing.assert_allclose, atol=2e-5, rtol=1e-4)
+    close(logits[:, 0], whole_logits)
+    jax.tree.map(lambda leaf, total: close(leaf.sum(axis=0), total), expected, whole)
+    if model.per_sample_vjp is not None:
+        fast, pull_back = model.per_sample_vjp(params, x)
+        close(fast, whole_logits)
+        jax.tree.map(close, pull_back(cotangent), expected)
+
+
+def test_clients_are_the_callers_vmap_and_other_numbers_compile_nothing(case):
+    model, params, x, classes = case
+    cotangent = jax.random.normal(jax.random.key(2), (4, classes))
+    clients = jax.tree.map(lambda leaf: jnp.stack([leaf, 0.5 * leaf]), params)
+    samples = jnp.stack([x, x[::-1]])
+    together = jax.jit(jax.vmap(gradient_of(model), in_axes=(0, 0, None)))
+    alone = jax.jit(gradient_of(model))
+    found = together(clients, samples, cotangent)
+    for i in range(2):
+        expected = alone(jax.tree.map(lambda leaf, i=i: leaf[i], clients), samples[i], cotangent)
+        jax.tree.map(
+            lambda a, b, i=i: np.testing.assert_allclose(a[i], b, atol=2e-5), found, expected
+        )
+    together(jax.tree.map(lambda leaf: 2 * leaf, clients), samples[::-1], -cotangent)
+    assert (together._cache_size(), alone._cache_size()) == (1, 1)
+
+
+def test_the_plain_network_gives_the_models_logits(case):
+    model, params, x, _ = case
+    if model.plain_network is None:
+        assert model.circuit is not None
+        return
+    found = run_network(*model.plain_network(params), x)
+    np.testing.assert_allclose(found, model.apply(params, x), atol=1e-5)
 
 
 @given(seed=SEEDS)
@@ -116,7 +212,7 @@ def test_a_readout_offers_exactly_its_size(readout):
 
 def test_samples_that_do_not_fit_are_refused():
     with pytest.raises(CircuitError, match="one feature per qubit: 4, got 5"):
-        MODELS["vqc, arctan"][0].apply(jnp.zeros((2, 12)), jnp.ones((1, 5)))
+        vqc(ansatz.chen_yoo(), 2, encoding="arctan").apply(jnp.zeros((2, 12)), jnp.ones((1, 5)))
     model = lenet5()
     with pytest.raises(DataError, match="at most 32×32"):
         model.apply(model.init(jax.random.key(0)), jnp.ones((1, 40, 40)))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedket.errors import CircuitError
-from fedket.quantum import ansatz, circuit_unitary, expval_z, reference_run, run_circuit
+from fedket.quantum import ansatz, circuit_unitary, expval, reference_run, run_circuit
 from fedket.quantum.plan import plan_layer
 from tests.quantum.circuits import CIRCUITS, random_inputs
 
@@ -66,7 +66,7 @@ def test_gradient_equals_the_parameter_shift_rule(name):
 
     @jax.jit
     def energy(params):
-        return expval_z(run_circuit(circuit, params, jnp.asarray(psi)), (1,))[0, 0]
+        return expval(run_circuit(circuit, params, jnp.asarray(psi)), "Z1")[0, 0]
 
     with jax.enable_x64(True):
         gradient = jax.jit(jax.grad(energy))(angles)
@@ -104,7 +104,7 @@ def test_clients_are_the_callers_vmap():
     states = jnp.stack([jnp.asarray(p, jnp.complex64) for _, p in inputs])
 
     def loss(params, psi):
-        return jnp.sum(expval_z(run_circuit(circuit, params, psi), (0, 2)) ** 2)
+        return jnp.sum(expval(run_circuit(circuit, params, psi), "Z0", "Z2") ** 2)
 
     together = jax.jit(jax.vmap(jax.grad(loss)))(angles, states)
     one = jax.jit(jax.grad(loss))

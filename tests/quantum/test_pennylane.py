@@ -9,7 +9,7 @@ import pennylane as qml
 import pytest
 from pennylane import numpy as pnp
 
-from fedket.quantum import expval_z, run_circuit
+from fedket.quantum import expval, run_circuit
 from tests.quantum.circuits import CIRCUITS, random_inputs
 
 GATES = {
@@ -49,10 +49,12 @@ def test_values_and_gradients_agree_with_pennylane(name, dtype, tolerance):
     angles, psi = random_inputs(circuit, seed=len(name), batch=4)
     mix = np.random.default_rng(1).normal(size=circuit.num_qubits)
 
+    observables = [f"Z{q}" for q in range(circuit.num_qubits)]
+
     @jax.jit
     @partial(jax.value_and_grad, has_aux=True)
     def ours(params):
-        values = expval_z(run_circuit(circuit, params, states), tuple(range(circuit.num_qubits)))
+        values = expval(run_circuit(circuit, params, states), *observables)
         return values[0] @ jnp.asarray(mix, dtype), values
 
     with jax.enable_x64(dtype == "float64"):

@@ -1,5 +1,8 @@
 """Gates, encodings, read-outs, drawings and limits."""
 
+from functools import reduce
+from itertools import product
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,14 +17,14 @@ from fedket.quantum import (
     ansatz,
     arctan_state,
     check_memory,
-    draw_layer,
+    draw_circuit,
+    expval,
     expval_parity,
-    expval_z,
-    expval_zz,
     gradient_bytes,
     make_circuit,
     probabilities,
     run_circuit,
+    zero_state,
 )
 from fedket.quantum.gates import GATES
 
@@ -58,9 +61,9 @@ def test_a_blank_image_becomes_the_zero_state():
 def test_angle_encodings_have_the_expectations_of_their_rotations(seed):
     """⟨Z⟩ after RY(a) is cos a; an RZ does not change it."""
     x = np.random.default_rng(seed).normal(size=(4, 3)).astype(np.float32)
-    found = expval_z(angle_state(jnp.asarray(x), 3), (0, 1, 2))
+    found = expval(angle_state(jnp.asarray(x), 3), "Z0", "Z1", "Z2")
     np.testing.assert_allclose(found, np.cos(x), atol=1e-5)
-    found = expval_z(arctan_state(jnp.asarray(x), 3), (0, 1, 2))
+    found = expval(arctan_state(jnp.asarray(x), 3), "Z0", "Z1", "Z2")
     np.testing.assert_allclose(found, np.cos(np.arctan(x)), atol=1e-5)
 
 
@@ -75,7 +78,57 @@ def test_parities_equal_the_sum_over_basis_states(num_qubits, seed):
     subset = (0, num_qubits - 1)
     expected = np.stack([signs[:, 1], signs[:, 0] * signs[:, -1]]) @ np.asarray(probabilities(psi))
     np.testing.assert_allclose(expval_parity(psi, ((1,), subset)).T, expected, atol=1e-5)
-    np.testing.assert_allclose(expval_zz(psi, (subset,))[:, 0], expected[1], atol=1e-5)
+    found = expval(psi, f"Z0 Z{num_qubits - 1}")
+    np.testing.assert_allclose(found[:, 0], expected[1], atol=1e-5)
+
+
+PAULIS = {
+    "I": np.eye(2),
+    "X": np.array([[0, 1], [1, 0]]),
+    "Y": np.array([[0, -1j], [1j, 0]]),
+    "Z": np.diag([1, -1]),
+}
+
+
+@pytest.mark.parametrize("num_qubits", [1, 2, 3])
+@given(seed=SEEDS)
+def test_expectation_values_are_those_of_the_strings_matrices(num_qubits, seed):
+    """All 4ⁿ − 1 strings at once, in any order, against Kronecker products."""
+    rng = np.random.default_rng(seed)
+    strings = rng.permutation(list(product("IXYZ", repeat=num_qubits))[1:])
+    texts = [" ".join(f"{p}{q}" for q, p in enumerate(s) if p != "I") for s in strings]
+    psi = rng.normal(size=(2, 2**num_qubits, 3))
+    psi = psi[0] + 1j * psi[1]
+    psi /= np.linalg.norm(psi, axis=0)
+    matrices = [reduce(np.kron, [PAULIS[p] for p in s]) for s in strings]
+    expected = np.einsum("ib,kij,jb->bk", psi.conj(), np.array(matrices), psi).real
+    found = expval(jnp.asarray(psi, jnp.complex64), *texts)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("gate", ["RX", "RY", "RZ"])
+@given(angle=st.floats(-7, 7))
+def test_a_rotation_turns_the_bloch_vector_about_its_axis(gate, angle):
+    """From |0⟩ and then H or not, ⟨X⟩, ⟨Y⟩, ⟨Z⟩ are sines and cosines of the angle."""
+    prepare = [("H", 0)] if gate == "RZ" else []
+    circuit = make_circuit(1, [*prepare, (gate, 0)], 1)
+    sin, cos = np.sin(angle), np.cos(angle)
+    vector = {"RX": (0, -sin, cos), "RY": (sin, 0, cos), "RZ": (cos, sin, 0)}[gate]
+    psi = run_circuit(circuit, jnp.full((1, 1), angle), zero_state(1))
+    np.testing.assert_allclose(expval(psi, "X0", "Y0", "Z0")[0], vector, atol=1e-5)
+
+
+@pytest.mark.parametrize("text", ["", "Z", "A0", "Z0 Z0", "z0", "Z-1", "Z0+Z1", "ZZ"])
+def test_what_is_no_pauli_string_is_refused(text):
+    with pytest.raises(CircuitError, match="is not a Pauli string"):
+        expval(zero_state(2), text)
+
+
+def test_observables_must_be_there():
+    with pytest.raises(CircuitError, match="qubits go from 0 to 1"):
+        expval(zero_state(2), "Z0 X2")
+    with pytest.raises(CircuitError, match="name an observable"):
+        expval(zero_state(2))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +146,7 @@ def test_published_circuits_have_the_published_number_of_angles(circuit, count):
 
 
 def test_drawing_has_a_wire_per_qubit_and_every_gate():
-    drawing = draw_layer(ansatz.chen_yoo(4, 2)).splitlines()
+    drawing = draw_circuit(ansatz.chen_yoo(4, 2)).splitlines()
     assert [line[:2] for line in drawing] == ["q0", "q1", "q2", "q3"]
     assert "".join(drawing).count("Rot") == 4
     assert "× 2" in "".join(drawing)
@@ -123,7 +176,7 @@ def test_the_memory_estimate_covers_what_xla_allocates(circuit):
     batch = 16
 
     def loss(params, psi):
-        return jnp.sum(expval_z(run_circuit(circuit, params, psi), (0, 1)) ** 2)
+        return jnp.sum(expval(run_circuit(circuit, params, psi), "Z0", "Z1") ** 2)
 
     params = jax.ShapeDtypeStruct(circuit.params_shape, jnp.float32)
     psi = jax.ShapeDtypeStruct((2**circuit.num_qubits, batch), jnp.complex64)

@@ -10,7 +10,7 @@ from fedket.cli.options import JsonOption
 
 
 def export(
-    directory: Annotated[Path, typer.Argument(help="Run of a `quantum_train` or `cnn` model.")],
+    directory: Annotated[Path, typer.Argument(help="A run, not of `vqc` or `hybrid`.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Safetensors file to write.")],
     as_json: JsonOption = False,
 ) -> None:
@@ -23,7 +23,7 @@ def export(
     from fedket.experiment.export import export_network
 
     network = export_network(directory, output)
-    facts = {"output": str(output), "weights": network.target.num_weights}
-    facts |= {"layers": list(network.layers)}
-    shown = f"{output}: {network.target.num_weights:,} weights, {', '.join(network.layers)}"
+    plan = network.plan
+    facts = {"output": str(output), "weights": plan.num_weights, "layers": list(plan.words)}
+    shown = f"{output}: {plan.num_weights:,} weights, {', '.join(plan.words)}"
     typer.echo(json.dumps(facts) if as_json else shown)

@@ -84,8 +84,7 @@ def build_experiment(
         config.keys.check(first_context(config))
     with precision(config):
         context = first_context(config)
-        dataset = build(config.data, context, Dataset)
-        context = context._replace(dataset=transformed(dataset, transforms_of(config)))
+        context = context._replace(dataset=load_samples(config, context))
         partition = build(config.partition, context, list)
         parts = build_learning(config, context, max(map(len, partition)))
         reducer = build_reducer(config, parts.strategy, keys)
@@ -116,6 +115,11 @@ def in_precision(config: ExperimentConfig, federation: Federation) -> Federation
         run_round=within(federation.run_round),
         evaluate=within(federation.evaluate),
     )
+
+
+def load_samples(config: ExperimentConfig, context: Context) -> Dataset:
+    """The data set of an experiment after its transforms."""
+    return transformed(build(config.data, context, Dataset), transforms_of(config))
 
 
 def transformed(dataset: Dataset, transforms: Iterable[Transform]) -> Dataset:

@@ -10,7 +10,7 @@ from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.key_feed import key_feed
 from fedket.federated.trainer import contribution_size, tree_size
 from fedket.keys.source_kinds import SimulatedConfig
-from fedket.quantum import draw_layer
+from fedket.quantum import draw_circuit
 from fedket.record import Facts, KeyFeed
 from fedket.secure import per_link
 from fedket.types import SERVER
@@ -53,4 +53,4 @@ def _feed(config: ExperimentConfig, needs: dict[tuple[int, int], int]) -> KeyFee
 
 def drawing(experiment: Experiment) -> str:
     """The circuit's layer as text; empty for classical models."""
-    return draw_layer(experiment.circuit) if experiment.circuit else ""
+    return draw_circuit(experiment.circuit) if experiment.circuit else ""

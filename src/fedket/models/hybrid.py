@@ -8,14 +8,13 @@ treat the two differently.
 from typing import Annotated, Literal
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 from pydantic import Field
 
 from fedket.errors import ConfigError
 from fedket.kinds import Context, FunctionOf, NamedFunction, named_function
 from fedket.models.circuit_keys import CircuitKeys, Qubits
-from fedket.models.layers import init_linear, linear
+from fedket.models.network import init_weights, plan_dense, run_network
 from fedket.models.vqc import Encoding, Readout, vqc
 from fedket.quantum import Circuit
 from fedket.schema import PositiveFloat, PositiveInt
@@ -67,41 +66,18 @@ def hybrid(
         logit_scale=logit_scale,
         init_std=init_std,
     )
-    widths = (num_features, *hidden, circuit.num_qubits)
+    head = plan_dense((num_features, *hidden, circuit.num_qubits), ("relu", f"dropout {dropout}"))
 
     def init(rng: PRNGKeyArray) -> Params:
         head_rng, circuit_rng = jax.random.split(rng)
-        return {"head": _init_head(head_rng, widths), "circuit": quantum.init(circuit_rng)}
+        return {"head": init_weights(head, head_rng), "circuit": quantum.init(circuit_rng)}
 
     def apply(
         params: Params, x: Float[Array, "batch *features"], rng: PRNGKeyArray | None = None
     ) -> Float[Array, "batch classes"]:
-        h = x.reshape(x.shape[0], -1).T
-        for i in range(len(hidden)):
-            h = jax.nn.relu(linear(**params["head"][f"linear{i}"], x=h))
-            h = _drop(h, dropout, None if rng is None else jax.random.fold_in(rng, i))
-        h = linear(**params["head"][f"linear{len(hidden)}"], x=h)
-        return quantum.apply(params["circuit"], h.T)
+        return quantum.apply(params["circuit"], run_network(head, params["head"], x, rng))
 
     return Model(init, apply, layered={"head": False, "circuit": quantum.layered}, circuit=circuit)
-
-
-def _init_head(rng: PRNGKeyArray, widths: tuple[int, ...]) -> Params:
-    rngs = jax.random.split(rng, len(widths) - 1)
-    return {
-        f"linear{i}": init_linear(layer_rng, widths[i], widths[i + 1])
-        for i, layer_rng in enumerate(rngs)
-    }
-
-
-def _drop(
-    h: Float[Array, "units batch"], rate: float, rng: PRNGKeyArray | None
-) -> Float[Array, "units batch"]:
-    """Inverted dropout; the identity in evaluation, where there is no rng."""
-    if rng is None or rate == 0:
-        return h
-    kept = jax.random.bernoulli(rng, 1 - rate, h.shape)
-    return jnp.where(kept, h / (1 - rate), 0)
 
 
 class HybridConfig(CircuitKeys):

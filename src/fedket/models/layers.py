@@ -5,6 +5,8 @@ pooling and biases are vertical operations on contiguous rows, and every layer i
 weights on the left. Weights have PyTorch's layouts: (out, in, k, k) and (out, in).
 """
 
+from math import prod
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -13,7 +15,6 @@ from fedket.errors import DataError
 
 Images = Float[Array, "channels height width batch"]
 Pooled = Float[Array, "channels rows columns batch"]
-Layer = dict[str, Array]
 
 
 def as_images(x: Float[Array, "batch *shape"], side: int) -> Images:
@@ -84,8 +85,8 @@ def _tile(x: Images) -> list[Pooled]:
     return [tiles[:, :, i, :, j] for i in (0, 1) for j in (0, 1)]
 
 
-def flatten(x: Images) -> Float[Array, "features batch"]:
-    """Merge channels, height and width, in this order (PyTorch's)."""
+def flatten(x: Float[Array, "*shape batch"]) -> Float[Array, "features batch"]:
+    """Merge channels, height and width, in this order (PyTorch's); features stay as they are."""
     return x.reshape(-1, x.shape[-1])
 
 
@@ -98,21 +99,24 @@ def linear(
     return kernel @ x + bias[:, None]
 
 
-def init_linear(rng: PRNGKeyArray, inputs: int, outputs: int) -> Layer:
-    """Kernel (outputs, inputs) and bias (outputs,), PyTorch's default start."""
-    return _init(rng, (outputs, inputs), inputs)
+def dropout(
+    x: Float[Array, "*shape batch"], rate: float, rng: PRNGKeyArray | None
+) -> Float[Array, "*shape batch"]:
+    """Inverted dropout: a share `rate` in [0, 1) becomes 0, the others are divided by 1 − rate.
+
+    The identity in evaluation, where there is no rng.
+    """
+    if rng is None or rate == 0:
+        return x
+    kept = jax.random.bernoulli(rng, 1 - rate, x.shape)
+    return jnp.where(kept, x / (1 - rate), 0)
 
 
-def init_conv(rng: PRNGKeyArray, k: int, inputs: int, outputs: int) -> Layer:
-    """Kernel (outputs, inputs, k, k) and bias (outputs,), PyTorch's default start."""
-    return _init(rng, (outputs, inputs, k, k), inputs * k * k)
-
-
-def _init(rng: PRNGKeyArray, shape: tuple[int, ...], fan_in: int) -> Layer:
-    """U(−1/√fan_in, 1/√fan_in) for kernel and bias."""
+def init_layer(rng: PRNGKeyArray, kernel: tuple[int, ...]) -> dict[str, Array]:
+    """Kernel of that shape and bias, both U(−1/√fan_in, 1/√fan_in): PyTorch's default start."""
     kernel_rng, bias_rng = jax.random.split(rng)
-    bound = fan_in**-0.5
+    bound = prod(kernel[1:]) ** -0.5
     return {
-        "kernel": jax.random.uniform(kernel_rng, shape, minval=-bound, maxval=bound),
-        "bias": jax.random.uniform(bias_rng, shape[:1], minval=-bound, maxval=bound),
+        "kernel": jax.random.uniform(kernel_rng, kernel, minval=-bound, maxval=bound),
+        "bias": jax.random.uniform(bias_rng, kernel[:1], minval=-bound, maxval=bound),
     }

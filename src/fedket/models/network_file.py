@@ -15,53 +15,55 @@ from safetensors.numpy import save
 
 from fedket.errors import CheckpointError, ConfigError
 from fedket.files import write_atomic
-from fedket.models.target import Target, Tensors, plan_target, run_target
+from fedket.models.network import Network, Tensors, plan_network, run_network
 
 FORMAT = "fedket-network-1"
 
 SUFFIX = {"kernel": "weight", "bias": "bias"}
 """Our name of a tensor -> PyTorch's."""
 
+IMAGES, FEATURES = ("image_channels", "image_side"), ("features",)
+"""What says which samples a network takes."""
 
-class Network(NamedTuple):
+
+class TrainedNetwork(NamedTuple):
     """A plain network with its weights; no circuit is left in it.
 
     Attributes:
-        layers: In words, see `fedket.models.target`.
-        target: Their shapes.
-        tensors: Kernels and biases.
+        plan: Its layers.
+        weights: Kernels and biases.
         pixel_range: `unit` or `signed`, see `fedket.data.transform`.
     """
 
-    layers: tuple[str, ...]
-    target: Target
+    plan: Network
     tensors: Tensors
     pixel_range: str
 
     def logits(self, x: jax.Array | np.ndarray) -> jax.Array:
-        """Logits (batch, classes) of images, pixels already in the network's range."""
-        return run_target(self.target, self.tensors, jax.numpy.asarray(x))
+        """Logits (batch, classes) of samples, pixels already in the network's range."""
+        return run_network(self.plan, self.tensors, jax.numpy.asarray(x))
 
 
-def save_network(path: Path, network: Network) -> None:
+def save_network(path: Path, network: TrainedNetwork) -> None:
     """Write a network atomically."""
-    target = network.target
+    plan = network.plan
     arrays = {
         f"{layer.name}.{SUFFIX[part]}": np.ascontiguousarray(network.tensors[layer.name][part])
-        for layer in target.weighted
+        for layer in plan.weighted
         for part in SUFFIX
     }
     metadata = {
         "format": FORMAT,
-        "layers": json.dumps(network.layers),
-        "image_side": str(target.side),
-        "image_channels": str(target.channels),
+        "layers": json.dumps(plan.words),
+        "names": json.dumps([layer.name for layer in plan.weighted]),
         "pixel_range": network.pixel_range,
     }
-    write_atomic(path, save(arrays, metadata))
+    keys = IMAGES if len(plan.shape) == 3 else FEATURES
+    sizes = {key: str(size) for key, size in zip(keys, plan.shape, strict=False)}
+    write_atomic(path, save(arrays, metadata | sizes))
 
 
-def read_network(path: Path) -> Network:
+def read_network(path: Path) -> TrainedNetwork:
     """Read a network back.
 
     Raises:
@@ -72,20 +74,22 @@ def read_network(path: Path) -> Network:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         layers = tuple(json.loads(metadata["layers"]))
-        side, channels = int(metadata["image_side"]), int(metadata["image_channels"])
-        target = plan_target(layers, side, channels)
+        keys = FEATURES if FEATURES[0] in metadata else IMAGES
+        shape = tuple(int(metadata[key]) for key in keys)
+        shape += shape[1:]
+        plan = plan_network(layers, shape, json.loads(metadata.get("names", "[]")))
         tensors = {
             layer.name: {
                 part: arrays[f"{layer.name}.{suffix}"].reshape(getattr(layer, part))
                 for part, suffix in SUFFIX.items()
             }
-            for layer in target.weighted
+            for layer in plan.weighted
         }
     except FileNotFoundError:
         raise CheckpointError(f"no network at {path}") from None
     except (SafetensorError, OSError, KeyError, ValueError, AttributeError, ConfigError) as error:
         raise CheckpointError(
-            f"{path} is no network of fedket's ({error}); export it again"
+            f"{path} is not a network of fedket's ({error}); export it again"
         ) from None
     as_jax = jax.tree.map(jax.numpy.asarray, tensors)
-    return Network(layers, target, as_jax, metadata.get("pixel_range", "unit"))
+    return TrainedNetwork(plan, as_jax, metadata.get("pixel_range", "unit"))

@@ -4,7 +4,7 @@ Only the circuit's angles and the map are trained and sent; what is deployed is 
 Constants are those of the authors' public code, listed in the docstrings.
 """
 
-from itertools import pairwise
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import jax
@@ -14,9 +14,18 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from fedket.errors import ConfigError
 from fedket.kinds import Context
-from fedket.models.layers import init_linear, linear
-from fedket.models.target import Target, TargetKeys, cut_weights, plan_target, run_target
-from fedket.quantum import Circuit, check_memory, probabilities, run_circuit
+from fedket.models.network import (
+    Network,
+    NetworkKeys,
+    Tensors,
+    cut_weights,
+    init_weights,
+    plan_dense,
+    plan_network,
+    run_layers,
+    run_network,
+)
+from fedket.quantum import Circuit, check_memory, probabilities, run_circuit, zero_state
 from fedket.quantum.ansatz import quantum_train as quantum_train_circuit
 from fedket.schema import PositiveInt
 from fedket.types import Model, Params
@@ -39,13 +48,13 @@ class GeneratorPlan(NamedTuple):
     Attributes:
         target: The network.
         circuit: The circuit whose probabilities become weights.
-        widths: Features of the map, from its input to its output.
+        map: From a basis state's bits and its probability to weights.
         blocks: Weights that share a basis state.
     """
 
-    target: Target
+    target: Network
     circuit: Circuit
-    widths: tuple[int, ...]
+    map: Network
     blocks: int
 
     @property
@@ -54,18 +63,13 @@ class GeneratorPlan(NamedTuple):
         return self.target.num_weights
 
     @property
-    def num_map(self) -> int:
-        """Trained numbers of the map."""
-        return sum((a + 1) * b for a, b in pairwise(self.widths))
-
-    @property
     def num_trained(self) -> int:
         """Trained numbers: angles and map."""
-        return self.circuit.num_params + self.num_map
+        return self.circuit.num_params + self.map.num_weights
 
 
 def plan_generator(
-    target: Target, num_layers: int = 16, map_kind: MapKind = "mlp", blocks: int = 1
+    target: Network, num_layers: int = 16, map_kind: MapKind = "mlp", blocks: int = 1
 ) -> GeneratorPlan:
     """Work out circuit and map for a network.
 
@@ -89,8 +93,8 @@ def plan_generator(
             f"qubits; choose blocks so that 1 to {MAX_QUBITS} qubits are enough, "
             f"{-(-target.num_weights >> MAX_QUBITS)} or more"
         )
-    widths = (num_qubits + 1, *HIDDEN[map_kind], blocks)
-    return GeneratorPlan(target, quantum_train_circuit(num_qubits, num_layers), widths, blocks)
+    weight_map = plan_dense((num_qubits + 1, *HIDDEN[map_kind], blocks))
+    return GeneratorPlan(target, quantum_train_circuit(num_qubits, num_layers), weight_map, blocks)
 
 
 def quantum_train(plan: GeneratorPlan | None = None) -> Model:
@@ -100,23 +104,24 @@ def quantum_train(plan: GeneratorPlan | None = None) -> Model:
         plan: Network and generator; QFed's by default: 13 qubits, 1,248 angles and 249 map
             parameters generate 6,690 weights.
     """
-    plan = plan or plan_generator(plan_target())
+    plan = plan or plan_generator(plan_network())
 
     def init(rng: PRNGKeyArray) -> Params:
         angle_rng, map_rng = jax.random.split(rng)
         shape = plan.circuit.params_shape
         angles = jax.random.uniform(angle_rng, shape, minval=-jnp.pi, maxval=jnp.pi)
-        return {"angles": angles, "map": _init_map(map_rng, plan.widths)}
+        return {"angles": angles, "map": init_weights(plan.map, map_rng)}
+
+    def plain_network(params: Params) -> tuple[Network, Tensors]:
+        return plan.target, cut_weights(plan.target, generate_weights(plan, params))
 
     def apply(
-        params: Params,
-        x: Float[Array, "batch *shape"],
-        rng: PRNGKeyArray | None = None,  # noqa: ARG001 - exact probabilities draw nothing
+        params: Params, x: Float[Array, "batch *shape"], rng: PRNGKeyArray | None = None
     ) -> Float[Array, "batch classes"]:
-        weights = generate_weights(plan, params)
-        return run_target(plan.target, cut_weights(plan.target, weights), x)
+        return run_network(*plain_network(params), x, rng)
 
-    return Model(init, apply, layered={"angles": True, "map": False}, circuit=plan.circuit)
+    layered = {"angles": True, "map": False}
+    return Model(init, apply, layered=layered, circuit=plan.circuit, plain_network=plain_network)
 
 
 def generate_weights(plan: GeneratorPlan, params: Params) -> Float[Array, " weights"]:
@@ -129,15 +134,12 @@ def generate_weights(plan: GeneratorPlan, params: Params) -> Float[Array, " weig
     """
     num_qubits = plan.circuit.num_qubits
     states = -(-plan.num_weights // plan.blocks)
-    zero = jnp.zeros((2**num_qubits, 1), jnp.result_type(params["angles"], jnp.complex64))
-    psi = run_circuit(plan.circuit, params["angles"], zero.at[0].set(1))
+    psi = run_circuit(plan.circuit, params["angles"], zero_state(num_qubits))
     p = probabilities(psi)[:states, 0]
     x = (0.8 * jnp.tanh(0.1 * 2 ** (num_qubits - 1) * p) + _EPSILON) ** 0.3
     bits = _basis_bits(num_qubits, states)
     features = jnp.concatenate([jnp.asarray(bits, x.dtype), (x - x.mean())[None]])
-    for i in range(len(plan.widths) - 1):
-        features = linear(**params["map"][f"linear{i}"], x=features)
-    weights = features.T.reshape(-1)[: plan.num_weights]
+    weights = run_layers(plan.map, params["map"], features).T.reshape(-1)[: plan.num_weights]
     return weights - weights.mean()
 
 
@@ -147,15 +149,29 @@ def _basis_bits(num_qubits: int, count: int) -> np.ndarray:
     return 2 * ((np.arange(count) >> shifts[:, None]) & 1) - 1
 
 
-def _init_map(rng: PRNGKeyArray, widths: tuple[int, ...]) -> Params:
-    pairs = list(pairwise(widths))
-    rngs = jax.random.split(rng, len(pairs))
-    return {
-        f"linear{i}": init_linear(r, *w) for i, (r, w) in enumerate(zip(rngs, pairs, strict=True))
-    }
+def check_same_target(targets: Mapping[str, Network]) -> None:
+    """Refuse clients that generate different networks.
+
+    Their trained numbers may well have equal shapes (1,497 for every network of 4,097 to 8,192
+    weights), so a sum would go through, and mean nothing.
+
+    Args:
+        targets: Client -> its network.
+
+    Raises:
+        ConfigError: Naming two clients that differ.
+    """
+    (first, reference), *others = targets.items()
+    for client, target in others:
+        if target != reference:
+            raise ConfigError(
+                f"client {client} generates a network of {target.num_weights:,} weights that "
+                f"differs from client {first}'s ({reference.num_weights:,}); generators add up "
+                f"only for one network: give all clients the same layers"
+            )
 
 
-class QuantumTrainConfig(TargetKeys):
+class QuantumTrainConfig(NetworkKeys):
     """QFed's model: a circuit and a small map generate the weights of a plain network."""
 
     kind: Literal["quantum_train"] = "quantum_train"
@@ -167,7 +183,7 @@ class QuantumTrainConfig(TargetKeys):
 
     def plan(self) -> GeneratorPlan:
         """What generates the network's weights."""
-        return plan_generator(self.target(), self.num_layers, self.map, self.blocks)
+        return plan_generator(self.network(), self.num_layers, self.map, self.blocks)
 
     def check(self, context: Context) -> None:
         """Refuse a circuit that would not fit into memory.

@@ -2,7 +2,7 @@
 
 from fedket.quantum import ansatz
 from fedket.quantum.circuit import Circuit, Gate, make_circuit
-from fedket.quantum.draw import draw_layer
+from fedket.quantum.draw import draw_circuit
 from fedket.quantum.encoding import (
     ENCODINGS,
     amplitude_state,
@@ -10,11 +10,12 @@ from fedket.quantum.encoding import (
     arctan_state,
     given_state,
     product_state,
+    zero_state,
 )
 from fedket.quantum.engine import circuit_unitary, run_circuit
 from fedket.quantum.memory import check_memory, gradient_bytes
 from fedket.quantum.per_sample import per_sample_vjp
-from fedket.quantum.readout import expval_parity, expval_z, expval_zz, probabilities
+from fedket.quantum.readout import expval, expval_parity, probabilities
 from fedket.quantum.reference import reference_run
 from fedket.quantum.resources import (
     concentratable_entanglement,
@@ -33,10 +34,9 @@ __all__ = [
     "check_memory",
     "circuit_unitary",
     "concentratable_entanglement",
-    "draw_layer",
+    "draw_circuit",
+    "expval",
     "expval_parity",
-    "expval_z",
-    "expval_zz",
     "given_state",
     "gradient_bytes",
     "make_circuit",
@@ -47,4 +47,5 @@ __all__ = [
     "reference_run",
     "run_circuit",
     "stabilizer_entropy",
+    "zero_state",
 ]

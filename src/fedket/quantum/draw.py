@@ -1,12 +1,15 @@
-"""Draw a layer as text, one line per qubit, for `fedket show`."""
+"""Draw a circuit as text, one line per qubit."""
 
 from fedket.quantum.circuit import Circuit, Gate
 
 _CONTROL, _TARGET = {"CNOT": "●", "CZ": "●", "SWAP": "x"}, {"CNOT": "⊕", "CZ": "●", "SWAP": "x"}
 
 
-def draw_layer(circuit: Circuit) -> str:
-    """Return a drawing of one layer; gates share a column when their wires do not cross."""
+def draw_circuit(circuit: Circuit) -> str:
+    """A circuit's layer as text, and how often it is repeated.
+
+    Gates share a column when their wires do not cross. `print` it.
+    """
     rows = [[f"q{qubit:<3}─"] for qubit in range(circuit.num_qubits)]
     for column in _columns(circuit.layer):
         cells = _draw_column(column, circuit.num_qubits)

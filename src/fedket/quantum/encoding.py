@@ -6,12 +6,17 @@ from jaxtyping import Array, Complex, Float
 from fedket.errors import CircuitError
 
 
+def zero_state(num_qubits: int, batch: int = 1) -> Complex[Array, "dim batch"]:
+    """|0…0⟩, `batch` times; `run_circuit` takes it to the precision of the angles."""
+    return jnp.zeros((2**num_qubits, batch), jnp.complex64).at[0].set(1)
+
+
 def amplitude_state(
     x: Float[Array, "batch *features"], num_qubits: int
 ) -> Complex[Array, "dim batch"]:
     """Amplitude encoding: flatten, pad with zeros to 2**num_qubits, normalise.
 
-    A sample that is zero everywhere becomes the zero state |0…0>.
+    A sample that is zero everywhere becomes the zero state |0…0⟩.
 
     Args:
         x: Real features; at most 2**num_qubits per sample.
@@ -55,7 +60,11 @@ def given_state(x: Float[Array, "batch *features"], num_qubits: int) -> Complex[
 
 
 def product_state(vectors: Complex[Array, "batch qubits 2"]) -> Complex[Array, "dim batch"]:
-    """Tensor product of one-qubit states, qubit 0 most significant."""
+    """Tensor product of one-qubit states, qubit 0 most significant.
+
+    Args:
+        vectors: The two amplitudes of each qubit's state, shape (batch, num_qubits, 2).
+    """
     psi = vectors[:, 0].T
     for qubit in range(1, vectors.shape[1]):
         factor = vectors[:, qubit].T
@@ -64,7 +73,15 @@ def product_state(vectors: Complex[Array, "batch qubits 2"]) -> Complex[Array, "
 
 
 def angle_state(x: Float[Array, "batch *features"], num_qubits: int) -> Complex[Array, "dim batch"]:
-    """Angle encoding: RY(x_i)|0> on qubit i, features in radians."""
+    """Angle encoding: RY(x_i)|0⟩ on qubit i.
+
+    Args:
+        x: One feature per qubit, in radians.
+        num_qubits: Size of the register.
+
+    Raises:
+        CircuitError: If a sample has not one feature per qubit.
+    """
     half = _one_feature_per_qubit(x, num_qubits) / 2
     return product_state(jnp.stack([jnp.cos(half), jnp.sin(half)], axis=-1) + 0j)
 
@@ -72,7 +89,15 @@ def angle_state(x: Float[Array, "batch *features"], num_qubits: int) -> Complex[
 def arctan_state(
     x: Float[Array, "batch *features"], num_qubits: int
 ) -> Complex[Array, "dim batch"]:
-    """RZ(arctan x_i²) RY(arctan x_i)|0> on qubit i (Chen and Yoo, arXiv:2103.12010)."""
+    """RZ(arctan x_i²) RY(arctan x_i)|0⟩ on qubit i (Chen and Yoo, arXiv:2103.12010).
+
+    Args:
+        x: One feature per qubit, of any size.
+        num_qubits: Size of the register.
+
+    Raises:
+        CircuitError: If a sample has not one feature per qubit.
+    """
     features = _one_feature_per_qubit(x, num_qubits)
     cos, sin = _half_arctan(features)
     phase_cos, phase_sin = _half_arctan(features**2)
