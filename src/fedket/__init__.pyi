@@ -38,8 +38,6 @@ from .keys import OsRandomSource as OsRandomSource
 from .keys.config import KeysConfig as KeysConfig
 from .keys.material import KeyMaterial as KeyMaterial
 from .keys.streams import StreamSource as StreamSource
-from .kinds import Context as Context
-from .kinds import Section as Section
 from .models import Network as Network
 from .models import TrainedNetwork as TrainedNetwork
 from .models import cnn as cnn
@@ -73,6 +71,8 @@ from .record import RoundRecord as RoundRecord
 from .record import Summary as Summary
 from .schema import PositiveFloat as PositiveFloat
 from .schema import PositiveInt as PositiveInt
+from .section import Context as Context
+from .section import Section as Section
 from .secure import Protocol as Protocol
 from .secure import masked_sum as masked_sum
 from .secure import pairwise_protocol as pairwise_protocol

@@ -8,7 +8,8 @@ import fedket
 from fedket.deploy import engines
 from fedket.deploy.engines import DeploymentEngine, SitesConfig, deployment_of
 from fedket.errors import ConfigError
-from fedket.kinds import BUILT_IN, find_section
+from fedket.kinds import BUILT_IN
+from fedket.section import find_section
 
 ROOM = Path(fedket.__file__).parent
 OWN_PACKAGES = {"flare": "nvflare"}

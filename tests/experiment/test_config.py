@@ -11,7 +11,8 @@ from fedket.errors import ConfigError
 from fedket.experiment import ExperimentConfig, dump_config, load_config, parse_config
 from fedket.experiment.config import PaperConfig
 from fedket.experiment.run_directory import config_hash
-from fedket.kinds import BUILT_IN, find_section
+from fedket.kinds import BUILT_IN
+from fedket.section import find_section
 
 POSITIVE = st.floats(1e-30, 1e30)
 COUNTS = st.integers(1, 2**31 - 1)

@@ -12,8 +12,8 @@ from fedket.errors import ConfigError, DataError
 from fedket.experiment import build_experiment, parse_config
 from fedket.experiment.build import build
 from fedket.experiment.load import override
-from fedket.kinds import Context, find_section
 from fedket.models.backbones import BACKBONES
+from fedket.section import Context, find_section
 
 SIDE = 31
 

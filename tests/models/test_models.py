@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedket.errors import CircuitError, ConfigError, DataError
-from fedket.kinds import BUILT_IN, Context, find_section
+from fedket.kinds import BUILT_IN
 from fedket.models import lenet5, matched_width, mlp, vqc
 from fedket.models.layers import conv2d, max_pool
 from fedket.models.network import run_network
 from fedket.models.vqc import readout_size
 from fedket.quantum import ansatz
+from fedket.section import Context, find_section
 from fedket.types import Dataset
 
 SEEDS = st.integers(0, 2**31 - 1)

@@ -47,8 +47,8 @@ def execute() -> int:
 
 def _of_a_user(error: Exception) -> FedketError | None:
     """What came up in a kind of the user's own, as one line that names it."""
-    kinds = sys.modules.get("fedket.kinds")
-    found: FedketError | None = None if kinds is None else kinds.in_user_code(error)
+    users = sys.modules.get("fedket.user_code")
+    found: FedketError | None = None if users is None else users.in_user_code(error)
     return found
 
 

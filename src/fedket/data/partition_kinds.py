@@ -4,8 +4,8 @@ from typing import Literal
 
 from fedket.data.partition import by_group, dirichlet, iid, label_shards, quantity_skew
 from fedket.errors import ConfigError
-from fedket.kinds import Context, Section
 from fedket.schema import PositiveFloat, PositiveInt
+from fedket.section import Context, Section
 from fedket.types import Partition
 
 

@@ -8,8 +8,8 @@ from pydantic_core import PydanticCustomError
 
 from fedket.data.quantum_states import StateRequest, make_states
 from fedket.data.sources import data_directory, load_dataset
-from fedket.kinds import Context, Section
 from fedket.schema import FREE, PositiveFloat, Seed
+from fedket.section import Context, Section
 from fedket.types import Dataset
 
 Count = Annotated[int, Field(ge=0)]

@@ -12,7 +12,7 @@ from fedket.data.transform import (
     project_on_components,
     shrink_images,
 )
-from fedket.kinds import Context, Section
+from fedket.section import Context, Section
 from fedket.types import Transform
 
 Side = Annotated[int, Field(ge=1, le=1024)]

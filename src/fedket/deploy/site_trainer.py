@@ -26,7 +26,7 @@ from fedket.federated.trainer import (
     round_rngs,
     train_client,
 )
-from fedket.kinds import Context
+from fedket.section import Context
 from fedket.secure import Protocol
 from fedket.secure.sides import count_values
 from fedket.types import (

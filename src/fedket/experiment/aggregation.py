@@ -5,10 +5,11 @@ from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.context import bare_context
 from fedket.keys import OsRandomSource
 from fedket.keys.source_kinds import OsRandomConfig
-from fedket.kinds import Context, naming_users_lines
+from fedket.section import Context
 from fedket.secure import Protocol, options_of, reduce_in_process, round_cost, starving_sum
 from fedket.secure.protocol import RoundCost
 from fedket.types import KeySource, PacedKeySource, Reducer, RoundContext, Strategy
+from fedket.user_code import naming_users_lines
 
 
 def aggregation_of(config: ExperimentConfig) -> Protocol | Reducer | None:

@@ -17,9 +17,10 @@ from fedket.experiment.aggregation import (
 from fedket.experiment.check import check_cohort, check_fit, check_threshold, parameter_shapes
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated import Federation, LocalTraining, make_federation
-from fedket.kinds import Context, Section, naming_users_lines
 from fedket.quantum import Circuit
+from fedket.section import Context, Section
 from fedket.types import Dataset, KeySource, Model, Partition, Reducer, Strategy, Transform
+from fedket.user_code import naming_users_lines
 
 T = TypeVar("T")
 

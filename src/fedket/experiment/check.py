@@ -8,9 +8,9 @@ from fedket.experiment.aggregation import protocol_of
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated.qfedfisher import QFedFisherConfig, effective_threshold
 from fedket.federated.trainer import tree_size
-from fedket.kinds import in_user_code
 from fedket.quantum.memory import available_bytes
 from fedket.types import Dataset, Model, Params
+from fedket.user_code import in_user_code
 
 PARAMETER_COPIES = 4
 """Live copies of the parameters on one client: global, local, gradient, optimiser state."""

@@ -15,8 +15,8 @@ from fedket.errors import ConfigError
 from fedket.experiment.rows import flatten
 from fedket.federated.engine_kinds import EngineConfig
 from fedket.keys.config import KeysConfig
-from fedket.kinds import FunctionOf, Kind, NamedFunction, Section, kind_field, named_function
 from fedket.schema import FREE, PositiveInt, Seed, Table, show_value
+from fedket.section import FunctionOf, Kind, NamedFunction, Section, kind_field, named_function
 
 RENAMED = {
     "data.name": "data.kind",

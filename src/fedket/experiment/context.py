@@ -3,8 +3,8 @@
 import numpy as np
 
 from fedket.experiment.config import ExperimentConfig
-from fedket.kinds import Context
 from fedket.rng import Purpose, numpy_seed
+from fedket.section import Context
 
 
 def bare_context(config: ExperimentConfig) -> Context:

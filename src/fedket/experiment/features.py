@@ -14,9 +14,9 @@ from fedket.data.features import cached_features, weights_digest
 from fedket.data.pretrained import find_weights, read_weights
 from fedket.data.sources import data_directory
 from fedket.errors import ConfigError
-from fedket.kinds import Context, Section
 from fedket.models.backbones import BACKBONES, Backbone, fit_weights, resize
 from fedket.schema import FREE
+from fedket.section import Context, Section
 from fedket.types import Dataset, Transform
 
 PIXELS_PER_BATCH = 2**20

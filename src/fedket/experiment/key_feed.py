@@ -4,8 +4,8 @@ from math import ceil, inf
 
 from fedket.keys.qkd.network import Pair, network_links, pair_rates
 from fedket.keys.source_kinds import SimulatedConfig
-from fedket.kinds import Context
 from fedket.record import MAX_LINKS, KeyFeed, LinkFeed, link_name
+from fedket.section import Context
 
 Bits = dict[Pair, int]
 

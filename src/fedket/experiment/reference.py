@@ -20,8 +20,9 @@ from pydantic.fields import FieldInfo
 from fedket.errors import ConfigError
 from fedket.experiment import public_names
 from fedket.experiment.config import ExperimentConfig
-from fedket.kinds import BUILT_IN, FunctionOf, Kind, NamedFunction, Section, find, kinds_of
+from fedket.kinds import BUILT_IN, find, kinds_of
 from fedket.schema import Table, nearest, show_value
+from fedket.section import FunctionOf, Kind, NamedFunction, Section
 
 WORDS = {int: "integer", float: "number", str: "text", bool: "true or false"}
 

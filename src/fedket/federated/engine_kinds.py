@@ -8,8 +8,8 @@ from fedket.federated.sequential import sequential_engine
 from fedket.federated.sharded import sharded_engine, split_cpu
 from fedket.federated.trainer import MakeEngine
 from fedket.federated.vectorised import vectorised_engine
-from fedket.kinds import Context, Section
 from fedket.schema import PositiveInt
+from fedket.section import Context, Section
 
 
 class EngineConfig(Section):

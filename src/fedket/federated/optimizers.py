@@ -11,8 +11,8 @@ from pydantic import Field
 
 from fedket.errors import ConfigError
 from fedket.federated.program import Number, tunable
-from fedket.kinds import Context, Section
 from fedket.schema import NonNegativeFloat, PositiveFloat
+from fedket.section import Context, Section
 
 Rule = Callable[..., optax.GradientTransformation]
 Numbers = Mapping[str, Number]

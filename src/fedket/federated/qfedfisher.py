@@ -19,9 +19,9 @@ from fedket.errors import ConfigError
 from fedket.federated.fisher import FisherKind, FisherSettings, Normalisation, diagonal_fisher
 from fedket.federated.losses import cross_entropy
 from fedket.federated.program import Number
-from fedket.kinds import Context, Section
 from fedket.quantum.memory import available_bytes
 from fedket.schema import NonNegativeFloat
+from fedket.section import Context, Section
 from fedket.types import Bound, ClientResult, Contribution, Params, ServerState, Strategy
 
 Mode = Literal["both", "fisher_only", "threshold_only"]

@@ -14,8 +14,8 @@ from jaxtyping import Array
 from pydantic import Field
 
 from fedket.federated.program import Number
-from fedket.kinds import Context, Section
 from fedket.schema import PositiveFloat
+from fedket.section import Context, Section
 from fedket.types import ClientResult, Contribution, Params, ServerState, Strategy
 
 

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from fedket.kinds import Section
 from fedket.schema import NonNegativeFloat
+from fedket.section import Section
 
 
 class KeysConfig(Section):

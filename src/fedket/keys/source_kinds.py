@@ -17,8 +17,8 @@ from fedket.keys.os_random import OsRandomSource
 from fedket.keys.qkd.network import FibreNetwork, Pair, link_network, network_links
 from fedket.keys.qkd.source import SimulatedKeySource
 from fedket.keys.store import PadStore, connect
-from fedket.kinds import Context
 from fedket.schema import NonNegativeFloat, PositiveFloat, read_table
+from fedket.section import Context
 from fedket.types import SERVER, KeySource
 
 LossDb = Annotated[float, Field(ge=0, le=80)]

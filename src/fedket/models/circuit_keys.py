@@ -6,9 +6,9 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from fedket.errors import CircuitError, ConfigError, UserCodeError
-from fedket.kinds import Context, FunctionOf, NamedFunction, Section, named_function
 from fedket.quantum import Circuit, check_memory, make_circuit
 from fedket.schema import PositiveInt
+from fedket.section import Context, FunctionOf, NamedFunction, Section, named_function
 
 Qubits = Annotated[int, Field(ge=1, le=24)]
 

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fedket.kinds import Context, Section
 from fedket.models.network import (
     QFED_IMAGES,
     QFED_LAYERS,
@@ -16,6 +15,7 @@ from fedket.models.network import (
     plan_network,
 )
 from fedket.schema import PositiveInt
+from fedket.section import Context, Section
 from fedket.types import Model
 
 LENET_LAYERS = ("conv 6 5", "pool", "relu", "conv 16 5", "pool", "relu",

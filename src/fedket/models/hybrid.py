@@ -12,12 +12,12 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from pydantic import Field
 
 from fedket.errors import ConfigError
-from fedket.kinds import Context, FunctionOf, NamedFunction, named_function
 from fedket.models.circuit_keys import CircuitKeys, Qubits
 from fedket.models.network import init_weights, plan_dense, run_network
 from fedket.models.vqc import Encoding, Readout, vqc
 from fedket.quantum import Circuit
 from fedket.schema import PositiveFloat, PositiveInt
+from fedket.section import Context, FunctionOf, NamedFunction, named_function
 from fedket.types import Model, Params
 
 

@@ -15,7 +15,6 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from pydantic import Field
 
 from fedket.errors import ConfigError
-from fedket.kinds import Section
 from fedket.models.layers import (
     as_images,
     conv2d,
@@ -25,6 +24,7 @@ from fedket.models.layers import (
     linear,
     max_pool,
 )
+from fedket.section import Section
 from fedket.types import Model
 
 Shape = tuple[int, ...]

@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from fedket.errors import ConfigError
-from fedket.kinds import Context
 from fedket.models.network import (
     Network,
     NetworkKeys,
@@ -28,6 +27,7 @@ from fedket.models.network import (
 from fedket.quantum import Circuit, check_memory, probabilities, run_circuit, zero_state
 from fedket.quantum.ansatz import quantum_train as quantum_train_circuit
 from fedket.schema import PositiveInt
+from fedket.section import Context
 from fedket.types import Model, Params
 
 MapKind = Literal["mlp", "linear"]

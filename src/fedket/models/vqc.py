@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
 from fedket.errors import ConfigError
-from fedket.kinds import Context
 from fedket.models.circuit_keys import CircuitKeys
 from fedket.quantum import (
     ENCODINGS,
@@ -20,6 +19,7 @@ from fedket.quantum import (
     run_circuit,
 )
 from fedket.schema import PositiveFloat
+from fedket.section import Context
 from fedket.types import Model
 
 Readout = Literal["z", "z0", "z_zz", "probabilities"]

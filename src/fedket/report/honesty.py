@@ -5,9 +5,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from fedket.kinds import BUILT_IN, find_section
+from fedket.kinds import BUILT_IN
 from fedket.report.run_record import RunRecord
 from fedket.report.wording import count, plural, points
+from fedket.section import find_section
 
 KEY_SOURCES = {
     "none": "none: nothing is masked.",

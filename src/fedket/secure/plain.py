@@ -4,7 +4,7 @@ from typing import Literal
 
 import jax
 
-from fedket.kinds import Context, Section
+from fedket.section import Context, Section
 from fedket.secure.in_process import check_clients
 from fedket.traffic import Traffic
 from fedket.types import Contribution, Reducer, RoundContext

@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from fedket.errors import ProtocolError, RoundLostError
-from fedket.kinds import Context, Section
 from fedket.schema import PositiveFloat
+from fedket.section import Context, Section
 from fedket.secure.client_steps import refusal, stepwise
 from fedket.secure.in_process import reduce_in_process
 from fedket.secure.phases import (

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from fedket.errors import ConfigError
 from fedket.federated.engine_kinds import EngineConfig
 from fedket.federated.trainer import MakeEngine
-from fedket.kinds import Context
+from fedket.section import Context
 
 DEFAULT = "flare"
 """The kind that is taken where an experiment names an engine that simulates."""

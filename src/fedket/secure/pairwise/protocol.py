@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fedket.errors import ProtocolError
-from fedket.kinds import Context
+from fedket.section import Context
 from fedket.secure.in_process import reduce_in_process
 from fedket.secure.pairwise.client import ClientState, pairwise_client
 from fedket.secure.pairwise.graph import Degree, choose_degree, num_edges

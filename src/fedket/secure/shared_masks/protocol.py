@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from fedket.kinds import Context, Section
 from fedket.rng import Purpose
 from fedket.schema import PositiveFloat
+from fedket.section import Context, Section
 from fedket.secure.in_process import reduce_in_process
 from fedket.secure.mac import TAG_BYTES
 from fedket.secure.phases import Handler, Server
