@@ -6,12 +6,13 @@ seconds to compile, so only the first row of each kind runs.
 """
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 import jax
 import pytest
 
-from fedket.data import download
+from fedket.data import download, load_dataset, source_kinds
 from fedket.errors import DataError
 from fedket.experiment import build_experiment, load_config, shipped_experiments, start_run
 
@@ -41,9 +42,23 @@ def is_first(shipped, paths):
     return shipped == next(s for s in PUBLISHED if settings(s, paths) == wanted)
 
 
+@pytest.fixture(scope="module")
+def features(tmp_path_factory):
+    """A folder of features, which rows share."""
+    return tmp_path_factory.mktemp("features")
+
+
+@lru_cache(2)
+def loaded(kind, options):
+    """A data set, read once for all rows that cut it alike."""
+    return load_dataset(kind, **dict(options))
+
+
 @pytest.fixture
 def data_directory(monkeypatch):
     """Where the data of rows lie, if they lie anywhere; nothing is downloaded."""
+    read = lambda kind, **options: loaded(kind, tuple(options.items()))  # noqa: E731
+    monkeypatch.setattr(source_kinds, "load_dataset", read)
 
     def refuse(*_):
         raise OSError("tests use no network")
@@ -53,7 +68,7 @@ def data_directory(monkeypatch):
     monkeypatch.setattr(download, "_fetch", refuse)
 
 
-def smallest(path, cache):
+def smallest(path, features):
     """The fast profile with few clients and samples, one round and one epoch."""
     config = load_config(path, fast=True)
     clients = min(config.partition.num_clients, 4)
@@ -63,13 +78,13 @@ def smallest(path, cache):
         samples = max(clients * config.partition.min_samples, 60)
         cuts += [f"data.max_train={samples}", "data.max_test=20"]
         kinds = enumerate(transform.kind for transform in config.transform)
-        cuts += [f"transform.{i}.cache={cache}" for i, kind in kinds if kind == "features"]
+        cuts += [f"transform.{i}.cache={features}" for i, kind in kinds if kind == "features"]
     return load_config(path, cuts, fast=True)
 
 
 @pytest.mark.parametrize("shipped", PUBLISHED, ids=lambda s: s.name)
-def test_a_published_row_works(shipped, data_directory, tmp_path):
-    config = smallest(shipped.path, tmp_path)
+def test_a_published_row_works(shipped, data_directory, features, tmp_path):
+    config = smallest(shipped.path, features)
     try:
         if is_first(shipped, KINDS):
             summary = start_run(config, output=tmp_path / "run").summary
