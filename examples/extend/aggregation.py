@@ -46,10 +46,6 @@ class Trimmed(fk.Section):
         """A reducer sees single contributions; a `Protocol` of masked words does not."""
         return trimmed_sum(self.trim)
 
-    def caveats(self) -> tuple[str, ...]:
-        """What the report must say."""
-        return ("Trimmed: the server sees each client's update.",)
-
 
 if __name__ == "__main__":
     from first import demonstrate

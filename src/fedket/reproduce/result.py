@@ -13,11 +13,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedket.errors import CheckpointError
-from fedket.experiment.load import parse_config
-from fedket.experiment.run_directory import config_hash
+from fedket.experiment.run_directory import config_hash, read_config
 from fedket.report import RunRecord
 from fedket.reproduce.rows import Profile, Row
-from fedket.reproduce.runs import SeedRun
+from fedket.reproduce.runs import FINISHED, SeedRun
 
 FEWEST_SEEDS = 3
 """With fewer a mean says little, and the table says so."""
@@ -135,6 +134,7 @@ def condense(
     """
     published = row.published
     newest = max((r.environment for r in records), key=lambda e: e.started, default=None)
+    finished = [run for run in runs if run.status in FINISHED]
     failed = [f"seed {r.seed}: {r.problem or r.status}" for r in runs if r.status == "failed"]
     same = {text.partition(": ")[2] for text in failed}
     return RowResult(
@@ -148,7 +148,9 @@ def condense(
         profile=profile.name,
         planned_rounds=row.config.federation.rounds,
         parameters=records[0].facts.parameters if records else 0,
-        config_sha256=_hash_of(records[0]) if records else "",
+        config_sha256=config_hash(read_config(finished[0].directory, ["seed=0"]))
+        if finished
+        else "",
         seeds=tuple(_seed_result(record, published.metric) for record in records),
         problem=same.pop() if len(same) == 1 else "; ".join(failed),
         machine=Machine(**newest.model_dump(include=set(Machine.model_fields))) if newest else None,
@@ -185,7 +187,3 @@ def _seed_result(record: RunRecord, metric: str) -> SeedResult:
         best=better((v for v in values if v is not None), default=None),
         **record.summary.model_dump(include=set(SeedResult.model_fields)),
     )
-
-
-def _hash_of(record: RunRecord) -> str:
-    return config_hash(parse_config(record.config | {"seed": 0}, record.directory))

@@ -1,0 +1,143 @@
+"""Nothing inside fedket is touched for a part of one's own: from a file, or an installed package.
+
+Two experiments name a part of every group between them; the parts are those of `examples/extend`.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from fedket import cli
+from fedket.experiment import load_config, start_run
+from fedket.kinds import BUILT_IN, kinds_of
+
+PARTS = {
+    "aggregation": "aggregation.py:Trimmed",
+    "circuit": "circuit.py:ring",
+    "data": "dataset.py:Spirals",
+    "engine": "engine.py:OnDevice",
+    "keys": "keys.py:Device",
+    "loss": "loss.py:focal",
+    "model": "model.py:Reupload",
+    "optimizer": "optimizer.py:Lion",
+    "partition": "partition.py:Growing",
+    "strategy": "strategy.py:Agree",
+    "transform": "transform.py:Spectrum",
+}
+"""Group -> a file of the examples and what it defines."""
+
+IMAGES = """
+data = {kind = "digits", max_train = 100, max_test = 50}
+transform = [{kind = "TRANSFORM", side = 3}]
+partition = {kind = "PARTITION", num_clients = 3, factor = 1.5}
+model = {kind = "MODEL", num_layers = 1}
+training = {loss = "LOSS"}
+optimizer = {kind = "OPTIMIZER", beta1 = 0.8}
+strategy = {kind = "STRATEGY", threshold = 0.5}
+aggregation = {kind = "AGGREGATION", trim = 0.2}
+engine = {kind = "ENGINE", index = 0}
+"""
+
+SECRETS = """
+data = {kind = "DATA"}
+partition = {kind = "iid", num_clients = 3}
+model = {kind = "vqc", circuit = "CIRCUIT", num_qubits = 2, num_layers = 1}
+aggregation = {kind = "pairwise_masks"}
+keys = {kind = "KEYS"}
+"""
+
+BOTH = {"images": IMAGES, "secrets": SECRETS}
+PAPER = """
+[federation]
+rounds = 1
+[paper]
+source = "a stranger's own"
+row = "1"
+"""
+
+
+def spelled(text, names):
+    for group, name in names.items():
+        text = text.replace(f'"{group.upper()}"', f'"{name}"')
+    return text + PAPER
+
+
+@pytest.fixture
+def experiments(repository, tmp_path):
+    """A folder with both experiments, and the files that they name beside them."""
+    folder = tmp_path / "mine"
+    shutil.copytree(repository / "examples/extend", folder)
+    (folder / "mine.toml").unlink()
+    for name, text in BOTH.items():
+        (folder / f"{name}.toml").write_text(f'name = "{name}"\n' + spelled(text, PARTS))
+    return folder
+
+
+@pytest.fixture
+def installed(repository, tmp_path, monkeypatch):
+    """Group -> name of an entry point of a package that holds the same parts."""
+    site = tmp_path / "site"
+    shutil.copytree(repository / "examples/extend", site / "strangers_parts")
+    points = {group: f"strangers_{group}" for group in PARTS}
+    lines = []
+    for group, part in PARTS.items():
+        module = part.replace(".py:", ":")
+        lines += [f"[fedket.{group}]", f"{points[group]} = strangers_parts.{module}"]
+    about = site / "strangers_parts-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: strangers-parts\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(site)
+    return points
+
+
+@pytest.fixture
+def fedket(tmp_path, monkeypatch, capsys):
+    """`fedket("show", "mine/images.toml")`: what is printed, if it succeeds."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*args):
+        monkeypatch.setattr(sys, "argv", ["fedket", *map(str, args)])
+        assert cli.execute() == 0, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    return call
+
+
+def test_there_is_a_part_of_every_group_in_one_experiment_or_the_other():
+    assert set(PARTS) == set(BUILT_IN)
+    for group, part in PARTS.items():
+        assert any(f'"{part}"' in spelled(text, PARTS) for text in BOTH.values()), group
+
+
+def test_parts_of_a_file_are_shown_run_reproduced_and_reported(experiments, fedket):
+    assert "strategy.py:Agree" in fedket("show", experiments / "images.toml")
+    fedket("run", experiments / "images.toml", "--output", "run")
+    page = Path(json.loads(fedket("report", "run", "--json"))["report"]).read_text()
+    assert "aggregation.py:Trimmed: this report does not know" in page
+    made = json.loads(fedket("reproduce", "mine", "--seeds", "0", "--json"))
+    ours = {row["row"]: row["seeds"][0]["parameters_sha256"] for row in made["rows"]}
+    assert set(ours) == set(BOTH)
+    summary = json.loads(Path("run/summary.json").read_text())
+    assert ours["images"] == summary["parameters_sha256"]
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_parts_of_an_installed_package_are_named_like_ours(name, experiments, installed, fedket):
+    listed = json.loads(fedket("list", "--kinds", "--json"))
+    for group, point in installed.items():
+        assert point in listed[group]
+        assert point in kinds_of(group)
+    assert "threshold" in fedket("show", "--kind", f"strategy.{installed['strategy']}")
+    packaged = experiments / "packaged.toml"
+    packaged.write_text(f'name = "{name}"\n' + spelled(BOTH[name], installed))
+    runs = [
+        start_run(
+            load_config(path), output=experiments / "runs" / path.stem
+        ).summary.parameters_sha256
+        for path in (packaged, experiments / f"{name}.toml")
+    ]
+    assert runs[0] == runs[1]
