@@ -27,6 +27,7 @@ from fedket.federated import (
     vectorised_engine,
 )
 from fedket.federated.program import Program, tunable
+from fedket.kinds import BUILT_IN
 from fedket.models import mlp
 from fedket.secure import quantised_sum
 from tests.compilations import compiled_programs
@@ -44,6 +45,10 @@ STRATEGIES = {
     "fed_opt": lambda number: fed_opt(tunable(optax.sgd, number)),
 }
 """Every strategy as a function of a number between 0.1 and 0.3."""
+
+
+def test_every_built_in_strategy_compiles_once_by_the_laws_here():
+    assert set(BUILT_IN["strategy"]) <= set(STRATEGIES)
 
 
 def federation(strategy, number=0.1, seed=0, sizes=(7, 19, 3, 12, 30), **options):

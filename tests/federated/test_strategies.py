@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from fedket.errors import ConfigError
 from fedket.federated import fed_adam, fed_avg, fed_prox, fed_yogi, qfedfisher
 from fedket.federated.cohort import sample_cohort
+from fedket.kinds import BUILT_IN
 from fedket.types import ClientResult
 
 STRATEGIES = {
@@ -20,6 +21,10 @@ STRATEGIES = {
     "qfedfisher": qfedfisher(0.1),
 }
 SEEDS = st.integers(0, 2**31 - 1)
+
+
+def test_every_built_in_strategy_is_under_contract():
+    assert set(BUILT_IN["strategy"]) <= set(STRATEGIES)
 
 
 def random_tree(rng):
