@@ -20,5 +20,5 @@ def test_the_image_is_in_the_middle_and_all_else_is_zero(shape, side):
 
 @pytest.mark.parametrize("shape", [(3, 16), (3, 9, 4)])
 def test_what_does_not_fit_is_refused(shape):
-    with pytest.raises(DataError, match=r"pad = 8 puts zeros around images of at most 8×8"):
+    with pytest.raises(DataError, match=r"`pad` to side 8 puts zeros around images of at most 8×8"):
         pad_images(np.ones(shape, np.float32), 8)
