@@ -80,14 +80,14 @@ def test_a_polite_signal_saves_and_says_how_to_go_on(number, rounds, whole, file
 
 SLOW_DATA = """
 import sys, time
-import fedket.data
+from fedket.data import source_kinds
 from fedket.cli import main
 
-def load_dataset(**_):
+def load_dataset(*_, **__):
     print("loading", flush=True)
     time.sleep(60)
 
-fedket.data.load_dataset = load_dataset
+source_kinds.load_dataset = load_dataset
 main()
 """
 
