@@ -33,7 +33,7 @@ def experiment(sites: int, engine: str = "sequential") -> Any:
             "data": {"kind": "digits", "max_train": SAMPLES * sites, "max_test": 40},
             "partition": {"kind": "iid", "num_clients": sites},
             "model": {"kind": "vqc", "num_qubits": 6, "num_layers": 20},
-            "aggregation": {"kind": "masked", "bits": 16},
+            "aggregation": {"kind": "pairwise_masks", "bits": 16},
             "federation": {"rounds": ROUNDS, "eval_every": ROUNDS},
             "engine": {"kind": engine},
         }

@@ -28,8 +28,9 @@ def refusal_to_resume(directory, **changes):
 
 
 def half(content):
-    """About half, ending at a blank, where no line of TOML or JSON may end."""
-    return content[: content.rfind(b" ", 0, len(content) // 2)]
+    """About half, ending at a blank or comma, where no line of TOML or JSON may end."""
+    middle = len(content) // 2
+    return content[: max(content.rfind(mark, 0, middle) for mark in (b" ", b","))]
 
 
 def flipped(content):

@@ -120,7 +120,7 @@ def test_two_processes_resume_a_masked_run_bit_for_bit_from_the_disk_of_the_firs
 
 def test_two_processes_lose_the_same_rounds_and_go_on_together(write, blobs, folders, tmp_path):
     changes = (
-        "aggregation={kind = 'shared_masks', threshold = 5, dropout = 0.2}",
+        "aggregation={kind = 'shared_masks', threshold = 5, simulated_dropout = 0.2}",
         "partition.num_clients=6",
         "federation.rounds=8",
     )
