@@ -248,6 +248,8 @@ class Facts(Content):
         label_counts: Samples of each class (columns) on each client (rows); a single column for
             all classes where only the clients know them.
         measured: What was measured on generated samples: description -> value.
+        at_sites: Whether clients are sites that are reached by messages.
+        caveats: Table of the configuration -> what the kind that it names says for the report.
     """
 
     parameters: Count
@@ -266,6 +268,8 @@ class Facts(Content):
     num_classes: Annotated[int, Field(ge=1)]
     label_counts: tuple[tuple[Count, ...], ...]
     measured: Mapping[str, Number]
+    at_sites: bool
+    caveats: Mapping[str, tuple[str, ...]]
 
     @model_validator(mode="after")
     def _check_counts(self) -> "Facts":

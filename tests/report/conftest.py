@@ -46,7 +46,7 @@ class Shape(NamedTuple):
     status: str | None = "finished"
     dropped: tuple[tuple[int, int, str], ...] = ()
     """(round, client, reason)."""
-    clipped_share: float = 0.0025
+    clipped_share: float | None = 0.0025
 
 
 def config_of(shape: Shape) -> dict[str, Any]:
@@ -66,7 +66,11 @@ def config_of(shape: Shape) -> dict[str, Any]:
         "optimizer": {"kind": "adam", "learning_rate": 0.01},
         "strategy": {"kind": "fed_avg", "learning_rate": 0.01},
         "aggregation": {"kind": shape.aggregation}
-        | ({} if shape.aggregation == "plain" else {"bits": shape.bits, "modulus": "headroom"}),
+        | (
+            {}
+            if shape.aggregation == "plain"
+            else {"bits": shape.bits, "clip": 1.0, "modulus": "headroom"}
+        ),
         "keys": {"kind": "os_random"},
         "federation": {"rounds": shape.planned_rounds, "clients_per_round": 0, "eval_every": 1},
         "engine": {"kind": "vectorised", "dtype": "float32"},
@@ -156,6 +160,13 @@ def write_run(directory: Path, shape: Shape) -> Path:
         "num_classes": shape.num_classes,
         "label_counts": label_counts.tolist(),
         "measured": {},
+        "at_sites": False,
+        "caveats": {
+            "engine": ["Clients, server and network are simulated in one program."],
+            "aggregation": [f"{shape.aggregation}: what the server sees."],
+            "keys": ["os_random: not QKD."],
+            "strategy": ["mine.py:Mine: only a toy."],
+        },
     }
     (directory / "config.toml").write_text(tomli_w.dumps(config_of(shape)))
     (directory / "environment.json").write_text(json.dumps(ENVIRONMENT))

@@ -199,23 +199,37 @@ def test_dropped_updates_are_listed_by_client_and_reason(make_run: MakeRun) -> N
     assert "Dropped updates</h2>" not in write_report([make_run("clean", rounds=1)]).read_text()
 
 
-@pytest.mark.parametrize(
-    ("aggregation", "view"),
-    [
-        ("plain", "plain: the server sees each client's update."),
-        ("quantised", "quantised: the server sees each client's update, rounded."),
-        ("pairwise_masks", "pairwise_masks: the server sees only the sum of the cohort's updates."),
-        ("homomorphic", "does not know what its server sees"),
-    ],
-)
-def test_the_report_says_what_is_simulated_and_what_the_server_sees(
-    make_run: MakeRun, aggregation: str, view: str
-) -> None:
-    notes = dict(honest_notes(read_run(make_run(rounds=1, aggregation=aggregation))))
-    assert view in notes["What the server sees"]
-    assert "simulated in one program" in notes["What is simulated"]
-    qkd = "operating-system random numbers, for tests and simulations, not QKD"
-    assert (qkd in notes["Key material"]) == (aggregation == "pairwise_masks")
+def test_the_report_tells_what_every_kind_says_of_itself(make_run: MakeRun) -> None:
+    notes = dict(honest_notes(read_run(make_run("masked", rounds=1))))
+    assert notes["What is simulated"].startswith("Clients, server and network are simulated")
+    assert "quantum circuits are simulated on classical hardware" in notes["What is simulated"]
+    assert notes["What the server sees"] == "pairwise_masks: what the server sees."
+    assert notes["Key material"] == "os_random: not QKD."
+    assert notes["Strategy"] == "mine.py:Mine: only a toy."
+    plain = dict(honest_notes(read_run(make_run("plain", rounds=1, aggregation="plain"))))
+    assert plain["Key material"] == "none: nothing is masked."
+
+
+@pytest.mark.parametrize(("share", "warned"), [(0.01, False), (0.0101, True), (None, False)])
+def test_much_clipping_is_warned_of(make_run: MakeRun, share: float | None, warned: bool) -> None:
+    runs = [make_run("clipped", rounds=3, clipped_share=share), make_run("fine", rounds=1)]
+    words = dict(honest_notes(read_run(runs[0])))["Clipped coordinates"]
+    assert ("Warning: in 3 rounds" in words) == warned
+    assert words.startswith("Not known") == (share is None)
+    comparison = write_report(runs, runs[0] / "both.html").read_text()
+    assert ("Clipped coordinates" in comparison) == warned
+
+
+def test_lost_rounds_are_listed_with_their_reasons(make_run: MakeRun) -> None:
+    run = make_run(rounds=3, status=None)
+    lines = [json.loads(line) for line in (run / "rounds.jsonl").read_text().splitlines()]
+    for line in lines[1:]:
+        line |= {"lost": "3 of 4 clients are left", "train_loss": None}
+    (run / "rounds.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    text = write_report([run]).read_text()
+    assert "Lost rounds</h2>" in text
+    assert re.search(r"3 of 4 clients are left</th><td[^>]*>2</td><td[^>]*>2–3</td>", text)
+    assert "2 rounds ended without a sum" in text
 
 
 def test_the_page_carries_the_notes(make_run: MakeRun) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fedket.report import read_run
-from fedket.reproduce.curves import row_curve
+from fedket.report.compare_figures import curve_of
 from fedket.reproduce.page import RunRow, figure_groups, reproduction_page
 from fedket.reproduce.table import cells
 from tests.reproduce.results import RESULT, with_finals
@@ -34,13 +34,13 @@ def test_the_page_needs_nothing_else(reproduced):
 
 
 def test_a_curve_holds_every_seed_in_the_rounds_they_share(records, reproduced):
-    found = row_curve("x", records, "test_accuracy")
-    assert found.rounds.tolist() == [1, 2]
+    found = curve_of("x", records, "test_accuracy")
+    assert found.x.tolist() == [1, 2]
     for values, run in zip(found.values, reproduced[0][-3:], strict=True):
         lines = (run.directory / "rounds.jsonl").read_text().splitlines()
         np.testing.assert_array_equal(values, [json.loads(x)["test_accuracy"] for x in lines])
     shorter = [records[0]._replace(rounds=records[0].rounds[1:]), *records[1:]]
-    assert row_curve("x", shorter, "test_accuracy").rounds.tolist() == [2]
+    assert curve_of("x", shorter, "test_accuracy").x.tolist() == [2]
 
 
 def test_a_page_without_any_run_has_no_figures():

@@ -129,6 +129,8 @@ def _held(file: FederationFile, samples: Mapping[int, int]) -> dict[str, Any]:
     """The sites' samples as they were when the run began: they may have more by now."""
     if (path := file.run / FACTS).exists():
         old = read_json(path, Facts)
-        return {"label_counts": old.label_counts, "num_train": old.num_train}
-    counts = tuple((samples.get(i, 0),) for i in range(len(file.sites)))
-    return {"label_counts": counts, "num_train": sum(samples.values())}
+        counts, num_train = old.label_counts, old.num_train
+    else:
+        counts = tuple((samples.get(i, 0),) for i in range(len(file.sites)))
+        num_train = sum(samples.values())
+    return {"label_counts": counts, "num_train": num_train, "at_sites": True}

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 
 from fedket.data import label_counts
+from fedket.errors import UserCodeError
 from fedket.experiment.aggregation import cost_of, first_context
 from fedket.experiment.build import Experiment
 from fedket.experiment.check import parameter_shapes
@@ -12,8 +13,10 @@ from fedket.federated.trainer import contribution_size, tree_size
 from fedket.keys.source_kinds import SimulatedConfig
 from fedket.quantum import draw_circuit
 from fedket.record import Facts, KeyFeed
+from fedket.section import Section
 from fedket.secure import per_link
 from fedket.types import SERVER
+from fedket.user_code import naming_users_lines
 
 
 def count_facts(experiment: Experiment) -> Facts:
@@ -42,7 +45,33 @@ def count_facts(experiment: Experiment) -> Facts:
         num_classes=dataset.num_classes,
         label_counts=tuple(map(tuple, counts.tolist())),
         measured=dict(dataset.measured),
+        at_sites=False,
+        caveats=_caveats(config, takes_key=bool(needs)),
     )
+
+
+def _caveats(config: ExperimentConfig, takes_key: bool) -> dict[str, tuple[str, ...]]:
+    """What the kinds of an experiment say of themselves, by table.
+
+    Raises:
+        UserCodeError: A user's own fails, or says something that is not sentences.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        for section in value if isinstance(value, tuple) else (value,):
+            if not isinstance(section, Section) or (name == "keys" and not takes_key):
+                continue
+            with naming_users_lines():
+                said: object = section.caveats()
+            if not isinstance(said, tuple) or not all(isinstance(words, str) for words in said):
+                raise UserCodeError(
+                    f"`caveats` of {section.kind} returned {said!r}; it should return a tuple of "
+                    "sentences"
+                )
+            if said:
+                found[name] = (*found.get(name, ()), *said)
+    return found
 
 
 def _feed(config: ExperimentConfig, needs: dict[tuple[int, int], int]) -> KeyFeed | None:

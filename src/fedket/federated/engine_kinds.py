@@ -22,6 +22,13 @@ class EngineConfig(Section):
     def prepare(self) -> None:
         """Do what must be done before JAX computes anything in this process."""
 
+    def caveats(self) -> tuple[str, ...]:
+        """What is simulated."""
+        return (
+            f"Clients, server and network are simulated in one program ({self.kind} engine), which "
+            "therefore saw all samples, updates and keys.",
+        )
+
 
 class VectorisedConfig(EngineConfig):
     """Clients side by side, as many as the cache holds, in one program."""

@@ -41,6 +41,13 @@ class OsRandomConfig(KeysConfig):
                 "short: leave it empty, or choose another keys.kind"
             )
 
+    def caveats(self) -> tuple[str, ...]:
+        """Where key comes from."""
+        return (
+            "os_random: operating-system random numbers, for tests and simulations, not QKD. The "
+            "key bits counted here are what a real key supply would have to deliver.",
+        )
+
     def build(self, context: Context) -> AbstractContextManager[KeySource]:
         """The source."""
         return nullcontext(OsRandomSource())
@@ -90,6 +97,16 @@ class SimulatedConfig(KeysConfig):
                 f"clients; got {len(self.loss_db)}"
             )
 
+    def caveats(self) -> tuple[str, ...]:
+        """Where key comes from."""
+        tapped = f"Of link 0-1 {100 * self.eavesdropper:g} % of the pulses were intercepted."
+        return (
+            "simulated: key from simulated QKD links. The channel is a model; error correction, "
+            "privacy amplification and the accounting of every byte really ran. The key bytes are "
+            "operating-system random numbers and protect nothing beyond this program.",
+            *([tapped] if self.eavesdropper else []),
+        )
+
     def network(self, context: Context) -> FibreNetwork:
         """All pairs of clients, and the server if it shares key."""
         clients = range(context.num_clients)
@@ -137,6 +154,15 @@ class Etsi014Config(KeysConfig):
                 'keys.kind = "etsi014" needs keys.store, and keys.sae_files with a file for each '
                 f"of the {clients} clients and then the server's; got {len(self.sae_files)} files"
             )
+
+    def caveats(self) -> tuple[str, ...]:
+        """Where key comes from."""
+        return (
+            "etsi014: every party's ends of its links came from its key manager over ETSI GS QKD "
+            "014, through a durable pad store of its own. Whether a manager's keys come from a QKD "
+            "device this report cannot know; those of `fedket kme serve`, which `fedket deploy "
+            "local` starts, are simulated.",
+        )
 
     @contextmanager
     def build(self, context: Context) -> Iterator[KeySource]:

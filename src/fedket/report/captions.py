@@ -8,7 +8,6 @@ from fedket.report.client_figures import (
     fits_bubbles,
     sizes_differ,
 )
-from fedket.report.honesty import at_sites
 from fedket.report.run_record import RunRecord
 from fedket.report.wording import count, duration, percent, plural, quantity
 
@@ -111,7 +110,7 @@ def caption_keys(record: RunRecord) -> str:
 def caption_seconds(record: RunRecord) -> str:
     """Of the wall time."""
     first = duration(record.rounds[0].seconds)
-    where = "at the server" if at_sites(record) else "on the simulating machine"
+    where = "at the server" if record.facts.at_sites else "on the simulating machine"
     return (
         f"Wall time {where}, evaluation included; the first round "
         f"({first}) also holds what is compiled on first use."

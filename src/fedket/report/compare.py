@@ -2,25 +2,30 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 
+from fedket.record import MUCH_CLIPPED
 from fedket.report import html
-from fedket.report.compare_figures import (
-    height_for,
-    paint_accuracy_by_bytes,
-    paint_accuracy_by_round,
-    paint_accuracy_by_time,
-    paint_loss_by_round,
-)
-from fedket.report.drawing import SERIES, render
-from fedket.report.figures import curve
-from fedket.report.honesty import key_material, server_view
+from fedket.report.compare_figures import Curve, curve_of, height_for, paint_accuracy, paint_loss
+from fedket.report.drawing import SERIES, Painter, draw
+from fedket.report.honesty import caveats_of
 from fedket.report.run_record import RunRecord
-from fedket.report.wording import MISSING, count, duration, percent, plural, quantity
+from fedket.report.wording import (
+    MISSING,
+    count,
+    decimal_prefix,
+    duration,
+    percent,
+    plural,
+    quantity,
+    shorten,
+)
+
+MAX_NAMED_RUNS = 12
 
 _RUN_COLUMNS = (
     "Run",
@@ -97,58 +102,73 @@ def _bits(record: RunRecord) -> str:
     return str(record.setting("aggregation.bits", record.setting("engine.dtype", MISSING)))
 
 
-_Drawing = tuple[str, str, Callable[[Axes, Sequence[RunRecord]], None], str]
-"""Name, title, painter, caption."""
-
-_ACCURACY_DRAWINGS: tuple[_Drawing, ...] = (
-    (
-        "accuracy",
-        "Test accuracy by round",
-        paint_accuracy_by_round,
-        "Each run's global model on its test set; numbers as in the table.",
-    ),
-    (
-        "bytes",
-        "Test accuracy by bytes uploaded",
-        paint_accuracy_by_bytes,
-        "The same against what all clients together had uploaded until then.",
-    ),
-    (
-        "time",
-        "Test accuracy by time",
-        paint_accuracy_by_time,
-        "The same against the wall time of the simulation, compiling and evaluation included.",
-    ),
-)
-_LOSS_DRAWING: _Drawing = (
-    "loss",
-    "Test loss by round",
-    paint_loss_by_round,
-    "Each run's global model on its test set; values that are not finite are left out.",
-)
-
-
 def _figures(records: Sequence[RunRecord]) -> str:
-    drawings: list[_Drawing] = []
-    if any(len(curve(record, "test_accuracy")[0]) for record in records):
-        drawings += _ACCURACY_DRAWINGS
-    if any(len(curve(record, "test_loss")[0]) for record in records):
-        drawings.append(_LOSS_DRAWING)
-    drawn = [
-        html.figure(title, _draw(name, paint, records, caption), caption)
-        for name, title, paint, caption in drawings
+    names = _labels(records)
+    accuracy, losses = (
+        [curve_of(name, [record], field) for name, record in zip(names, records, strict=True)]
+        for field in ("test_accuracy", "test_loss")
+    )
+    drawings: list[tuple[str, str, Painter, str]] = []
+    if any(len(c.x) for c in accuracy):
+        drawings += _accuracy_drawings(records, accuracy)
+    if any(len(c.x) for c in losses):
+        caption = (
+            "Each run's global model on its test set; values that are not finite are left out."
+        )
+        paint = partial(paint_loss, curves=losses)
+        drawings.append(("loss", "Test loss by round", paint, caption))
+    if not drawings:
+        return html.section("Figures", "<p>No run has been evaluated yet.</p>")
+    height = height_for(len(records))
+    return html.section("Figures", html.figures(draw(*drawing, height) for drawing in drawings))
+
+
+def _accuracy_drawings(
+    records: Sequence[RunRecord], curves: Sequence[Curve]
+) -> list[tuple[str, str, Painter, str]]:
+    """Name, title, painter and caption."""
+    uploads = [np.cumsum([float(r.upload_bytes) for r in record.rounds]) for record in records]
+    factor, prefix = decimal_prefix(max(sent[-1] for sent in uploads if len(sent)))
+    seconds = [np.cumsum([r.seconds for r in record.rounds]) for record in records]
+    by_bytes = _along(curves, [sent / factor for sent in uploads])
+    uploaded, clock = f"uploaded, {prefix}B", "wall time, s"
+    return [
+        (
+            "accuracy",
+            "Test accuracy by round",
+            partial(paint_accuracy, curves=curves),
+            "Each run's global model on its test set; numbers as in the table.",
+        ),
+        (
+            "bytes",
+            "Test accuracy by bytes uploaded",
+            partial(paint_accuracy, curves=by_bytes, axis=uploaded),
+            "The same against what all clients together had uploaded until then.",
+        ),
+        (
+            "time",
+            "Test accuracy by time",
+            partial(paint_accuracy, curves=_along(curves, seconds), axis=clock),
+            "The same against wall time, compiling and evaluation included.",
+        ),
     ]
-    body = f'<div class="figures">\n{"".join(drawn)}\n</div>' if drawn else ""
-    return html.section("Figures", body or "<p>No run has been evaluated yet.</p>")
 
 
-def _draw(
-    name: str,
-    paint: Callable[[Axes, Sequence[RunRecord]], None],
-    records: Sequence[RunRecord],
-    caption: str,
-) -> str:
-    return render(name, lambda ax: paint(ax, records), caption, height_for(len(records)))
+def _along(curves: Sequence[Curve], so_far: Sequence[np.ndarray]) -> list[Curve]:
+    """Curves over what had been spent by each round."""
+    pairs = zip(curves, so_far, strict=True)
+    return [c._replace(x=spent[c.x.astype(int) - 1]) for c, spent in pairs]
+
+
+def _labels(records: Sequence[RunRecord]) -> list[str]:
+    """A number for each run and, unless there are many, its name, or its seed if all are alike."""
+    alike = len({record.name for record in records}) == 1
+    names = [
+        f"seed {record.setting('seed', '?')}" if alike else shorten(record.name, 14)
+        for record in records
+    ]
+    few = len(records) <= MAX_NAMED_RUNS
+    return [f"{number} {name}" if few else f"{number}" for number, name in enumerate(names, 1)]
 
 
 def _repeats(records: Sequence[RunRecord]) -> str:
@@ -217,14 +237,23 @@ def _differences(records: Sequence[RunRecord]) -> str:
 
 
 def _notes(records: Sequence[RunRecord]) -> list[tuple[str, str]]:
-    views = dict.fromkeys(server_view(record) for record in records)
-    sources = dict.fromkeys(s for r in records for s in key_material(r).split("\n"))
+    views = dict.fromkeys(caveats_of(record, "aggregation") for record in records)
+    sources = dict.fromkeys(caveats_of(record, "keys") for record in records)
+    much = [title for title, r in zip(run_titles(records), records, strict=True) if _clips_much(r)]
+    clipped = (
+        f"In {', '.join(much)} more than {percent(MUCH_CLIPPED)} of the coordinates of a round."
+    )
     return [
         ("What the server sees", "\n".join(views)),
         ("Key material", "\n".join(sources)),
+        *([("Clipped coordinates", clipped)] if much else []),
         (
             "Differences",
             "One run per setting cannot tell an effect from the luck of its seed; compare means "
             "over several seeds. Seconds compare only between runs on the same idle machine.",
         ),
     ]
+
+
+def _clips_much(record: RunRecord) -> bool:
+    return (record.summary.highest_clipped_share or 0) > MUCH_CLIPPED

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from scipy.optimize import isotonic_regression
 
+from fedket.report import html
 from fedket.report.wording import printable
 
 Painter = Callable[[Axes], None]
@@ -121,6 +122,11 @@ def render(name: str, paint: Painter, description: str, height: float = HEIGHT_I
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return _inline(buffer.getvalue(), name, description)
+
+
+def draw(name: str, title: str, paint: Painter, caption: str, height: float = HEIGHT_INCHES) -> str:
+    """One figure with title and caption as HTML; arguments as for `render`."""
+    return html.figure(title, render(name, paint, caption, height), caption)
 
 
 def _inline(svg: str, name: str, description: str) -> str:

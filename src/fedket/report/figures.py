@@ -1,6 +1,7 @@
 """Figures of one run over its rounds. Each painter draws a `RunRecord` on the given axes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,6 +23,7 @@ MIN_SPAN = 8.0
 """Least height of a percentage axis, in points: noise of a test set must not fill it."""
 WIDE = 50.0
 """Ratio of largest to smallest value from which an axis is logarithmic."""
+MAX_BARS = 60
 
 
 def curve(record: RunRecord, field: str) -> tuple[np.ndarray, np.ndarray]:
@@ -99,63 +101,69 @@ def log_if_wide(ax: Axes) -> None:
 
 def paint_traffic(ax: Axes, record: RunRecord) -> None:
     """Bytes sent since the start, both ways."""
-    upload = _running_total([r.upload_bytes for r in record.rounds])
-    download = _running_total([r.download_bytes for r in record.rounds])
-    factor, prefix = decimal_prefix(max(upload[-1], download[-1]))
-    rounds = np.arange(len(upload))
-    some = thin(len(rounds))
-    labels = []
-    for name, total, colour, dash in (
-        ("down", download, SERIES[1], DASHES[1]),
-        ("up", upload, SERIES[0], DASHES[0]),
-    ):
-        ax.plot(rounds[some], total[some] / factor, color=colour, linestyle=dash)
-        text = f"{name} {quantity(int(total[-1]), 'B')}"
-        labels.append(EndLabel(total[-1] / factor, text, colour))
-    _finish_total(ax, record, f"bytes so far, {prefix}B")
-    label_ends(ax, labels)
+    _paint_totals(
+        ax,
+        "bytes so far",
+        "B",
+        [
+            ("down ", [r.download_bytes for r in record.rounds], SERIES[1], DASHES[1]),
+            ("up ", [r.upload_bytes for r in record.rounds], SERIES[0], DASHES[0]),
+        ],
+    )
 
 
 def paint_key_bits(ax: Axes, record: RunRecord) -> None:
     """Key bits spent since the start."""
-    total = _running_total([r.key_bits for r in record.rounds])
-    factor, prefix = decimal_prefix(total[-1])
-    some = thin(len(total))
-    ax.plot(np.arange(len(total))[some], total[some] / factor, color=SERIES[3])
-    _finish_total(ax, record, f"key so far, {prefix}bit")
-    text = quantity(int(total[-1]), "bit")
-    label_ends(ax, [EndLabel(total[-1] / factor, text, SERIES[3])])
+    spent = [r.key_bits for r in record.rounds]
+    _paint_totals(ax, "key so far", "bit", [("", spent, SERIES[3], DASHES[0])])
 
 
-def _running_total(per_round: Sequence[int]) -> np.ndarray:
-    return np.concatenate([[0.0], np.cumsum(np.asarray(per_round, dtype=float))])
-
-
-def _finish_total(ax: Axes, record: RunRecord, title: str) -> None:
+def _paint_totals(
+    ax: Axes,
+    title: str,
+    unit: str,
+    lines: Sequence[tuple[str, Sequence[int], str, Any]],
+) -> None:
+    """Running totals from round 0; a line is its name, its values by round, colour and dash."""
+    totals = [np.cumsum([0.0, *map(float, values)]) for _, values, _, _ in lines]
+    factor, prefix = decimal_prefix(max(total[-1] for total in totals))
+    labels = []
+    for (name, _, colour, dash), total in zip(lines, totals, strict=True):
+        some = thin(len(total))
+        ax.plot(some, total[some] / factor, color=colour, linestyle=dash)
+        text = f"{name}{quantity(int(total[-1]), unit)}"
+        labels.append(EndLabel(total[-1] / factor, text, colour))
     ax.set_ylim(bottom=0)
-    round_axis(ax, len(record.rounds))
-    ax.set_title(title)
+    round_axis(ax, len(totals[0]) - 1)
+    ax.set_title(f"{title}, {prefix}{unit}")
+    label_ends(ax, labels)
 
 
 def paint_seconds(ax: Axes, record: RunRecord) -> None:
-    """Wall time of each round: bars, a line if there are many, dots on a logarithmic axis."""
+    """Wall time of each round; the first, which compiles, often stands out."""
     seconds = np.array([r.seconds for r in record.rounds])
-    rounds = np.arange(1, len(seconds) + 1)
-    some = thin(len(seconds))
     median = float(np.median(seconds))
-    wide = seconds.min() > 0 and seconds.max() > WIDE * median
+    wide = bool(seconds.min() > 0 and seconds.max() > WIDE * median)
+    paint_by_round(ax, "seconds per round", seconds, SERIES[6], wide=wide)
+    ax.axhline(median, color=MUTED, linewidth=0.9, linestyle=(0, (2, 3)))
+    label_ends(ax, [EndLabel(median, f"median {duration(median)}", MUTED)])
+
+
+def paint_by_round(
+    ax: Axes, title: str, values: np.ndarray, colour: str, *, wide: bool = False
+) -> None:
+    """A value of each round: bars, a line if there are many, dots on a logarithm if `wide`."""
+    rounds, some = np.arange(1, len(values) + 1), thin(len(values))
     if wide:
-        ax.plot(rounds[some], seconds[some], "o", color=SERIES[6], markersize=3, clip_on=False)
-    elif len(seconds) <= 60:
-        ax.bar(rounds, seconds, width=0.7, color=SERIES[6])
+        ax.plot(rounds[some], values[some], "o", color=colour, markersize=3, clip_on=False)
+    elif len(values) <= MAX_BARS:
+        ax.bar(rounds, values, width=0.7, color=colour)
     else:
-        ax.plot(rounds[some], seconds[some], color=SERIES[6], linewidth=1.1)
-    round_axis(ax, len(seconds))
-    ax.set_xlim(0, len(seconds) + 0.5)
-    ax.set_title("seconds per round")
+        ax.plot(rounds[some], values[some], color=colour, linewidth=1.1)
+    round_axis(ax, len(values))
+    ax.set_xlim(0, len(values) + 0.5)
+    ax.set_title(title)
     if wide:
         log_if_wide(ax)
     else:
         ax.set_ylim(bottom=0)
-    ax.axhline(median, color=MUTED, linewidth=0.9, linestyle=(0, (2, 3)))
-    label_ends(ax, [EndLabel(median, f"median {duration(median)}", MUTED)])

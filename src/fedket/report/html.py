@@ -91,6 +91,11 @@ def figure(title: str, svg_html: str, caption: str) -> str:
     )
 
 
+def figures(all_html: Iterable[str]) -> str:
+    """Figures in columns."""
+    return f'<div class="figures">\n{"".join(all_html)}\n</div>'
+
+
 def card(body_html: str) -> str:
     """A framed block."""
     return f'<div class="card">\n{body_html}\n</div>'

@@ -12,16 +12,10 @@ from fedket.report.drawing import (
     round_axis,
     thin,
 )
+from fedket.report.figures import paint_by_round
 from fedket.report.run_record import RunRecord
-from fedket.report.wording import (
-    count,
-    decimal_prefix,
-    duration,
-    number_ranges,
-    plural,
-    quantity,
-    shorten,
-)
+from fedket.report.tables import rounds_section
+from fedket.report.wording import decimal_prefix, duration, plural, quantity
 
 MAX_LEVELS = 6
 """Links whose reservoir is drawn: the emptiest ones."""
@@ -65,16 +59,7 @@ def caption_levels(record: RunRecord) -> str:
 def paint_waits(ax: Axes, record: RunRecord) -> None:
     """Time each round waited for key."""
     waits = np.array([r.key_wait_s for r in record.rounds])
-    rounds = np.arange(1, len(waits) + 1)
-    some = thin(len(waits))
-    if len(waits) <= 60:
-        ax.bar(rounds, waits, width=0.7, color=SERIES[4])
-    else:
-        ax.plot(rounds[some], waits[some], color=SERIES[4], linewidth=1.1)
-    round_axis(ax, len(waits))
-    ax.set_xlim(0, len(waits) + 0.5)
-    ax.set_ylim(bottom=0)
-    ax.set_title("seconds waited for key")
+    paint_by_round(ax, "seconds waited for key", waits, SERIES[4])
     mean = float(waits.mean())
     label_ends(ax, [EndLabel(mean, f"mean {duration(mean)}", SERIES[4])])
 
@@ -88,35 +73,16 @@ def caption_waits(record: RunRecord) -> str:
 
 def starvation_section(record: RunRecord) -> str:
     """What rounds gave up for want of key; empty if nothing."""
-    by_name: dict[str, list[int]] = {}
-    for r in record.rounds:
-        if r.starvation:
-            by_name.setdefault(r.starvation, []).append(r.round)
-    if not by_name:
-        return ""
-    rows = [
-        (name, count(len(numbers)), shorten(number_ranges(numbers), 80))
-        for name, numbers in by_name.items()
-    ]
-    table = html.table(("Given up for want of key", "Rounds", "Which"), rows)
-    return html.section("Key starvation", html.card(table))
+    given_up = [((r.starvation,), r.round) for r in record.rounds if r.starvation]
+    return rounds_section("Key starvation", ("Given up for want of key",), given_up)
 
 
 def phases_section(record: RunRecord) -> str:
     """Cost of the aggregation by phase, summed over rounds; empty if it has none."""
-    totals: dict[str, list[float]] = {}
+    totals: dict[str, np.ndarray] = {}
     for r in record.rounds:
-        for phase in r.phases:
-            row = totals.setdefault(phase.name, [0.0] * 5)
-            parts = (
-                phase.upload_bytes,
-                phase.download_bytes,
-                phase.pad_bits,
-                phase.mac_bits,
-                phase.seconds,
-            )
-            for i, part in enumerate(parts):
-                row[i] += part
+        for name, *costs in r.phases:
+            totals[name] = totals.get(name, 0) + np.array(costs, dtype=float)
     if not totals:
         return ""
     rows = [

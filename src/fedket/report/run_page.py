@@ -1,8 +1,6 @@
 """The report of one run: key figures, drawings, dropped updates, notes, environment, config."""
 
-from collections import defaultdict
 from collections.abc import Callable
-from typing import NamedTuple
 
 from matplotlib.axes import Axes
 
@@ -18,7 +16,7 @@ from fedket.report.captions import (
     caption_traffic,
 )
 from fedket.report.client_figures import paint_client_spread, paint_final_clients, paint_labels
-from fedket.report.drawing import render
+from fedket.report.drawing import draw
 from fedket.report.figures import (
     curve,
     paint_accuracy,
@@ -27,7 +25,7 @@ from fedket.report.figures import (
     paint_seconds,
     paint_traffic,
 )
-from fedket.report.honesty import at_sites, honest_notes, standard_error
+from fedket.report.honesty import honest_notes, standard_error
 from fedket.report.key_figures import (
     caption_levels,
     caption_waits,
@@ -38,20 +36,17 @@ from fedket.report.key_figures import (
     supply_section,
 )
 from fedket.report.run_record import RunRecord
+from fedket.report.tables import rounds_section
 from fedket.report.wording import (
     MISSING,
     count,
     duration,
     loss,
-    number_ranges,
     percent,
     plural,
     points,
     quantity,
-    shorten,
 )
-
-MAX_DROPPED_ROWS = 50
 
 
 def run_page(record: RunRecord) -> str:
@@ -60,6 +55,7 @@ def run_page(record: RunRecord) -> str:
         _header(record),
         html.tiles(key_figures(record)),
         _figures(record),
+        _lost(record),
         _dropped(record),
         starvation_section(record),
         supply_section(record),
@@ -119,14 +115,17 @@ def key_figures(record: RunRecord) -> list[html.Tile]:
     """The tiles; every number is the summary's or the model card's."""
     totals, model = record.summary, record.facts
     error = standard_error(record)
-    clock = "wall time, at the server" if at_sites(record) else "wall time, simulation"
+    clock = "wall time, at the server" if record.facts.at_sites else "wall time, simulation"
     best = f"best {percent(totals.best_test_accuracy)}"
     accuracy = f"{best}; standard error {points(error)}" if error is not None else "not evaluated"
     return [
         html.Tile("Test accuracy", percent(totals.test_accuracy), totals.test_accuracy, accuracy),
         html.Tile("Test loss", loss(totals.test_loss, error is not None), totals.test_loss),
         html.Tile(
-            "Rounds", count(totals.rounds), totals.rounds, f"of {count(planned_rounds(record))}"
+            "Rounds",
+            count(totals.rounds),
+            totals.rounds,
+            f"of {count(planned_rounds(record))}, {count(totals.lost_rounds)} lost",
         ),
         html.Tile("Time", duration(totals.seconds), totals.seconds, clock),
         html.Tile(
@@ -138,6 +137,7 @@ def key_figures(record: RunRecord) -> list[html.Tile]:
         html.Tile("Downloaded", quantity(totals.download_bytes, "B"), totals.download_bytes),
         html.Tile("Key spent", quantity(totals.key_bits, "bit"), totals.key_bits, _keys(record)),
         html.Tile("Dropped updates", count(totals.dropped_updates), totals.dropped_updates),
+        *_clipped(record),
         html.Tile("Parameters", count(model.parameters), model.parameters),
         html.Tile("Qubits", count(model.qubits), model.qubits, _qubits(record)),
         html.Tile("Clients", count(record.num_clients), record.num_clients),
@@ -150,6 +150,15 @@ def key_figures(record: RunRecord) -> list[html.Tile]:
     ]
 
 
+def _clipped(record: RunRecord) -> list[html.Tile]:
+    """Nothing where nothing is ever clipped."""
+    if record.setting("aggregation.clip") is None:
+        return []
+    share, clipped = record.summary.highest_clipped_share, record.summary.clipped
+    number = "not known" if clipped is None else f"{plural(clipped, 'coordinate')} in all rounds"
+    return [html.Tile("Clipped in a round at most", percent(share), share, number)]
+
+
 def _keys(record: RunRecord) -> str:
     if not record.facts.key_bits_per_pair:
         return "nothing is masked"
@@ -160,12 +169,8 @@ def _qubits(record: RunRecord) -> str:
     return "simulated" if record.facts.qubits else "classical model"
 
 
-class _Drawing(NamedTuple):
-    name: str
-    title: str
-    paint: Callable[[Axes, RunRecord], None]
-    caption: Callable[[RunRecord], str]
-    has_data: bool
+_Drawing = tuple[str, str, Callable[[Axes, RunRecord], None], Callable[[RunRecord], str], bool]
+"""Name, title, painter, caption, and whether there is anything to draw."""
 
 
 def _drawings(record: RunRecord) -> list[_Drawing]:
@@ -174,61 +179,47 @@ def _drawings(record: RunRecord) -> list[_Drawing]:
     several = evaluated and record.num_clients > 1
     has_loss = any(len(curve(record, field)[0]) for field in ("train_loss", "test_loss"))
     has_accuracy = len(curve(record, "test_accuracy")[0]) > 0
+    spent = record.summary.key_bits > 0
+    has_levels = started and all(r.key_levels for r in record.rounds)
+    waited = any(r.key_wait_s > 0 for r in record.rounds)
+    clients = "Clients at the end"
     return [
-        _Drawing("accuracy", "Test accuracy", paint_accuracy, caption_accuracy, has_accuracy),
-        _Drawing("loss", "Loss", paint_loss, caption_loss, has_loss),
-        _Drawing("spread", "Clients over rounds", paint_client_spread, caption_spread, evaluated),
-        _Drawing(
-            "clients", "Clients at the end", paint_final_clients, caption_final_clients, several
-        ),
-        _Drawing("labels", "Who holds what", paint_labels, caption_labels, True),
-        _Drawing("traffic", "Traffic", paint_traffic, caption_traffic, started),
-        _Drawing("keys", "Key spent", paint_key_bits, caption_keys, record.summary.key_bits > 0),
-        _Drawing("levels", "Key reservoirs", paint_levels, caption_levels, _has_levels(record)),
-        _Drawing("waits", "Waiting for key", paint_waits, caption_waits, _has_waited(record)),
-        _Drawing("seconds", "Time", paint_seconds, caption_seconds, started),
+        ("accuracy", "Test accuracy", paint_accuracy, caption_accuracy, has_accuracy),
+        ("loss", "Loss", paint_loss, caption_loss, has_loss),
+        ("spread", "Clients over rounds", paint_client_spread, caption_spread, evaluated),
+        ("clients", clients, paint_final_clients, caption_final_clients, several),
+        ("labels", "Who holds what", paint_labels, caption_labels, True),
+        ("traffic", "Traffic", paint_traffic, caption_traffic, started),
+        ("keys", "Key spent", paint_key_bits, caption_keys, spent),
+        ("levels", "Key reservoirs", paint_levels, caption_levels, has_levels),
+        ("waits", "Waiting for key", paint_waits, caption_waits, waited),
+        ("seconds", "Time", paint_seconds, caption_seconds, started),
     ]
-
-
-def _has_levels(record: RunRecord) -> bool:
-    return bool(record.rounds) and all(r.key_levels for r in record.rounds)
-
-
-def _has_waited(record: RunRecord) -> bool:
-    return any(r.key_wait_s > 0 for r in record.rounds)
 
 
 def _figures(record: RunRecord) -> str:
-    drawn = [_figure(drawing, record) for drawing in _drawings(record) if drawing.has_data]
-    body = f'<div class="figures">\n{"".join(drawn)}\n</div>'
-    if not record.rounds:
-        body = f"<p>No round has finished yet, so there are no curves.</p>\n{body}"
-    return html.section("Figures", body)
+    drawn = [_figure(record, drawing) for drawing in _drawings(record) if drawing[-1]]
+    first = "" if record.rounds else "<p>No round has finished yet, so there are no curves.</p>\n"
+    return html.section("Figures", first + html.figures(drawn))
 
 
-def _figure(drawing: _Drawing, record: RunRecord) -> str:
-    caption = drawing.caption(record)
-    svg = render(drawing.name, lambda ax: drawing.paint(ax, record), caption)
-    return html.figure(drawing.title, svg, caption)
+def _figure(record: RunRecord, drawing: _Drawing) -> str:
+    name, title, paint, caption, _ = drawing
+    return draw(name, title, lambda ax: paint(ax, record), caption(record))
+
+
+def _lost(record: RunRecord) -> str:
+    lost = [((r.lost,), r.round) for r in record.rounds if r.lost]
+    return rounds_section("Lost rounds", ("Why no sum could be opened",), lost)
 
 
 def _dropped(record: RunRecord) -> str:
-    if not record.summary.dropped_updates:
-        return ""
-    rounds: dict[tuple[int, str], list[int]] = defaultdict(list)
-    for r in record.rounds:
-        for dropped in r.dropped.items():
-            rounds[dropped].append(r.round)
-    most_first = sorted(rounds.items(), key=lambda item: (-len(item[1]), item[0]))
-    rows = [
-        (f"client {client}", count(len(numbers)), shorten(number_ranges(numbers), 80), reason)
-        for (client, reason), numbers in most_first[:MAX_DROPPED_ROWS]
+    dropped = [
+        ((f"client {client}", reason), r.round)
+        for r in record.rounds
+        for client, reason in r.dropped.items()
     ]
-    body = html.table(("Client", "Updates", "Rounds", "Reason"), rows)
-    left_out = len(most_first) - len(rows)
-    if left_out:
-        body += f"\n<p>{plural(left_out, 'more row')} in rounds.jsonl.</p>"
-    return html.section("Dropped updates", html.card(body))
+    return rounds_section("Dropped updates", ("Client", "Reason"), dropped)
 
 
 def _environment(record: RunRecord) -> str:

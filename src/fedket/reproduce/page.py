@@ -6,10 +6,9 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 
 from fedket.report import RunRecord, html
-from fedket.report.compare_figures import height_for
-from fedket.report.drawing import SERIES, render
-from fedket.report.wording import plural
-from fedket.reproduce.curves import RowCurve, paint_accuracy, paint_loss, row_curve
+from fedket.report.compare_figures import Curve, curve_of, height_for, paint_accuracy, paint_loss
+from fedket.report.drawing import SERIES, draw
+from fedket.report.wording import plural, shorten
 from fedket.reproduce.result import FEWEST_SEEDS, RowResult
 from fedket.reproduce.table import (
     COLUMNS,
@@ -23,6 +22,7 @@ from fedket.reproduce.table import (
 
 ROWS_PER_FIGURE = 8
 """As many as there are colours."""
+LABEL_LETTERS = 16
 
 
 class RunRow(NamedTuple):
@@ -83,31 +83,25 @@ def _description(results: Sequence[RowResult]) -> str:
 
 def _figures(groups: Sequence[Sequence[RunRow]]) -> str:
     drawn = [
-        figure
+        _figure(f"{what}-{number}", group, f"test_{what}", paint)
         for number, group in enumerate(groups)
-        for figure in (
-            _figure(f"accuracy-{number}", group, "test_accuracy", paint_accuracy),
-            _figure(f"loss-{number}", group, "test_loss", paint_loss),
-        )
+        for what, paint in (("accuracy", paint_accuracy), ("loss", paint_loss))
     ]
-    if not any(drawn):
-        return ""
-    return html.section("Learning curves", f'<div class="figures">\n{"".join(drawn)}\n</div>')
+    return html.section("Learning curves", html.figures(drawn)) if any(drawn) else ""
 
 
 def _figure(
-    name: str,
-    group: Sequence[RunRow],
-    field: str,
-    paint: Callable[[Axes, Sequence[RowCurve]], None],
+    name: str, group: Sequence[RunRow], field: str, paint: Callable[[Axes, Sequence[Curve]], None]
 ) -> str:
     """One drawing; empty if no row has points."""
-    curves = [row_curve(row.result.title, row.records, field) for row in group]
-    if not any(len(curve.rounds) for curve in curves):
+    curves = [
+        curve_of(shorten(row.result.title, LABEL_LETTERS), row.records, field) for row in group
+    ]
+    if not any(len(c.x) for c in curves):
         return ""
+    title = f"{_theme(group[0])}: {field.replace('_', ' ')}"
     caption = "Mean over seeds; the band goes from the lowest to the highest seed."
-    svg = render(name, lambda ax: paint(ax, curves), caption, height_for(len(curves)))
-    return html.figure(f"{_theme(group[0])}: {field.replace('_', ' ')}", svg, caption)
+    return draw(name, title, lambda ax: paint(ax, curves), caption, height_for(len(curves)))
 
 
 def _assumptions(results: Sequence[RowResult]) -> str:

@@ -66,6 +66,11 @@ class SitesConfig(EngineConfig):
         """The engine; its own package need not be installed yet."""
         raise NotImplementedError
 
+    def caveats(self) -> tuple[str, ...]:
+        """What is real."""
+        title = self.deployment().title
+        return (f"Sites, server and the messages between them are real ({title}).",)
+
     def build(self, context: Context) -> MakeEngine:
         """Refuse to simulate.
 
