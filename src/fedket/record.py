@@ -26,6 +26,9 @@ FORMAT = 2
 MUCH_CLIPPED = 0.01
 """Share of clipped coordinates from which a reader is warned."""
 
+LOST = "the round was lost"
+"""Why the update of a client that did its part in a lost round is left out."""
+
 MAX_LINKS = 64
 """Links whose key level a round records."""
 

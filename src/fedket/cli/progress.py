@@ -93,7 +93,7 @@ def _write_lines(console: Console, rounds: int) -> OnRound:
 
     def on_round(record: RoundRecord) -> None:
         cells = tally.cells(record)
-        _tell_trouble(console, record)
+        _tell_trouble(console, record, tally)
         if record.round % every == 0 or record.round == rounds:
             console.print(f"  {_line(cells)}", soft_wrap=True)
 
@@ -109,31 +109,32 @@ def _draw_table(live: Live, config: ExperimentConfig) -> OnRound:
         if rows:
             rows[-1]["time left"] = ""
         rows.append(tally.cells(record))
-        _tell_trouble(live.console, record)
-        live.update(_table(rows, hidden="" if record.key_bits else "key spent"))
+        _tell_trouble(live.console, record, tally)
+        live.update(_table(rows))
 
     return on_round
 
 
-def _tell_trouble(console: Console, record: RoundRecord) -> None:
-    """Say that a round was lost, what was left out of it, and what was cut off."""
+def _tell_trouble(console: Console, record: RoundRecord, tally: "_Tally") -> None:
+    """Say that a round was lost, or what was left out of it; of clipping once."""
     if record.lost:
         console.print(f"  round {record.round} is lost: {record.lost}", soft_wrap=True)
         return
     for client, reason in record.dropped.items():
         console.print(f"  round {record.round}: left out client {client}: {reason}", soft_wrap=True)
-    if record.clips_much:
+    if record.clips_much and not tally.warned:
+        tally.warned = True
         console.print(
             f"  round {record.round}: {100 * (record.clipped_share or 0):.1f} % of the updates' "
-            "coordinates were clipped; raise `aggregation.clip`",
+            "coordinates are beyond `aggregation.clip` and were cut off; a larger one avoids it",
             soft_wrap=True,
         )
 
 
-def _table(rows: deque[dict[str, str]], hidden: str) -> Table:
-    """Rounds as rows; one column may be hidden."""
+def _table(rows: deque[dict[str, str]]) -> Table:
+    """Rounds as rows, without columns that are empty."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    titles = [title for title in rows[-1] if title != hidden]
+    titles = [t for t in rows[-1] if t == "time left" or any(row[t] for row in rows)]
     for title in titles:
         table.add_column(title, justify="right", min_width=9)
     for row in rows:
@@ -142,10 +143,11 @@ def _table(rows: deque[dict[str, str]], hidden: str) -> Table:
 
 
 def _line(cells: dict[str, str]) -> str:
-    left = f"  left {cells['time left']}" if cells["time left"] else ""
+    optional = {"key": "key spent", "clipped": "clipped", "left": "time left"}
     return (
         f"round {cells['round']}  loss {cells['loss']}  accuracy {cells['accuracy']}  "
-        f"{cells['seconds']} s  key {cells['key spent']}{left}"
+        f"{cells['seconds']} s"
+        + "".join(f"  {word} {cells[title]}" for word, title in optional.items() if cells[title])
     )
 
 
@@ -154,6 +156,7 @@ class _Tally:
 
     def __init__(self, rounds: int) -> None:
         self.rounds, self.seen, self.seconds, self.key_bits = rounds, 0, 0.0, 0
+        self.warned = False
 
     def cells(self, record: RoundRecord) -> dict[str, str]:
         """Count a round and put it in words; the first one compiles, which tells no pace."""
@@ -168,7 +171,8 @@ class _Tally:
             "loss": "–" if loss is None else f"{loss:.4f}",
             "accuracy": "–" if accuracy is None else f"{100 * accuracy:.1f} %",
             "seconds": f"{record.seconds:.2f}",
-            "key spent": format_bits(self.key_bits),
+            "key spent": format_bits(self.key_bits) if self.key_bits else "",
+            "clipped": f"{100 * (record.clipped_share or 0):.1f} %" if record.clips_much else "",
             "time left": "" if pace is None else format_seconds(remaining * pace),
         }
 
@@ -211,7 +215,7 @@ def print_summary(summary: Summary, directory: Path, report: Path) -> None:
         "uploaded": format_bytes(summary.upload_bytes),
         "key spent": format_bits(summary.key_bits),
         "left-out updates": str(summary.dropped_updates),
-        "clipped": "not known" if clipped is None else f"{100 * clipped:.3g} % of a round at most",
+        **({"clipped": f"{100 * clipped:.3g} % of a round at most"} if clipped else {}),
         "run": str(directory),
         "report": str(report),
     }

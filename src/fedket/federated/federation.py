@@ -39,13 +39,10 @@ from fedket.federated.trainer import (
     tree_bytes,
 )
 from fedket.federated.vectorised import vectorised_engine
-from fedket.record import RoundRecord, costs
+from fedket.record import LOST, RoundRecord, costs
 from fedket.rng import Purpose, rng_for
 from fedket.traffic import PhaseCost, traffic_of
 from fedket.types import Dataset, Model, Params, Partition, Reducer, ServerState, Strategy
-
-LOST = "the round was lost"
-"""Why the update of a client that did its part in a lost round is left out."""
 
 
 class FederationState(NamedTuple):

@@ -240,9 +240,7 @@ def _notes(records: Sequence[RunRecord]) -> list[tuple[str, str]]:
     views = dict.fromkeys(caveats_of(record, "aggregation") for record in records)
     sources = dict.fromkeys(caveats_of(record, "keys") for record in records)
     much = [title for title, r in zip(run_titles(records), records, strict=True) if _clips_much(r)]
-    clipped = (
-        f"In {', '.join(much)} more than {percent(MUCH_CLIPPED)} of the coordinates of a round."
-    )
+    clipped = f"More than {percent(MUCH_CLIPPED)} in some round of: {', '.join(much)}."
     return [
         ("What the server sees", "\n".join(views)),
         ("Key material", "\n".join(sources)),

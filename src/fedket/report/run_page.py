@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from matplotlib.axes import Axes
 
+from fedket.record import LOST
 from fedket.report import html
 from fedket.report.captions import (
     caption_accuracy,
@@ -218,6 +219,7 @@ def _dropped(record: RunRecord) -> str:
         ((f"client {client}", reason), r.round)
         for r in record.rounds
         for client, reason in r.dropped.items()
+        if reason != LOST
     ]
     return rounds_section("Dropped updates", ("Client", "Reason"), dropped)
 
