@@ -147,7 +147,7 @@ def test_a_group_that_is_asked_nothing_shows_its_help(group, fedket):
         (["run", "--resume", "ran", "--set", "seed=x"], "`seed` should be a valid integer"),
         (["run", "tiny.toml", "--set", "data.path=no.npz"], "no.npz"),
         (["run", "tiny.toml", "--set", "partition.num_clients=61"], "61 clients"),
-        (["show"], "Missing argument 'FILE'"),
+        (["show"], "name either an experiment or, with --kind"),
         (["show", "nosuch"], "no experiment file nosuch"),
         (["report"], "Missing argument"),
         (["report", "nosuch"], "`nosuch` is not a run directory"),
@@ -173,7 +173,7 @@ def test_left_out_updates_are_told(fedket, workplace):
     code, output, _ = fedket(
         *("run", "tiny.toml", "--set", "data.path=hot.npz", "--output", "hot"),
         *("--set", "optimizer={kind = 'sgd', learning_rate = 100}"),
-        *("--set", "federation.rounds=1", "--set", "aggregation.kind=plain"),
+        *("--set", "federation.rounds=1", "--set", "aggregation={kind = 'plain'}"),
     )
     assert code == 0
     assert "  round 1: left out client " in output
