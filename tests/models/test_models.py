@@ -14,7 +14,7 @@ from fedket.errors import CircuitError, ConfigError, DataError
 from fedket.kinds import BUILT_IN
 from fedket.models import lenet5, matched_width, mlp, vqc
 from fedket.models.layers import conv2d, max_pool
-from fedket.models.network import run_network
+from fedket.models.network import plan_dense, plan_network, run_network
 from fedket.models.vqc import readout_size
 from fedket.quantum import ansatz
 from fedket.section import Context, find_section
@@ -151,6 +151,13 @@ def test_the_plain_network_gives_the_models_logits(case):
         return
     found = run_network(*model.plain_network(params), x)
     np.testing.assert_allclose(found, model.apply(params, x), atol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5, 0.25, 1e-7, 0.9999999])
+def test_a_network_is_made_anew_from_its_words(rate):
+    network = plan_dense((4, 3, 2), ("relu", f"dropout {rate}"))
+    assert network.layers[2].numbers == (rate,)
+    assert plan_network(network.words, (4,), ["linear0", "linear1"]) == network
 
 
 @given(seed=SEEDS)

@@ -107,6 +107,7 @@ def test_the_map_without_activations_is_one_affine_layer(seed):
         (("conv 8 29", "linear 10"), "larger than its images of 28×28"),
         (("linear 20", "conv 8 3", "linear 10"), "layer 2 .* gets a list of features"),
         (("dropout 1", "linear 10"), "`dropout 1`, is none of"),
+        (("relu 3", "linear 10"), "`relu 3`, is none of"),
         (("conv 8 5", "pool"), "last layer .* must be `linear CLASSES`, got `pool`"),
     ],
 )

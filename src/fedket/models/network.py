@@ -5,7 +5,8 @@ A network is a list of layers in words: `conv CHANNELS K` (valid, stride 1), `po
 (out, in), and PyTorch's default start.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from functools import partial
 from math import prod
 from typing import Annotated, NamedTuple
@@ -61,11 +62,6 @@ class Layer(NamedTuple):
         """Shape of the bias: one number for each output."""
         return self.kernel[:1]
 
-    @property
-    def words(self) -> str:
-        """Its description."""
-        return " ".join([self.kind, *map(str, self.numbers)])
-
 
 class Network(NamedTuple):
     """The layers of a network, and the samples it takes; no weights.
@@ -82,7 +78,7 @@ class Network(NamedTuple):
     @property
     def words(self) -> tuple[str, ...]:
         """Descriptions of the layers, as `plan_network` takes them."""
-        return tuple(layer.words for layer in self.layers)
+        return tuple(" ".join([o.kind, *map(str, o.numbers)]) for o in self.layers)
 
     @property
     def weighted(self) -> tuple[Layer, ...]:
@@ -219,36 +215,19 @@ def network_model(network: Network) -> Model:
     )
 
 
-def _size(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise ValueError(text)
-    return int(text)
-
-
-def _rate(text: str) -> float:
-    if not 0 <= float(text) < 1:
-        raise ValueError(text)
-    return float(text)
-
-
-_NUMBERS: dict[str, tuple[Callable[[str], int | float], ...]] = {
-    "conv": (_size, _size),
-    "pool": (),
-    "relu": (),
-    "dropout": (_rate,),
-    "linear": (_size,),
-}
-"""Kind of layer -> how the words after it are read."""
-
+_PATTERN = re.compile(
+    r"conv 0*[1-9]\d* 0*[1-9]\d*|pool|relu|linear 0*[1-9]\d*"
+    r"|dropout (0|0?\.\d+|\d(\.\d+)?e-\d+)",
+    re.ASCII,
+)
 _PREFIX = {"conv": "conv", "linear": "fc"}
 
 
 def _parse(text: str, where: str) -> tuple[str, Numbers]:
     kind, *words = text.split() or [""]
-    try:
-        return kind, tuple(read(w) for read, w in zip(_NUMBERS[kind], words, strict=True))
-    except (KeyError, ValueError):
-        raise ConfigError(f"{where} is none of {KNOWN}") from None
+    if not _PATTERN.fullmatch(" ".join([kind, *words])):
+        raise ConfigError(f"{where} is none of {KNOWN}")
+    return kind, tuple(float(w) if kind == "dropout" else int(w) for w in words)
 
 
 def _place(kind: str, numbers: Numbers, inputs: Shape, where: str) -> tuple[Shape, Shape]:

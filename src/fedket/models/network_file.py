@@ -25,13 +25,16 @@ SUFFIX = {"kernel": "weight", "bias": "bias"}
 IMAGES, FEATURES = ("image_channels", "image_side"), ("features",)
 """What says which samples a network takes."""
 
+DAMAGED = (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError, ConfigError)
+"""What comes of reading a file that is not a network."""
+
 
 class TrainedNetwork(NamedTuple):
     """A plain network with its weights; no circuit is left in it.
 
     Attributes:
         plan: Its layers.
-        weights: Kernels and biases.
+        tensors: Kernels and biases.
         pixel_range: `unit` or `signed`, see `fedket.data.transform`.
     """
 
@@ -80,16 +83,17 @@ def read_network(path: Path) -> TrainedNetwork:
         plan = plan_network(layers, shape, json.loads(metadata.get("names", "[]")))
         tensors = {
             layer.name: {
-                part: arrays[f"{layer.name}.{suffix}"].reshape(getattr(layer, part))
+                part: jax.numpy.asarray(
+                    arrays[f"{layer.name}.{suffix}"].reshape(getattr(layer, part))
+                )
                 for part, suffix in SUFFIX.items()
             }
             for layer in plan.weighted
         }
     except FileNotFoundError:
         raise CheckpointError(f"no network at {path}") from None
-    except (SafetensorError, OSError, KeyError, ValueError, AttributeError, ConfigError) as error:
+    except DAMAGED as error:
         raise CheckpointError(
             f"{path} is not a network of fedket's ({error}); export it again"
         ) from None
-    as_jax = jax.tree.map(jax.numpy.asarray, tensors)
-    return TrainedNetwork(plan, as_jax, metadata.get("pixel_range", "unit"))
+    return TrainedNetwork(plan, tensors, metadata.get("pixel_range", "unit"))
