@@ -57,7 +57,7 @@ def test_from_python_what_it_is_from_toml_and_at_the_cost_that_was_told(
     if cost is not None:
         assert record.key_bits == 8 * sum(cost.key.values())
         assert record.upload_bytes == cost.upload_bytes
-    assert record.traffic.num_clipped == 0
+    assert record.clipped == 0
 
 
 MINE = """
