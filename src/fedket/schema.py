@@ -142,7 +142,7 @@ def _unknown(
 
 def _wrong(problem: ErrorDetails, field: str) -> str:
     """Say what a value should be and what it is."""
-    if not field:
+    if not field and problem["type"] != "json_invalid":
         return problem["msg"].removeprefix("Value error, ")
     match problem["type"]:
         case "json_invalid":

@@ -27,8 +27,8 @@ def updates(params, x, y):
 
     def one(x, y):
         state = TRAINING.optimizer.init(params)
-        rest = (jnp.ones(1, bool), jax.random.key(0))
-        result = local_train(MODEL, TRAINING, 0.0, params, state, x[None], y[None], *rest)
+        rest = (jnp.zeros(1, jnp.int32), jnp.ones(1, bool), jax.random.key(0))
+        result = local_train(MODEL, TRAINING, None, params, state, x[None], y[None], *rest)
         return (result.params - params).reshape(-1)
 
     return jax.vmap(one)(x, y)
