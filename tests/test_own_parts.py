@@ -117,7 +117,7 @@ def test_parts_of_a_file_are_shown_run_reproduced_and_reported(experiments, fedk
     assert "strategy.py:Agree" in fedket("show", experiments / "images.toml")
     fedket("run", experiments / "images.toml", "--output", "run")
     page = Path(json.loads(fedket("report", "run", "--json"))["report"]).read_text()
-    assert "aggregation.py:Trimmed: this report does not know" in page
+    assert "aggregation.py:Trimmed does not say." in page
     made = json.loads(fedket("reproduce", "mine", "--seeds", "0", "--json"))
     ours = {row["row"]: row["seeds"][0]["parameters_sha256"] for row in made["rows"]}
     assert set(ours) == set(BOTH)
