@@ -139,5 +139,5 @@ def test_a_directory_of_another_format_names_the_version_that_wrote_it(
     environment, version, tmp_path
 ):
     (tmp_path / ENVIRONMENT).write_text(json.dumps(environment))
-    with pytest.raises(CheckpointError, match=f"was written by fedket {version}"):
+    with pytest.raises(CheckpointError, match=f"written by fedket {version}"):
         check_format(tmp_path)

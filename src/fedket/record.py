@@ -21,7 +21,7 @@ from pydantic import (
 from fedket.traffic import PhaseCost, Traffic
 
 FORMAT = 2
-"""Of run directories; version 0.1 wrote 1, without saying so."""
+"""Of run directories; a directory that does not say has format 1."""
 
 MUCH_CLIPPED = 0.01
 """Share of clipped coordinates from which a reader is warned."""

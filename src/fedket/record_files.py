@@ -100,10 +100,13 @@ def check_format(directory: Path) -> None:
         values = from_json((directory / ENVIRONMENT).read_bytes())
     except (OSError, ValueError):
         return
-    if isinstance(values, dict) and values.get("format", 1) != FORMAT:
+    if not isinstance(values, dict):
+        return
+    found, version = values.get("format", 1), values.get("fedket", "of unknown version")
+    if found != FORMAT:
         raise CheckpointError(
-            f"`{directory}` was written by fedket {values.get('fedket', 'of unknown version')} in "
-            f"a format that this one ({__version__}) does not read; use that version"
+            f"`{directory}` has format {found}, written by fedket {version}; this fedket "
+            f"({__version__}) reads format {FORMAT}: use the one that wrote it"
         )
 
 

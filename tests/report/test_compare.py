@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fedket.report import read_run, write_report
-from fedket.report.compare import comparison_page, differing_settings, flatten
+from fedket.report.compare import comparison_page, differing_settings
 
 MakeRun = Callable[..., Path]
 
@@ -25,10 +25,6 @@ def test_a_setting_that_one_run_lacks_differs(make_run: MakeRun) -> None:
     assert differing_settings([read_run(run) for run in runs]) == [
         ("model.num_layers", ["20", "–"])
     ]
-
-
-def test_flattening_keeps_every_leaf() -> None:
-    assert flatten({"a": 1, "b": {"c": [2], "d": {"e": 3}}}) == {"a": 1, "b.c": [2], "b.d.e": 3}
 
 
 def test_equal_configurations_are_called_equal(make_run: MakeRun) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedket.errors import CheckpointError
-from fedket.reproduce.result import read_result
+from fedket.record_files import read_json
+from fedket.reproduce.result import RowResult
 from fedket.reproduce.table import COLUMNS, cells, document, markdown_table, remarks, used_in
 from tests.reproduce.results import with_finals
 
@@ -93,8 +94,8 @@ def test_less_than_everything_is_called_so(reproduced):
 def test_why_a_row_was_not_run_and_what_the_paper_leaves_open(reproduced):
     text = reproduced[2].table.read_text()
     assert "- Row adni-lost: no file at nowhere.npz" in text
-    assert "- Adam (all rows)\n" in text
-    assert "- rate of mnist-plain (Row mnist-plain)\n" in text
+    assert "- Adam: all rows\n" in text
+    assert "- rate of mnist-plain: Row mnist-plain\n" in text
 
 
 def test_many_rows_are_counted_and_few_are_named():
@@ -114,12 +115,12 @@ def test_a_stored_row_is_read_as_it_was(tmp_path):
     result = with_finals(0.1, 0.2, None)
     path = tmp_path / "x.json"
     path.write_text(result.model_dump_json())
-    assert read_result(path) == result
+    assert read_json(path, RowResult) == result
 
 
 @pytest.mark.parametrize("change", [("0.2", '"0.2"'), ('"seeds"', '"seed"'), ("{", "[")])
 def test_a_damaged_row_is_named(change, tmp_path):
     path = tmp_path / "x.json"
     path.write_text(with_finals(0.2).model_dump_json().replace(*change))
-    with pytest.raises(CheckpointError, match=r"x\.json` is no stored result"):
-        read_result(path)
+    with pytest.raises(CheckpointError, match=r"x\.json`( is damaged|, holds `seed`)"):
+        read_json(path, RowResult)

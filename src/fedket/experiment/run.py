@@ -35,7 +35,7 @@ Build = Callable[[ExperimentConfig], tuple[Experiment, Facts]]
 
 
 LOST_IN_A_ROW = 3
-"""After so many lost rounds the cause will not go away by itself, and each costs key."""
+"""After this many lost rounds the cause will not go away by itself, and each costs key."""
 
 
 def _ignore(_: Any) -> None:
@@ -242,7 +242,7 @@ def _save(job: Job, state: FederationState) -> None:
 
 @contextmanager
 def _saving(directory: Path) -> Iterator[None]:
-    """Tell how to go on when the disk is full: what was saved before is whole."""
+    """Say how to continue when the disk is full: what was saved before is intact."""
     try:
         yield
     except OSError as error:

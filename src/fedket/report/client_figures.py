@@ -4,6 +4,7 @@ Up to `MAX_BUBBLES` dots the clients are drawn one by one; beyond, quantiles ove
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ from fedket.report.drawing import (
     thin,
 )
 from fedket.report.figures import percent_axis
-from fedket.report.run_record import RunRecord
+from fedket.report.run_record import QUANTILES, RunRecord
 from fedket.report.wording import NARROW_SPACE, count
 
 MAX_CLIENTS_AS_BUBBLES = 40
@@ -38,15 +39,21 @@ def paint_client_spread(ax: Axes, record: RunRecord) -> None:
     lowest, low, median, high, highest = (
         100 * np.array([record.client_quantiles[number] for number in rounds]).T
     )
-    ax.fill_between(rounds, lowest, highest, color=SERIES[0], alpha=0.14, linewidth=0)
+    _paint_band(ax, rounds, lowest, highest, 0.14)
     if record.num_clients >= 10:
-        ax.fill_between(rounds, low, high, color=SERIES[0], alpha=0.22, linewidth=0)
+        _paint_band(ax, rounds, low, high, 0.22)
     marker = "o" if len(rounds) == 1 else ""
     ax.plot(rounds, median, color=SERIES[0], marker=marker, clip_on=False)
     percent_axis(ax)
     round_axis(ax, len(record.rounds))
     ax.set_title("accuracy on a client's own samples, %")
     label_ends(ax, _spread_labels(record.num_clients, lowest[-1], median[-1], highest[-1]))
+
+
+def _paint_band(
+    ax: Axes, x: Sequence[int | float], low: np.ndarray, high: np.ndarray, alpha: float
+) -> None:
+    ax.fill_between(x, low, high, color=SERIES[0], alpha=alpha, linewidth=0)
 
 
 def _spread_labels(clients: int, low: float, median: float, high: float) -> list[EndLabel]:
@@ -115,9 +122,9 @@ def _paint_bins(ax: Axes, samples: np.ndarray, accuracy: np.ndarray) -> None:
     """Quantiles within groups of clients of like size, equally many clients in each."""
     groups = np.array_split(np.argsort(samples, kind="stable"), 14)
     centres = [float(np.median(samples[g])) for g in groups]
-    quantiles = np.array([np.quantile(accuracy[g], (0, 0.1, 0.5, 0.9, 1)) for g in groups]).T
-    ax.fill_between(centres, quantiles[0], quantiles[4], color=SERIES[0], alpha=0.14, linewidth=0)
-    ax.fill_between(centres, quantiles[1], quantiles[3], color=SERIES[0], alpha=0.22, linewidth=0)
+    quantiles = np.array([np.quantile(accuracy[g], QUANTILES) for g in groups]).T
+    _paint_band(ax, centres, quantiles[0], quantiles[4], 0.14)
+    _paint_band(ax, centres, quantiles[1], quantiles[3], 0.22)
     ax.plot(centres, quantiles[2], "o-", color=SERIES[0])
 
 

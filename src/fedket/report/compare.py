@@ -2,12 +2,13 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from fedket.experiment.rows import flatten
 from fedket.record import MUCH_CLIPPED
 from fedket.report import html
 from fedket.report.compare_figures import Curve, curve_of, height_for, paint_accuracy, paint_loss
@@ -202,17 +203,6 @@ def _mean_and_deviation(fractions: Sequence[float | None]) -> str:
     if len(known) < 2:
         return MISSING
     return f"{np.mean(known):.2f} ± {np.std(known, ddof=1):.2f} %"
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as one, keys joined by dots."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def differing_settings(records: Sequence[RunRecord]) -> list[tuple[str, list[str]]]:

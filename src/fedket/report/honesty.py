@@ -87,7 +87,7 @@ def _test_accuracy(record: RunRecord) -> str:
     error = standard_error(record)
     if error is not None:
         words += (
-            f" With so many samples alone the standard error is {points(error)}; "
+            f" With this many samples alone, the standard error is {points(error)}; "
             "other seeds vary more."
         )
     return f"{words} The best round is chosen by looking at the test set, so it flatters."

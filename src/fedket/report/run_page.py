@@ -107,48 +107,42 @@ def _header(record: RunRecord) -> str:
 
 
 def _partition(record: RunRecord) -> str:
-    kind = str(record.setting("partition.kind", MISSING))
-    skewed = kind in ("dirichlet", "quantity")
-    return f"{kind}, α = {record.setting('partition.alpha', MISSING)}" if skewed else kind
+    kind, alpha = record.setting("partition.kind", MISSING), record.setting("partition.alpha")
+    return str(kind) if alpha is None else f"{kind}, α = {alpha}"
 
 
 def key_figures(record: RunRecord) -> list[html.Tile]:
-    """The tiles; every number is the summary's or the model card's."""
+    """The tiles; every number is the summary's or the facts'."""
     totals, model = record.summary, record.facts
     error = standard_error(record)
     clock = "wall time, at the server" if record.facts.at_sites else "wall time, simulation"
     best = f"best {percent(totals.best_test_accuracy)}"
     accuracy = f"{best}; standard error {points(error)}" if error is not None else "not evaluated"
+    words_per_client = quantity(model.upload_bytes_per_client, "B")
+    planned, lost = count(planned_rounds(record)), count(totals.lost_rounds)
     return [
         html.Tile("Test accuracy", percent(totals.test_accuracy), totals.test_accuracy, accuracy),
         html.Tile("Test loss", loss(totals.test_loss, error is not None), totals.test_loss),
-        html.Tile(
-            "Rounds",
-            count(totals.rounds),
-            totals.rounds,
-            f"of {count(planned_rounds(record))}, {count(totals.lost_rounds)} lost",
-        ),
+        _counted("Rounds", totals.rounds, f"of {planned}, {lost} lost"),
         html.Tile("Time", duration(totals.seconds), totals.seconds, clock),
-        html.Tile(
-            "Uploaded",
-            quantity(totals.upload_bytes, "B"),
-            totals.upload_bytes,
-            f"{quantity(model.upload_bytes_per_client, 'B')} per client and round",
-        ),
-        html.Tile("Downloaded", quantity(totals.download_bytes, "B"), totals.download_bytes),
-        html.Tile("Key spent", quantity(totals.key_bits, "bit"), totals.key_bits, _keys(record)),
-        html.Tile("Dropped updates", count(totals.dropped_updates), totals.dropped_updates),
+        _sized("Uploaded", totals.upload_bytes, "B", f"{words_per_client} per client and round"),
+        _sized("Downloaded", totals.download_bytes, "B"),
+        _sized("Key spent", totals.key_bits, "bit", _keys(record)),
+        _counted("Dropped updates", totals.dropped_updates),
         *_clipped(record),
-        html.Tile("Parameters", count(model.parameters), model.parameters),
-        html.Tile("Qubits", count(model.qubits), model.qubits, _qubits(record)),
-        html.Tile("Clients", count(record.num_clients), record.num_clients),
-        html.Tile(
-            "Training samples",
-            count(model.num_train),
-            model.num_train,
-            f"{count(model.num_test)} for testing",
-        ),
+        _counted("Parameters", model.parameters),
+        _counted("Qubits", model.qubits, "simulated" if model.qubits else "classical model"),
+        _counted("Clients", record.num_clients),
+        _counted("Training samples", model.num_train, f"{count(model.num_test)} for testing"),
     ]
+
+
+def _counted(label: str, value: int, detail: str = "") -> html.Tile:
+    return html.Tile(label, count(value), value, detail)
+
+
+def _sized(label: str, value: int, unit: str, detail: str = "") -> html.Tile:
+    return html.Tile(label, quantity(value, unit), value, detail)
 
 
 def _clipped(record: RunRecord) -> list[html.Tile]:
@@ -164,10 +158,6 @@ def _keys(record: RunRecord) -> str:
     if not record.facts.key_bits_per_pair:
         return "nothing is masked"
     return f"{quantity(record.facts.key_bits_per_pair, 'bit')} per pair and round"
-
-
-def _qubits(record: RunRecord) -> str:
-    return "simulated" if record.facts.qubits else "classical model"
 
 
 _Drawing = tuple[str, str, Callable[[Axes, RunRecord], None], Callable[[RunRecord], str], bool]

@@ -6,14 +6,13 @@ and all its clients.
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import fmean, stdev
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from fedket.errors import CheckpointError
 from fedket.experiment.run_directory import config_hash, read_config
+from fedket.record import Content, Count
 from fedket.report import RunRecord
 from fedket.reproduce.rows import Profile, Row
 from fedket.reproduce.runs import FINISHED, SeedRun
@@ -21,15 +20,10 @@ from fedket.reproduce.runs import FINISHED, SeedRun
 FEWEST_SEEDS = 3
 """With fewer a mean says little, and the table says so."""
 
-Count = Annotated[int, Field(ge=0, lt=2**63)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class _Content(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class SeedResult(_Content):
+class SeedResult(Content):
     """One finished run."""
 
     seed: Count
@@ -45,7 +39,7 @@ class SeedResult(_Content):
     parameters_sha256: str
 
 
-class Machine(_Content):
+class Machine(Content):
     """What computed, without names of hosts or people."""
 
     platform: str
@@ -54,7 +48,7 @@ class Machine(_Content):
     devices: tuple[str, ...]
 
 
-class RowResult(_Content):
+class RowResult(Content):
     """One row: what the paper prints, what we measured, and how to get it again."""
 
     paper: str
@@ -158,24 +152,6 @@ def condense(
         fedket=newest.fedket if newest else "",
         jax=newest.jax if newest else "",
     )
-
-
-def read_result(path: Path) -> RowResult:
-    """Read a stored row.
-
-    Raises:
-        CheckpointError: If it is missing or damaged.
-    """
-    try:
-        return RowResult.model_validate_json(path.read_bytes(), strict=True)
-    except OSError as error:
-        raise CheckpointError(f"cannot read `{path}`: {error.strerror}") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise CheckpointError(
-            f"`{path}` is no stored result: `{place}`: {first['msg']}; store it again"
-        ) from None
 
 
 def _seed_result(record: RunRecord, metric: str) -> SeedResult:

@@ -54,7 +54,7 @@ def first_rounds(rounds: int) -> Profile:
 def find_rows(paper: str, names: Sequence[str] = ()) -> list[Row]:
     """The rows of a shipped paper, or of a folder with experiment files, or of one such file.
 
-    Experiments without a `[paper]` table stand for no published number and are no rows.
+    Experiments without a `[paper]` table stand for no published number and are not rows.
 
     Args:
         paper: Name of a shipped paper, or path of a folder or file.
@@ -70,7 +70,7 @@ def find_rows(paper: str, names: Sequence[str] = ()) -> list[Row]:
     if len(rows) < len(found) and (names or not rows):
         which = known[next(name for name, row in found.items() if row is None)]
         raise ConfigError(
-            f"{which} has no [paper] table, so it is no row; run it with `fedket run`"
+            f"{which} has no [paper] table, so it is not a row; run it with `fedket run`"
         )
     return rows
 

@@ -1,4 +1,4 @@
-"""Run every row of a paper for its seeds; what is finished stays, what was interrupted goes on.
+"""Run every row of a paper for its seeds; finished runs stay, interrupted ones are resumed.
 
 A run lies in `<parent>/<paper>/<profile>/<row>/seed-<n>`, so starting again finds it.
 """

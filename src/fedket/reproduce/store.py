@@ -11,9 +11,11 @@ from pathlib import Path
 
 from fedket.errors import ConfigError
 from fedket.files import write_atomic
+from fedket.record_files import read_json
 from fedket.report.wording import duration
-from fedket.reproduce.result import RowResult, read_result
+from fedket.reproduce.result import RowResult
 from fedket.reproduce.table import (
+    bullets,
     heading,
     markdown,
     open_assumptions,
@@ -93,7 +95,7 @@ def read_all(top: Path) -> list[RowResult]:
     Raises:
         CheckpointError: If one is damaged.
     """
-    results = [read_result(path) for path in sorted(top.glob("*/*.json"))]
+    results = [read_json(path, RowResult) for path in sorted(top.glob("*/*.json"))]
     return sorted(results, key=lambda r: (r.paper, r.profile != "full", r.profile, r.row))
 
 
@@ -120,11 +122,11 @@ def readme(results: Sequence[RowResult], reasons: Reasons) -> str:
     for (paper, profile), group in groupby(results, key=lambda r: (r.paper, r.profile)):
         rows = list(group)
         parts += [f"## {heading(paper, profile)}\n", warning(profile), markdown(rows)]
-        parts.append(_list("Why it differs", _why(rows, reasons.get(paper, {}))))
-        parts.append(_list("Not run", problems(rows)))
-        parts.append(_list("Left to run", _left(rows)))
+        parts.append(bullets("Why it differs", _why(rows, reasons.get(paper, {}))))
+        parts.append(bullets("Not run", problems(rows)))
+        parts.append(bullets("Left to run", _left(rows)))
         assumptions = [(c, used_in(users, len(rows))) for c, users in open_assumptions(rows)]
-        parts.append(_list("Values that the paper does not state", assumptions))
+        parts.append(bullets("Values that the paper does not state", assumptions))
         parts.append(f"Sources: {'; '.join(dict.fromkeys(r.source for r in rows))}.\n")
         parts.append(f"Run {_where(rows)}.\n")
     return "\n".join(part.rstrip("\n") + "\n" for part in parts if part)
@@ -160,8 +162,3 @@ def _where(rows: Sequence[RowResult]) -> str:
     days = sorted({row.date for row in rows})
     when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     return f"on {'; '.join(machines)}, with {'; '.join(versions)}, {when}"
-
-
-def _list(title: str, pairs: Sequence[tuple[str, str]]) -> str:
-    items = "".join(f"- {term}: {words}\n" for term, words in pairs)
-    return f"{title}:\n\n{items}" if pairs else ""

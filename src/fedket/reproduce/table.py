@@ -24,7 +24,7 @@ METRICS = {
 }
 HASH_DIGITS = 12
 NAMED_ROWS = 4
-"""So many rows are named, more are counted."""
+"""Up to this many rows are named, more are counted."""
 LESS_THAN_FULL = {
     "fast": "Fast profile: shortened, to show that everything runs. Not the paper's experiment.",
     "rounds": "Stopped early, see the column Rounds. Not the whole of the paper's experiment.",
@@ -116,15 +116,17 @@ def document(paper: str, results: Sequence[RowResult]) -> str:
     """The table with everything that belongs beside it, as Markdown."""
     profile = results[0].profile
     parts = [f"# {heading(paper, profile)}\n", warning(profile), markdown(results)]
-    if missing := problems(results):
-        parts.append("Not run:\n\n" + "".join(f"- {t}: {text}\n" for t, text in missing))
-    if assumptions := open_assumptions(results):
-        parts.append(
-            "Values that the paper does not state:\n\n"
-            + "".join(f"- {c} ({used_in(rows, len(results))})\n" for c, rows in assumptions)
-        )
+    assumptions = [(c, used_in(rows, len(results))) for c, rows in open_assumptions(results)]
+    parts.append(bullets("Not run", problems(results)))
+    parts.append(bullets("Values that the paper does not state", assumptions))
     parts.append(f"Sources: {'; '.join(dict.fromkeys(r.source for r in results))}.\n")
     return "\n".join(part.rstrip("\n") + "\n" for part in parts if part)
+
+
+def bullets(title: str, pairs: Sequence[tuple[str, str]]) -> str:
+    """A titled list of terms with what is to be said about them; empty without any."""
+    items = "".join(f"- {term}: {words}\n" for term, words in pairs)
+    return f"{title}:\n\n{items}" if pairs else ""
 
 
 def _ours(result: RowResult) -> str:
