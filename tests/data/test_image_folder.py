@@ -68,6 +68,36 @@ def test_images_are_resized_upright_and_by_name(tmp_path):
     assert read_image_folder(tmp_path / "two").x_train.shape[1:] == (8, 4, 3)
 
 
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n%%EOF\n"
+
+
+@pytest.mark.parametrize("name", ["001.png", "001.jpg", "001.webp", "001.bmp"])
+def test_a_program_with_the_name_of_an_image_is_not_run(monkeypatch, tmp_path, name):
+    from PIL import EpsImagePlugin
+
+    started = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *args, **_: started.append(args))
+    folder = write_images(tmp_path / "pets", {"cat": 4, "dog": 4})
+    (folder / "dog" / name).write_bytes(EPS)
+    with pytest.raises(DataError, match=f"{name} is no readable image"):
+        read_image_folder(folder)
+    assert not started
+
+
+@pytest.mark.parametrize("format", ["GIF", "TIFF", "PPM"])
+def test_only_the_formats_that_are_named_are_read(tmp_path, format):
+    folder = write_images(tmp_path / "pets", {"cat": 4, "dog": 4})
+    Image.new("RGB", (8, 8)).save(folder / "dog" / "001.png", format)
+    with pytest.raises(DataError, match="no readable image"):
+        read_image_folder(folder)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".png", ".webp", ".bmp"])
+def test_every_suffix_that_is_looked_for_is_read(tmp_path, suffix):
+    folder = write_images(tmp_path / "pets", {"cat": 2, "dog": 2}, suffix=suffix)
+    assert read_image_folder(folder).x_train.shape == (2, 8, 8, 3)
+
+
 def damage(folder):
     (folder / "dog" / "001.png").write_bytes(b"no image")
 

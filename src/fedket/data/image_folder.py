@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+"""What a file may hold, whatever its name says: among Pillow's others are ones that start
+programs, such as PostScript."""
 
 Files = list[list[Path]]
 """Image files of each class."""
@@ -131,7 +134,7 @@ def _decode(image_module: "ModuleType", path: Path, side: int) -> UInt8[np.ndarr
     from PIL import ImageOps
 
     try:
-        with image_module.open(path) as image:
+        with image_module.open(path, formats=FORMATS) as image:
             upright = ImageOps.exif_transpose(image).convert("RGB")
             if side:
                 upright = upright.resize((side, side), image_module.Resampling.BICUBIC)
