@@ -118,6 +118,23 @@ def test_two_processes_resume_a_masked_run_bit_for_bit_from_the_disk_of_the_firs
     assert_same_run(folders[0] / "run", alone.directory, close=0)
 
 
+def test_two_processes_share_a_kind_of_ones_own_from_the_disk_of_the_first(
+    write, folders, tmp_path, repository
+):
+    own = (repository / "examples" / "extend" / "strategy.py").read_text()
+    (tmp_path / "strategy.py").write_text(own)
+    mine = (*SHARDED, "--set", "strategy={kind = 'strategy.py:Agree'}")
+    commands = [
+        ["run", write(), *mine, "--output", "run", "--set", "federation.rounds=2"],
+        ["run", "--resume", "run", "--set", "federation.rounds=3"],
+    ]
+    for command in commands:
+        for code, _, errors in ends(start([command] * 2, folders)):
+            assert (code, errors) == (0, "")
+    assert list(folders[1].iterdir()) == []
+    assert [line["round"] for line in rounds_of(folders[0] / "run")] == [1, 2, 3]
+
+
 def test_two_processes_lose_the_same_rounds_and_go_on_together(write, blobs, folders, tmp_path):
     changes = (
         "aggregation={kind = 'shared_masks', threshold = 5, simulated_dropout = 0.2}",

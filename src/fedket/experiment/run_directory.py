@@ -129,8 +129,13 @@ def read_config(directory: Path, overrides: Sequence[str] = ()) -> ExperimentCon
 
 def config_hash(config: ExperimentConfig) -> str:
     """SHA-256 of everything that decides the numbers, users' files included."""
-    values = dict(_deciding(config)) | source_hashes(config)
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    text = json.dumps(deciding_values(config), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def deciding_values(config: ExperimentConfig) -> dict[str, Any]:
+    """Dotted path -> JSON value of all that decides the numbers; users' files by their SHA-256."""
+    return dict(_deciding(config)) | source_hashes(config)
 
 
 def source_hashes(config: ExperimentConfig) -> dict[str, str]:
@@ -141,7 +146,7 @@ def source_hashes(config: ExperimentConfig) -> dict[str, str]:
 
 def check_same_experiment(directory: Path, own: ExperimentConfig, config: ExperimentConfig) -> None:
     """Raise `CheckpointError` naming the first value in which `config` and a run's `own` differ."""
-    difference = first_difference(own, config)
+    difference = first_difference(deciding_values(own), deciding_values(config))
     if difference is not None:
         path, there, here = difference
         raise CheckpointError(
@@ -150,11 +155,8 @@ def check_same_experiment(directory: Path, own: ExperimentConfig, config: Experi
         )
 
 
-def first_difference(
-    own: ExperimentConfig, config: ExperimentConfig
-) -> tuple[str, str, str] | None:
-    """Path of the first value that decides numbers and differs, and both values in words."""
-    old, new = (dict(_deciding(c)) | source_hashes(c) for c in (own, config))
+def first_difference(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, str, str] | None:
+    """Path of the first of `deciding_values` that differs, and both values in words."""
     for path in {**old, **new}:
         if path in old and path in new and old[path] == new[path]:
             continue
