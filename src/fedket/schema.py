@@ -23,7 +23,10 @@ PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 """A key that is a finite number above 0."""
 
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
+NonNegativeInt = Annotated[int, Field(ge=0, lt=2**31)]
+"""A key that is a whole number from 0."""
+
+Seed = NonNegativeInt
 
 FREE = "decides no number"
 """Marks a field that a run may change and still be the same: `Annotated[str, FREE]`."""
@@ -32,6 +35,13 @@ M = TypeVar("M", bound=BaseModel)
 
 SHOWN = 60
 """Characters of a wrong value that a message repeats."""
+
+MAX_CHARACTERS, MAX_DOTS, MAX_DEPTH = 2**20, 1000, 64
+"""Of a TOML text, of one of its lines, and tables in tables. Python's parser takes minutes for a
+key of some ten thousand dotted parts, and what follows it cannot recurse as deep."""
+
+TOO_DEEP = f"it is more than {MAX_DEPTH} tables deep"
+BEYOND_64_BITS = "an integer has more than 64 bits, which TOML does not allow"
 
 
 class Table(BaseModel):
@@ -52,7 +62,7 @@ def read_toml(path: Path, what: str = "file", hint: str = "") -> dict[str, Any]:
         ConfigError: There is no such file, or it is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return parse_toml(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"no {what} {path}{hint and f'; {hint}'}") from None
     except IsADirectoryError:
@@ -61,10 +71,44 @@ def read_toml(path: Path, what: str = "file", hint: str = "") -> dict[str, Any]:
         raise ConfigError(
             f"{path} is not UTF-8 text (byte {error.start}); save it as such"
         ) from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
     except OSError as error:
         raise ConfigError(f"{path} is not a readable file: {error.strerror}") from None
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Nested values of a TOML text, none of them too deep or too large for JSON.
+
+    Raises:
+        ValueError: It is not TOML, or more than a configuration ever holds; the reason in one line.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"it has more than {MAX_CHARACTERS} characters")
+    if any(line.count(".") > MAX_DOTS for line in text.splitlines()):
+        raise ValueError(f"a line has more than {MAX_DOTS} dots")
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+    except ValueError:  # Python converts no more than some thousand digits
+        raise ValueError(BEYOND_64_BITS) from None
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+    _check_depth(values)
+    return values
+
+
+def _check_depth(values: dict[str, Any]) -> None:
+    level: list[Any] = [values]
+    for _ in range(MAX_DEPTH):
+        if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in level):
+            raise ValueError(BEYOND_64_BITS)
+        tables = [value.values() for value in level if isinstance(value, dict)]
+        lists = [value for value in level if isinstance(value, list)]
+        level = [inner for outer in (*tables, *lists) for inner in outer]
+    if level:
+        raise ValueError(TOO_DEEP)
 
 
 def read_table(path: Path, model: type[M]) -> M:
@@ -104,7 +148,11 @@ def explain(
 
 def show_value(value: Any) -> str:
     """A value as TOML spells it, not too long."""
-    text = json.dumps(value, default=str, ensure_ascii=False)
+    return shortened(json.dumps(value, default=str, ensure_ascii=False))
+
+
+def shortened(text: str) -> str:
+    """The beginning of a text that a message repeats."""
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
@@ -127,7 +175,7 @@ def _unknown(
     """Say where an unknown key belongs, or which known one is nearest."""
     *above, key = path
     above = [prefix, *above] if prefix else above
-    full, tables = ".".join([*above, key]), dict(inner_tables(model))
+    full, tables = shortened(".".join([*above, key])), dict(inner_tables(model))
     table = tables.get(path[0], model) if len(path) > 1 else model
     listed = f"(known: {', '.join(table.model_fields)})"
     if owned := owners(key):
@@ -153,4 +201,4 @@ def _wrong(problem: ErrorDetails, field: str) -> str:
             should = "be a table"
         case _:
             should = problem["msg"].partition(" should ")[2] or problem["msg"]
-    return f"`{field}` should {should}, got {show_value(problem['input'])}"
+    return f"`{shortened(field)}` should {should}, got {show_value(problem['input'])}"

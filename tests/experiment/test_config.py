@@ -28,7 +28,11 @@ CONFIGS = st.fixed_dictionaries(
         "description": st.text(),
         "seed": st.integers(0, 2**31 - 1),
         "data": st.fixed_dictionaries(
-            {"kind": st.just("npz"), "path": st.text(), "classes": st.lists(st.integers(0))}
+            {
+                "kind": st.just("npz"),
+                "path": st.text(),
+                "classes": st.lists(st.integers(0, 2**31 - 1)),
+            }
         ),
         "model": MODEL_TABLES,
         "training": st.fixed_dictionaries({"batch_size": COUNTS}),
@@ -163,14 +167,51 @@ def test_a_wrong_value_is_told_what_arrived_and_what_is_allowed(line, complaint,
         (b"\0", "not valid TOML"),
         (b'name = "\xff"', "not UTF-8"),
         (b"[federation]\nrounds = 07:32:00", "`federation.rounds` should not be a date or time"),
+        (b"seed = " + b"9" * 100_000, "an integer has more than 64 bits"),
+        (b"seed = 0x" + b"f" * 100_000, "an integer has more than 64 bits"),
+        (b"seed = 18446744073709551616", "an integer has more than 64 bits"),
+        (b".".join([b"a"] * 20_000) + b" = 1", "has more than 1000 dots"),
+        (b"[" + b".".join([b"a"] * 20_000) + b"]", "has more than 1000 dots"),
+        (b".".join([b"a"] * 200) + b" = 1", "more than 64 tables deep"),
+        (b"a = " + b"[" * 200 + b"]" * 200, "more than 64 tables deep"),
+        (b'"' + b".".join([b"a"] * 900) + b'" = 1\n[fast]\nseed = 1', "unknown key"),
+        (b'[fast]\n"' + b".".join([b"a"] * 900) + b'" = 1', "more than 64 tables deep"),
+        (b"a" * 100_000 + b" = 1", "unknown key `aaa"),
+        (b'description = "' + b"a" * 2**20 + b'"', "more than 1048576 characters"),
     ],
 )
 def test_a_file_that_is_no_experiment_is_named(content, complaint, tmp_path):
     path = tmp_path / "x.toml"
     path.write_bytes(content)
-    with pytest.raises(ConfigError, match=complaint) as error:
-        load_config(path)
+    with pytest.raises(ConfigError) as error:
+        load_config(path, fast=b"[fast]" in content)
+    assert complaint in str(error.value)
     assert str(path) in str(error.value)
+    assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "seed=" + "9" * 100_000,
+        "seed=0x" + "f" * 100_000,
+        "seed=" + "[" * 100_000,
+        "seed=" + "[" * 200 + "]" * 200,
+        "seed=1" + ".1" * 20_000,
+        ".".join(["a"] * 20_000) + "=1",
+        "a" * 100_000 + "=1",
+        "a" * 100_000,
+        "seed." + "a" * 100_000 + "=1",
+        "transform." + "9" * 5000 + ".kind=1",
+    ],
+)
+def test_set_refuses_monsters_in_one_short_line(text, tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_text('transform = [{kind = "resize", side = 8}]')
+    with pytest.raises(ConfigError) as error:
+        load_config(path, [text])
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 1000
 
 
 def test_a_missing_file_and_a_directory_are_named(tmp_path):

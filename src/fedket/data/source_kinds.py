@@ -8,11 +8,9 @@ from pydantic_core import PydanticCustomError
 
 from fedket.data.quantum_states import StateRequest, make_states
 from fedket.data.sources import data_directory, load_dataset
-from fedket.schema import FREE, PositiveFloat, Seed
+from fedket.schema import FREE, NonNegativeInt, PositiveFloat, Seed
 from fedket.section import Context, Section
 from fedket.types import Dataset
-
-Count = Annotated[int, Field(ge=0)]
 
 
 class StoredConfig(Section):
@@ -20,13 +18,13 @@ class StoredConfig(Section):
 
     directory: Annotated[str, FREE] = ""
     """Data directory; empty means `FEDKET_DATA`, else the user's cache."""
-    classes: tuple[Count, ...] = ()
+    classes: tuple[NonNegativeInt, ...] = ()
     """Labels to keep, relabelled 0, 1, ... in this order; empty keeps all."""
-    merge: tuple[tuple[Count, Count], ...] = ()
+    merge: tuple[tuple[NonNegativeInt, NonNegativeInt], ...] = ()
     """Pairs [a, b]: samples of class a count as class b; before `classes`."""
-    max_train: Count = 0
+    max_train: NonNegativeInt = 0
     """Keep the first n training samples; 0 keeps all."""
-    max_test: Count = 0
+    max_test: NonNegativeInt = 0
     """The same for the test samples."""
 
     def build(self, context: Context) -> Dataset:

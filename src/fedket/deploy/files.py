@@ -16,7 +16,7 @@ from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import load_config
 from fedket.federated.engine_kinds import EngineConfig
 from fedket.keys.etsi014.config import Host, Id, LocalPath
-from fedket.schema import Table, read_table
+from fedket.schema import NonNegativeInt, Table, read_table
 from fedket.secure import Protocol
 from fedket.secure.protocol import everybody_answers
 from fedket.types import SERVER
@@ -77,7 +77,7 @@ class SiteFile(Table):
     """What a site must know; `site.toml`."""
 
     name: SiteName
-    client: Annotated[int, Field(ge=0)]
+    client: NonNegativeInt
     """Its number in the federation, from 0."""
     sites: tuple[SiteName, ...]
     """Names of all sites, in order."""

@@ -15,7 +15,7 @@ from fedket.errors import ConfigError
 from fedket.experiment.rows import flatten
 from fedket.federated.engine_kinds import EngineConfig
 from fedket.keys.config import KeysConfig
-from fedket.schema import FREE, PositiveInt, Seed, Table, show_value
+from fedket.schema import FREE, NonNegativeInt, PositiveInt, Seed, Table, show_value
 from fedket.section import FunctionOf, Kind, NamedFunction, Section, kind_field, named_function
 
 RENAMED = {
@@ -62,7 +62,7 @@ class FederationConfig(Table):
     """How many rounds, and with whom."""
 
     rounds: Annotated[PositiveInt, FREE] = 50
-    clients_per_round: Annotated[int, Field(ge=0)] = 0
+    clients_per_round: NonNegativeInt = 0
     """Clients sampled per round without replacement; 0 means all."""
     eval_every: PositiveInt = 1
     """Rounds from one evaluation to the next; the last round always has one."""
@@ -83,9 +83,7 @@ class PaperConfig(Table):
     """The paper's number (an accuracy as a fraction); absent if it gives none."""
     assumptions: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Values that the paper does not state, in words, as chosen here."""
-    seeds: Annotated[
-        tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1, max_length=100)
-    ] = (0, 1, 2)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=100)] = (0, 1, 2)
 
     @model_validator(mode="after")
     def _is_a_fraction(self) -> "PaperConfig":

@@ -3,7 +3,6 @@
 import datetime
 import json
 import re
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from pydantic import ValidationError
 from fedket.errors import ConfigError
 from fedket.experiment.config import RENAMED, ExperimentConfig
 from fedket.experiment.rows import choose_row, put, split_row
-from fedket.schema import explain, read_toml
+from fedket.schema import explain, parse_toml, read_toml, shortened
 
 FAST_SUFFIX = "-fast"
 """Ends the name of an experiment in its fast profile, so that its numbers never pass for full."""
@@ -63,8 +62,8 @@ def override(values: dict[str, Any], overrides: Sequence[str]) -> None:
         name, equals, raw = text.partition("=")
         keys = [part.strip() for part in name.split(".")]
         if not equals or not all(keys):
-            raise ConfigError(f"--set takes TABLE.KEY=VALUE, got `{text}`")
-        put(values, ".".join(keys), _parse_value(raw.strip()), f"--set {text}")
+            raise ConfigError(f"--set takes TABLE.KEY=VALUE, got `{shortened(text)}`")
+        put(values, ".".join(keys), _parse_value(raw.strip()), f"--set {shortened(text)}")
 
 
 def _apply_fast(values: dict[str, Any], source: str, folder: Path) -> None:
@@ -73,7 +72,7 @@ def _apply_fast(values: dict[str, Any], source: str, folder: Path) -> None:
     if not own.fast:
         raise ConfigError(f"{source} has no [fast] table, so no fast profile; leave --fast out")
     for name, value in own.fast.items():
-        put(values, name, value, f"{source}: `fast.{name}`")
+        put(values, name, value, f"{source}: `fast.{shortened(name)}`")
     values["name"] = own.name[: 80 - len(FAST_SUFFIX)] + FAST_SUFFIX
     parse_config(values, f"{source} [fast]", folder)
 
@@ -122,8 +121,8 @@ def dump_config(config: ExperimentConfig) -> str:
 
 def _parse_value(raw: str) -> Any:
     try:
-        parsed = tomllib.loads(f"value = {raw}")
-    except tomllib.TOMLDecodeError:
+        parsed = parse_toml(f"value = {raw}")
+    except ValueError:
         return raw
     return parsed["value"] if len(parsed) == 1 else raw
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fedket.errors import ConfigError
+from fedket.schema import MAX_DEPTH, TOO_DEEP, shortened
 
 ROWS = "rows"
 EXTENDED = "paper.assumptions"
@@ -87,9 +88,11 @@ def put(values: dict[str, Any], path: str, value: Any, source: str) -> None:
         source: Begins the message of an error.
 
     Raises:
-        ConfigError: If what should be a table is none.
+        ConfigError: If what should be a table is none, or there are too many in each other.
     """
     *tables, key = path.split(".")
+    if len(tables) >= MAX_DEPTH:
+        raise ConfigError(f"{source}: {TOO_DEEP}")
     target: Any = values
     for table in tables:
         if isinstance(target, list):
@@ -97,15 +100,17 @@ def put(values: dict[str, Any], path: str, value: Any, source: str) -> None:
         else:
             target = target.setdefault(table, {})
         if not isinstance(target, dict | list):
-            raise ConfigError(f"{source}: `{table}` is a value, not a table")
+            raise ConfigError(f"{source}: `{shortened(table)}` is a value, not a table")
     if isinstance(target, list):
         raise ConfigError(f"{source}: `{tables[-1]}` is a list of tables; name one of its keys")
     target[key] = value
 
 
 def _item(tables: list[Any], number: str, source: str) -> Any:
-    if not number.isdecimal() or int(number) >= len(tables):
-        raise ConfigError(f"{source}: `{number}` is none of the {len(tables)} tables, from 0")
+    if number not in map(str, range(len(tables))):
+        raise ConfigError(
+            f"{source}: `{shortened(number)}` is none of the {len(tables)} tables, from 0"
+        )
     return tables[int(number)]
 
 

@@ -7,20 +7,19 @@ models keeps the numbers small, so that they quantise with the clip of an update
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float
-from pydantic import Field
 
 from fedket.errors import ConfigError
 from fedket.federated.fisher import FisherKind, FisherSettings, Normalisation, diagonal_fisher
 from fedket.federated.losses import cross_entropy
 from fedket.federated.program import Number
 from fedket.quantum.memory import available_bytes
-from fedket.schema import NonNegativeFloat
+from fedket.schema import NonNegativeFloat, NonNegativeInt
 from fedket.section import Context, Section
 from fedket.types import Bound, ClientResult, Contribution, Params, ServerState, Strategy
 
@@ -126,7 +125,7 @@ class QFedFisherConfig(Section):
     """Mean of squared per-sample gradients, or (`literal`) square of the mean gradient."""
     normalisation: Normalisation = "min_max"
     """Of a client's Fisher information in each layer; `none` cannot be quantised."""
-    fisher_samples: Annotated[int, Field(ge=0)] = 48
+    fisher_samples: NonNegativeInt = 48
     """Samples a client draws for its Fisher information; 0 takes all. 48 cost a client with 600
     samples an eighth of its training time, the overhead that the paper reports."""
 

@@ -17,7 +17,7 @@ from fedket.keys.os_random import OsRandomSource
 from fedket.keys.qkd.network import FibreNetwork, Pair, link_network, network_links
 from fedket.keys.qkd.source import SimulatedKeySource
 from fedket.keys.store import PadStore, connect
-from fedket.schema import NonNegativeFloat, PositiveFloat, read_table
+from fedket.schema import NonNegativeFloat, NonNegativeInt, PositiveFloat, read_table
 from fedket.section import Context
 from fedket.types import SERVER, KeySource
 
@@ -64,7 +64,7 @@ class SimulatedConfig(KeysConfig):
     each pair in the order 0-1, 0-2, …, 1-2, …."""
     server_loss_db: LossDb = 20.0
     """Total loss of each client's link with the server, for MAC keys."""
-    relay_mux: Annotated[int, Field(ge=0)] = 1
+    relay_mux: NonNegativeInt = 1
     """Pairs among which the relay's time is divided; 0 means all links."""
     clock_hz: PositiveFloat = 1e8
     """Pulses per second."""

@@ -1,9 +1,7 @@
 """Classical baselines: a convolutional network in words, LeNet-5, and multi-layer perceptrons."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from fedket.models.network import (
     QFED_IMAGES,
@@ -14,7 +12,7 @@ from fedket.models.network import (
     plan_dense,
     plan_network,
 )
-from fedket.schema import PositiveInt
+from fedket.schema import NonNegativeInt, PositiveInt
 from fedket.section import Context, Section
 from fedket.types import Model
 
@@ -89,7 +87,7 @@ class MlpConfig(Section):
     kind: Literal["mlp"] = "mlp"
     hidden: tuple[PositiveInt, ...] = ()
     """Width of each hidden layer."""
-    match_parameters: Annotated[int, Field(ge=0)] = 0
+    match_parameters: NonNegativeInt = 0
     """Choose one hidden layer so that the parameter count comes nearest to this; 0 is off."""
 
     def build(self, context: Context) -> Model:

@@ -4,7 +4,6 @@ To stay small with many clients, a round keeps five quantiles of the clients' ac
 the last evaluation keeps every client.
 """
 
-import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ from fedket.record_files import (
     read_json,
     read_rounds,
 )
+from fedket.schema import parse_toml
 
 QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)
 """Of the clients' accuracies, kept for every evaluation."""
@@ -114,8 +114,8 @@ def read_run(directory: Path) -> RunRecord:
 def _read_config(path: Path) -> tuple[dict[str, Any], str]:
     try:
         text = read(path).decode()
-        config = tomllib.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        config = parse_toml(text)
+    except ValueError as error:
         raise damaged(path, " ".join(str(error).split())) from None
     if not isinstance(config.get("name"), str):
         raise damaged(path, "`name` must be a string")

@@ -4,7 +4,6 @@
 holds, written by hand, why a row differs: one table per paper, one text per row.
 """
 
-import tomllib
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -23,6 +22,7 @@ from fedket.reproduce.table import (
     used_in,
     warning,
 )
+from fedket.schema import parse_toml
 
 README, WHY = "README.md", "why.toml"
 Reasons = dict[str, dict[str, str]]
@@ -107,8 +107,8 @@ def read_reasons(top: Path) -> Reasons:
     """
     path = top / WHY
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        values = parse_toml(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as error:
         raise ConfigError(f"{path} is not valid TOML: {' '.join(str(error).split())}") from None
     for paper, rows in values.items():
         if not isinstance(rows, dict) or not all(isinstance(text, str) for text in rows.values()):
