@@ -6,6 +6,7 @@ from data_files import IDX_CODES, idx_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedket.data import unpacking
 from fedket.data.idx import read_idx
 from fedket.errors import DataError
 
@@ -65,6 +66,14 @@ def test_the_message_says_what_is_wrong(tmp_path, content, message):
     with pytest.raises(DataError, match=message) as error:
         read_idx(path, num_axes=3)
     assert str(path) in str(error.value)
+
+
+def test_a_file_that_grows_beyond_all_bounds_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(unpacking, "ALWAYS", 2**16)
+    path = tmp_path / "bomb.gz"
+    path.write_bytes(gzip.compress(idx_bytes(np.zeros(2**20, np.uint8))))
+    with pytest.raises(DataError, match=r"unpacks to more, 1\d+ are allowed .100 times its size"):
+        read_idx(path, num_axes=1)
 
 
 def test_a_missing_file_is_named(tmp_path):

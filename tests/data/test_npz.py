@@ -9,8 +9,8 @@ from data_files import small_set, write_npz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedket.data import load_dataset
-from fedket.data.npz import read_npz
+from fedket.data import load_dataset, unpacking
+from fedket.data.npz import read_arrays, read_npz
 from fedket.errors import DataError
 
 
@@ -80,6 +80,31 @@ def test_bytes_after_an_array_are_a_data_error(tmp_path):
             archive.writestr(name, content + b"more")
     with pytest.raises(DataError, match="goes on"):
         read_npz(path)
+
+
+@pytest.mark.parametrize("read", [read_npz, read_arrays])
+def test_a_file_that_grows_beyond_all_bounds_is_refused_before_it_is_unpacked(read, tmp_path):
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in ARRAYS.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, array)
+        archive.infolist()[0].file_size = 2**30
+    with pytest.raises(
+        DataError, match=r"unpacks to 10737\d+ bytes, 268435456 are .*savez"
+    ) as error:
+        read(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_may_grow_a_hundred_times(tmp_path, monkeypatch):
+    monkeypatch.setattr(unpacking, "ALWAYS", 2**16)
+    zeros = {"x_train": np.zeros((2**12, 4, 3), np.uint8), "y_train": np.arange(2**12) % 2}
+    path = write_npz(tmp_path / "zeros.npz", ARRAYS | zeros)
+    assert read_npz(path).x_train.shape == (2**12, 4, 3)
+    more = {"x_train": np.zeros((2**18, 4, 3), np.uint8)}
+    with pytest.raises(DataError, match="100 times its size"):
+        read_npz(write_npz(tmp_path / "bomb.npz", ARRAYS | more))
 
 
 def test_pickled_objects_are_refused(tmp_path):

@@ -131,6 +131,27 @@ class Rebuilt:
         return rebuild, (*self.args, False, {})
 
 
+def test_an_archive_that_grows_beyond_all_bounds_is_refused(tmp_path):
+    path = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model/data.pkl", dumps({}))
+        archive.infolist()[0].file_size = 2**30
+    with pytest.raises(DataError, match="unpacks to 1073741824 bytes, 268435456 are allowed"):
+        read_torch(path)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_few_bytes_that_ask_for_gigabytes_are_refused(old, tmp_path):
+    # The unpickler makes room for as many entries as the highest number that it is to remember.
+    path, few = tmp_path / "bomb.pth", b"\x80\x02}r" + (10**7).to_bytes(4, "little") + b"."
+    if old:
+        path.write_bytes(few)
+    else:
+        archive_of(path, few)
+    with pytest.raises(DataError, match="numbers its objects"):
+        read_torch(path)
+
+
 SIX = np.arange(6, dtype="<f4").tobytes()
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Num
 
+from fedket.data.unpacking import allowed_bytes, too_large
 from fedket.errors import DataError
 
 DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -38,11 +39,14 @@ def read_idx(path: Path, num_axes: int) -> Num[np.ndarray, "..."]:
 def _decompress(path: Path) -> bytes:
     try:
         with gzip.open(path) as file:
-            return file.read()
+            data = file.read(allowed_bytes(path) + 1)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; put the file there") from error
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(path, str(error)) from error
+    if len(data) > allowed_bytes(path):
+        raise too_large(path, "unpacks to more")
+    return data
 
 
 def _parse(data: bytes, num_axes: int, path: Path) -> Num[np.ndarray, "..."]:

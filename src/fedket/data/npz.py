@@ -20,6 +20,7 @@ import numpy as np
 
 from fedket.data.jpeg import decode_jpegs
 from fedket.data.raw import RawData
+from fedket.data.unpacking import check_growth
 from fedket.errors import DataError
 
 Arrays = dict[str, np.ndarray]
@@ -88,6 +89,7 @@ def _check_sha256(path: Path, expected: str) -> None:
 def _open(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
+            check_growth(archive, path)
             yield archive
     except DataError:
         raise

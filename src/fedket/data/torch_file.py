@@ -8,15 +8,17 @@ in which torchvision's VGG16 is published. Values are little-endian.
 """
 
 import pickle
+import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
-from io import BufferedIOBase, BytesIO
+from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from fedket.data.unpacking import check_growth
 from fedket.errors import DataError
 
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -72,6 +74,7 @@ def read_torch(path: Path) -> dict[str, np.ndarray]:
 
 def _read_archive(path: Path) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(path) as archive:
+        check_growth(archive, path)
         (index,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
         folder = index.removesuffix("data.pkl")
         if f"{folder}byteorder" in archive.namelist():
@@ -83,7 +86,7 @@ def _read_archive(path: Path) -> dict[str, np.ndarray]:
     return {name: _view(tensor, content) for name, tensor in tensors.items()}
 
 
-def _read_sequence(file: BufferedIOBase) -> dict[str, np.ndarray]:
+def _read_sequence(file: IO[bytes]) -> dict[str, np.ndarray]:
     """The older format; storages follow the pickles in the order of the list of keys."""
     if _unpickle(file) != MAGIC:
         raise DataError("it is no PyTorch file; expected a .pth of torch.save")
@@ -203,5 +206,15 @@ class _TensorUnpickler(pickle.Unpickler):
         raise DataError("a storage is not described as PyTorch does; save the file again")
 
 
-def _unpickle(file: BufferedIOBase) -> object:
+def _unpickle(file: IO[bytes]) -> object:
+    """Read one pickle, from where the file stands to the pickle's end.
+
+    Objects that are referred to again have numbers, counted up from 0. The unpickler makes room up
+    to any number it meets, so that a high one would take all memory.
+    """
+    start = file.tell()
+    for count, (code, number, _) in enumerate(pickletools.genops(file)):
+        if "PUT" in code.name and int(number or 0) > count:
+            raise DataError(f"it numbers its objects up to {number}; get it again")
+    file.seek(start)
     return _TensorUnpickler(file).load()

@@ -4,10 +4,8 @@ Only hardware-efficient sets: `hwe_<n>q_<inputs>_<goal × 100>_<layers>`, shape 
 """
 
 from pathlib import Path
-from zipfile import BadZipFile
 
-import numpy as np
-
+from fedket.data.npz import read_arrays
 from fedket.data.quantum_states.generators import Generator, from_weights
 from fedket.errors import DataError
 
@@ -44,23 +42,20 @@ def public_generator(directory: Path, num_qubits: int, target: float, num_layers
             f'{num_qubits} qubits: {known}); choose from these, or data.generator = "trained"'
         )
     path = directory / FILE
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            depths = [int(key.rpartition("_")[2]) for key in file if _base(key) == name]
-            if num_layers not in depths:
-                shown = ", ".join(map(str, sorted(depths))) or "none"
-                raise DataError(
-                    f"{path} has `{name}` with {shown} layers, not {num_layers}; correct "
-                    f"`data.generator_layers`"
-                )
-            weights = file[f"{name}_{num_layers}"]
-    except FileNotFoundError:
+    if not path.is_file():
         raise DataError(
             f"no file at {path}; set FEDKET_DATA to the folder with NTangled's weights, or "
             f'use data.generator = "trained"'
-        ) from None
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise DataError(f"{path} is damaged ({error}); get it again") from error
+        )
+    arrays = read_arrays(path)
+    weights = arrays.get(f"{name}_{num_layers}")
+    if weights is None:
+        depths = [key.rpartition("_")[2] for key in arrays if _base(key) == name]
+        shown = ", ".join(sorted(depths, key=lambda d: (len(d), d))) or "none"
+        raise DataError(
+            f"{path} has `{name}` with {shown} layers, not {num_layers}; correct "
+            f"`data.generator_layers`"
+        )
     if weights.ndim != 3 or weights.shape != (num_layers, num_qubits, 3):
         raise DataError(f"{path}: `{name}_{num_layers}` has shape {weights.shape}; get it again")
     return from_weights(weights)
