@@ -12,9 +12,9 @@ import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
-from io import BytesIO
+from io import BufferedIOBase, BytesIO
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -86,7 +86,7 @@ def _read_archive(path: Path) -> dict[str, np.ndarray]:
     return {name: _view(tensor, content) for name, tensor in tensors.items()}
 
 
-def _read_sequence(file: IO[bytes]) -> dict[str, np.ndarray]:
+def _read_sequence(file: BufferedIOBase) -> dict[str, np.ndarray]:
     """The older format; storages follow the pickles in the order of the list of keys."""
     if _unpickle(file) != MAGIC:
         raise DataError("it is no PyTorch file; expected a .pth of torch.save")
@@ -206,14 +206,14 @@ class _TensorUnpickler(pickle.Unpickler):
         raise DataError("a storage is not described as PyTorch does; save the file again")
 
 
-def _unpickle(file: IO[bytes]) -> object:
+def _unpickle(file: BufferedIOBase) -> object:
     """Read one pickle, from where the file stands to the pickle's end.
 
     Objects that are referred to again have numbers, counted up from 0. The unpickler makes room up
     to any number it meets, so that a high one would take all memory.
     """
     start = file.tell()
-    for count, (code, number, _) in enumerate(pickletools.genops(file)):
+    for count, (code, number, _) in enumerate(pickletools.genops(cast("IO[bytes]", file))):
         if "PUT" in code.name and int(number or 0) > count:
             raise DataError(f"it numbers its objects up to {number}; get it again")
     file.seek(start)
