@@ -12,7 +12,6 @@ from pydantic import Field
 from fedket.errors import ConfigError
 from fedket.keys.config import KeysConfig
 from fedket.keys.etsi014.config import SaeConfig
-from fedket.keys.filled_stores import FilledStores, kme_links
 from fedket.keys.os_random import OsRandomSource
 from fedket.keys.qkd.network import FibreNetwork, Pair, link_network, network_links
 from fedket.keys.qkd.source import SimulatedKeySource
@@ -171,6 +170,8 @@ class Etsi014Config(KeysConfig):
         Raises:
             KeyMaterialError: A store is in use, damaged or another party's; a certificate is bad.
         """
+        from fedket.keys.filled_stores import FilledStores, kme_links  # imports an HTTP client
+
         parties = [*range(context.num_clients), SERVER]
         saes = {
             party: read_table(Path(file), SaeConfig)

@@ -122,8 +122,8 @@ def rounding_noise(
     A client's row depends on (seed, round, client) only: it is the same drawn alone or with
     others. Public randomness, never a mask.
     """
-    noise = _noise(num_values, seed, round_num, jnp.asarray(client_ids, jnp.int32))
-    return np.asarray(noise)
+    ids = np.asarray(client_ids, np.int32)
+    return np.asarray(_noise(num_values, seed, round_num, ids))
 
 
 def quantise(
