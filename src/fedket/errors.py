@@ -3,9 +3,17 @@
 The command line turns every `FedketError` into one line on standard error and exit code 2.
 """
 
+import unicodedata
 from collections.abc import Mapping
 
 from fedket.traffic import PhaseCost
+
+
+def printable(text: str) -> str:
+    """A text with control and direction-changing characters, surrogates too, made visible."""
+    return "".join(
+        "\ufffd" if unicodedata.category(c).startswith("C") and c not in "\n\t" else c for c in text
+    )
 
 
 class FedketError(Exception):

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 
+from fedket.errors import printable
 from fedket.report.drawing import MAX_POINTS, render, spread, thin
 from fedket.report.figures import log_if_wide
 from fedket.report.wording import (
     duration,
     number_ranges,
     percent,
-    printable,
     quantity,
     shorten,
     three_digits,

@@ -8,8 +8,13 @@ from typing import cast
 
 import typer
 
+from fedket.errors import printable
+
 INCOMPLETE, BAD_INPUT, INTERRUPTED = 1, 2, 130
 """Exit codes beside 0."""
+
+LONGEST = 4000
+"""Characters of a line; names and values in it come from files."""
 
 UsageError = cast(type[typer.BadParameter], typer.BadParameter.__bases__[0])
 """What Typer raises for a command line it cannot read: Click's class, or since 0.26 its own."""
@@ -27,14 +32,15 @@ def fail(message: str, code: int = BAD_INPUT) -> int:
 
 
 def one_line(error: Exception) -> str:
-    """What an error says, without line breaks."""
+    """What an error says, without line breaks and what would steer a terminal, not endless."""
     message = str(error)
     if isinstance(error, UsageError):
         # Click and Typer both append the nearest command.
         message = re.sub(r"( Did you mean [^?]*\?)\1+", r"\1", error.format_message())
     elif isinstance(error, OSError) and error.filename:
         message = f"{error.strerror or error}: {error.filename}"
-    return " ".join(message.split()) or type(error).__name__
+    line = printable(" ".join(message.split()))
+    return f"{line[:LONGEST]}…" if len(line) > LONGEST else line or type(error).__name__
 
 
 @contextmanager

@@ -21,8 +21,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from fedket.errors import printable
 from fedket.report import html
-from fedket.report.wording import printable
 
 Painter = Callable[[Axes], None]
 

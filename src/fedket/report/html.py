@@ -9,7 +9,7 @@ from html import escape
 from importlib import resources
 from typing import NamedTuple
 
-from fedket.report.wording import printable
+from fedket.errors import printable
 
 
 def text(value: object) -> str:

@@ -5,7 +5,8 @@ a missing value is an en dash.
 """
 
 import math
-import unicodedata
+
+from fedket.errors import printable
 
 MISSING = "–"
 NARROW_SPACE = "\u202f"
@@ -76,13 +77,6 @@ def duration(seconds: float) -> str:
         return f"{minutes}{NARROW_SPACE}min {rest}{NARROW_SPACE}s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours}{NARROW_SPACE}h {minutes}{NARROW_SPACE}min"
-
-
-def printable(text: str) -> str:
-    """The text with control and direction-changing characters made visible."""
-    return "".join(
-        "\ufffd" if unicodedata.category(c).startswith("C") and c not in "\n\t" else c for c in text
-    )
 
 
 def shorten(text: str, limit: int) -> str:
