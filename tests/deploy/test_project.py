@@ -11,7 +11,12 @@ import yaml
 
 from fedket import cli
 from fedket.deploy.engines.flare.engine import party_command
-from fedket.deploy.engines.flare.job import LAUNCHER_CLASS, SERVER_CLASSES, SITE_CLASSES
+from fedket.deploy.engines.flare.job import (
+    LAUNCHER_CLASS,
+    SERVER_CLASSES,
+    SERVER_LAUNCHER_CLASS,
+    SITE_CLASSES,
+)
 from fedket.deploy.engines.flare.kits import STREAMERS, TALKATIVE, settle
 from fedket.deploy.files import FEDERATION, SITE, FederationFile, SiteFile
 from fedket.deploy.project import Choices, for_sites, read_layout, write_project
@@ -86,7 +91,7 @@ def test_the_job_names_our_classes_and_brings_no_code(layout):
         for path in layout.job.rglob("config_fed_*.json")
         for name in _named(json.loads(path.read_text()))
     }
-    assert named | {LAUNCHER_CLASS} == {*SERVER_CLASSES, *SITE_CLASSES}
+    assert named | {LAUNCHER_CLASS, SERVER_LAUNCHER_CLASS} == {*SERVER_CLASSES, *SITE_CLASSES}
 
 
 def _named(content):
@@ -104,6 +109,27 @@ def test_every_party_gets_its_own_key_and_nobody_elses(layout):
     assert len(keys) == len({path.read_bytes() for path in keys}) == 5
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in keys)
     assert stat.S_IMODE(layout.directory.stat().st_mode) == 0o700
+
+
+def test_nobody_else_reads_kits_or_the_state_that_signs_certificates(layout):
+    assert all(stat.S_IMODE(kit.stat().st_mode) == 0o700 for kit in layout.kits.values())
+    state = [*(layout.directory / "provisioning").rglob("*")]
+    assert any(path.name == "cert.json" for path in state)
+    assert not any(path.stat().st_mode & 0o077 for path in state)
+
+
+@pytest.mark.parametrize("party", ["server", "ada"])
+def test_a_kit_s_script_starts_it_with_its_guard(layout, party):
+    scripts = [*layout.kits[party].rglob("*.sh")]
+    assert [script.name for script in scripts] == ["start.sh"]
+    assert 'fedket deploy start "' in scripts[0].read_text()
+    assert scripts[0].stat().st_mode & stat.S_IXUSR
+
+
+@pytest.mark.parametrize("party", ["server", "ada"])
+def test_processes_of_a_party_show_each_other_certificates(layout, party):
+    written = json.loads((layout.kits[party] / "local" / "comm_config.json").read_text())
+    assert written["internal"]["resources"]["connection_security"] == "mtls"
 
 
 def test_all_parties_read_the_same_experiment_and_names(layout, config):

@@ -11,12 +11,12 @@ SERVER_CLASS = "fedket.deploy.engines.flare.server_app.FederationServer"
 SITE_CLASS = "fedket.deploy.engines.flare.site_app.FederationSite"
 EXECUTOR_CLASS = "fedket.deploy.engines.flare.rejoin.SiteExecutor"
 LAUNCHER_CLASS = "fedket.deploy.engines.flare.rejoin.SiteLauncher"
+SERVER_LAUNCHER_CLASS = "fedket.deploy.engines.flare.launch.ServerLauncher"
 CONTROLLER_CLASS = "nvflare.collab.runtime.controller.CollabController"
 
 SITE_CLASSES = (SITE_CLASS, EXECUTOR_CLASS, LAUNCHER_CLASS)
-SERVER_CLASSES = (SERVER_CLASS, CONTROLLER_CLASS)
-"""All that a job may name at a site, and at the server."""
-
+SERVER_CLASSES = (SERVER_CLASS, CONTROLLER_CLASS, SERVER_LAUNCHER_CLASS)
+"""All that a kit or a job may name at a site, and at the server."""
 
 THREADS = 8
 """Calls that a site serves, or makes, at the same time; FLARE's 100 threads cost memory."""

@@ -1,7 +1,8 @@
 """Startup kits: FLARE's provisioning, and what a site's kit then allows.
 
 A kit made here runs our classes and nothing else: no code from a job, no other component; no log
-leaves the site (FLARE would stream its logs to the server), and no administrator looks in.
+leaves the site (FLARE would stream its logs to the server), and no administrator looks in. Its
+process and those of its jobs show each other their certificates.
 """
 
 import contextlib
@@ -13,7 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fedket.deploy.engines.flare.job import LAUNCHER_CLASS, SERVER_CLASSES, SITE_CLASSES
+from fedket.deploy.engines.flare.job import (
+    LAUNCHER_CLASS,
+    SERVER_CLASSES,
+    SERVER_LAUNCHER_CLASS,
+    SITE_CLASSES,
+)
 from fedket.errors import ConfigError
 from fedket.files import write_atomic
 
@@ -40,6 +46,22 @@ RIGHTS = {
 }
 """What an administrator may do at a party: by default FLARE lets one bring code (`byoc`), which may
 take the place of ours under its name, read files in the kit, and stop the site."""
+
+COMMUNICATION = {
+    "internal": {
+        "scheme": "tcp",
+        "resources": {"host": "localhost", "connection_security": "mtls"},
+    }
+}
+"""How a kit's process and those of its jobs reach each other: by default through a port that serves
+every user of the machine."""
+
+START = """#!/usr/bin/env bash
+# FLARE's own script would start this party without its guard.
+exec fedket deploy start "$(dirname "$(dirname "$(realpath "${BASH_SOURCE[0]}")")")"
+"""
+UNGUARDED = ("sub_start.sh", "stop_fl.sh")
+"""Scripts of FLARE around a process that it starts itself."""
 
 RESOURCES, STATE = "resources.json", "state"
 PLACES = rf'"/(?:[^"]*/)?{STATE}/((?:jobs|snapshot)-storage)"'
@@ -96,6 +118,8 @@ def provision(content: dict[str, Any], directory: Path) -> dict[str, Path]:
             Provisioner(str(directory / "provisioning"), builders).provision(made)
         except Exception as error:
             raise ConfigError(f"FLARE refuses the project: {error} {said.getvalue()}") from None
+    for path in (directory / "provisioning").rglob("*"):
+        path.chmod(path.stat().st_mode & 0o700)
     source = directory / "provisioning" / content["name"] / "prod_00"
     names = {p["name"]: p["type"] for p in content["participants"]}
     kits: dict[str, Path] = {}
@@ -103,6 +127,7 @@ def provision(content: dict[str, Any], directory: Path) -> dict[str, Path]:
         party = {"server": SERVER, "admin": "admin"}.get(kind, name)
         kits[party] = directory / "kits" / party
         shutil.copytree(source / name, kits[party])
+        kits[party].chmod(0o700)
         _restrict(kits[party])
         (kits[party] / "transfer").mkdir(exist_ok=True)
     return kits
@@ -141,13 +166,17 @@ def _restrict(kit: Path) -> None:
     content["allow_log_streaming"] = False
     components = [c for c in content["components"] if c["id"] not in STREAMERS]
     for component in components:
-        if component["id"] == "process_launcher" and not is_server:
-            component["path"] = LAUNCHER_CLASS
+        if component["id"] == "process_launcher":
+            component["path"] = SERVER_LAUNCHER_CLASS if is_server else LAUNCHER_CLASS
     content["components"] = components
     text = json.dumps(content, indent=2).replace("/tmp/nvflare", f"/{STATE}")  # noqa: S108
     (kit / "local" / RESOURCES).write_text(text + "\n", encoding="utf-8")
     settle(kit)
     _quieten(kit / "local")
+    (kit / "local" / "comm_config.json").write_text(json.dumps(COMMUNICATION, indent=2) + "\n")
+    (kit / "startup" / "start.sh").write_text(START)
+    for script in UNGUARDED:
+        (kit / "startup" / script).unlink()
     rights = {"format_version": "1.0", "permissions": {"project_admin": RIGHTS}}
     (kit / "local" / "authorization.json").write_text(json.dumps(rights, indent=2) + "\n")
 

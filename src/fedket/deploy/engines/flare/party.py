@@ -1,4 +1,4 @@
-"""The process of a startup kit: FLARE's own, except that an interrupt ends it.
+"""A process of a startup kit, or of its job: FLARE's own, guarded, and ended by an interrupt.
 
 Interrupted, FLARE would wait for the processes of its job; those are in process groups of their
 own, so that Ctrl-C does not reach them, and end only once their parent is gone.
@@ -10,12 +10,29 @@ import runpy
 import signal
 import sys
 
+from fedket.errors import ConfigError
+
 
 def main() -> None:
-    """Run a module of FLARE as the main program."""
+    """Run a module of FLARE as the main program, if it can be guarded."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        _guard()
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+def _guard() -> None:
+    try:
+        from fedket.deploy.engines.flare.guard import install
+    except ImportError as error:
+        raise ConfigError(
+            f"FLARE cannot be guarded: {error}; install it with: pip install 'fedket[flare]'"
+        ) from None
+    install()
 
 
 if __name__ == "__main__":

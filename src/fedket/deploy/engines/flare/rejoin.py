@@ -23,6 +23,8 @@ from nvflare.app_common.job_launcher.client_process_launcher import ClientProces
 from nvflare.collab.runtime.defs import SETUP_TASK_NAME, SyncKey
 from nvflare.collab.runtime.executor import CollabExecutor
 
+from fedket.deploy.engines.flare.launch import guarded
+
 RUNNING, SETUP = "fedket-running", "fedket-setup.json"
 """Files in the folder of a job at a site."""
 
@@ -64,6 +66,10 @@ class SiteHandle(JobHandleSpec):  # type: ignore[misc]
 
 class SiteLauncher(ClientProcessJobLauncher):  # type: ignore[misc]
     """FLARE's process launcher, for sites whose processes may be killed."""
+
+    def get_command(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> str:
+        """Return the command of a job's process."""
+        return guarded(super().get_command(job_meta, fl_ctx))
 
     def launch_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> SiteHandle:
         """Start a job's process."""
