@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 
 from fedket.errors import printable
-from fedket.report.drawing import MAX_POINTS, render, spread, thin
+from fedket.report.drawing import MAX_POINTS, draw, spread, thin
 from fedket.report.figures import log_if_wide
 from fedket.report.wording import (
     duration,
@@ -48,15 +48,24 @@ def test_thinning_keeps_both_ends_and_order(length: int) -> None:
     assert np.all(np.diff(kept) > 0)
 
 
+def dots(ax: Axes) -> str:
+    ax.plot([0, 1], "o")
+    return "x"
+
+
 def test_drawings_of_equal_content_share_no_id() -> None:
-    first, second = (render(name, lambda ax: ax.plot([0, 1], "o"), "x") for name in ("one", "two"))
+    first, second = (draw(name, "t", dots) for name in ("one", "two"))
     assert 'id="one-' in first
     assert "one-" not in second
     assert first.replace("one-", "two-") == second
 
 
 def test_a_drawing_takes_colours_from_the_page_and_escapes_its_text() -> None:
-    svg = render("x", lambda ax: ax.set_title("<b> $1 & \u6f22"), '"quoted"')
+    def paint(ax: Axes) -> str:
+        ax.set_title("<b> $1 & \u6f22")
+        return '"quoted"'
+
+    svg = draw("x", "t", paint)
     assert "&lt;b&gt; $1 &amp; \u6f22" in svg
     assert 'aria-label="&quot;quoted&quot;"' in svg
     assert "var(--muted)" in svg
@@ -66,13 +75,14 @@ def test_a_drawing_takes_colours_from_the_page_and_escapes_its_text() -> None:
 
 @pytest.mark.parametrize("reach", [80.0, 1e5])
 def test_logarithmic_axes_carry_a_few_plain_numbers(reach: float) -> None:
-    def paint(ax: Axes) -> None:
+    def paint(ax: Axes) -> str:
         ax.plot([1, 2, 3], [0.05, 0.06, 0.05 * reach])
         ax.set_xticks([])
         ax.set_title("loss")
         log_if_wide(ax)
+        return ""
 
-    *numbers, title = re.findall(r"<text[^>]*>([^<]*)</text>", render("x", paint, ""))
+    *numbers, title = re.findall(r"<text[^>]*>([^<]*)</text>", draw("x", "t", paint))
     assert title == "loss (logarithmic)"
     assert 2 <= len([float(number) for number in numbers]) <= 10
 

@@ -17,6 +17,7 @@ from rich.text import Text
 from fedket.cli.tables import make_console, print_pairs
 from fedket.experiment import ExperimentConfig
 from fedket.record import Facts, KeyFeed, RoundRecord, Summary
+from fedket.report.wording import NARROW_SPACE, duration, quantity
 
 OnRound = Callable[[RoundRecord], None]
 
@@ -171,38 +172,19 @@ class _Tally:
             "loss": "–" if loss is None else f"{loss:.4f}",
             "accuracy": "–" if accuracy is None else f"{100 * accuracy:.1f} %",
             "seconds": f"{record.seconds:.2f}",
-            "key spent": format_bits(self.key_bits) if self.key_bits else "",
+            "key spent": _size("bit", self.key_bits) if self.key_bits else "",
             "clipped": f"{100 * (record.clipped_share or 0):.1f} %" if record.clips_much else "",
-            "time left": "" if pace is None else format_seconds(remaining * pace),
+            "time left": "" if pace is None else _time(remaining * pace),
         }
 
 
-def format_bits(bits: int | float) -> str:
-    """Bits with a decimal prefix."""
-    for unit in ("bit", "kbit", "Mbit", "Gbit"):
-        if bits < 1000:
-            return f"{bits:.3g} {unit}"
-        bits /= 1000
-    return f"{bits:.3g} Tbit"
+def _size(unit: str, value: int | float) -> str:
+    """A size as reports have it, with a space that every terminal can spell."""
+    return quantity(round(value), unit).replace(NARROW_SPACE, " ")
 
 
-def format_bytes(num_bytes: int | float) -> str:
-    """Bytes with a decimal prefix."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:.3g} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:.3g} TB"
-
-
-def format_seconds(seconds: float) -> str:
-    """Seconds as `12 s`, `3 min 20 s` or `2 h 5 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+def _time(seconds: int | float) -> str:
+    return duration(seconds).replace(NARROW_SPACE, " ")
 
 
 def print_summary(summary: Summary, directory: Path, report: Path) -> None:
@@ -211,9 +193,9 @@ def print_summary(summary: Summary, directory: Path, report: Path) -> None:
     lost = f", {summary.lost_rounds} of them lost" if summary.lost_rounds else ""
     rows = {
         "test accuracy": "not evaluated" if accuracy is None else f"{100 * accuracy:.2f} %",
-        "rounds": f"{summary.rounds} in {format_seconds(summary.seconds)}{lost}",
-        "uploaded": format_bytes(summary.upload_bytes),
-        "key spent": format_bits(summary.key_bits),
+        "rounds": f"{summary.rounds} in {_time(summary.seconds)}{lost}",
+        "uploaded": _size("B", summary.upload_bytes),
+        "key spent": _size("bit", summary.key_bits),
         "left-out updates": str(summary.dropped_updates),
         **({"clipped": f"{100 * clipped:.3g} % of a round at most"} if clipped else {}),
         "run": str(directory),
@@ -231,8 +213,8 @@ def print_facts(facts: Facts) -> None:
         "clients": f"{facts.clients}, {facts.clients_per_round} per round",
         "samples": f"{facts.num_train:,} training, {facts.num_test:,} test, "
         f"{facts.num_classes} classes",
-        "upload": f"{format_bytes(facts.upload_bytes_per_client)} per client and round",
-        "download": f"{format_bytes(facts.download_bytes_per_client)} per client and round",
+        "upload": f"{_size('B', facts.upload_bytes_per_client)} per client and round",
+        "download": f"{_size('B', facts.download_bytes_per_client)} per client and round",
         "key": _key_use(facts),
         **_key_feed(facts.key_feed),
         **{name: f"{value:g}" for name, value in facts.measured.items() if value is not None},
@@ -243,9 +225,9 @@ def print_facts(facts: Facts) -> None:
 def _key_use(facts: Facts) -> str:
     if not facts.key_bits_per_round:
         return "none"
-    each = format_bits(facts.key_bits_per_pair)
-    server = format_bits(facts.key_bits_per_server_link)
-    total = format_bits(facts.key_bits_per_round)
+    each = _size("bit", facts.key_bits_per_pair)
+    server = _size("bit", facts.key_bits_per_server_link)
+    total = _size("bit", facts.key_bits_per_round)
     return f"{each} per pair and round, {server} per client with the server; {total} in all"
 
 
@@ -259,7 +241,7 @@ def _key_feed(feed: KeyFeed | None) -> dict[str, str]:
     pace = "key sets the pace" if feed.bound == "key" else "training sets the pace"
     return {
         "key supply": f"{feed.seconds_per_round:g} s per round (simulated): link "
-        f"{feed.tight_link} needs {format_bits(slowest.bits_per_round)} at "
-        f"{format_bits(slowest.rate_bps)}/s; {pace}",
+        f"{feed.tight_link} needs {_size('bit', slowest.bits_per_round)} at "
+        f"{_size('bit', slowest.rate_bps)}/s; {pace}",
         "first key": f"after {feed.first_key_s:g} s (simulated), with its first complete block",
     }

@@ -68,10 +68,11 @@ def rate(
     Example: fedket qkd rate --protocol both --loss 0:40:1 --finite 1e11 --plot rate.svg
     """
     from fedket.keys.qkd.rates import rate_curve
-    from fedket.report.rate_plot import check_plot_file, plot_rates
 
     losses = _losses(loss)
     if plot is not None:
+        from fedket.report.rate_plot import check_plot_file, plot_rates
+
         check_plot_file(plot)
     both: tuple[Protocol, ...] = ("mdi", "bb84")
     wanted = [p for p in both if protocol in (p, ProtocolChoice.BOTH)]

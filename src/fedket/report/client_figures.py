@@ -24,7 +24,7 @@ from fedket.report.drawing import (
 )
 from fedket.report.figures import percent_axis
 from fedket.report.run_record import QUANTILES, RunRecord
-from fedket.report.wording import NARROW_SPACE, count
+from fedket.report.wording import NARROW_SPACE, count, plural
 
 MAX_CLIENTS_AS_BUBBLES = 40
 MAX_BUBBLES = 600
@@ -32,7 +32,7 @@ MAX_CLIENTS_AS_DOTS = 500
 MAX_CLASSES = 24
 
 
-def paint_client_spread(ax: Axes, record: RunRecord) -> None:
+def paint_client_spread(ax: Axes, record: RunRecord) -> str:
     """Quantiles over clients of the global model's accuracy on their own samples, by round."""
     evaluated = list(record.client_quantiles)
     rounds = [evaluated[i] for i in thin(len(evaluated))]
@@ -48,6 +48,13 @@ def paint_client_spread(ax: Axes, record: RunRecord) -> None:
     round_axis(ax, len(record.rounds))
     ax.set_title("accuracy on a client's own samples, %")
     label_ends(ax, _spread_labels(record.num_clients, lowest[-1], median[-1], highest[-1]))
+    if record.num_clients == 1:
+        return "Global model on the only client's training samples."
+    middle = "dark band: the middle 80 % of clients, " if record.num_clients >= 10 else ""
+    return (
+        f"Global model on each client's own training samples; line: median client, {middle}"
+        "light band: lowest to highest."
+    )
 
 
 def _paint_band(
@@ -71,28 +78,48 @@ def sizes_differ(samples: np.ndarray) -> bool:
     return len(samples) > 2 and float(samples.max()) > 1.1 * float(samples.min())
 
 
-def paint_final_clients(ax: Axes, record: RunRecord) -> None:
+def paint_final_clients(ax: Axes, record: RunRecord) -> str:
     """Last accuracy of each client against its number of samples, or sorted if all hold alike."""
-    if record.client_accuracy is None:
-        return
-    clients = np.flatnonzero(~np.isnan(record.client_accuracy))
-    accuracy = 100 * record.client_accuracy[clients]
+    everyone = np.asarray(record.client_accuracy, dtype=float)
+    clients = np.flatnonzero(~np.isnan(everyone))
+    accuracy = 100 * everyone[clients]
     samples = record.label_counts.sum(axis=1)[clients]
     if not sizes_differ(samples):
         _paint_sorted(ax, accuracy)
+        how = (
+            f"The clients hold almost equally many samples (about {count(int(np.median(samples)))})"
+        )
     elif len(samples) <= MAX_CLIENTS_AS_DOTS:
         ax.plot(samples, accuracy, "o", color=SERIES[0], alpha=0.75, mew=0, clip_on=False)
         _label_lowest(ax, clients, samples, accuracy)
+        how = f"Each dot is one client with {_size_range(samples)}"
     else:
         _paint_bins(ax, samples, accuracy)
+        how = (
+            f"{count(len(samples))} clients with {_size_range(samples)}, grouped by size: median, "
+            "middle 80 %, and lowest to highest"
+        )
     if sizes_differ(samples):
-        ax.set_xlabel("training samples of the client", loc="right")
-        if samples.min() > 0 and samples.max() > 20 * samples.min():
-            ax.set_xscale("log")
-            plain_log_ticks(ax.xaxis)
-            ax.set_xlabel("training samples of the client (logarithmic)", loc="right")
+        _samples_axis(ax, samples)
     percent_axis(ax)
     ax.set_title("accuracy on a client's own samples, %")
+    return f"After round {max(record.client_quantiles)}. {how}."
+
+
+def _samples_axis(ax: Axes, samples: np.ndarray) -> None:
+    logarithmic = samples.min() > 0 and samples.max() > 20 * samples.min()
+    if logarithmic:
+        ax.set_xscale("log")
+        plain_log_ticks(ax.xaxis)
+    ax.set_xlabel(
+        f"training samples of the client{' (logarithmic)' if logarithmic else ''}", loc="right"
+    )
+
+
+def _size_range(samples: np.ndarray) -> str:
+    if samples.min() == samples.max():
+        return plural(int(samples.min()), "sample")
+    return f"{count(int(samples.min()))} to {count(int(samples.max()))} samples"
 
 
 def _paint_sorted(ax: Axes, accuracy: np.ndarray) -> None:
@@ -145,19 +172,32 @@ def fold_classes(label_counts: np.ndarray) -> tuple[np.ndarray, list[str]]:
     return np.column_stack([label_counts[:, kept], rest]), [*map(str, kept), "rest"]
 
 
-def paint_labels(ax: Axes, record: RunRecord) -> None:
+def paint_labels(ax: Axes, record: RunRecord) -> str:
     """How the classes are dealt to the clients."""
     label_counts, names = fold_classes(record.label_counts)
     if fits_bubbles(record.label_counts):
         _paint_bubbles(ax, label_counts)
+        what = "The area of a dot is the number of training samples of that class at that client"
     else:
         _paint_label_quantiles(ax, label_counts)
+        what = (
+            f"Over {count(record.num_clients)} clients: dot the median, thick line the middle "
+            "half, thin line 5 to 95 %; the upright tick is the class's share in all data"
+        )
     ax.set_ylim(-0.7, len(names) - 0.3)
     ax.yaxis.set_major_locator(FixedLocator(range(len(names))))
     if record.label_counts.shape[1] == 1:
         names = ["all"]
+        what = (
+            "The area of a dot is the number of training samples at that client; which classes "
+            "they are only the client knows"
+        )
     ax.set_yticklabels(names, fontsize=FONT_POINTS if len(names) <= 14 else 7)
     ax.grid(visible=False)
+    rest = ""
+    if record.facts.num_classes > MAX_CLASSES:
+        rest = f" The {record.facts.num_classes - MAX_CLASSES + 1} rarest classes are drawn as one."
+    return f"{what}. A client holds {_size_range(record.label_counts.sum(axis=1))}.{rest}"
 
 
 def _paint_bubbles(ax: Axes, label_counts: np.ndarray) -> None:

@@ -4,7 +4,6 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -88,7 +87,7 @@ def _result(title: str, record: RunRecord) -> list[str]:
         str(record.setting("seed", MISSING)),
         str(record.setting("strategy.kind", MISSING)),
         str(record.setting("aggregation.kind", MISSING)),
-        _bits(record),
+        str(record.setting("aggregation.bits", record.setting("engine.dtype", MISSING))),
         count(totals.rounds),
         percent(totals.test_accuracy),
         percent(totals.best_test_accuracy),
@@ -99,25 +98,21 @@ def _result(title: str, record: RunRecord) -> list[str]:
     ]
 
 
-def _bits(record: RunRecord) -> str:
-    return str(record.setting("aggregation.bits", record.setting("engine.dtype", MISSING)))
-
-
 def _figures(records: Sequence[RunRecord]) -> str:
     names = _labels(records)
     accuracy, losses = (
         [curve_of(name, [record], field) for name, record in zip(names, records, strict=True)]
         for field in ("test_accuracy", "test_loss")
     )
-    drawings: list[tuple[str, str, Painter, str]] = []
+    drawings: list[tuple[str, str, Painter]] = []
     if any(len(c.x) for c in accuracy):
         drawings += _accuracy_drawings(records, accuracy)
     if any(len(c.x) for c in losses):
         caption = (
             "Each run's global model on its test set; values that are not finite are left out."
         )
-        paint = partial(paint_loss, curves=losses)
-        drawings.append(("loss", "Test loss by round", paint, caption))
+        paint = partial(paint_loss, curves=losses, caption=caption)
+        drawings.append(("loss", "Test loss by round", paint))
     if not drawings:
         return html.section("Figures", "<p>No run has been evaluated yet.</p>")
     height = height_for(len(records))
@@ -126,31 +121,31 @@ def _figures(records: Sequence[RunRecord]) -> str:
 
 def _accuracy_drawings(
     records: Sequence[RunRecord], curves: Sequence[Curve]
-) -> list[tuple[str, str, Painter, str]]:
-    """Name, title, painter and caption."""
+) -> list[tuple[str, str, Painter]]:
+    """Name, title and painter."""
     uploads = [np.cumsum([float(r.upload_bytes) for r in record.rounds]) for record in records]
     factor, prefix = decimal_prefix(max(sent[-1] for sent in uploads if len(sent)))
-    seconds = [np.cumsum([r.seconds for r in record.rounds]) for record in records]
-    by_bytes = _along(curves, [sent / factor for sent in uploads])
-    uploaded, clock = f"uploaded, {prefix}B", "wall time, s"
+    sent = _along(curves, [sent / factor for sent in uploads])
+    spent = _along(curves, [np.cumsum([r.seconds for r in record.rounds]) for record in records])
+    on_test = "Each run's global model on its test set; numbers as in the table."
+    by_bytes = "The same against what all clients together had uploaded until then."
+    by_time = "The same against wall time, compiling and evaluation included."
+    axes = f"uploaded, {prefix}B", "wall time, s"
     return [
         (
             "accuracy",
             "Test accuracy by round",
-            partial(paint_accuracy, curves=curves),
-            "Each run's global model on its test set; numbers as in the table.",
+            partial(paint_accuracy, curves=curves, caption=on_test),
         ),
         (
             "bytes",
             "Test accuracy by bytes uploaded",
-            partial(paint_accuracy, curves=by_bytes, axis=uploaded),
-            "The same against what all clients together had uploaded until then.",
+            partial(paint_accuracy, curves=sent, caption=by_bytes, axis=axes[0]),
         ),
         (
             "time",
             "Test accuracy by time",
-            partial(paint_accuracy, curves=_along(curves, seconds), axis=clock),
-            "The same against wall time, compiling and evaluation included.",
+            partial(paint_accuracy, curves=spent, caption=by_time, axis=axes[1]),
         ),
     ]
 
@@ -209,14 +204,9 @@ def differing_settings(records: Sequence[RunRecord]) -> list[tuple[str, list[str
     """Config paths whose values are not the same in all runs, with the value in each run."""
     flat = [flatten(record.config) for record in records]
     paths = dict.fromkeys(path for settings in flat for path in settings)
-    rows = [
-        (path, [_as_written(s[path]) if path in s else MISSING for s in flat]) for path in paths
-    ]
+    write = partial(json.dumps, ensure_ascii=False, default=str)
+    rows = [(path, [write(s[path]) if path in s else MISSING for s in flat]) for path in paths]
     return [(path, values) for path, values in rows if len(set(values)) > 1]
-
-
-def _as_written(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _differences(records: Sequence[RunRecord]) -> str:
@@ -229,7 +219,8 @@ def _differences(records: Sequence[RunRecord]) -> str:
 def _notes(records: Sequence[RunRecord]) -> list[tuple[str, str]]:
     views = dict.fromkeys(caveats_of(record, "aggregation") for record in records)
     sources = dict.fromkeys(caveats_of(record, "keys") for record in records)
-    much = [title for title, r in zip(run_titles(records), records, strict=True) if _clips_much(r)]
+    titled = zip(run_titles(records), records, strict=True)
+    much = [t for t, r in titled if (r.summary.highest_clipped_share or 0) > MUCH_CLIPPED]
     clipped = f"More than {percent(MUCH_CLIPPED)} in some round of: {', '.join(much)}."
     return [
         ("What the server sees", "\n".join(views)),
@@ -241,7 +232,3 @@ def _notes(records: Sequence[RunRecord]) -> list[tuple[str, str]]:
             "over several seeds. Seconds compare only between runs on the same idle machine.",
         ),
     ]
-
-
-def _clips_much(record: RunRecord) -> bool:
-    return (record.summary.highest_clipped_share or 0) > MUCH_CLIPPED

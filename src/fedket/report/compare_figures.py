@@ -49,20 +49,22 @@ def height_for(num_curves: int) -> float:
     return max(HEIGHT_INCHES, 1.4 * FONT_POINTS / 72 * num_curves / 0.8)
 
 
-def paint_accuracy(ax: Axes, curves: Sequence[Curve], axis: str = "") -> None:
-    """Test accuracy over rounds, or over what `axis` names."""
+def paint_accuracy(ax: Axes, curves: Sequence[Curve], caption: str, axis: str = "") -> str:
+    """Test accuracy over rounds, or over what `axis` names; returns the caption."""
     labels = _paint_lines(ax, [c._replace(values=100 * c.values) for c in curves])
     percent_axis(ax)
     _finish(ax, curves, "test accuracy, %", axis)
     label_ends(ax, labels)
+    return caption
 
 
-def paint_loss(ax: Axes, curves: Sequence[Curve]) -> None:
-    """Test loss over rounds."""
+def paint_loss(ax: Axes, curves: Sequence[Curve], caption: str) -> str:
+    """Test loss over rounds; returns the caption."""
     labels = _paint_lines(ax, curves)
     _finish(ax, curves, "test loss")
     log_if_wide(ax)
     label_ends(ax, labels)
+    return caption
 
 
 def _finish(ax: Axes, curves: Sequence[Curve], title: str, axis: str = "") -> None:

@@ -24,7 +24,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from fedket.errors import printable
 from fedket.report import html
 
-Painter = Callable[[Axes], None]
+Painter = Callable[[Axes], str]
+"""Draws on the axes; returns the caption, a sentence or two: what to see, how it was measured."""
 
 INK = "#1b2430"
 MUTED = "#5c6777"
@@ -51,7 +52,7 @@ MAX_POINTS = 1000
 _VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid"} | {
     colour: f"series-{number}" for number, colour in enumerate(SERIES)
 }
-_STYLE = {
+STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "fedket",
     "text.parse_math": False,
@@ -103,32 +104,24 @@ class EndLabel(NamedTuple):
     end: float | None = None
 
 
-def render(name: str, paint: Painter, description: str, height: float = HEIGHT_INCHES) -> str:
-    """Draw one figure.
+def draw(name: str, title: str, paint: Painter, height: float = HEIGHT_INCHES) -> str:
+    """One figure with title and caption as HTML.
 
     Args:
         name: Unique on the page; prefix of all ids.
-        paint: Draws on the given axes.
-        description: Read out to those who do not see the figure.
+        title: Above the figure.
+        paint: The figure; its caption is also read out to those who do not see it.
         height: Inches.
-
-    Returns:
-        An `<svg>` element to put into HTML.
     """
-    with matplotlib.style.context(_STYLE, after_reset=True), warnings.catch_warnings():
+    with matplotlib.style.context(STYLE, after_reset=True), warnings.catch_warnings():
         # The browser draws the text, so a letter missing from matplotlib's font is no problem.
         warnings.filterwarnings("ignore", message="Glyph")
         figure = Figure(figsize=(WIDTH_INCHES, height))
-        paint(figure.subplots())
+        caption = paint(figure.subplots())
         ConstrainedLayoutEngine().execute(figure)  # `savefig` would draw everything twice for it
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return _inline(buffer.getvalue(), name, description)
-
-
-def draw(name: str, title: str, paint: Painter, caption: str, height: float = HEIGHT_INCHES) -> str:
-    """One figure with title and caption as HTML; arguments as for `render`."""
-    return html.figure(title, render(name, paint, caption, height), caption)
+    return html.figure(title, _inline(buffer.getvalue(), name, caption), caption)
 
 
 def _inline(svg: str, name: str, description: str) -> str:
@@ -136,7 +129,7 @@ def _inline(svg: str, name: str, description: str) -> str:
     body = svg[svg.index("<g") : svg.rindex("</svg>")]
     for pattern, replacement in _CLEANINGS:
         body = pattern.sub(replacement, body)
-    body = re.sub(r' d="[^"]*"', _round_path, body)
+    body = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path.group()), body)
     for colour, variable in _VARIABLES.items():
         body = body.replace(colour, f"var(--{variable})")
     box = view_box.group() if view_box else ""
@@ -149,10 +142,6 @@ _CLEANINGS = (
     (re.compile(r' transform="rotate\(-?0 [^"]*\)"'), ""),
     (re.compile(r"\s*\n\s*"), " "),
 )
-
-
-def _round_path(path: re.Match[str]) -> str:
-    return re.sub(r"(\.\d\d)\d+", r"\1", path.group())
 
 
 def _own_ids(body: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Figures of one run over its rounds. Each painter draws a `RunRecord` on the given axes."""
+"""Figures of one run over its rounds: each draws a `RunRecord` and returns the caption."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,15 @@ from fedket.report.drawing import (
     thin,
 )
 from fedket.report.run_record import RunRecord
-from fedket.report.wording import NARROW_SPACE, decimal_prefix, duration, quantity, three_digits
+from fedket.report.wording import (
+    NARROW_SPACE,
+    decimal_prefix,
+    duration,
+    percent,
+    plural,
+    quantity,
+    three_digits,
+)
 
 MIN_SPAN = 8.0
 """Least height of a percentage axis, in points: noise of a test set must not fill it."""
@@ -45,7 +53,7 @@ def percent_axis(ax: Axes) -> None:
     ax.set_ylim(max(low - missing / 2, -1), min(high + missing / 2, 101))
 
 
-def paint_accuracy(ax: Axes, record: RunRecord) -> None:
+def paint_accuracy(ax: Axes, record: RunRecord) -> str:
     """Test accuracy over rounds, with the line of guessing where it is in sight."""
     rounds, accuracy = curve(record, "test_accuracy")
     accuracy = 100 * accuracy
@@ -55,6 +63,11 @@ def paint_accuracy(ax: Axes, record: RunRecord) -> None:
     round_axis(ax, len(record.rounds))
     ax.set_title("test accuracy, %")
     label_ends(ax, [EndLabel(accuracy[-1], f"{accuracy[-1]:.1f}{NARROW_SPACE}%", SERIES[0])])
+    best = max(record.rounds, key=lambda r: -1.0 if r.test_accuracy is None else r.test_accuracy)
+    return (
+        f"Global model on {plural(record.facts.num_test, 'test sample')}; "
+        f"best {percent(best.test_accuracy)} in round {best.round}."
+    )
 
 
 def _paint_guessing(ax: Axes, level: float) -> None:
@@ -72,7 +85,7 @@ def _paint_guessing(ax: Axes, level: float) -> None:
         )
 
 
-def paint_loss(ax: Axes, record: RunRecord) -> None:
+def paint_loss(ax: Axes, record: RunRecord) -> str:
     """Training and test loss over rounds."""
     labels = []
     for field, name, colour, dash in (
@@ -88,6 +101,11 @@ def paint_loss(ax: Axes, record: RunRecord) -> None:
     ax.set_title("loss")
     log_if_wide(ax)
     label_ends(ax, labels)
+    left_out = any(r.test_accuracy is not None and r.test_loss is None for r in record.rounds)
+    return (
+        "Train: mean over the cohort's local training, weighted by samples. Test: global model on "
+        f"the test set.{' Values that are not finite are left out.' if left_out else ''}"
+    )
 
 
 def log_if_wide(ax: Axes) -> None:
@@ -99,7 +117,7 @@ def log_if_wide(ax: Axes) -> None:
         ax.set_title(f"{ax.get_title('left')} (logarithmic)")
 
 
-def paint_traffic(ax: Axes, record: RunRecord) -> None:
+def paint_traffic(ax: Axes, record: RunRecord) -> str:
     """Bytes sent since the start, both ways."""
     _paint_totals(
         ax,
@@ -110,12 +128,20 @@ def paint_traffic(ax: Axes, record: RunRecord) -> None:
             ("up ", [r.upload_bytes for r in record.rounds], SERIES[0], DASHES[0]),
         ],
     )
+    return (
+        "All clients together, summed over rounds, counted from the messages' contents; one "
+        f"upload is {quantity(record.facts.upload_bytes_per_client, 'B')} per client."
+    )
 
 
-def paint_key_bits(ax: Axes, record: RunRecord) -> None:
+def paint_key_bits(ax: Axes, record: RunRecord) -> str:
     """Key bits spent since the start."""
     spent = [r.key_bits for r in record.rounds]
     _paint_totals(ax, "key so far", "bit", [("", spent, SERIES[3], DASHES[0])])
+    return (
+        "All pairs together, summed over rounds; a pair's pad of "
+        f"{quantity(record.facts.key_bits_per_pair, 'bit')} counts once and is never used again."
+    )
 
 
 def _paint_totals(
@@ -139,7 +165,7 @@ def _paint_totals(
     label_ends(ax, labels)
 
 
-def paint_seconds(ax: Axes, record: RunRecord) -> None:
+def paint_seconds(ax: Axes, record: RunRecord) -> str:
     """Wall time of each round; the first, which compiles, often stands out."""
     seconds = np.array([r.seconds for r in record.rounds])
     median = float(np.median(seconds))
@@ -147,6 +173,11 @@ def paint_seconds(ax: Axes, record: RunRecord) -> None:
     paint_by_round(ax, "seconds per round", seconds, SERIES[6], wide=wide)
     ax.axhline(median, color=MUTED, linewidth=0.9, linestyle=(0, (2, 3)))
     label_ends(ax, [EndLabel(median, f"median {duration(median)}", MUTED)])
+    where = "at the server" if record.facts.at_sites else "on the simulating machine"
+    return (
+        f"Wall time {where}, evaluation included; the first round "
+        f"({duration(record.rounds[0].seconds)}) also holds what is compiled on first use."
+    )
 
 
 def paint_by_round(

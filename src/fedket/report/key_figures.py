@@ -30,9 +30,10 @@ def emptiest_links(record: RunRecord) -> list[str]:
     return sorted(lowest, key=lambda link: (lowest[link], link))
 
 
-def paint_levels(ax: Axes, record: RunRecord) -> None:
+def paint_levels(ax: Axes, record: RunRecord) -> str:
     """Key in store after each round, of the emptiest links."""
-    links = emptiest_links(record)[:MAX_LEVELS]
+    all_links = emptiest_links(record)
+    links = all_links[:MAX_LEVELS]
     factor, prefix = decimal_prefix(max(max(r.key_levels.values()) for r in record.rounds))
     rounds = np.arange(1, len(record.rounds) + 1)
     some = thin(len(rounds))
@@ -46,29 +47,20 @@ def paint_levels(ax: Axes, record: RunRecord) -> None:
     round_axis(ax, len(record.rounds))
     ax.set_title(f"key in store after the round, {prefix}bit")
     label_ends(ax, labels)
+    which = "" if links == all_links else f"the {len(links)} emptiest of "
+    return (
+        f"{_simulated(record)}Key of {which}{plural(len(all_links), 'link')}; it comes in blocks."
+    )
 
 
-def caption_levels(record: RunRecord) -> str:
-    """Of the reservoirs."""
-    links = emptiest_links(record)
-    drawn = min(len(links), MAX_LEVELS)
-    which = "" if drawn == len(links) else f"the {drawn} emptiest of "
-    return f"{_simulated(record)}Key of {which}{plural(len(links), 'link')}; it comes in blocks."
-
-
-def paint_waits(ax: Axes, record: RunRecord) -> None:
+def paint_waits(ax: Axes, record: RunRecord) -> str:
     """Time each round waited for key."""
     waits = np.array([r.key_wait_s for r in record.rounds])
     paint_by_round(ax, "seconds waited for key", waits, SERIES[4])
     mean = float(waits.mean())
     label_ends(ax, [EndLabel(mean, f"mean {duration(mean)}", SERIES[4])])
-
-
-def caption_waits(record: RunRecord) -> str:
-    """Of the waiting times."""
-    total = sum(r.key_wait_s for r in record.rounds)
     clock = "on the clock of the simulated links" if _simulated(record) else "wall time"
-    return f"{_simulated(record)}{duration(total)} in all, {clock}."
+    return f"{_simulated(record)}{duration(float(waits.sum()))} in all, {clock}."
 
 
 def starvation_section(record: RunRecord) -> str:

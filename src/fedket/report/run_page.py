@@ -6,16 +6,6 @@ from matplotlib.axes import Axes
 
 from fedket.record import LOST
 from fedket.report import html
-from fedket.report.captions import (
-    caption_accuracy,
-    caption_final_clients,
-    caption_keys,
-    caption_labels,
-    caption_loss,
-    caption_seconds,
-    caption_spread,
-    caption_traffic,
-)
 from fedket.report.client_figures import paint_client_spread, paint_final_clients, paint_labels
 from fedket.report.drawing import draw
 from fedket.report.figures import (
@@ -28,8 +18,6 @@ from fedket.report.figures import (
 )
 from fedket.report.honesty import honest_notes, standard_error
 from fedket.report.key_figures import (
-    caption_levels,
-    caption_waits,
     paint_levels,
     paint_waits,
     phases_section,
@@ -160,8 +148,8 @@ def _keys(record: RunRecord) -> str:
     return f"{quantity(record.facts.key_bits_per_pair, 'bit')} per pair and round"
 
 
-_Drawing = tuple[str, str, Callable[[Axes, RunRecord], None], Callable[[RunRecord], str], bool]
-"""Name, title, painter, caption, and whether there is anything to draw."""
+_Drawing = tuple[str, str, Callable[[Axes, RunRecord], str], bool]
+"""Name, title, painter, and whether there is anything to draw."""
 
 
 def _drawings(record: RunRecord) -> list[_Drawing]:
@@ -170,33 +158,29 @@ def _drawings(record: RunRecord) -> list[_Drawing]:
     several = evaluated and record.num_clients > 1
     has_loss = any(len(curve(record, field)[0]) for field in ("train_loss", "test_loss"))
     has_accuracy = len(curve(record, "test_accuracy")[0]) > 0
-    spent = record.summary.key_bits > 0
     has_levels = started and all(r.key_levels for r in record.rounds)
     waited = any(r.key_wait_s > 0 for r in record.rounds)
-    clients = "Clients at the end"
     return [
-        ("accuracy", "Test accuracy", paint_accuracy, caption_accuracy, has_accuracy),
-        ("loss", "Loss", paint_loss, caption_loss, has_loss),
-        ("spread", "Clients over rounds", paint_client_spread, caption_spread, evaluated),
-        ("clients", clients, paint_final_clients, caption_final_clients, several),
-        ("labels", "Who holds what", paint_labels, caption_labels, True),
-        ("traffic", "Traffic", paint_traffic, caption_traffic, started),
-        ("keys", "Key spent", paint_key_bits, caption_keys, spent),
-        ("levels", "Key reservoirs", paint_levels, caption_levels, has_levels),
-        ("waits", "Waiting for key", paint_waits, caption_waits, waited),
-        ("seconds", "Time", paint_seconds, caption_seconds, started),
+        ("accuracy", "Test accuracy", paint_accuracy, has_accuracy),
+        ("loss", "Loss", paint_loss, has_loss),
+        ("spread", "Clients over rounds", paint_client_spread, evaluated),
+        ("clients", "Clients at the end", paint_final_clients, several),
+        ("labels", "Who holds what", paint_labels, True),
+        ("traffic", "Traffic", paint_traffic, started),
+        ("keys", "Key spent", paint_key_bits, record.summary.key_bits > 0),
+        ("levels", "Key reservoirs", paint_levels, has_levels),
+        ("waits", "Waiting for key", paint_waits, waited),
+        ("seconds", "Time", paint_seconds, started),
     ]
 
 
 def _figures(record: RunRecord) -> str:
-    drawn = [_figure(record, drawing) for drawing in _drawings(record) if drawing[-1]]
+    def drawn(name: str, title: str, paint: Callable[[Axes, RunRecord], str], _: bool) -> str:
+        return draw(name, title, lambda ax: paint(ax, record))
+
+    figures = html.figures(drawn(*drawing) for drawing in _drawings(record) if drawing[-1])
     first = "" if record.rounds else "<p>No round has finished yet, so there are no curves.</p>\n"
-    return html.section("Figures", first + html.figures(drawn))
-
-
-def _figure(record: RunRecord, drawing: _Drawing) -> str:
-    name, title, paint, caption, _ = drawing
-    return draw(name, title, lambda ax: paint(ax, record), caption(record))
+    return html.section("Figures", first + figures)
 
 
 def _lost(record: RunRecord) -> str:

@@ -28,7 +28,7 @@ def quantity(value: int, unit: str) -> str:
     return f"{number}{NARROW_SPACE}{prefix}{unit}"
 
 
-def three_digits(value: float) -> str:
+def three_digits(value: int | float) -> str:
     """Three significant digits, never an exponent between 0.01 and a billion."""
     if not math.isfinite(value):
         return "not finite"
@@ -66,7 +66,7 @@ def loss(value: float | None, evaluated: bool = True) -> str:
     return f"{value:.4f}"
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: int | float) -> str:
     """A time span in the two largest fitting units."""
     if 0 < seconds < 0.1:
         return f"{three_digits(1e3 * seconds)}{NARROW_SPACE}ms"

@@ -1,12 +1,11 @@
 """The table of a paper as one self-contained HTML file, with learning curves."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
-from matplotlib.axes import Axes
-
 from fedket.report import RunRecord, html
-from fedket.report.compare_figures import Curve, curve_of, height_for, paint_accuracy, paint_loss
+from fedket.report.compare_figures import curve_of, height_for, paint_accuracy, paint_loss
 from fedket.report.drawing import SERIES, draw
 from fedket.report.wording import plural, shorten
 from fedket.reproduce.result import FEWEST_SEEDS, RowResult
@@ -90,9 +89,7 @@ def _figures(groups: Sequence[Sequence[RunRow]]) -> str:
     return html.section("Learning curves", html.figures(drawn)) if any(drawn) else ""
 
 
-def _figure(
-    name: str, group: Sequence[RunRow], field: str, paint: Callable[[Axes, Sequence[Curve]], None]
-) -> str:
+def _figure(name: str, group: Sequence[RunRow], field: str, paint: Callable[..., str]) -> str:
     """One drawing; empty if no row has points."""
     curves = [
         curve_of(shorten(row.result.title, LABEL_LETTERS), row.records, field) for row in group
@@ -101,7 +98,8 @@ def _figure(
         return ""
     title = f"{_theme(group[0])}: {field.replace('_', ' ')}"
     caption = "Mean over seeds; the band goes from the lowest to the highest seed."
-    return draw(name, title, lambda ax: paint(ax, curves), caption, height_for(len(curves)))
+    painted = partial(paint, curves=curves, caption=caption)
+    return draw(name, title, painted, height_for(len(curves)))
 
 
 def _assumptions(results: Sequence[RowResult]) -> str:
