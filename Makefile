@@ -3,12 +3,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo reference test test-long wheel-test lint bench clean help
+CASES ?= 20000
+
+.PHONY: demo reference test test-long fuzz wheel-test lint bench clean help
 
 help:
 	@echo "make demo   install into $(VENV) and run the quickstart experiment"
 	@echo "make test   install into $(VENV) and run every check that CI runs"
 	@echo "make test-long   every law on 1,000 random examples, and those that take minutes"
+	@echo "make fuzz CASES=20000   garbage for whatever reads files and messages, so much for each test"
 	@echo "make wheel-test   build the wheel and try it without constraints in fresh environments"
 	@echo "make reference  write docs/reference.md and docs/python.md anew from the code"
 	@echo "make bench  set up the peers and measure fedket beside them"
@@ -21,6 +24,9 @@ test: lint
 
 test-long: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n auto -m "" --hypothesis-profile long
+
+fuzz: $(VENV)/.installed-dev
+	FEDKET_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest -q -n auto tests/fuzz --hypothesis-profile long
 
 wheel-test:
 	.ci/wheel $(PYTHON)

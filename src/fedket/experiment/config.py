@@ -4,6 +4,7 @@ Every value has a unit in its name or description and a range that is checked be
 compiles. Unknown keys are errors; `fedket.experiment.load` turns them into one clear line.
 """
 
+import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ from fedket.errors import ConfigError
 from fedket.experiment.rows import flatten
 from fedket.federated.engine_kinds import EngineConfig
 from fedket.keys.config import KeysConfig
-from fedket.schema import FREE, NonNegativeInt, PositiveInt, Seed, Table, show_value
+from fedket.schema import FREE, NonNegativeInt, PositiveInt, Seed, Table, shortened, show_value
 from fedket.section import FunctionOf, Kind, NamedFunction, Section, kind_field, named_function
 
 RENAMED = {
@@ -107,12 +108,16 @@ def dotted(tables: Any) -> Any:
     flat = {k: tuple(v) if isinstance(v, list) else v for k, v in flatten(tables).items()}
     for key, value in flat.items():
         each = value if isinstance(value, tuple) else (value,)
-        if not all(isinstance(v, bool | int | float | str) for v in each):
+        if not all(isinstance(v, int | str) or _is_finite(v) for v in each):
             raise ConfigError(
-                f"`fast.{key}` should be a number, a text, true, false, or a list of numbers or "
-                f"texts, got {show_value(value)}"
+                f"`fast.{shortened(key)}` should be a finite number, a text, true, false, or a "
+                f"list of such, got {show_value(value)}"
             )
     return flat
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
 
 
 Overrides = Annotated[dict[str, Any], BeforeValidator(dotted)]
