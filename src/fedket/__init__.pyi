@@ -61,6 +61,7 @@ from .quantum import concentratable_entanglement as concentratable_entanglement
 from .quantum import draw_circuit as draw_circuit
 from .quantum import expval as expval
 from .quantum import make_circuit as make_circuit
+from .quantum import noise as noise
 from .quantum import probabilities as probabilities
 from .quantum import product_state as product_state
 from .quantum import run_circuit as run_circuit

@@ -1,6 +1,6 @@
 """Circuits as data, simulated exactly with adjoint gradients. Pure JAX."""
 
-from fedket.quantum import ansatz
+from fedket.quantum import ansatz, noise
 from fedket.quantum.circuit import Circuit, Gate, make_circuit
 from fedket.quantum.draw import draw_circuit
 from fedket.quantum.encoding import (
@@ -40,6 +40,7 @@ __all__ = [
     "given_state",
     "gradient_bytes",
     "make_circuit",
+    "noise",
     "pauli_averages",
     "per_sample_vjp",
     "probabilities",

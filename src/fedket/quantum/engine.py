@@ -133,22 +133,26 @@ def block_matrices(blocks: tuple[Block, ...], params: Angles) -> list[Array]:
     Product blocks: (layers, qubits, 2, 2). Window blocks: (layers, 2**k, 2**k).
     """
     return [
-        _product_matrices(block, params)
+        fuse_gates(block.gates, params)
         if isinstance(block, ProductBlock)
         else _window_matrices(block, params)
         for block in blocks
     ]
 
 
-def _product_matrices(block: ProductBlock, params: Angles) -> Complex[Array, "layers n 2 2"]:
-    """Product of each qubit's gates, identity where it has none.
+def fuse_gates(
+    columns: tuple[tuple[Gate, ...], ...], params: Angles
+) -> Complex[Array, "layers n 2 2"]:
+    """Product of each qubit's gates, one column of them per qubit, identity where it has none.
 
     Qubits with the same gates are worked out side by side: few kernels, which compile quickly.
     """
     alike: dict[tuple[str, ...], list[int]] = {}
-    for qubit, gates in enumerate(block.gates):
+    for qubit, gates in enumerate(columns):
         alike.setdefault(tuple(gate.name for gate in gates), []).append(qubit)
-    parts = [_fuse([block.gates[q] for q in qubits], params) for qubits in alike.values()]
+    parts = [_fuse([columns[q] for q in qubits], params) for qubits in alike.values()]
+    if not parts:
+        return _fuse([], params)
     if len(parts) == 1:
         return parts[0]
     order = np.argsort([qubit for qubits in alike.values() for qubit in qubits])

@@ -41,7 +41,7 @@ def expval(psi: States, *observables: str) -> Values:
     Raises:
         CircuitError: A string is none, or names a qubit twice or one that is not there.
     """
-    strings = [_parse(text, _num_qubits(psi)) for text in observables]
+    strings = [parse_pauli(text, _num_qubits(psi)) for text in observables]
     if not strings:
         raise CircuitError('name an observable, for example `expval(psi, "Z0", "Z0 Z1")`')
     # One matrix product for all strings that flip the same qubits: X and Y flip, Z does not.
@@ -98,7 +98,12 @@ def _flipping(psi: States, flipped: tuple[int, ...], strings: list[PauliString])
     return (signs @ overlaps).real.T
 
 
-def _parse(text: str, num_qubits: int) -> PauliString:
+def parse_pauli(text: str, num_qubits: int) -> PauliString:
+    """Read a Pauli string such as `"Z0 X2"`.
+
+    Raises:
+        CircuitError: It is none, or names a qubit twice or one that is not there.
+    """
     factors = [(int(qubit), name) for name, qubit in re.findall(r"([XYZ])(\d+)", text)]
     string = dict(factors)
     if not re.fullmatch(r"\s*([XYZ]\d+\s*)+", text, re.ASCII) or len(string) < len(factors):

@@ -1,0 +1,152 @@
+"""Which channel follows which gate: a noise model is data, and two of them add up.
+
+Noise is the same in every layer. A rule's channel acts right after each gate that it is for; rules
+act in their order. Read-out errors flip measured bits, independently for each qubit.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from fedket.errors import CircuitError
+from fedket.quantum.circuit import Circuit, Gate
+from fedket.quantum.gates import GATES
+from fedket.quantum.noise import channels
+from fedket.quantum.noise.channels import Channel
+
+ONE_QUBIT = tuple(name for name, kind in GATES.items() if kind.num_qubits == 1)
+TWO_QUBIT = tuple(name for name, kind in GATES.items() if kind.num_qubits == 2)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A channel after some gates.
+
+    Args:
+        channel: What happens. On one qubit, it happens to each qubit of the gate.
+        gates: Names of gates; empty for all that have as many qubits as the channel, or more.
+        qubits: The gate's qubits, in any order; a channel on two acts on them in this order. Empty
+            for all.
+        on: The one of the gate's qubits that a one-qubit channel acts on; None for each.
+
+    Raises:
+        CircuitError: A gate is unknown, or too small for the channel.
+    """
+
+    channel: Channel
+    gates: tuple[str, ...] = ()
+    qubits: tuple[int, ...] = ()
+    on: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.gates:
+            if name not in GATES:
+                raise CircuitError(f"unknown gate `{name}`; known are {', '.join(GATES)}")
+            if GATES[name].num_qubits < self.channel.num_qubits:
+                raise CircuitError(f"a channel on two qubits cannot follow {name}, which has one")
+        if self.on is not None and (self.channel.num_qubits == 2 or self.on not in self.qubits):
+            raise CircuitError(
+                f"`on` is the one of the rule's qubits {self.qubits} that a one-qubit channel acts "
+                f"on, got {self.on}"
+            )
+
+    def after(self, gate: Gate) -> Iterator[tuple[Channel, tuple[int, ...]]]:
+        """What happens after a gate, and to which qubits."""
+        named = gate.name in self.gates or not self.gates
+        if not named or (self.qubits and set(gate.qubits) != set(self.qubits)):
+            return
+        if self.channel.num_qubits == 1:
+            for qubit in gate.qubits:
+                if self.on in (None, qubit):
+                    yield self.channel, (qubit,)
+        elif len(gate.qubits) == 2:
+            yield self.channel, self.qubits or gate.qubits
+
+
+@dataclass(frozen=True)
+class NoiseModel:
+    """Rules and read-out errors; hashable, so that a circuit is planned once with it.
+
+    Args:
+        rules: Channels after gates, in the order in which they act.
+        readout: (P(1|0), P(0|1)) of each qubit: probabilities that a bit is read wrongly. A single
+            pair is every qubit's; empty for none.
+
+    Raises:
+        CircuitError: A probability is not in 0 to 1.
+    """
+
+    rules: tuple[Rule, ...] = ()
+    readout: tuple[tuple[float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        for pair in self.readout:
+            if len(pair) != 2 or not all(0 <= probability <= 1 for probability in pair):
+                raise CircuitError(
+                    f"a read-out error is two probabilities P(1|0), P(0|1) of 0 to 1, got {pair}"
+                )
+
+    def __add__(self, other: "NoiseModel") -> "NoiseModel":
+        """Both, one after the other; only one of them may have read-out errors."""
+        if self.readout and other.readout:
+            raise CircuitError("two noise models with read-out errors do not add up; keep one's")
+        return NoiseModel(self.rules + other.rules, self.readout or other.readout)
+
+    def after(self, gate: Gate) -> list[tuple[Channel, tuple[int, ...]]]:
+        """What happens after a gate, and to which qubits, in order."""
+        return [event for rule in self.rules for event in rule.after(gate)]
+
+    def readout_of(self, qubit: int) -> tuple[float, float]:
+        """Read-out error of a qubit."""
+        if not self.readout:
+            return 0.0, 0.0
+        return self.readout[qubit if len(self.readout) > 1 else 0]
+
+    def check(self, circuit: Circuit) -> None:
+        """Refuse a circuit that this describes only in part.
+
+        Raises:
+            CircuitError: It has more qubits than there are read-out errors.
+        """
+        known = len(self.readout)
+        if known > 1 and known < circuit.num_qubits:
+            raise CircuitError(
+                f"the noise model has read-out errors of {known} qubits, the circuit has "
+                f"{circuit.num_qubits} qubits; give one pair for all, or one for each"
+            )
+
+
+def after(channel: Channel, *gates: str, qubits: Sequence[int] = ()) -> NoiseModel:
+    """One channel after gates of some names, or after all of them.
+
+    Args:
+        channel: From `fedket.noise.channels`.
+        gates: Names such as `"CNOT"`; none for all.
+        qubits: The gate's qubits; empty for all.
+    """
+    return NoiseModel((Rule(channel, gates, tuple(qubits)),))
+
+
+def depolarising(one_qubit: float, two_qubit: float = 0.0) -> NoiseModel:
+    """Depolarising noise after every gate: ρ → (1 − λ) ρ + λ I / 2**k on the gate's k qubits.
+
+    Args:
+        one_qubit: λ after gates on one qubit, of 0 to 4/3.
+        two_qubit: λ after gates on two, of 0 to 16/15.
+    """
+    one, two = channels.depolarising(one_qubit), channels.depolarising(two_qubit, 2)
+    return NoiseModel((Rule(one, ONE_QUBIT), Rule(two, TWO_QUBIT)))
+
+
+def amplitude_damping(gamma: float) -> NoiseModel:
+    """Decay to |0⟩ with probability `gamma` of each qubit of every gate, after it."""
+    return after(channels.amplitude_damping(gamma))
+
+
+def phase_damping(gamma: float) -> NoiseModel:
+    """Loss of phase, `gamma` of 0 to 1, of each qubit of every gate, after it."""
+    return after(channels.phase_damping(gamma))
+
+
+def readout_error(p1_given_0: float, p0_given_1: float) -> NoiseModel:
+    """Every qubit is read as 1 when it is 0, and as 0 when it is 1, with these probabilities."""
+    return NoiseModel(readout=((p1_given_0, p0_given_1),))
