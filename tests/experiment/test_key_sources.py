@@ -6,7 +6,7 @@ import pytest
 
 from fedket.errors import ConfigError, KeyExhaustedError, KeyMaterialError
 from fedket.experiment import build_experiment, count_facts, start_run
-from fedket.experiment.key_sources import open_keys
+from fedket.experiment.build import open_keys
 from fedket.keys.kme.config import KmeConfig
 from fedket.keys.kme.pools import KeyPools
 from fedket.keys.kme.server import serving

@@ -11,7 +11,6 @@ from pydantic import Field, field_validator
 
 from fedket.errors import ConfigError
 from fedket.experiment.aggregation import check_aggregation, protocol_of
-from fedket.experiment.check import check_cohort
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import load_config
 from fedket.federated.engine_kinds import EngineConfig
@@ -168,7 +167,6 @@ def check_deployable(config: ExperimentConfig, sites: int) -> None:
             f"partition.num_clients is {config.num_clients}, the federation has {sites} "
             "sites; make them equal"
         )
-    check_cohort(config)
     check_aggregation(config)
     if protocol.answers is not everybody_answers:
         raise ConfigError("the aggregation simulates drop-outs, which real sites have themselves")

@@ -1,10 +1,12 @@
 """How an experiment's contributions become a sum: protocol, reducer, and what a round costs."""
 
+import numpy as np
+
 from fedket.errors import ConfigError, UserCodeError
 from fedket.experiment.config import ExperimentConfig
-from fedket.experiment.context import bare_context
 from fedket.keys import OsRandomSource
 from fedket.keys.source_kinds import OsRandomConfig
+from fedket.rng import Purpose, numpy_seed
 from fedket.section import Context
 from fedket.secure import Protocol, options_of, reduce_in_process, round_cost, starving_sum
 from fedket.secure.protocol import RoundCost
@@ -19,7 +21,7 @@ def aggregation_of(config: ExperimentConfig) -> Protocol | Reducer | None:
         ConfigError: It does not fit.
         UserCodeError: It is a user's own, and fails or makes something else.
     """
-    section, context = config.aggregation, bare_context(config)
+    section, context = config.aggregation, _bare_context(config)
     with naming_users_lines():
         section.check(context)
         made: Protocol | Reducer | None = section.build(context)
@@ -41,7 +43,14 @@ def first_context(config: ExperimentConfig) -> Context:
     """What is known before anything else is built."""
     protocol = protocol_of(config)
     links = protocol is not None and protocol.authenticated
-    return bare_context(config)._replace(server_links=links)
+    return _bare_context(config)._replace(server_links=links)
+
+
+def _bare_context(config: ExperimentConfig) -> Context:
+    """What the configuration alone says."""
+    rng = np.random.default_rng(numpy_seed(config.seed, Purpose.PARTITION))
+    clients, cohort = config.num_clients, config.cohort_size
+    return Context(config.seed, clients, cohort, config.engine.dtype, rng, name=config.name)
 
 
 def build_reducer(

@@ -1,7 +1,7 @@
 """The order in which a configuration becomes objects; each section makes its own."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -14,7 +14,7 @@ from fedket.experiment.aggregation import (
     first_context,
     protocol_of,
 )
-from fedket.experiment.check import check_cohort, check_fit, check_threshold, parameter_shapes
+from fedket.experiment.check import check_fit, check_threshold, parameter_shapes
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated import Federation, LocalTraining, make_federation
 from fedket.quantum import Circuit
@@ -69,19 +69,17 @@ def build_experiment(
 
     Args:
         config: The experiment.
-        keys: Its open key source, see `fedket.experiment.key_sources.open_keys`; without it
-            masked rounds run on `os_random` only.
+        keys: Its open key source, see `open_keys`; without it masked rounds run on
+            `os_random` only.
         led: Makes a reducer give its sum to all processes of the run.
 
     Raises:
         FedketError: One clear line about whatever does not fit.
     """
     engine: Any = build(config.engine, first_context(config), object)
-    check_cohort(config)
     check_aggregation(config)
     check_threshold(config)
-    protocol = protocol_of(config)
-    if protocol is not None and protocol.takes_key:
+    if _takes_key(config):
         config.keys.check(first_context(config))
     with precision(config):
         context = first_context(config)
@@ -106,6 +104,26 @@ def build_experiment(
         )
     federation = in_precision(config, federation)
     return Experiment(config, context.samples, partition, parts.model, parts.strategy, federation)
+
+
+@contextmanager
+def open_keys(config: ExperimentConfig) -> Iterator[KeySource | None]:
+    """Open the key source of an experiment, or None if it masks nothing.
+
+    Raises:
+        ConfigError: The source does not suit the experiment.
+        KeyMaterialError: A pad store is in use, damaged or another party's; a certificate is bad.
+    """
+    if not _takes_key(config):
+        yield None
+        return
+    with build(config.keys, first_context(config), AbstractContextManager) as source:  # type: ignore[type-abstract]
+        yield source
+
+
+def _takes_key(config: ExperimentConfig) -> bool:
+    protocol = protocol_of(config)
+    return protocol is not None and protocol.takes_key
 
 
 def in_precision(config: ExperimentConfig, federation: Federation) -> Federation:

@@ -16,26 +16,8 @@ PARAMETER_COPIES = 4
 """Live copies of the parameters on one client: global, local, gradient, optimiser state."""
 
 
-def check_cohort(config: ExperimentConfig) -> None:
-    """Check that there are as many clients as a round takes.
-
-    Raises:
-        ConfigError: There are fewer.
-    """
-    clients, cohort = config.num_clients, config.cohort_size
-    if cohort > clients:
-        raise ConfigError(
-            f"federation.clients_per_round is {cohort}, but partition.num_clients is {clients}; "
-            f"use 1 to {clients}, or 0 for all"
-        )
-
-
 def check_threshold(config: ExperimentConfig) -> None:
-    """Check that words can tell Fisher information at the threshold from none.
-
-    Raises:
-        ConfigError: One step of the quantiser is larger than the threshold.
-    """
+    """Raise `ConfigError` if words cannot tell Fisher information at the threshold from none."""
     protocol, strategy, cohort = protocol_of(config), config.strategy, config.cohort_size
     if protocol is None or not isinstance(strategy, QFedFisherConfig):
         return

@@ -164,6 +164,15 @@ class ExperimentConfig(Table):
     fast: Annotated[Overrides, FREE] = Field(default_factory=dict)
     """What the fast profile changes: `TABLE.KEY = value`."""
 
+    @model_validator(mode="after")
+    def _has_a_cohort(self) -> "ExperimentConfig":
+        if self.cohort_size > self.num_clients:
+            raise ConfigError(
+                f"federation.clients_per_round is {self.cohort_size}, but partition.num_clients is "
+                f"{self.num_clients}; use 1 to {self.num_clients}, or 0 for all"
+            )
+        return self
+
     @property
     def num_clients(self) -> int:
         """Clients of the federation."""

@@ -1,5 +1,7 @@
 """What an experiment will cost, known before it runs: parameters, qubits, bytes, key bits."""
 
+from math import ceil, inf
+
 import jax.numpy as jnp
 
 from fedket.data import label_counts
@@ -8,12 +10,12 @@ from fedket.experiment.aggregation import cost_of, first_context
 from fedket.experiment.build import Experiment
 from fedket.experiment.check import parameter_shapes
 from fedket.experiment.config import ExperimentConfig
-from fedket.experiment.key_feed import key_feed
 from fedket.federated.trainer import contribution_size, tree_size
+from fedket.keys.qkd.network import Pair, network_links, pair_rates
 from fedket.keys.source_kinds import SimulatedConfig
 from fedket.quantum import draw_circuit
-from fedket.record import Facts, KeyFeed
-from fedket.section import Section
+from fedket.record import MAX_LINKS, Facts, KeyFeed, LinkFeed, link_name
+from fedket.section import Context, Section
 from fedket.secure import per_link
 from fedket.types import SERVER
 from fedket.user_code import naming_users_lines
@@ -37,7 +39,9 @@ def count_facts(experiment: Experiment) -> Facts:
         key_bits_per_pair=max((b for pair, b in needs.items() if SERVER not in pair), default=0),
         key_bits_per_server_link=needs.get((SERVER, 0), 0),
         key_bits_per_round=sum(needs.values()),
-        key_feed=_feed(config, needs),
+        key_feed=_key_feed(config.keys, first_context(config), needs)
+        if needs and isinstance(config.keys, SimulatedConfig)
+        else None,
         clients=len(experiment.partition),
         clients_per_round=config.cohort_size,
         num_train=len(dataset.y_train),
@@ -74,10 +78,31 @@ def _caveats(config: ExperimentConfig, takes_key: bool) -> dict[str, tuple[str, 
     return found
 
 
-def _feed(config: ExperimentConfig, needs: dict[tuple[int, int], int]) -> KeyFeed | None:
-    if not needs or not isinstance(config.keys, SimulatedConfig):
-        return None
-    return key_feed(config.keys, first_context(config), needs)
+def _key_feed(keys: SimulatedConfig, context: Context, needs: dict[Pair, int]) -> KeyFeed:
+    """Planned rate, need and time per round of each simulated link, and the tight one."""
+    network = keys.network(context)
+    links = network_links(network, keys.protocol, keys.block_pulses, keys.clock_hz)
+    rates = pair_rates(network, links)
+    seconds = {pair: bits / rates[pair] if rates[pair] else inf for pair, bits in needs.items()}
+    slowest = sorted(seconds, key=lambda pair: (-seconds[pair], pair))
+    tight = slowest[0]
+    blocks = ceil(needs[tight] / max(1.0, links[tight].planned_bits()))
+    first = blocks * links[tight].block_seconds * network.relay_mux
+    return KeyFeed(
+        tight_link=link_name(tight),
+        seconds_per_round=seconds[tight],
+        bound="key" if seconds[tight] > keys.training_s else "training",
+        first_key_s=first if rates[tight] else inf,
+        links=tuple(
+            LinkFeed(
+                link=link_name(pair),
+                rate_bps=round(rates[pair], 1),
+                bits_per_round=needs[pair],
+                seconds_per_round=seconds[pair],
+            )
+            for pair in slowest[:MAX_LINKS]
+        ),
+    )
 
 
 def drawing(experiment: Experiment) -> str:

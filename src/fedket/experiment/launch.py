@@ -58,31 +58,13 @@ def find_launch(environment: Mapping[str, str] = os.environ) -> Launch | None:
 
 
 def check_engine(engine: Any, launch: Launch) -> None:
-    """Check that an engine computes in several processes.
-
-    Raises:
-        ConfigError: Otherwise.
-    """
+    """Raise `ConfigError` unless an engine computes in several processes."""
     from fedket.federated.engine_kinds import ShardedConfig
 
     if not isinstance(engine, ShardedConfig):
         raise ConfigError(
             f'{launch.num_processes} processes were launched, engine.kind = "{engine.kind}" '
             "computes in one; launch one, or add --set engine.kind=sharded"
-        )
-
-
-def check_alone() -> None:
-    """Check that nobody launched several processes.
-
-    Raises:
-        ConfigError: Otherwise.
-    """
-    launch = find_launch()
-    if launch is not None:
-        raise ConfigError(
-            f"{launch.num_processes} processes were launched and all would write the same run; "
-            "launch one, or use `fedket run FILE --set engine.kind=sharded`"
         )
 
 

@@ -1,58 +1,38 @@
 """What a run asks of whoever keeps its processes in step; of most runs there is one process."""
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple
 
-from fedket.experiment.launch import check_alone
+from fedket.errors import ConfigError
+from fedket.experiment.launch import find_launch
 from fedket.federated import FederationState
 from fedket.types import Params, Reducer
 
-T = TypeVar("T")
 
+class Lead(NamedTuple):
+    """What process 0 does for the others in the course of a run; by default there are none.
 
-@runtime_checkable
-class Lead(Protocol):
-    """What process 0 does for the others in the course of a run."""
-
-    def reducer(self, reducer: Reducer) -> Reducer:
-        """Return a reducer that gives every process the sum."""
-
-    def meet(self) -> None:
-        """Wait until all processes have built the experiment."""
-
-    def begin(self, state: FederationState) -> None:
-        """Hand the state before the first round to all."""
-
-    def in_step(self, run_round: Callable[..., T], state: FederationState, evaluated: bool) -> T:
-        """Run a round when all do."""
-
-    def finish(self, params: Params) -> None:
-        """Say that this was the last round, and check that all have the same parameters."""
-
-
-class Alone:
-    """A run in a single process.
-
-    Raises:
-        ConfigError: Several were launched.
+    Attributes:
+        reducer: Makes a reducer give every process the sum.
+        meet: Waits until all processes have built the experiment.
+        begin: Hands the state before the first round to all.
+        in_step: (run_round, state, evaluated) -> what `run_round` returns, run when all do.
+        finish: Says that this was the last round, and checks that all have the same parameters.
     """
 
-    def __init__(self) -> None:
-        check_alone()
+    reducer: Callable[[Reducer], Reducer] = lambda reducer: reducer
+    meet: Callable[[], None] = lambda: None
+    begin: Callable[[FederationState], None] = lambda _: None
+    in_step: Callable[..., Any] = lambda run_round, state, evaluated: run_round(state, evaluated)
+    finish: Callable[[Params], None] = lambda _: None
 
-    def reducer(self, reducer: Reducer) -> Reducer:
-        """Share the sum with nobody."""
-        return reducer
 
-    def meet(self) -> None:
-        """Wait for nobody."""
-
-    def begin(self, state: FederationState) -> None:
-        """Tell nobody."""
-
-    def in_step(self, run_round: Callable[..., T], state: FederationState, evaluated: bool) -> T:
-        """Run a round."""
-        return run_round(state, evaluated)
-
-    def finish(self, params: Params) -> None:
-        """Tell nobody."""
+def alone() -> Lead:
+    """Return the lead of a single process; raise `ConfigError` if several were launched."""
+    launch = find_launch()
+    if launch is not None:
+        raise ConfigError(
+            f"{launch.num_processes} processes were launched and all would write the same run; "
+            "launch one, or use `fedket run FILE --set engine.kind=sharded`"
+        )
+    return Lead()

@@ -10,13 +10,12 @@ from typing import Any, Literal, NamedTuple
 
 from fedket.errors import CheckpointError, TrainingError
 from fedket.experiment import run_directory as disk
-from fedket.experiment.build import Experiment, build_experiment, precision
+from fedket.experiment.build import Experiment, build_experiment, open_keys, precision
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.environment import write_environment
 from fedket.experiment.facts import count_facts
 from fedket.experiment.interrupts import Interrupts, handled_interrupts
-from fedket.experiment.key_sources import open_keys
-from fedket.experiment.lead import Alone, Lead
+from fedket.experiment.lead import Lead, alone
 from fedket.federated import FederationState
 from fedket.federated.checkpoint import (
     load_checkpoint,
@@ -87,7 +86,7 @@ def start_run(
         TrainingError: `LOST_IN_A_ROW` rounds were lost; all rounds are saved.
         KeyboardInterrupt: Before anything is written.
     """
-    lead = lead or Alone()
+    lead = lead or alone()
     with handled_interrupts() as interrupts, precision(config), ExitStack() as stack:
         if output is not None:
             disk.check_output(output)
@@ -133,7 +132,7 @@ def resume_run(
             has been changed then.
         KeyboardInterrupt: Before anything is changed.
     """
-    lead = lead or Alone()
+    lead = lead or alone()
     own = disk.read_config(directory)
     config = config or own
     disk.check_same_experiment(directory, own, config)

@@ -10,6 +10,7 @@ from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.interrupts import handled_interrupts
 from fedket.federated import Federation, FederationState
 from fedket.multiprocess.lockstep import Lockstep
+from fedket.multiprocess.processes import led_reducer
 
 
 def follow_run(config: ExperimentConfig, lockstep: Lockstep) -> bool:
@@ -23,9 +24,7 @@ def follow_run(config: ExperimentConfig, lockstep: Lockstep) -> bool:
         KeyboardInterrupt: It was asked to end.
     """
     with handled_interrupts() as interrupts, precision(config):
-        federation = interrupts.run(
-            partial(build_experiment, config, led=lockstep.reducer)
-        ).federation
+        federation = interrupts.run(partial(build_experiment, config, led=led_reducer)).federation
         state = federation.init()
         interrupts.run(lockstep.meet)
         while (word := interrupts.run(lockstep.word)) in (b"state", b"round"):

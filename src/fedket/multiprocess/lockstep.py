@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from fedket.errors import TrainingError
+from fedket.experiment.lead import Lead
 from fedket.federated import FederationState
 from fedket.federated.checkpoint import params_sha256
 from fedket.multiprocess.processes import (
@@ -20,7 +21,7 @@ from fedket.multiprocess.processes import (
     share_bytes,
     share_tree,
 )
-from fedket.types import Params, Reducer
+from fedket.types import Params
 
 T = TypeVar("T")
 
@@ -28,9 +29,7 @@ READY, FAILED = b"1", b"0"
 
 
 class Lockstep:
-    """All processes of a run; see `fedket.experiment.lead.Lead` for what process 0 calls.
-
-    `word`, `state` and `confirm` are for the others.
+    """All processes of a run: `lead` is for process 0; `word`, `state`, `confirm` for the others.
 
     Attributes:
         met: Whether all have built the experiment.
@@ -40,44 +39,30 @@ class Lockstep:
     def __init__(self) -> None:
         self.met = self.ended = False
 
-    def reducer(self, reducer: Reducer) -> Reducer:
-        """Return a reducer that process 0 runs for all."""
-        return led_reducer(reducer)
+    def lead(self) -> Lead:
+        """What process 0 does for the others."""
+        return Lead(led_reducer, self.meet, self._begin, self.in_step, self._finish)
 
     def meet(self) -> None:
-        """Wait until all processes have built the experiment.
-
-        Raises:
-            TrainingError: Some cannot start; they say why themselves.
-        """
+        """Wait for the others; `TrainingError` if some cannot start, which say why themselves."""
         failed = self._meet(READY)
         if failed:
             raise TrainingError(
                 f"{_those(failed)} could not start; look for the message of each, then start anew"
             )
 
-    def begin(self, state: FederationState) -> None:
-        """Hand the state before the first round to all."""
+    def _begin(self, state: FederationState) -> None:
         share_bytes(b"state")
         share_tree(_as_arrays(state))
 
     def in_step(self, run_round: Callable[..., T], state: FederationState, evaluated: bool) -> T:
-        """Run a round when all do.
-
-        Raises:
-            ProcessLostError: Another process is gone.
-        """
+        """Run a round when all do; `ProcessLostError` if another process is gone."""
         if leads():
             share_bytes(b"round")
         with in_touch():
             return run_round(state, evaluated)
 
-    def finish(self, params: Params) -> None:
-        """Say that this was the last round, and check that all have the same parameters.
-
-        Raises:
-            TrainingError: Some have others.
-        """
+    def _finish(self, params: Params) -> None:
         share_bytes(b"done")
         self.confirm(params)
 

@@ -84,7 +84,7 @@ def _join_and_run(
     try:
         config = interrupts.run(partial(shared_config, own))
         if launch.process_id == 0:
-            work(config, lockstep)
+            work(config, lockstep.lead())
         elif not follow_run(config, lockstep):
             code = BAD_INPUT
     except ProcessLostError:
