@@ -1,26 +1,18 @@
 """One party's ends of its links: its pad store, its key manager, and what it says to its peers.
 
-Ends in different processes agree in messages: which bytes are used (`marks`), which keys both
-hold (`deposits`), and which keys a batch from the key managers has (`agree`). None of it is
-secret, and none of it holds key.
+The messages between two parties go through the server, see `fedket.keys.link`; they hold no key.
 """
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from fedket.errors import FedketError, KeyMaterialError, ProtocolError
-from fedket.keys.etsi014.agreement import Announce, Confirm, read_message
 from fedket.keys.etsi014.client import connect
 from fedket.keys.etsi014.config import SaeConfig
-from fedket.keys.etsi014.errors import EndsApartError
-from fedket.keys.etsi014.fetch import MasterEnd, SlaveEnd
+from fedket.keys.link import Link
 from fedket.keys.store import PadStore, StoreKeySource
-from fedket.keys.store.connect import agreed_end
-from fedket.keys.store.streams import Deposited
 from fedket.schema import read_table
 from fedket.secure.phases import Payload, octets
 from fedket.types import KeySource, Stream
@@ -30,6 +22,9 @@ AskPeer = Callable[[int, str, Payload], Payload]
 
 AHEAD = 16
 """Rounds whose key is fetched at once: a fetch costs more than the key of a small round."""
+
+PAUSES = (1.0, 2.0, 4.0, 8.0)
+"""Seconds to wait before each further attempt when a KME has too little key."""
 
 
 @runtime_checkable
@@ -41,7 +36,7 @@ class PartyKeys(Protocol):
         ...
 
     def links(self, peers: Collection[int]) -> None:
-        """Bring the links to these peers in line; between rounds only."""
+        """Confirm the links with these peers; between rounds only."""
         ...
 
     def fill(self, lengths: Mapping[Stream, int]) -> None:
@@ -74,12 +69,17 @@ class StoreKeys:
         ask_peer: AskPeer,
         pauses: Sequence[float] = (),
     ) -> None:
-        self._me, self._store, self._ask = me, store, ask_peer
-        self._sae_ids, self._pauses = dict(sae_ids), tuple(pauses)
-        self._stack = ExitStack()
-        self._kme = self._stack.enter_context(connect(sae))
-        self._masters: dict[Stream, MasterEnd] = {}
-        self._slaves: dict[Stream, SlaveEnd] = {}
+        self._me, self._store, self._stack = me, store, ExitStack()
+        kme = self._stack.enter_context(connect(sae))
+
+        def link(peer: int) -> Link:
+            def say(action: str, message: Mapping[str, bytes]) -> Mapping[str, bytes]:
+                answer = ask_peer(peer, action, dict(message))
+                return {name: octets(answer, name) for name in answer}
+
+            return Link(me, peer, store, kme, sae_ids[peer], say, pauses)
+
+        self._links = {peer: link(peer) for peer in sae_ids if peer != me}
 
     def close(self) -> None:
         """Close the connection to the key manager, and the store."""
@@ -87,98 +87,52 @@ class StoreKeys:
         self._store.close()
 
     def source(self, session: str) -> KeySource:
-        """Return the key source of a session, over the party's own store."""
-        return StoreKeySource({self._me: self._store}, session)
+        """Return the key source of a session, over the party's own store.
+
+        It gives key of confirmed links only, whatever a round asks for.
+        """
+        return StoreKeySource({self._me: self._store}, session, self._check_confirmed)
 
     def links(self, peers: Collection[int]) -> None:
-        """Compare marks, then keys, with each peer, and tell it what both go by."""
-        for peer in peers:
-            self._connect(peer, ((self._me, peer), (peer, self._me)))
+        """Confirm the links with these peers, as the end that asks.
 
-    def _connect(self, peer: int, streams: Collection[Stream]) -> None:
-        """Bring these streams of a link in line; `fedket.keys.store.connect` says how."""
-        theirs = _read_streams(self._ask(peer, "marks", {"streams": b"[]"}))
-        ours, known = self._store.high_water_marks(), {s: _offset(m) for s, m in theirs}
-        both = [s for s in streams if s in ours or s in known]
-        marks = {s: max(ours.get(s, 0), known.get(s, 0)) for s in both}
-        self._store.advance(marks)
-        said = [[list(s), mark] for s, mark in marks.items()]
-        answer = _read_streams(self._ask(peer, "deposits", {"streams": _json(said)}))
-        held, mine = {s: _deposited(keys) for s, keys in answer}, self._store.deposits()
-        ends = {s: agreed_end(m, mine.get(s, ()), held.get(s, ())) for s, m in marks.items()}
-        self._store.withdraw(ends)
-        self._ask(peer, "withdraw", {"streams": _json([[list(s), e] for s, e in ends.items()])})
+        Raises:
+            KmeError: One of them cannot be; it stays shut.
+        """
+        for peer in peers:
+            self._link(peer).confirm()
 
     def fill(self, lengths: Mapping[Stream, int]) -> None:
         """Fetch what is missing on streams that this party sends on, for rounds to come too.
 
         Raises:
-            KmeError: A key manager has too little, refuses, or is not there.
+            KmeError: A key manager has too little, refuses, or is not there; or a link has not
+                been confirmed.
         """
+        self._check_confirmed(lengths)
         for stream, num_bytes in lengths.items():
             missing = num_bytes - self._store.available(stream)
-            if missing <= 0:
-                continue
-            fetch = partial(self._master(stream).fetch, missing + (AHEAD - 1) * num_bytes)
-            try:
-                fetch()
-            except EndsApartError:  # an end was restarted, or an old message came late
-                self._connect(stream[1], [stream])
-                fetch()
+            if missing > 0:
+                self._link(stream[1]).fill(missing + (AHEAD - 1) * num_bytes)
 
     def answer(self, peer: int, action: str, payload: Payload) -> Payload:
-        """Answer what a peer says about a link.
+        """Answer what a peer says about the link with it.
 
         Raises:
-            ProtocolError: It is about another party's link, or makes no sense.
+            ProtocolError: It makes no sense.
+            KmeError: Somebody else says it, or it cannot be followed.
         """
-        if action == "agree":
-            return {"message": self._agree(peer, octets(payload, "message"))}
-        told = _read_streams(payload)
-        streams = dict(told)
-        if any({self._me, peer} != set(stream) for stream in streams):
-            raise ProtocolError(f"party {peer} speaks of links that are not its own")
-        if action == "marks":
-            marks = self._store.high_water_marks()
-            return {"streams": _json([[list(s), m] for s, m in marks.items() if peer in s])}
-        if action == "deposits":
-            self._store.advance({stream: _offset(mark) for stream, mark in streams.items()})
-            held = self._store.deposits()
-            said = [[list(s), [list(k) for k in held.get(s, ())]] for s in streams]
-            return {"streams": _json(said)}
-        if action == "withdraw":
-            self._store.withdraw({stream: _offset(end) for stream, end in streams.items()})
-            return {"streams": b"[]"}
-        raise ProtocolError(f"`{action}` is not a message about a link")
+        message = {name: octets(payload, name) for name in payload}
+        return dict(self._link(peer).answer(action, message))
 
-    def _agree(self, peer: int, content: bytes) -> bytes:
-        message = read_message(Announce, content)
-        stream = message.stream
-        if stream != (peer, self._me):
-            raise ProtocolError(f"party {peer} speaks of stream {stream}, which is not its own")
-        if stream not in self._slaves:
-            self._slaves[stream] = SlaveEnd(
-                stream, self._kme, self._sae_ids[peer], self._store, self._pauses
-            )
-        return self._slaves[stream].answer(message).model_dump_json().encode()
+    def _check_confirmed(self, streams: Collection[Stream]) -> None:
+        for peer in {end for stream in streams for end in stream} - {self._me}:
+            self._link(peer).check_confirmed()
 
-    def _master(self, stream: Stream) -> MasterEnd:
-        if stream not in self._masters:
-            peer = stream[1]
-
-            def exchange(message: Announce) -> Confirm:
-                said = {"message": message.model_dump_json().encode()}
-                return read_message(Confirm, octets(self._ask(peer, "agree", said), "message"))
-
-            self._masters[stream] = MasterEnd(
-                stream,
-                self._kme,
-                self._sae_ids[peer],
-                exchange,
-                self._store,
-                self._pauses,
-            )
-        return self._masters[stream]
+    def _link(self, peer: int) -> Link:
+        if peer not in self._links:
+            raise ProtocolError(f"party {self._me} has no link with party {peer}")
+        return self._links[peer]
 
 
 def open_store_keys(
@@ -193,7 +147,7 @@ def open_store_keys(
     config = read_own_sae(sae, sae_ids[me])
     opened = PadStore.open(store, me)
     try:
-        return StoreKeys(me, opened, config, sae_ids, ask_peer, pauses=(1.0, 2.0, 4.0, 8.0))
+        return StoreKeys(me, opened, config, sae_ids, ask_peer, PAUSES)
     except FedketError:
         opened.close()
         raise
@@ -213,28 +167,3 @@ def read_own_sae(path: Path, sae_id: str) -> SaeConfig:
             f"`{sae_id}`; correct one of the two"
         )
     return config
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value).encode()
-
-
-def _read_streams(payload: Payload) -> list[tuple[Stream, Any]]:
-    try:
-        value = json.loads(octets(payload, "streams"))
-        return [((int(sender), int(receiver)), content) for (sender, receiver), content in value]
-    except (ValueError, TypeError) as error:
-        raise ProtocolError(f"a message about a link is malformed: {error}") from None
-
-
-def _offset(value: object) -> int:
-    if not isinstance(value, int) or value < 0:
-        raise ProtocolError(f"a message about a link has {value!r} in the place of an offset")
-    return value
-
-
-def _deposited(keys: object) -> tuple[Deposited, ...]:
-    try:
-        return tuple(Deposited(*key) for key in keys)  # type: ignore[attr-defined]
-    except TypeError as error:
-        raise ProtocolError(f"a message about the keys of a link is malformed: {error}") from None

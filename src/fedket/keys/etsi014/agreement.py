@@ -42,16 +42,15 @@ M = TypeVar("M", bound="Message")
 
 
 class Message(BaseModel):
-    """Base of both messages."""
+    """Base of the messages between the two ends of a link."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
-
-    stream: Stream
 
 
 class Announce(Message):
     """Master: I fetched these keys, which go to offset `start` of the stream; fetch them too."""
 
+    stream: Stream
     start: Offset
     key_ids: Annotated[tuple[KeyId, ...], Field(min_length=1, max_length=65536)]
     size_bits: Bits
@@ -65,6 +64,7 @@ class Announce(Message):
 class Confirm(Message):
     """Slave: whether I deposited that batch; my end of the stream; in one line why not."""
 
+    stream: Stream
     batch: KeyId
     deposited: bool
     end: Offset
@@ -77,7 +77,7 @@ def batch_id(key_ids: Iterable[str]) -> str:
 
 
 def read_message(kind: type[M], content: bytes | str) -> M:
-    """Read a message that `message.model_dump_json()` wrote.
+    """Read a message that `model_dump_json` wrote.
 
     Raises:
         AgreementError: It is malformed, or of another kind.
@@ -88,7 +88,7 @@ def read_message(kind: type[M], content: bytes | str) -> M:
         problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
         field = ".".join(str(part) for part in problem["loc"]) or "the message"
         raise AgreementError(
-            f"a message of the key agreement is malformed at `{field}` ({problem['type']}); run "
+            f"a message about a link is malformed at `{field}` ({problem['type']}); run "
             "the same version at both ends"
         ) from None
 

@@ -114,6 +114,10 @@ class MasterEnd:
             total, shrunk = total + self._settle(keys, message, pauses), None
         return total
 
+    def give_up(self) -> None:
+        """Forget the batch in doubt: the ends have connected, and the slave has withdrawn it."""
+        self._in_doubt = None
+
     def _settle(self, keys: Keys, message: Announce, pauses: Iterator[float]) -> int:
         """Announce a batch until it is answered; returns the bytes deposited, 0 if given up."""
         self._in_doubt = keys, message
@@ -124,7 +128,7 @@ class MasterEnd:
         reply = _patiently(attempt, (PeerSilentError,), pauses, self._sleep)
         check_reply(message, reply)
         if reply.deposited:
-            secret = _joined(keys)
+            secret = joined(keys)
             self._store.deposit(self._stream, message.batch, secret, message.start)
             self._in_doubt = None  # only now: if the deposit failed, the batch is still in doubt
             return len(secret)
@@ -179,7 +183,7 @@ class SlaveEnd:
         try:
             keys = self._fetch(message)
             self._fetched = message.batch, keys
-            secret = _joined(keys)
+            secret = joined(keys)
             self._store.deposit(self._stream, message.batch, secret, message.start)
         except (KmeError, KeyReusedError) as error:
             return self._answers.refuse(message, end, str(error))
@@ -190,8 +194,48 @@ class SlaveEnd:
         batch, keys = self._fetched
         if batch == message.batch:
             return keys
-        ask = partial(self._kme.dec_keys, self._peer, message.key_ids, message.size_bits)
-        return _patiently(ask, (*LATER, KmeRefusedError), iter(self._pauses), self._sleep)
+        ids, size_bits = message.key_ids, message.size_bits
+        return fetch_chosen(self._kme, self._peer, ids, size_bits, self._pauses, self._sleep)
+
+
+def fetch_new(
+    kme: Kme,
+    peer: str,
+    num_bytes: int,
+    pauses: Sequence[float] = (),
+    sleep: Callable[[float], None] = time.sleep,
+) -> Keys:
+    """Fetch keys of one call that nobody else has: `num_bytes`, or what one call may have at most.
+
+    Raises:
+        KmeError: By kind; `KmeBusyError` and `KmeUnreachableError` after the last pause only.
+    """
+    left = iter(pauses)
+    status = _patiently(partial(kme.status, peer), LATER, left, sleep)
+    number, size_bytes = plan(status, num_bytes)
+    return _patiently(partial(kme.enc_keys, peer, number, 8 * size_bytes), LATER, left, sleep)
+
+
+def fetch_chosen(
+    kme: Kme,
+    peer: str,
+    key_ids: Sequence[str],
+    size_bits: int,
+    pauses: Sequence[float] = (),
+    sleep: Callable[[float], None] = time.sleep,
+) -> Keys:
+    """Fetch the keys that a master named; its KME may know of them before ours.
+
+    Raises:
+        KmeError: Still, after the last pause.
+    """
+    ask = partial(kme.dec_keys, peer, key_ids, size_bits)
+    return _patiently(ask, (*LATER, KmeRefusedError), iter(pauses), sleep)
+
+
+def joined(keys: Keys) -> KeyMaterial:
+    """The bytes of keys, one after the other."""
+    return KeyMaterial(b"".join(key.secret.reveal() for key in keys))
 
 
 def _patiently(
@@ -213,7 +257,3 @@ def _wait(error: KmeError, pauses: Iterator[float], sleep: Callable[[float], Non
     if pause is None:
         raise error
     sleep(pause)
-
-
-def _joined(keys: Keys) -> KeyMaterial:
-    return KeyMaterial(b"".join(key.secret.reveal() for key in keys))

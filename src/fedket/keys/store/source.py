@@ -1,6 +1,6 @@
 """Pad stores as the `KeySource` of the protocols, for one party or for several in one process."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from fedket.errors import KeyMaterialError, KeyReusedError
@@ -25,10 +25,16 @@ class StoreKeySource:
         stores: Party -> its store; all parties this process acts for.
         run: Name of the run. Rounds go up per run, also over restarts: a resumed run that repeats
             a round needs a name of its own.
+        admit: Raises `KeyMaterialError` if some of these streams may not be used now.
     """
 
-    def __init__(self, stores: Mapping[int, PadStore], run: str) -> None:
-        self._stores, self._run = dict(stores), run
+    def __init__(
+        self,
+        stores: Mapping[int, PadStore],
+        run: str,
+        admit: Callable[[Collection[Stream]], None] = lambda _: None,
+    ) -> None:
+        self._stores, self._run, self._admit = dict(stores), run, admit
         self._latest: dict[tuple[int, Stream], _Latest] = {}
 
     def reserve(
@@ -36,6 +42,7 @@ class StoreKeySource:
     ) -> dict[Stream, int]:
         """Set aside bytes on streams that `client_id` sends on; see `KeySource`."""
         store = self._store(client_id)
+        self._admit(lengths.keys())
         offsets = store.reserve(lengths, usual_purpose, self._run, round_num)
         for stream, start in offsets.items():
             self._latest[client_id, stream] = _Latest(round_num, start)
@@ -45,6 +52,7 @@ class StoreKeySource:
         self, round_num: int, client_id: int, ranges: Mapping[Stream, tuple[int, int]]
     ) -> None:
         """Set aside the announced bytes on streams that `client_id` receives on."""
+        self._admit(ranges.keys())
         self._store(client_id).accept(ranges, usual_purpose, self._run, round_num)
         for stream, (start, _) in ranges.items():
             self._latest[client_id, stream] = _Latest(round_num, start)
