@@ -50,7 +50,8 @@ def saes(tmp_path_factory):
     trial = write_trial(tmp_path_factory.mktemp("trial"), ["kme"], list(SAES.values()))
     config = read_table(trial.kme_config, KmeConfig)
     free = tuple(kme.model_copy(update={"port": 0}) for kme in config.kme)
-    with serving(KeyPools(config.model_copy(update={"kme": free}))) as served:
+    links = tuple(link.model_copy(update={"initial_keys": 10**6}) for link in config.link)
+    with serving(KeyPools(config.model_copy(update={"kme": free, "link": links}))) as served:
         for path in trial.sae_configs.values():
             old = read_table(trial.kme_config, KmeConfig).kme[0].port
             path.write_text(
@@ -355,3 +356,55 @@ def test_a_server_that_repeats_old_marks_opens_no_pad_of_an_old_copy(saes, tmp_p
                     made.open[1].answer(0, action, payload)
         with pytest.raises(KeyMaterialError, match="has not been confirmed"):
             assert made.spend_alone(1, stream) not in given
+
+
+def test_a_mark_that_no_use_leads_to_costs_a_malicious_peer_its_link_only(saes, tmp_path):
+    with parties(saes, tmp_path) as made:
+        made.open[0].fill({THERE: ROUND_BYTES})
+        liar = made.open[1]._links[0]
+        ends = tuple(StreamEnd(stream=s, mark=1 << 62, keys=()) for s in (THERE, BACK))
+        told = Statement(party=1, nonce=32 * "0", ends=ends)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(liar, "_statement", lambda _: told)
+            with pytest.raises(KeyMaterialError, match="beyond the key that has come"):
+                made.open[0].links([1])
+        made.connect(0)
+        made.open[0].fill({THERE: ROUND_BYTES})
+        ours, theirs = made.spend(THERE)
+        assert ours == theirs
+
+
+@pytest.mark.parametrize("restarted", [(0,), (1,), (0, 1)])
+def test_a_key_manager_that_delivers_keys_again_gives_no_byte_twice(
+    saes, tmp_path, monkeypatch, restarted
+):
+    made_before, backup, deliver = [], [], KeyPools.deliver
+
+    def remembering(pools, master, slaves, number, size_bits):
+        keys = deliver(pools, master, slaves, number, size_bits)
+        if size_bits == 65536:
+            made_before.extend(keys)
+        if size_bits != 65536 or not backup:
+            return keys
+        return tuple(again(pools, new, backup.pop(0)) if backup else new for new in keys)
+
+    def again(pools, new, old):
+        pools._issued[old.key_id] = pools._issued.pop(new.key_id)
+        pools._issued[old.key_id].secret = old.secret
+        return old
+
+    monkeypatch.setattr(KeyPools, "deliver", remembering)
+    with parties(saes, tmp_path) as made:
+        made.open[0].fill({THERE: 1536})
+        given = [made.spend(THERE, 1536)[0] for _ in range(16)]
+        for party in restarted:
+            made.stop(party)
+            made.start(party)
+        made.connect(*restarted)
+        backup += made_before[1:]
+        for _ in range(4):
+            with suppress(KeyMaterialError):
+                made.open[0].fill({THERE: 1536})
+        ours = [made.spend(THERE, 1536)[0] for _ in range(8)]
+        pieces = [pad[i : i + 32] for pad in given + ours for i in range(0, 1536, 32)]
+        assert len(set(pieces)) == len(pieces)

@@ -47,7 +47,7 @@ class Deposits:
         assert stream == STREAM
         return sum(len(secret) for _, secret in self.held)
 
-    def deposit(self, stream, key_id: str, secret: Secret, start: int | None = None) -> None:
+    def deposit(self, stream, key_id: str, secret: Secret, start=None, keys=()) -> None:
         assert start == self.end(stream)
         self.held.append((key_id, secret.reveal()))
         self.check()

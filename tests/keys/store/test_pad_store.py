@@ -21,6 +21,7 @@ from fedket.errors import KeyExhaustedError, KeyMaterialError, KeyReusedError
 from fedket.keys.store import KeyPurpose, Mode, PadStore, connect, read_status
 from fedket.keys.store.connect import agreed_end
 from fedket.keys.store.disk import no_crash
+from fedket.keys.store.ledger import piece_name
 from fedket.keys.store.streams import Deposited
 from fedket.types import SERVER
 
@@ -243,10 +244,9 @@ def test_a_receiver_follows_forwards_only(tmp_path):
     assert read_status(tmp_path).streams[0].burned == 150
 
 
-def test_a_key_is_deposited_once_per_link(tmp_path):
+def test_a_key_is_deposited_once_on_whatever_link(tmp_path):
     with filled(tmp_path, 0) as store:
-        store.deposit((0, 2), f"first of {THERE}", key("other", 5))
-        for stream in (THERE, BACK):
+        for stream in (THERE, BACK, (0, 2)):
             with pytest.raises(KeyReusedError, match="already deposited"):
                 store.deposit(stream, f"first of {THERE}", key("again", 5))
         assert store.available(THERE) == 1000
@@ -372,6 +372,34 @@ def test_marks_beyond_the_key_that_came_count_it_as_lost(tmp_path):
         assert store.reserve({THERE: 10}, KeyPurpose.PAD, "r", 1) == {THERE: 5000}
         taken = store.take(THERE, 5000, 10, run="r", round_num=1)
         assert taken == key("next", 10)
+    check_ledger(tmp_path)
+
+
+@pytest.mark.parametrize("mark", [1 << 62, (1 << 40) + 1001])
+def test_a_mark_that_no_use_leads_to_does_not_end_a_stream_for_ever(tmp_path, mark):
+    with filled(tmp_path, 0) as store:
+        with pytest.raises(KeyMaterialError, match="beyond the key that has come"):
+            store.advance({THERE: mark})
+        start = store.reserve({THERE: 10}, KeyPurpose.PAD, "r", 1)[THERE]
+        assert len(store.take(THERE, start, 10, run="r", round_num=1)) == 10
+        store.advance({THERE: (1 << 40) + 1000})
+        assert store.deposit(THERE, "next", key("next", 10)) == (1 << 40) + 1000
+
+
+@pytest.mark.parametrize("stream", [THERE, BACK, (0, 2), (SERVER, 0)])
+def test_a_key_comes_to_a_store_once_under_whatever_company(tmp_path, stream):
+    def deposit(*keys):
+        store.deposit(stream, piece_name(keys), key("more", 20), keys=keys)
+
+    with PadStore.open(tmp_path, 0) as store:
+        store.deposit(THERE, piece_name("ab"), key("ab", 20), keys="ab")
+    with PadStore.open(tmp_path, 0) as store:
+        for keys in ("bc", "b", "cc"):
+            with pytest.raises(KeyReusedError, match="already deposited"):
+                deposit(*keys)
+        with pytest.raises(KeyReusedError, match="already deposited"):
+            store.deposit(stream, "a", key("a", 20))
+        deposit("c")
     check_ledger(tmp_path)
 
 

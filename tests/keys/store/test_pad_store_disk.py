@@ -261,3 +261,62 @@ def test_reading_a_status_loads_no_store(tmp_path):
             [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True
         )
     assert seen.stdout.split() == ["990", "10", "()"]
+
+
+@pytest.mark.parametrize(
+    "name", ["letter.txt", "segments/00000007.pads", "segments", "00000007.pads"]
+)
+def test_a_new_store_leaves_a_directory_with_anything_else_in_it_alone(tmp_path, name):
+    place = tmp_path / name
+    place.parent.mkdir(exist_ok=True)
+    place.mkdir() if name == "segments" else place.write_text("dear Bob")
+    with pytest.raises(KeyMaterialError, match="begins in an empty directory"):
+        PadStore.open(tmp_path, 0)
+    assert [path.name for path in tmp_path.iterdir()] == [name.split("/")[0]]
+    assert place.is_dir() or place.read_text() == "dear Bob"
+
+
+def test_a_store_removes_only_files_that_it_named(tmp_path):
+    filled(tmp_path / "0", 0).close()
+    segments = tmp_path / "0" / "segments"
+    (segments / "7.pads").write_text("dear Bob")
+    (segments / "letter.txt").write_text("dear Bob")
+    (segments / "folder").mkdir()
+    (segments / "00000099.pads").write_text("half a deposit")
+    PadStore.open(tmp_path / "0", 0).close()
+    kept = {path.name for path in segments.iterdir()}
+    assert kept >= {"7.pads", "letter.txt", "folder"}
+    assert "00000099.pads" not in kept
+
+
+def test_segments_behind_a_link_are_refused(tmp_path):
+    filled(tmp_path / "0", 0).close()
+    (tmp_path / "0" / "segments").rename(tmp_path / "elsewhere")
+    (tmp_path / "0" / "segments").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "00000099.pads").write_text("dear Bob")
+    with pytest.raises(KeyMaterialError, match="is a symbolic link"):
+        PadStore.open(tmp_path / "0", 0)
+    assert (tmp_path / "elsewhere" / "00000099.pads").read_text() == "dear Bob"
+
+
+@pytest.mark.parametrize(
+    ("of_parent", "of_store", "refused"),
+    [
+        (0o700, 0o702, "0"),
+        (0o700, 0o720, "0"),
+        (0o707, 0o700, "open"),
+        (0o1777, 0o700, ""),
+        (0o755, 0o750, ""),
+    ],
+)
+def test_a_store_that_others_can_write_to_is_refused(tmp_path, of_parent, of_store, refused):
+    parent = tmp_path / "open"
+    filled(parent / "0", 0).close()
+    (parent / "0").chmod(of_store)
+    parent.chmod(of_parent)
+    if refused:
+        with pytest.raises(KeyMaterialError, match=rf"others can write to \S*{refused} \(mode"):
+            PadStore.open(parent / "0", 0)
+    else:
+        PadStore.open(parent / "0", 0).close()
+    parent.chmod(0o700)

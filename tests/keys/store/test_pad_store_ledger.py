@@ -127,6 +127,8 @@ def test_a_changed_entry_is_detected(used, statement):
         "UPDATE streams SET burned = burned - 1, consumed = consumed + 1 WHERE burned > 0",
         "UPDATE streams SET deposited = deposited + 1",
         "DELETE FROM streams",
+        "DELETE FROM keys WHERE rowid = 1",
+        "UPDATE keys SET key_id = 'another' WHERE rowid = 1",
     ],
 )
 def test_what_was_removed_moved_or_added_is_detected(used, statement):

@@ -23,8 +23,6 @@ other key come to the same offset.
 The messages are JSON; they name keys and hold none.
 """
 
-import uuid
-from collections.abc import Iterable
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -32,6 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fedket.keys.etsi014.answers import canonical
 from fedket.keys.etsi014.errors import AgreementError
 from fedket.keys.etsi014.models import Bits, KeyId
+from fedket.keys.store.ledger import piece_name
 from fedket.types import Stream
 
 REMEMBERED = 64
@@ -58,7 +57,7 @@ class Announce(Message):
     @property
     def batch(self) -> str:
         """The name, the same at both ends, under which the keys are deposited as one piece."""
-        return batch_id(self.key_ids)
+        return piece_name([canonical(key_id) for key_id in self.key_ids])
 
 
 class Confirm(Message):
@@ -69,11 +68,6 @@ class Confirm(Message):
     deposited: bool
     end: Offset
     problem: Annotated[str, Field(max_length=1000)] = ""
-
-
-def batch_id(key_ids: Iterable[str]) -> str:
-    """The name of a batch of keys, in their order."""
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, " ".join(canonical(k) for k in key_ids)))
 
 
 def read_message(kind: type[M], content: bytes | str) -> M:

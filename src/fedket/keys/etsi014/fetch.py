@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from fedket.errors import KeyReusedError
 from fedket.keys.etsi014.agreement import Announce, Answers, Confirm, check_reply
-from fedket.keys.etsi014.answers import DeliveredKey
+from fedket.keys.etsi014.answers import DeliveredKey, canonical
 from fedket.keys.etsi014.client import Kme
 from fedket.keys.etsi014.errors import (
     AgreementError,
@@ -46,7 +46,12 @@ class Store(Protocol):
         ...
 
     def deposit(
-        self, stream: Stream, key_id: str, secret: Secret, start: int | None = None
+        self,
+        stream: Stream,
+        key_id: str,
+        secret: Secret,
+        start: int | None = None,
+        keys: Sequence[str] = (),
     ) -> object:
         """Append key, under a name, to a stream for good, at offset `start` or not at all."""
         ...
@@ -129,7 +134,7 @@ class MasterEnd:
         check_reply(message, reply)
         if reply.deposited:
             secret = joined(keys)
-            self._store.deposit(self._stream, message.batch, secret, message.start)
+            self._deposit(keys, message, secret)
             self._in_doubt = None  # only now: if the deposit failed, the batch is still in doubt
             return len(secret)
         self._in_doubt = None
@@ -139,6 +144,13 @@ class MasterEnd:
             raise EndsApartError(f"{said}; let both ends connect again")
         _wait(AgreementError(said), pauses, self._sleep)
         return 0
+
+    def _deposit(self, keys: Keys, message: Announce, secret: Secret) -> None:
+        try:
+            deposit(self._store, message, keys, secret)
+        except KeyReusedError as error:  # the slave has lost its memory of them
+            self._in_doubt = None
+            raise EndsApartError(str(error)) from None
 
 
 class SlaveEnd:
@@ -184,7 +196,7 @@ class SlaveEnd:
             keys = self._fetch(message)
             self._fetched = message.batch, keys
             secret = joined(keys)
-            self._store.deposit(self._stream, message.batch, secret, message.start)
+            deposit(self._store, message, keys, secret)
         except (KmeError, KeyReusedError) as error:
             return self._answers.refuse(message, end, str(error))
         self._fetched = ("", ())
@@ -231,6 +243,16 @@ def fetch_chosen(
     """
     ask = partial(kme.dec_keys, peer, key_ids, size_bits)
     return _patiently(ask, (*LATER, KmeRefusedError), iter(pauses), sleep)
+
+
+def deposit(store: Store, message: Announce, keys: Keys, secret: Secret) -> None:
+    """Deposit a batch where its announcement says.
+
+    Raises:
+        KeyMaterialError: It cannot be; one of its keys came before.
+    """
+    names = [canonical(key.key_id) for key in keys]
+    store.deposit(message.stream, message.batch, secret, message.start, names)
 
 
 def joined(keys: Keys) -> KeyMaterial:

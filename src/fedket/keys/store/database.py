@@ -17,7 +17,7 @@ from fedket.errors import KeyMaterialError
 from fedket.types import Stream
 
 DATABASE_NAME = "pads.sqlite"
-FORMAT = 1
+FORMAT = 2
 BUSY_TIMEOUT_S = 5.0
 
 TABLES = (
@@ -72,9 +72,8 @@ TABLES = (
         mode TEXT NOT NULL,
         key_id TEXT NOT NULL,
         hash TEXT NOT NULL)""",
-    """CREATE UNIQUE INDEX keys_once_per_link
-        ON ledger (min(sender, receiver), max(sender, receiver), key_id)
-        WHERE event = 'deposited'""",
+    "CREATE TABLE keys (key_id TEXT NOT NULL UNIQUE, piece TEXT NOT NULL)",
+    "CREATE INDEX keys_by_piece ON keys (piece)",
     """CREATE INDEX rounds_of_streams ON ledger (sender, receiver, run, purpose, round_num)
         WHERE event = 'reserved'""",
     """CREATE TRIGGER marks_only_go_up BEFORE UPDATE ON streams
@@ -87,6 +86,10 @@ TABLES = (
         BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END""",
     """CREATE TRIGGER ledger_is_not_cut BEFORE DELETE ON ledger
         BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END""",
+    """CREATE TRIGGER keys_are_not_changed BEFORE UPDATE ON keys
+        BEGIN SELECT RAISE(ABORT, 'keys that came stay known'); END""",
+    """CREATE TRIGGER keys_are_not_forgotten BEFORE DELETE ON keys
+        BEGIN SELECT RAISE(ABORT, 'keys that came stay known'); END""",
 )
 """The triggers stop mistakes, also by hand; against malice there are `verify` and the seal."""
 

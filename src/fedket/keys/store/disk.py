@@ -11,6 +11,7 @@ per store, and a little room on the disk is kept for the day it is full.
 import errno
 import os
 import sqlite3
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -131,6 +132,22 @@ def is_full(error: OSError | sqlite3.Error, directory: Path) -> bool:
         space = os.statvfs(directory)
         return space.f_bavail * space.f_frsize < NO_ROOM_BYTES
     return code == sqlite3.SQLITE_FULL
+
+
+def check_private(directory: Path) -> None:
+    """Refuse a directory that others can write to, or take the place of.
+
+    Raises:
+        KeyMaterialError: They can; a store's directory is its owner's alone, and none above it is
+            everybody's (with the sticky bit, as of `/tmp`, it may be).
+    """
+    for place, forbidden in ((directory, 0o022), *((p, 0o002) for p in directory.parents)):
+        mode = stat.S_IMODE(place.stat().st_mode)
+        if mode & forbidden and (place == directory or not mode & stat.S_ISVTX):
+            raise KeyMaterialError(
+                f"others can write to {place} (mode {mode:04o}), so they can replace the pad store "
+                f"{directory}; run: chmod go-w {place}, or put the store elsewhere"
+            )
 
 
 def lock_store(directory: Path) -> int:

@@ -15,6 +15,7 @@ import hashlib
 import hmac
 import json
 import sqlite3
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import index
 from typing import NamedTuple
@@ -122,6 +123,11 @@ def checked(what: str, number: int) -> int:
     return number
 
 
+def piece_name(key_ids: Sequence[str]) -> str:
+    """The name of a piece of several keys in their order, the same at both ends."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, " ".join(key_ids)))
+
+
 class Entry(NamedTuple):
     """One entry of the ledger, without its place in the chain.
 
@@ -135,7 +141,7 @@ class Entry(NamedTuple):
         run: Likewise.
         round_num: Likewise, 0.
         mode: Likewise.
-        key_id: Name of the deposited key; empty for other events.
+        key_id: Name of the deposited key, or piece of several; empty for other events.
     """
 
     event: str

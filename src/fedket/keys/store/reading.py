@@ -30,6 +30,7 @@ from fedket.keys.store.ledger import (
     genesis,
     head,
     is_sealed,
+    piece_name,
     records,
 )
 from fedket.keys.store.store_key import KEY_NAME, derive_keys, read_store_key
@@ -169,6 +170,8 @@ def _findings(
         if not _is_well_formed(entry) or chained(previous, entry) != found:
             yield f"entry {seq} was changed, moved or inserted, or the one before it removed"
         at, previous = seq, str(found)
+        if entry.event == Event.DEPOSITED and not _keys_fit(connection, entry.key_id):
+            yield f"entry {seq}: the keys of piece `{entry.key_id}` were edited"
         if _is_well_formed(entry):
             found_here = accounts[entry.sender, entry.receiver].add(entry)
             yield from (f"entry {seq}: {problem}" for problem in found_here)
@@ -184,6 +187,13 @@ def _findings(
         keys = derive_keys(store_key, identity.store_id)
         if not is_sealed(connection, identity, keys.seal):
             yield "the seal does not fit: the end of the ledger or the marks were edited"
+
+
+def _keys_fit(connection: sqlite3.Connection, piece: str) -> bool:
+    """Whether a piece was made of the keys that are noted as its own."""
+    rows = connection.execute("SELECT key_id FROM keys WHERE piece = ? ORDER BY rowid", (piece,))
+    key_ids = [key_id for (key_id,) in rows]
+    return piece in (*key_ids[:1], piece_name(key_ids))
 
 
 @dataclass(slots=True)

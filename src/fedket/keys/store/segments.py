@@ -16,6 +16,7 @@ who has both, can read pads that were used. Keep the store key off that disk whe
 """
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,9 @@ SEGMENT_BYTES = 1 << 16
 
 FILE_BYTES = 1 << 22
 """A file that has reached this gets no more segments."""
+
+OUR_NAME = re.compile(r"[0-9]{8,}\.pads")
+"""Of a file of segments, see `_path`."""
 
 FILES_NAME, KEYS_NAME = "segments", "segment.keys"
 SLOT_BYTES, TAG_BYTES, NONCE_BYTES, KEY_BYTES = 64, 16, 12, 32
@@ -103,6 +107,11 @@ class SegmentFiles:
 
     def __init__(self, directory: Path, store_id: str, wrap_key: KeyMaterial, disk: Disk) -> None:
         self._directory = directory / FILES_NAME
+        if self._directory.is_symlink():
+            raise KeyMaterialError(
+                f"{self._directory} is a symbolic link; a pad store keeps its key in its own "
+                "directory: put the folder back"
+            )
         self._directory.mkdir(mode=0o700, exist_ok=True)
         self._store_id, self._disk = store_id, disk
         self._wrap = AESGCM(wrap_key.reveal())
@@ -178,7 +187,10 @@ class SegmentFiles:
         self._free.update(segment.slot for segment in segments)
 
     def sweep(self, known: Iterable[Segment]) -> None:
-        """Erase all that the database does not know: what a crash or a full disk left behind."""
+        """Erase what the database does not know: what a crash or a full disk left behind.
+
+        Files that the store cannot have named are somebody else's and stay.
+        """
         used, ends = set(), dict[int, int]()
         for segment in known:
             used.add(segment.slot)
@@ -186,7 +198,9 @@ class SegmentFiles:
             ends[segment.file] = max(end, ends.get(segment.file, 0))
         self._sweep_keys(used)
         for path in self._directory.iterdir():
-            number = int(path.stem) if path.stem.isdecimal() else -1
+            if not OUR_NAME.fullmatch(path.name) or not path.is_file():
+                continue
+            number = int(path.stem)
             if number not in ends:
                 self._disk.remove(path, "file")
             elif path.stat().st_size > ends[number]:

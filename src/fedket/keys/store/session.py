@@ -27,8 +27,11 @@ from fedket.keys.store.database import (
     read_identity,
 )
 from fedket.keys.store.disk import (
+    BALLAST_NAME,
+    LOCK_NAME,
     Disk,
     DiskFullError,
+    check_private,
     drop_ballast,
     explained,
     is_full,
@@ -148,6 +151,9 @@ class OpenStore:
     def __init__(self, directory: Path, owner: int, store_key: Secret | None, disk: Disk) -> None:
         with explained(directory):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            check_private(directory.resolve())
+            if not (directory / DATABASE_NAME).exists():
+                _check_new(directory)
         self.directory, self.state = directory, "open"
         self._disk, self._process, self._mutex = disk, os.getpid(), threading.RLock()
         self._live: dict[Stream, list[Reservation]] = {}
@@ -202,11 +208,7 @@ class OpenStore:
 
     def _create(self, owner: int, store_key: Secret) -> None:
         """Lay out a new store; a crash leaves all of the database or nothing."""
-        if (self.directory / KEYS_NAME).exists():
-            raise KeyMaterialError(
-                f"the pad store {self.directory} has keys but no {DATABASE_NAME}, so nobody knows "
-                "which were used; put the file back, or begin with an empty directory and new keys"
-            )
+        _check_new(self.directory)
         with self._disk.transaction(self.database):
             create_tables(self.database, owner)
             identity = read_identity(self.database, self.directory)
@@ -331,3 +333,19 @@ class OpenStore:
             self._live[ended.stream].remove(ended)
         for begun in change.reserved:
             self._live.setdefault(begun.stream, []).append(begun)
+
+
+def _check_new(directory: Path) -> None:
+    """Refuse to make a store of a directory with anything in it but what a crash may have left."""
+    if (directory / KEYS_NAME).exists():
+        raise KeyMaterialError(
+            f"the pad store {directory} has keys but no {DATABASE_NAME}, so nobody knows "
+            "which were used; put the file back, or begin with an empty directory and new keys"
+        )
+    ours = (DATABASE_NAME, KEY_NAME, f".{KEY_NAME}.tmp", LOCK_NAME, BALLAST_NAME)
+    names = (path.name for path in directory.iterdir())
+    if strangers := sorted(n for n in names if n.partition("-")[0] not in ours):
+        raise KeyMaterialError(
+            f"a pad store begins in an empty directory, {directory} holds `{strangers[0]}`; name "
+            "another one, or the store's own"
+        )

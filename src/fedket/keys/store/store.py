@@ -12,7 +12,7 @@ the receiver has accepted it. If both ends are restored to old copies, only a th
 the marks (such as the server) can help; feed them to `advance`.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import index
 from pathlib import Path
 from types import TracebackType
@@ -93,7 +93,14 @@ class PadStore:
     def __repr__(self) -> str:
         return f"PadStore({str(self.directory)!r}, owner {self.owner}, {self._session.state})"
 
-    def deposit(self, stream: Stream, key_id: str, secret: Secret, start: int | None = None) -> int:
+    def deposit(
+        self,
+        stream: Stream,
+        key_id: str,
+        secret: Secret,
+        start: int | None = None,
+        keys: Sequence[str] = (),
+    ) -> int:
         """Append key to a stream; it counts when this returns, and is gone when this raises.
 
         Both ends must deposit the same keys in the same order.
@@ -103,22 +110,25 @@ class PadStore:
             key_id: Name of the key, 1 to 200 printable characters, the same at both ends.
             secret: The key, 1 byte or more. One large deposit is much quicker than many small.
             start: Offset at which it must go, as agreed with the other end; None for any.
+            keys: Names of the keys it is made of, in their order, if it has a name of its own:
+                `ledger.piece_name` of them.
 
         Returns:
             Offset of its first byte in the stream.
 
         Raises:
-            KeyReusedError: The link was given this key before, in either direction.
+            KeyReusedError: The store was given it, or one of its keys, before, on any link.
             KeyMaterialError: The stream does not end at `start`.
         """
         stream = self._link(stream)
-        check_name("key_id", key_id)
+        for name in (key_id, *keys):
+            check_name("key_id", name)
         content = secret.reveal()
         if not content:
             raise KeyMaterialError(f"key `{key_id}` for stream {stream} is empty; leave it out")
         with self._session.changing() as change:
             db = self._session.database
-            streams.check_new_key(db, stream, key_id)
+            streams.note_keys(db, key_id, keys or [key_id])
             end = read_marks(db, stream).deposited
             if start not in (None, end):
                 raise KeyMaterialError(

@@ -6,13 +6,17 @@ BURNED; none leads back.
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from fedket.errors import KeyExhaustedError, KeyReusedError
+from fedket.errors import KeyExhaustedError, KeyMaterialError, KeyReusedError
 from fedket.keys.store.database import StreamMarks, read_marks, write_marks
 from fedket.keys.store.ledger import Entry, Event, Use, entry_of
 from fedket.types import Stream
+
+MOST_MISSED = 1 << 40
+"""Bytes of key that one end may have had beyond those that came to the other, which lost its store:
+more than links make in years, and some 4 million times less than offsets there are."""
 
 
 class Deposited(NamedTuple):
@@ -95,8 +99,18 @@ def reserve(
 
 
 def skip(connection: sqlite3.Connection, stream: Stream, end: int) -> Entry:
-    """Burn what comes before `end`, also key that never came to this end."""
+    """Burn what comes before `end`, also key that never came to this end.
+
+    Raises:
+        KeyMaterialError: No use of key leads there.
+    """
     marks = read_marks(connection, stream)
+    if end > marks.deposited + MOST_MISSED:
+        raise KeyMaterialError(
+            f"a mark of {end} on stream {stream} is {end - marks.deposited} bytes beyond the key "
+            f"that has come, {MOST_MISSED} at most are believed; who says so is mistaken or lies: "
+            "ask the other end's operator"
+        )
     length = end - marks.high_water
     later = StreamMarks(max(marks.deposited, end), end, marks.consumed, marks.burned + length)
     write_marks(connection, stream, later)
@@ -169,19 +183,18 @@ def check_new_round(connection: sqlite3.Connection, stream: Stream, use: Use) ->
         )
 
 
-def check_new_key(connection: sqlite3.Connection, stream: Stream, key_id: str) -> None:
-    """Refuse a key that either stream of the link was given before.
+def note_keys(connection: sqlite3.Connection, piece: str, key_ids: Sequence[str]) -> None:
+    """Note the keys that a piece is made of, each of which a store is given once.
 
     Raises:
-        KeyReusedError: It was.
+        KeyReusedError: It was given one of them before, alone or with others, on any link.
     """
-    found = connection.execute(
-        "SELECT sender, receiver FROM ledger WHERE event = 'deposited' AND "
-        "min(sender, receiver) = ? AND max(sender, receiver) = ? AND key_id = ?",
-        (min(stream), max(stream), key_id),
-    ).fetchone()
-    if found is not None:
-        raise KeyReusedError(
-            f"key `{key_id}` was already deposited on stream {found}, now comes for {stream}; a "
-            "key is deposited once per link"
-        )
+    for key_id in key_ids:
+        try:
+            connection.execute("INSERT INTO keys VALUES (?, ?)", (key_id, piece))
+        except sqlite3.IntegrityError:
+            raise KeyReusedError(
+                f"key `{key_id}` was already deposited in this store and comes again; a key is "
+                "deposited once: tell the operator of the key manager, which may have been "
+                "restored from an old copy"
+            ) from None
