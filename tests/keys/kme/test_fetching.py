@@ -23,7 +23,7 @@ class Deposits(list):
         assert stream == STREAM
         return sum(len(secret) for _, secret in self)
 
-    def deposit(self, stream, key_id, secret, start=None) -> None:
+    def deposit(self, stream, key_id, secret, start=None, keys=()) -> None:
         assert start == self.end(stream)
         self.append((key_id, secret.reveal()))
 
