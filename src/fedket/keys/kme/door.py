@@ -38,7 +38,8 @@ class Door:
 
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"0")
-        if b"transfer-encoding" in headers or not length.isdigit() or int(length) > MAX_BODY:
+        long = not length.isdigit() or len(length) > 9 or int(length) > MAX_BODY
+        if b"transfer-encoding" in headers or long:
             problem = {"message": f"bad request: give its length, at most {MAX_BODY} bytes"}
             refusal = JSONResponse(problem, 400, headers={"Connection": "close"})
             return await refusal(scope, receive, send_dated)
