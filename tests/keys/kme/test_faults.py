@@ -2,9 +2,12 @@
 
 import base64
 import socket
+import ssl
 import time
 import traceback
+from contextlib import contextmanager, suppress
 from itertools import product
+from threading import Thread
 
 import httpx
 import pytest
@@ -20,6 +23,7 @@ from fedket.keys.etsi014.errors import (
     KmeUnauthorizedError,
     KmeUnreachableError,
 )
+from fedket.keys.etsi014.tls import client_context
 
 ON_EVERY_CALL = {
     "html": (KmeAnswerError, "got text/html instead of application/json"),
@@ -178,6 +182,63 @@ def drip():
 def test_an_answer_that_does_not_end_well_is_given_up(world, answer, kind, says):
     with pytest.raises(kind, match=says):
         pretended(world, **answer)()
+
+
+@contextmanager
+def dripping(world, pieces):
+    """A server that sends an answer in pieces, one every 20 ms; yields its port."""
+    certificate, key = world.pki.certificates["kme-a"]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def serve():
+        with suppress(OSError), context.wrap_socket(server.accept()[0], server_side=True) as taken:
+            for piece in pieces:
+                taken.sendall(piece)
+                time.sleep(0.02)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1]
+        thread.join()
+
+
+def test_headers_that_drip_are_given_up_at_the_deadline_of_the_call(world):
+    pieces = [b"HTTP/1.1 200 OK\r\n", *(b"X-%d: y\r\n" % i for i in range(100))]
+    with (
+        dripping(world, pieces) as port,
+        world.client(
+            "alice", kme_url=f"https://127.0.0.1:{port}", timeout_s=QUICK_S, server_name="localhost"
+        ) as kme,
+        pytest.raises(KmeUnreachableError, match=f"no answer within {QUICK_S:g} s"),
+    ):
+        kme.status("bob")
+
+
+@pytest.mark.parametrize(
+    "half",
+    [
+        b"",
+        b"POST /api/v1/keys/bob/enc_keys HTTP/1.1\r\n",
+        b"POST /api/v1/keys/bob/enc_keys HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{",
+    ],
+)
+def test_a_kme_hangs_up_on_who_does_not_finish_a_request(world, monkeypatch, half):
+    monkeypatch.setattr("fedket.keys.kme.server.REQUEST_S", 0.3)
+    url = httpx.URL(world.urls["kme-a"])
+    context = client_context(world.sae("alice"))
+    with (
+        socket.create_connection((url.host, url.port)) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as tls,
+    ):
+        tls.settimeout(20)
+        for byte in half:
+            tls.send(bytes([byte]))
+        with suppress(ConnectionError):
+            assert tls.recv(100) == b""
+    with world.client("alice") as kme:
+        assert kme.status("bob")
 
 
 def test_a_fault_is_over_when_it_is_over(world):

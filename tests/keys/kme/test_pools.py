@@ -89,6 +89,16 @@ def test_keys_that_nobody_fetches_do_not_fill_the_memory():
     assert pools.collect("alice", "bob", tuple(ids))
 
 
+@pytest.mark.parametrize(("master", "slave"), [("carol", "alice"), ("alice", "carol")])
+def test_keys_that_somebody_leaves_there_displace_nobody_elses(master, slave):
+    pools = pools_of(initial=4, max_key_count=4)
+    ids = tuple(key.key_id for key in pools.deliver("alice", ("bob",), 4, 256))
+    for _ in range(10):
+        pools.deliver(master, (slave,), 4, 256)
+        pools._pools[frozenset(("alice", "carol"))].bits = 1024.0
+    assert len(pools.collect("alice", "bob", ids)) == 4
+
+
 def test_keys_are_hidden():
     pools = pools_of(initial=4)
     (key,) = pools.deliver("alice", ("bob",), 1, 64)

@@ -30,7 +30,7 @@ from fedket.keys.etsi014.errors import (
 )
 from fedket.keys.etsi014.models import API, Call, KeyIdEntry, KeyIds, KeyRequest, Status, Wire
 from fedket.keys.etsi014.seen import Seen
-from fedket.keys.etsi014.tls import client_context, explain_tls, tls_error_in
+from fedket.keys.etsi014.tls import DEADLINE, client_context, explain_tls, tls_error_in
 
 KEEP_ALIVE_S = 2.0
 """Idle connections are closed after this, before servers do (5 s is common)."""
@@ -114,7 +114,7 @@ def ask(
     body: Wire | None = None,
     limit: int = PROSE_BYTES,
 ) -> Reply:
-    """Make one call and read its answer, whatever it says.
+    """Make one call and read its answer, whatever it says, within the configured time.
 
     Args:
         http: From `open_http`.
@@ -138,6 +138,7 @@ def ask(
         headers={} if body is None else {"Content-Type": "application/json"},
         extensions={"sni_hostname": config.server_name} if config.server_name else {},
     )
+    end = DEADLINE.set(time.monotonic() + config.timeout_s)
     try:
         response = http.send(request, stream=True)
         try:
@@ -146,6 +147,8 @@ def ask(
             response.close()
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
         raise _no_answer(error, where, config) from None
+    finally:
+        DEADLINE.reset(end)
     media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     return Reply(response.status_code, media_type, response.headers.get("date", ""), content)
 
@@ -182,7 +185,6 @@ def answer_limit(number: int, size_bits: int) -> int:
 def _read_body(response: httpx.Response, where: str, limit: int, timeout_s: float) -> bytes:
     if response.headers.get("content-encoding", "identity") != "identity":
         raise KmeAnswerError(f"{where}: the answer is compressed, which was not asked for")
-    end = time.monotonic() + timeout_s
     content = bytearray()
     for chunk in response.iter_raw():
         content += chunk
@@ -191,7 +193,7 @@ def _read_body(response: httpx.Response, where: str, limit: int, timeout_s: floa
                 f"{where}: the answer is longer than {limit} bytes, the rest is not read; check "
                 "that `kme_url` leads to a KME"
             )
-        if time.monotonic() > end:
+        if time.monotonic() > DEADLINE.get():
             raise KmeUnreachableError(
                 f"{where}: the answer was not complete after {timeout_s:g} s; its keys are lost "
                 "for this end, ask again later"

@@ -5,7 +5,10 @@ OpenSSL's complaints in plain words, for the client and for the doctor.
 """
 
 import datetime
+import math
 import ssl
+import time
+from contextvars import ContextVar
 from pathlib import Path
 
 from cryptography import x509
@@ -45,6 +48,24 @@ ALERT_ADVICE = {
 """Part of OpenSSL's reason -> what it means here."""
 
 
+DEADLINE: ContextVar[float] = ContextVar("deadline", default=math.inf)
+"""When the call that is being made has to be over, on the monotonic clock."""
+
+
+class HastySocket(ssl.SSLSocket):
+    """A TLS socket that reads until `DEADLINE`, however small the pieces that arrive."""
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        """Read what is there; raise `TimeoutError` when the call should be over."""
+        left = DEADLINE.get() - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the call took too long")
+        patience = self.gettimeout()
+        if left < math.inf:
+            self.settimeout(left if patience is None else min(left, patience))
+        return super().recv(buflen, flags)
+
+
 def client_context(config: SaeConfig) -> ssl.SSLContext:
     """TLS settings of an application.
 
@@ -52,6 +73,7 @@ def client_context(config: SaeConfig) -> ssl.SSLContext:
         KmeCertificateError: See `load_identity`.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.sslsocket_class = HastySocket
     load_identity(context, config.ca, config.certificate, config.key)
     return context
 

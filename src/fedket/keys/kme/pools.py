@@ -120,7 +120,7 @@ class KeyPools:
         )
         for key in keys:
             self._issued[key.key_id] = _Issued(master, key.secret, frozenset(slaves), set(slaves))
-        self._bound_memory()
+        self._bound_memory(master, frozenset(slaves))
         return keys
 
     def collect(self, master: str, slave: str, key_ids: tuple[str, ...]) -> tuple[PoolKey, ...]:
@@ -147,12 +147,17 @@ class KeyPools:
     def _level(self, master: str, slave: str) -> float:
         return self._pools[frozenset((master, slave))].level(self._clock())
 
-    def _bound_memory(self) -> None:
-        """Throw away the oldest keys that nobody fetches, beyond what one pool may hold."""
+    def _bound_memory(self, master: str, slaves: frozenset[str]) -> None:
+        """Throw away their oldest keys that nobody fetches, beyond what one pool may hold."""
         limits = self.config.limits
-        excess = -(limits.max_key_count * limits.key_size)
-        excess += sum(8 * len(key.secret) for key in self._issued.values())
-        for name in list(self._issued):
+        theirs = {
+            name: 8 * len(key.secret)
+            for name, key in self._issued.items()
+            if (key.master, key.slaves) == (master, slaves)
+        }
+        excess = sum(theirs.values()) - limits.max_key_count * limits.key_size
+        for name, num_bits in theirs.items():
             if excess <= 0:
                 return
-            excess -= 8 * len(self._issued.pop(name).secret)
+            excess -= num_bits
+            del self._issued[name]

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from threading import Thread
 from typing import NamedTuple
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -22,6 +23,9 @@ from fedket.keys.kme.app import create_app
 from fedket.keys.kme.config import KmeSection
 from fedket.keys.kme.door import App
 from fedket.keys.kme.pools import KeyPools
+
+REQUEST_S = 10.0
+"""Seconds in which a request has to arrive, from the connection or the answer before it on."""
 
 GRACE_S = 1
 """Seconds that requests have to end when the server stops."""
@@ -44,7 +48,9 @@ class Serving(NamedTuple):
 
 
 class PeerProtocol(H11Protocol):
-    """HTTP/1.1 that knows its TLS peer."""
+    """HTTP/1.1 that knows its TLS peer, and hangs up on one that does not finish its request."""
+
+    _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Note the peer's certificate, which the handshake has verified."""
@@ -54,6 +60,32 @@ class PeerProtocol(H11Protocol):
         self.app_state = {**self.app_state, "peer_certificate": certificate}
         # asyncio does so only where the socket knows its protocol; else answers take 40 ms more
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Take a piece of a request."""
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        super().connection_lost(exc)
+        if self._late is not None:
+            self._late.cancel()
+
+    def _watch(self) -> None:
+        """Give a request that has not all come its deadline; later pieces do not move it."""
+        unfinished = self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
+        if unfinished and self._late is None:
+            self._late = self.loop.call_later(REQUEST_S, self.transport.abort)
+        elif not unfinished and self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 @contextmanager
