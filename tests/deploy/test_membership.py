@@ -370,12 +370,25 @@ def test_a_site_that_cannot_begin_says_why_once_and_is_asked_again():
     assert sum("could not begin" in news for news in members.news) == 1
 
 
-def test_what_the_transport_does_wrong_is_raised_where_the_phase_is_asked():
+def test_what_the_transport_does_wrong_is_the_failure_of_that_site():
     sites = three()
     with session_of(*sites) as members:
         sites[1].fails["train"] = lambda: 1 // 0
-        with pytest.raises(ZeroDivisionError):
-            members.execute(phase())
+        outcomes = members.execute(phase())
+    assert "site south answered `train` with what raised ZeroDivisionError" in outcomes[1].reason
+    assert isinstance(outcomes[0], Reply)
+
+
+def test_nonsense_about_a_link_keeps_that_site_out_and_no_other():
+    class Puzzled(FakeKeys):
+        def links(self, peers):
+            if 1 in peers:
+                raise TypeError("deposits of the wrong type")
+            super().links(peers)
+
+    with session_of(*three(), keys=Puzzled()) as members:
+        assert set(members.gather()) == {0, 2}
+        assert "unmatched key links: TypeError" in members.absent()[1]
 
 
 def test_close_leaves_nobody_waiting():

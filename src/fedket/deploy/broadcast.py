@@ -4,6 +4,7 @@ A call that is not waited for any longer goes on in a thread of its own until it
 nothing may queue behind it, and the process may end without it.
 """
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
@@ -16,8 +17,10 @@ from fedket.secure.phases import Failure, Outcome, Outcomes, Payload, Phase
 POLL_S = 0.2
 """How often a broadcast looks whether a site is still there."""
 
+log = logging.getLogger(__name__)
+
 Call = Callable[[int, str, Payload, float], Outcome]
-"""(site, action, payload, seconds) -> what it answered; never raises what is the site's fault."""
+"""(site, action, payload, seconds) -> what it answered."""
 
 
 class Timeouts(NamedTuple):
@@ -80,14 +83,20 @@ class Broadcaster:
         late = f"did not answer `{phase.action}` within {seconds:g} s"
         return outcomes | {i: Failure(f"site {self._names[i]} {late}") for i in asked.values()}
 
+    def call(self, i: int, action: str, payload: Payload, seconds: float) -> Outcome:
+        """Ask one site; whatever goes wrong with its answer is its failure."""
+        try:
+            return self._call(i, action, payload, seconds)
+        except Exception as error:
+            kind = type(error).__name__
+            log.error("site %s answered `%s`", self._names[i], action, exc_info=error)
+            return Failure(f"site {self._names[i]} answered `{action}` with what raised {kind}")
+
     def _start(self, i: int, action: str, payload: Payload, seconds: float) -> "Future[Outcome]":
         future: Future[Outcome] = Future()
 
         def call() -> None:
-            try:
-                future.set_result(self._call(i, action, payload, seconds))
-            except BaseException as error:  # belongs to whoever waits for the answer
-                future.set_exception(error)
+            future.set_result(self.call(i, action, payload, seconds))
 
         Thread(target=call, daemon=True).start()
         return future

@@ -1,5 +1,6 @@
 """The handshake: what a site says of itself when it comes, and whether it may take part."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -8,6 +9,10 @@ from fedket._version import __version__
 
 Handshake = Mapping[str, object]
 """name, client, version, experiment, samples, classes, features: whatever arrived."""
+
+
+MOST = 10**9
+"""Samples, classes and values of a sample that a site may say it has."""
 
 
 class SessionTerms(NamedTuple):
@@ -49,6 +54,8 @@ def problem_of(said: Handshake, name: str, client: int, experiment: str) -> str:
             return f"its `{count}` is {_cut(said.get(count))}, which is not a number"
         if number_in(said, count) < 1:
             return f"it has no {count}"
+        if number_in(said, count) > MOST:
+            return f"its `{count}` is {_cut(said.get(count))}, which is more than {MOST}"
     if not shape_in(said):
         return f"its `features` is {_cut(said.get('features'))}, which is not the shape of a sample"
     return ""
@@ -90,7 +97,7 @@ def shape_in(said: Handshake) -> tuple[int, ...]:
     shape = said.get("features")
     if not isinstance(shape, list) or not all(isinstance(n, int) and n > 0 for n in shape):
         return ()
-    return tuple(shape)
+    return tuple(shape) if math.prod(shape) <= MOST else ()
 
 
 def _cut(arrived: object) -> str:

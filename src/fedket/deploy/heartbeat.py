@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from threading import Event, Thread
 
-from fedket.deploy.broadcast import Broadcaster, Call, Timeouts
+from fedket.deploy.broadcast import Broadcaster, Timeouts
 from fedket.deploy.handshake import SessionTerms, misfit_of, problem_of
 from fedket.deploy.members import MemberTable
 from fedket.secure.phases import Failure, Outcome, Payload, Phase, Reply
@@ -19,8 +19,7 @@ class HeartbeatMonitor:
         names: Names of the sites, in order.
         experiment: Fingerprint of the experiment that every site must have.
         table: Where everything is noted.
-        call: Transport.
-        broadcaster: Its way to sites that are there.
+        broadcaster: Its way to sites.
         timeouts: How long to wait.
         say: Where news of sites go; called from several threads.
     """
@@ -30,13 +29,12 @@ class HeartbeatMonitor:
         names: tuple[str, ...],
         experiment: str,
         table: MemberTable,
-        call: Call,
         broadcaster: Broadcaster,
         timeouts: Timeouts,
         say: Callable[[str], None],
     ) -> None:
         self._names, self._experiment, self._table = names, experiment, table
-        self._call, self._broadcaster, self._timeouts, self._say = call, broadcaster, timeouts, say
+        self._broadcaster, self._timeouts, self._say = broadcaster, timeouts, say
         self._terms: SessionTerms | None = None
         self._opened, self._closed = Event(), Event()
         for i in range(len(names)):
@@ -62,7 +60,7 @@ class HeartbeatMonitor:
         """Ask for heartbeats; a new process is let in by a thread of its own."""
         seconds = max(self._timeouts.heartbeat_s, self._timeouts.silent_s / 2)
         while not self._closed.is_set():
-            outcome = self._call(i, "heartbeat", {}, seconds)
+            outcome = self._broadcaster.call(i, "heartbeat", {}, seconds)
             if isinstance(outcome, Failure):
                 self._table.silent(i, outcome.reason)
             else:

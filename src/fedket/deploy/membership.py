@@ -55,7 +55,7 @@ class Membership:
         self._table = MemberTable(names, timeouts.silent_s)
         self._broadcaster = Broadcaster(names, self._table, call, timeouts, training)
         self._heartbeat = HeartbeatMonitor(
-            names, experiment, self._table, call, self._broadcaster, timeouts, say
+            names, experiment, self._table, self._broadcaster, timeouts, say
         )
 
     def close(self) -> None:
@@ -79,6 +79,10 @@ class Membership:
                 f"{self._who_is_missing(here)}"
             )
         return here
+
+    def refuse(self, i: int, problem: str) -> None:
+        """Keep a site that was met out, and say why."""
+        self._heartbeat.refuse(i, self._table.accepted()[i].instance, problem)
 
     def open(self, name: str, classes: int, keys: PartyKeys) -> None:
         """Begin a session: from now on sites that come get in.
@@ -159,8 +163,8 @@ class Membership:
         """Bring the server's own link with a site in line; returns why it cannot."""
         try:
             keys.links([i])
-        except FedketError as error:
-            return str(error)
+        except Exception as error:  # what a site says of its link ends nobody else's run
+            return f"{error}" if isinstance(error, FedketError) else type(error).__name__
         return ""
 
     def _who_is_missing(self, here: Collection[int]) -> str:

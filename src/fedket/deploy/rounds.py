@@ -15,7 +15,8 @@ import numpy as np
 from fedket.deploy.party_keys import PartyKeys
 from fedket.deploy.patience import RETRY_S, fill_patiently
 from fedket.deploy.site_trainer import Task, pack_params, read_metrics
-from fedket.errors import ProtocolError
+from fedket.deploy.spoilers import Spoilers
+from fedket.errors import ProtocolError, RoundLostError
 from fedket.experiment.build import Experiment, in_precision, precision
 from fedket.federated.federation import make_federation
 from fedket.federated.program import Program
@@ -72,6 +73,7 @@ class SiteRounds:
         self._deadline, self._opened, self._say = deadline, opened, say
         self._apply = Program(server_step, task.strategy)
         self._samples: Mapping[int, int] = {}
+        self._spoilers = Spoilers()
 
     def engine(self) -> Engine:
         """Return the engine."""
@@ -84,7 +86,11 @@ class SiteRounds:
             ProtocolError: Too few are there, or have key; the run ends until there are more.
         """
         self._samples = self._members.gather()
-        absent = self._members.absent()
+        absent = dict(self._members.absent())
+        resting = self._spoilers.resting(round_num)
+        rested = set(drawn.tolist()) & set(self._samples) - set(absent) - set(resting)
+        if len(rested) >= max(2, self._task.protocol.least):
+            absent |= resting
         here = tuple(i for i in drawn.tolist() if i in self._samples and i not in absent)
         # A site may come back between the two answers; it is named all the same.
         away = {i: absent.get(i, f"site {i} came back") for i in drawn.tolist() if i not in here}
@@ -111,7 +117,11 @@ class SiteRounds:
         """
         ids = tuple(cohort.tolist())
         context = self._task.round(round_num, ids, self._samples)
-        (total, measured), traffic = self._sum(params, context, self._samples)
+        try:
+            (total, measured), traffic = self._sum(params, context, self._samples)
+        except RoundLostError as error:
+            self._spoilers.blame(error.reasons, round_num)
+            raise
         server, params, metrics = self._apply(server, params, total)
         of_sites = read_metrics(self._task, measured)
         accuracy, loss = (
@@ -158,7 +168,7 @@ class SiteRounds:
                 continue
             try:
                 fill_patiently(partial(self._keys.fill, {stream: length}), deadline, self._say)
-            except AgreementError as error:
+            except (AgreementError, ProtocolError) as error:  # of what the site says of the link
                 short[stream[1]] = f"no key between it and the server: {error}"
             except KmeUnreachableError as error:  # it would be for the other sites, too
                 short = dict.fromkeys(cohort, f"the server gets no key: {error}") | short

@@ -12,8 +12,8 @@ from fedket.deploy.membership import Membership
 from fedket.deploy.party_keys import AskPeer, StoreKeys, open_store_keys
 from fedket.deploy.rounds import SiteRounds, site_experiment
 from fedket.deploy.site_data import load_test_data
-from fedket.deploy.site_trainer import make_task
-from fedket.errors import ProtocolError
+from fedket.deploy.site_trainer import Task, make_task
+from fedket.errors import FedketError, ProtocolError
 from fedket.experiment.build import Experiment
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.facts import count_facts
@@ -100,15 +100,13 @@ def _build(
     say: Callable[[str], None],
 ) -> tuple[Experiment, Facts]:
     """Make the experiment of what the sites said of themselves, and let them in."""
-    classes = max(number_in(handshake, "classes") for handshake in said.values())
     features = shape_in(next(iter(said.values())))
     if test is not None and test.x_test.shape[1:] != features:
         raise ProtocolError(
             f"the server's test samples have shape {test.x_test.shape[1:]}, the sites' {features}"
         )
-    if test is not None:
-        classes = max(classes, test.num_classes)
-    task = make_task(config, features, classes)
+    least = 0 if test is None else test.num_classes
+    task, said = _task_of(config, features, said, least, members.refuse)
     session = f"{file.run.resolve().name}-{secrets.token_hex(8)}"
     rounds = SiteRounds(
         task,
@@ -120,9 +118,35 @@ def _build(
     )
     samples = {i: number_in(handshake, "samples") for i, handshake in said.items()}
     experiment = site_experiment(task, rounds, test)
-    members.open(session, classes, keys)
+    members.open(session, task.context.samples.num_classes, keys)
     facts = count_facts(experiment).model_copy(update=_held(file, samples))
     return experiment, facts
+
+
+def _task_of(
+    config: ExperimentConfig,
+    features: tuple[int, ...],
+    said: Mapping[int, Handshake],
+    least: int,
+    refuse: Callable[[int, str], None],
+) -> tuple[Task, Mapping[int, Handshake]]:
+    """Make the task for the classes of all sites, or of all but those with too many for the model.
+
+    Raises:
+        ConfigError: The model does not suit such samples.
+    """
+    while True:
+        counts = {i: number_in(handshake, "classes") for i, handshake in said.items()}
+        most = max(counts.values())
+        fewer = {i: handshake for i, handshake in said.items() if counts[i] < most}
+        try:
+            return make_task(config, features, max(most, least)), said
+        except FedketError as error:
+            if not fewer or least >= most:
+                raise
+            for i in said.keys() - fewer.keys():
+                refuse(i, f"the model does not suit its {most} classes: {error}")
+            said = fewer
 
 
 def _held(file: FederationFile, samples: Mapping[int, int]) -> dict[str, Any]:

@@ -3,8 +3,11 @@
 import logging
 from typing import Any
 
-from fedket.errors import FedketError
+from fedket.errors import FedketError, printable
 from fedket.secure.phases import Failure, Outcome, Reply
+
+LONGEST = 500
+"""Characters of what another party says of an error."""
 
 log = logging.getLogger(__name__)
 
@@ -32,14 +35,28 @@ def unpack(message: Any, who: str) -> Outcome:
     """Return the outcome in a message, whatever arrived."""
     if isinstance(message, dict) and isinstance(message.get("reply"), dict):
         payload = message["reply"]
-        if all(isinstance(name, str) and _is_value(value) for name, value in payload.items()):
+        if all(_is_text(name) and _is_value(value) for name, value in payload.items()):
             return Reply(payload)
     if isinstance(message, dict) and isinstance(message.get("failure"), str):
-        return Failure(f"{who}: {message['failure'][:500]}")
+        return Failure(f"{who}: {heard(message['failure'])}")
     return Failure(f"{who} sent {type(message).__name__} which is not an answer")
+
+
+def heard(reason: str) -> str:
+    """Return what another party says of an error, in one line that steers no terminal."""
+    return printable(" ".join(reason[:LONGEST].split()))
 
 
 def _is_value(value: object) -> bool:
     if isinstance(value, list):
-        return all(isinstance(item, int) for item in value)
-    return isinstance(value, bytes | int | str)
+        return all(_is_number(item) for item in value)
+    return isinstance(value, bytes) or _is_number(value) or _is_text(value)
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int and -(2**63) <= value < 2**63
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is text that can be written down: Python's may hold halves of characters."""
+    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)

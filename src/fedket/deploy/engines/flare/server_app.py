@@ -6,7 +6,7 @@ from typing import Any
 
 from nvflare.collab import collab
 
-from fedket.deploy.engines.flare.messages import failure_of, pack, unpack
+from fedket.deploy.engines.flare.messages import failure_of, heard, pack, unpack
 from fedket.deploy.engines.flare.place import kit_folder
 from fedket.errors import FedketError
 from fedket.secure.phases import Failure, Outcome, Payload, Reply
@@ -88,7 +88,7 @@ class SiteCalls:
         try:
             said = proxy(timeout=seconds).phase(action, dict(payload))
         except Exception as error:
-            return Failure(" ".join(str(error).split())[:300] or type(error).__name__)
+            return Failure(heard(str(error)) or type(error).__name__)
         return unpack(said, name)
 
 
