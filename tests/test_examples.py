@@ -24,6 +24,7 @@ OWN = {
     "keys": [*SMALL, "keys.kind=keys.py:Device", "aggregation.kind=pairwise_masks"],
     "loss": [*SMALL, "training.loss=loss.py:focal"],
     "model": [*SMALL, "model={kind='model.py:Reupload', num_layers=1}"],
+    "noise": [*SMALL, "model.kind=vqc", "noise={kind='noise.py:Correlated', rate=0.02}"],
     "optimizer": [*SMALL, "optimizer={kind='optimizer.py:Lion', beta1=0.8}"],
     "partition": [*SMALL, "partition={kind='partition.py:Growing', factor=1.5}"],
     "strategy": [*SMALL, "strategy={kind='strategy.py:Agree', threshold=0.5}"],

@@ -22,6 +22,7 @@ PARTS = {
     "keys": "keys.py:Device",
     "loss": "loss.py:focal",
     "model": "model.py:Reupload",
+    "noise": "noise.py:Correlated",
     "optimizer": "optimizer.py:Lion",
     "partition": "partition.py:Growing",
     "strategy": "strategy.py:Agree",
@@ -45,6 +46,7 @@ SECRETS = """
 data = {kind = "DATA"}
 partition = {kind = "iid", num_clients = 3}
 model = {kind = "vqc", circuit = "CIRCUIT", num_qubits = 2, num_layers = 1}
+noise = {kind = "NOISE", rate = 0.02}
 aggregation = {kind = "pairwise_masks"}
 keys = {kind = "KEYS"}
 """

@@ -48,6 +48,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "lenet5": "fedket.models.classical:LeNetConfig",
         "mlp": "fedket.models.classical:MlpConfig",
     },
+    "noise": {
+        "gates": "fedket.quantum.noise.kinds:GatesConfig",
+        "calibration": "fedket.quantum.noise.kinds:CalibrationConfig",
+    },
     "circuit": {
         "qfedfisher": "fedket.quantum.ansatz:qfedfisher",
         "qunetqfl": "fedket.quantum.ansatz:qunetqfl",

@@ -253,6 +253,7 @@ class Facts(Content):
         measured: What was measured on generated samples: description -> value.
         at_sites: Whether clients are sites that are reached by messages.
         caveats: Table of the configuration -> what the kind that it names says for the report.
+        noise: How noise on the circuit is worked out, and what that costs; empty without any.
     """
 
     parameters: Count
@@ -273,6 +274,7 @@ class Facts(Content):
     measured: Mapping[str, Number]
     at_sites: bool
     caveats: Mapping[str, tuple[str, ...]]
+    noise: str = ""
 
     @model_validator(mode="after")
     def _check_counts(self) -> "Facts":

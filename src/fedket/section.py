@@ -22,6 +22,7 @@ from fedket.schema import Table, explain, show_value
 if TYPE_CHECKING:  # JAX is imported when something is built, not when names are listed
     import numpy as np
 
+    from fedket.quantum.noise import NoiseModel
     from fedket.types import Dataset
 
 Info = Any
@@ -41,6 +42,7 @@ class Context(NamedTuple):
             only their shape and number of classes.
         batch_size: Samples of a training step, at most.
         loss: (logits, labels) -> loss of each sample.
+        noise: Noise model that the circuit runs under; None for none.
         params: Shapes and types of the model's parameters.
         name: Name of the experiment.
         server_links: Whether clients share key with the server.
@@ -54,6 +56,7 @@ class Context(NamedTuple):
     dataset: "Dataset | Callable[[], Dataset] | None" = None
     batch_size: int = 0
     loss: Callable[..., Any] | None = None
+    noise: "NoiseModel | None" = None
     params: Any = None
     name: str = ""
     server_links: bool = False
@@ -106,6 +109,10 @@ class Section(Table):
     def caveats(self) -> tuple[str, ...]:
         """What a reader of the results must know, a sentence each, for the report."""
         return ()
+
+    def files(self) -> Mapping[str, Path]:
+        """Files beside the experiment that this reads: as written -> where each lies."""
+        return {}
 
 
 class Kind:
@@ -222,7 +229,10 @@ def find_section(group: str, name: str, folder: Path) -> type[Section]:
 
 
 def user_files(table: Table) -> dict[str, Path]:
-    """Files of users' own kinds that a configuration names: as written -> where it lies."""
+    """Files beside an experiment that it names, users' own kinds and what sections read.
+
+    As written -> where each lies.
+    """
     files: dict[str, Path] = {}
     for field in type(table).model_fields:
         for value in _each(getattr(table, field)):
@@ -230,6 +240,7 @@ def user_files(table: Table) -> dict[str, Path]:
             thing: Any = value.function if isinstance(value, NamedFunction) else type(value)
             if isinstance(value, Section):
                 named = value.kind
+                files |= value.files()
             if isinstance(value, Table):
                 files |= user_files(value)
             if ".py:" in named:

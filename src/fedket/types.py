@@ -74,6 +74,7 @@ class Model(NamedTuple):
             of each sample by itself, leaves (batch, ...). None if the model has no fast way.
         layered: Tree prefix of the parameters: whether the first axis of a leaf counts layers.
         circuit: The model's `fedket.quantum.Circuit`, to be drawn and counted; None without one.
+        noise: Noise model that `apply` computes under; None for none.
         plain_network: params -> `fedket.models.Network` and its weights, which give the same
             logits without a circuit (`fedket export`); None if there is none.
     """
@@ -83,6 +84,7 @@ class Model(NamedTuple):
     per_sample_vjp: Callable[[Params, Array], tuple[Array, Callable[[Array], Params]]] | None = None
     layered: Any = False
     circuit: Any = None
+    noise: Any = None
     plain_network: Callable[[Params], tuple[Any, Any]] | None = None
 
 

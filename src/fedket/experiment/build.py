@@ -14,10 +14,11 @@ from fedket.experiment.aggregation import (
     first_context,
     protocol_of,
 )
-from fedket.experiment.check import check_fit, check_threshold, parameter_shapes
+from fedket.experiment.check import check_fit, check_noise, check_threshold, parameter_shapes
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated import Federation, LocalTraining, make_federation
 from fedket.quantum import Circuit
+from fedket.quantum.noise import NoiseModel
 from fedket.section import Context, Section
 from fedket.types import Dataset, KeySource, Model, Partition, Reducer, Strategy, Transform
 from fedket.user_code import naming_users_lines
@@ -155,6 +156,14 @@ def transforms_of(config: ExperimentConfig) -> list[Transform]:
     return [build(section, context, Transform) for section in config.transform]
 
 
+def noise_of(config: ExperimentConfig, context: Context) -> NoiseModel | None:
+    """What an experiment's circuit runs under; None if that changes nothing."""
+    if config.noise is None:
+        return None
+    noise = build(config.noise, context, NoiseModel)
+    return noise if noise.rules or noise.readout else None
+
+
 class Learning(NamedTuple):
     """What a client learns, and how; the same in a simulation and at a site."""
 
@@ -173,7 +182,9 @@ def build_learning(config: ExperimentConfig, context: Context, largest: int) -> 
     """
     batch_size, loss = min(config.training.batch_size, largest), config.training.loss.function
     context = context._replace(batch_size=batch_size, loss=loss)
+    context = context._replace(noise=noise_of(config, context))
     model = build(config.model, context, Model)
+    check_noise(config, model, context)
     check_fit(model, context.samples, config.engine.dtype)
     context = context._replace(params=parameter_shapes(model))
     optimizer = build(config.optimizer, context, optax.GradientTransformation)

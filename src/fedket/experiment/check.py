@@ -9,6 +9,7 @@ from fedket.experiment.config import ExperimentConfig
 from fedket.federated.qfedfisher import QFedFisherConfig, effective_threshold
 from fedket.federated.trainer import tree_size
 from fedket.quantum.memory import available_bytes
+from fedket.section import Context
 from fedket.types import Dataset, Model, Params
 from fedket.user_code import in_user_code
 
@@ -30,6 +31,15 @@ def check_threshold(config: ExperimentConfig) -> None:
             f"Fisher information of {limit:g} (strategy.threshold and mode) is less than one step "
             f"of {quantiser.bits}-bit words, {step:.2g}; use more bits, a larger threshold or "
             'aggregation.kind = "plain"'
+        )
+
+
+def check_noise(config: ExperimentConfig, model: Model, context: Context) -> None:
+    """Raise `ConfigError` if the model leaves the experiment's noise out."""
+    if model.noise != context.noise:
+        raise ConfigError(
+            f"model `{config.model.kind}` cannot be trained under [noise]; use `vqc` or `hybrid`, "
+            "or leave the table out"
         )
 
 

@@ -147,6 +147,8 @@ class ExperimentConfig(Table):
         "partition", "iid"
     )
     model: Annotated[Section, Kind("model")] = kind_field("model", "vqc")
+    noise: Annotated[Section, Kind("noise", "gates")] | None = None
+    """Noise that the model's circuit runs under; absent for none."""
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     optimizer: Annotated[Section, Kind("optimizer", "adam")] = kind_field("optimizer", "adam")
     strategy: Annotated[Section, Kind("strategy", "fed_avg")] = kind_field("strategy", "fed_avg")

@@ -14,6 +14,8 @@ from fedket.federated.trainer import contribution_size, tree_size
 from fedket.keys.qkd.network import Pair, network_links, pair_rates
 from fedket.keys.source_kinds import SimulatedConfig
 from fedket.quantum import draw_circuit
+from fedket.quantum.noise import exact_bytes
+from fedket.quantum.noise.plan import MAX_EXACT_QUBITS
 from fedket.record import MAX_LINKS, Facts, KeyFeed, LinkFeed, link_name
 from fedket.section import Context, Section
 from fedket.secure import per_link
@@ -51,6 +53,19 @@ def count_facts(experiment: Experiment) -> Facts:
         measured=dict(dataset.measured),
         at_sites=False,
         caveats=_caveats(config, takes_key=bool(needs)),
+        noise=_noise(experiment, itemsize),
+    )
+
+
+def _noise(experiment: Experiment, itemsize: int) -> str:
+    """How noise is worked out, in words."""
+    model, classes = experiment.model, experiment.dataset.num_classes
+    if model.noise is None or model.circuit is None:
+        return ""
+    num_bytes = exact_bytes(model.circuit, model.noise, classes, itemsize)
+    return (
+        f"exact, up to {MAX_EXACT_QUBITS} qubits: {classes} observables go back through the "
+        f"circuit, whatever the batch; {num_bytes / 2**20:.3g} MiB for a client's gradient"
     )
 
 

@@ -217,7 +217,7 @@ def _deciding(table: Table, prefix: str = "") -> Iterator[tuple[str, Any]]:
     dumped = table.model_dump(mode="json")
     for name, field in type(table).model_fields.items():
         value = getattr(table, name)
-        if FREE in field.metadata:
+        if FREE in field.metadata or value is None:  # a table that is absent
             continue
         if isinstance(value, Table):
             yield from _deciding(value, f"{prefix}{name}.")

@@ -7,6 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from fedket.errors import CircuitError, ConfigError, UserCodeError
 from fedket.quantum import Circuit, check_memory, make_circuit
+from fedket.quantum.noise import check_exact_memory
 from fedket.schema import PositiveInt
 from fedket.section import Context, FunctionOf, NamedFunction, Section, named_function
 
@@ -35,10 +36,14 @@ class CircuitKeys(Section):
         """Refuse a circuit whose gradient step would not fit into memory.
 
         Raises:
-            CircuitError: Naming what is needed and what is there.
+            CircuitError: Naming what is needed and what is there, or that noise is not served.
         """
-        itemsize = 16 if context.dtype == "float64" else 8
-        check_memory(self.num_qubits, context.batch_size, itemsize)
+        itemsize = 8 if context.dtype == "float64" else 4
+        if context.noise is not None:
+            values = context.num_classes
+            check_exact_memory(self.make_circuit(), context.noise, values, itemsize)
+            return
+        check_memory(self.num_qubits, context.batch_size, 2 * itemsize)
 
     def make_circuit(self) -> Circuit:
         """The circuit.

@@ -16,6 +16,7 @@ from fedket.models.circuit_keys import CircuitKeys, Qubits
 from fedket.models.network import init_weights, plan_dense, run_network
 from fedket.models.vqc import Encoding, Readout, vqc
 from fedket.quantum import Circuit
+from fedket.quantum.noise import NoiseModel
 from fedket.schema import PositiveFloat, PositiveInt
 from fedket.section import Context, FunctionOf, NamedFunction, named_function
 from fedket.types import Model, Params
@@ -32,6 +33,7 @@ def hybrid(
     readout: Readout = "z",
     logit_scale: float = 1.0,
     init_std: float = 0.01,
+    noise: NoiseModel | None = None,
 ) -> Model:
     """A head from features to one number per qubit, and a circuit from these to logits.
 
@@ -49,6 +51,7 @@ def hybrid(
         readout: As of `vqc`.
         logit_scale: As of `vqc`; 1 is the paper's.
         init_std: Angles start at N(0, init_std²), radians.
+        noise: As of `vqc`.
 
     Raises:
         ConfigError: The encoding does not take one number per qubit, or the read-out has fewer
@@ -65,6 +68,7 @@ def hybrid(
         readout=readout,
         logit_scale=logit_scale,
         init_std=init_std,
+        noise=noise,
     )
     head = plan_dense((num_features, *hidden, circuit.num_qubits), ("relu", f"dropout {dropout}"))
 
@@ -77,7 +81,8 @@ def hybrid(
     ) -> Float[Array, "batch classes"]:
         return quantum.apply(params["circuit"], run_network(head, params["head"], x, rng))
 
-    return Model(init, apply, layered={"head": False, "circuit": quantum.layered}, circuit=circuit)
+    layered = {"head": False, "circuit": quantum.layered}
+    return Model(init, apply, layered=layered, circuit=circuit, noise=noise)
 
 
 class HybridConfig(CircuitKeys):
@@ -114,4 +119,5 @@ class HybridConfig(CircuitKeys):
             readout=self.readout,
             logit_scale=self.logit_scale,
             init_std=self.init_std,
+            noise=context.noise,
         )

@@ -18,6 +18,9 @@ from fedket.quantum import (
     probabilities,
     run_circuit,
 )
+from fedket.quantum import noise as noise_on
+from fedket.quantum.noise import NoiseModel
+from fedket.quantum.noise.plan import plan_noisy
 from fedket.schema import PositiveFloat
 from fedket.section import Context
 from fedket.types import Model
@@ -34,6 +37,7 @@ def vqc(
     readout: Readout = "z_zz",
     logit_scale: float = 10.0,
     init_std: float = 0.1,
+    noise: NoiseModel | None = None,
 ) -> Model:
     """A classifier whose only parameters are the circuit's angles.
 
@@ -48,11 +52,15 @@ def vqc(
         logit_scale: Logits are this times the read-out. Expectation values lie in [−1, 1], so a
             scale of 1 bounds the loss from below (ln(1 + e⁻²) for two classes).
         init_std: Angles start at N(0, init_std²).
+        noise: What follows the circuit's gates, and how bits are read; exactly, up to 8 qubits. The
+            encoding has no noise.
 
     Raises:
         ConfigError: If the read-out has fewer values than classes.
+        CircuitError: The exact method does not serve the circuit and its noise.
     """
     measure = _readout(readout, circuit.num_qubits, num_classes)
+    noisy = None if noise is None else _noisy_readout(readout, circuit, noise, num_classes)
     encode = ENCODINGS[encoding]
 
     def init(rng: PRNGKeyArray) -> Float[Array, "layers slots"]:
@@ -63,8 +71,10 @@ def vqc(
         x: Float[Array, "batch *features"],
         rng: PRNGKeyArray | None = None,  # noqa: ARG001 - exact read-out draws nothing
     ) -> Float[Array, "batch classes"]:
-        psi = run_circuit(circuit, params, encode(x, circuit.num_qubits))
-        return logit_scale * measure(psi)
+        psi = encode(x, circuit.num_qubits)
+        if noisy is not None:
+            return logit_scale * noisy(params, psi)
+        return logit_scale * measure(run_circuit(circuit, params, psi))
 
     def vjp(
         params: Float[Array, "layers slots"], x: Float[Array, "batch *features"]
@@ -73,7 +83,8 @@ def vqc(
         logits, to_states = jax.vjp(lambda psi: logit_scale * measure(psi), final)
         return logits, lambda cotangent: to_angles(to_states(cotangent)[0])
 
-    return Model(init, apply, vjp, layered=True, circuit=circuit)
+    fast = vjp if noise is None else None
+    return Model(init, apply, fast, layered=True, circuit=circuit, noise=noise)
 
 
 def _readout(
@@ -88,12 +99,37 @@ def _readout(
     if readout == "probabilities":
         return lambda psi: probabilities(psi)[:num_classes].T
     if readout == "z0":
-        signs = np.array([1, -1][:num_classes], np.int32)
+        signs = _z0_signs(num_classes)
         return lambda psi: expval_parity(psi, ((0,),)) * signs
+    subsets = _subsets(readout, num_qubits)[:num_classes]
+    return lambda psi: expval_parity(psi, subsets)
+
+
+def _noisy_readout(
+    readout: Readout, circuit: Circuit, model: NoiseModel, num_classes: int
+) -> Callable[[Float[Array, "layers slots"], Complex[Array, "dim batch"]], Array]:
+    """The same as a function of the angles and of the states that enter the circuit."""
+    plan_noisy(circuit, model)  # what is not served is said here, not in the first step
+    if readout == "probabilities":
+        return lambda params, psi: noise_on.probabilities(circuit, model, params, psi, num_classes)
+    if readout == "z0":
+        signs = _z0_signs(num_classes)
+        z0: tuple[tuple[int, ...], ...] = ((0,),)
+        return lambda params, psi: noise_on.expval_parity(circuit, model, params, psi, z0) * signs
+    subsets = _subsets(readout, circuit.num_qubits)[:num_classes]
+    return lambda params, psi: noise_on.expval_parity(circuit, model, params, psi, subsets)
+
+
+def _z0_signs(num_classes: int) -> np.ndarray:
+    return np.array([1, -1][:num_classes], np.int32)
+
+
+def _subsets(readout: Readout, num_qubits: int) -> tuple[tuple[int, ...], ...]:
+    """Qubits of each product of Zs, in the order of classes."""
     subsets: list[tuple[int, ...]] = [(q,) for q in range(num_qubits)]
     if readout == "z_zz":
         subsets += sorted(combinations(range(num_qubits), 2), key=lambda pair: pair[1] - pair[0])
-    return lambda psi: expval_parity(psi, tuple(subsets[:num_classes]))
+    return tuple(subsets)
 
 
 def readout_size(readout: Readout, num_qubits: int) -> int:
@@ -130,4 +166,5 @@ class VqcConfig(CircuitKeys):
             readout=self.readout,
             logit_scale=self.logit_scale,
             init_std=self.init_std,
+            noise=context.noise,
         )

@@ -5,6 +5,7 @@
 """
 
 from fedket.quantum.noise import channels
+from fedket.quantum.noise.calibration import from_calibration
 from fedket.quantum.noise.channels import Channel
 from fedket.quantum.noise.memory import check_exact_memory, exact_bytes
 from fedket.quantum.noise.model import (
@@ -30,6 +31,7 @@ __all__ = [
     "exact_bytes",
     "expval",
     "expval_parity",
+    "from_calibration",
     "phase_damping",
     "probabilities",
     "readout_error",

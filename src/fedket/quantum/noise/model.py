@@ -70,6 +70,7 @@ class NoiseModel:
         rules: Channels after gates, in the order in which they act.
         readout: (P(1|0), P(0|1)) of each qubit: probabilities that a bit is read wrongly. A single
             pair is every qubit's; empty for none.
+        coupled: Pairs of qubits that a gate may act on, in either order; None for all.
 
     Raises:
         CircuitError: A probability is not in 0 to 1.
@@ -77,6 +78,7 @@ class NoiseModel:
 
     rules: tuple[Rule, ...] = ()
     readout: tuple[tuple[float, float], ...] = ()
+    coupled: tuple[tuple[int, int], ...] | None = None
 
     def __post_init__(self) -> None:
         for pair in self.readout:
@@ -89,7 +91,8 @@ class NoiseModel:
         """Both, one after the other; only one of them may have read-out errors."""
         if self.readout and other.readout:
             raise CircuitError("two noise models with read-out errors do not add up; keep one's")
-        return NoiseModel(self.rules + other.rules, self.readout or other.readout)
+        coupled = other.coupled if self.coupled is None else self.coupled
+        return NoiseModel(self.rules + other.rules, self.readout or other.readout, coupled)
 
     def after(self, gate: Gate) -> list[tuple[Channel, tuple[int, ...]]]:
         """What happens after a gate, and to which qubits, in order."""
@@ -105,7 +108,8 @@ class NoiseModel:
         """Refuse a circuit that this describes only in part.
 
         Raises:
-            CircuitError: It has more qubits than there are read-out errors.
+            CircuitError: It has more qubits than there are read-out errors, or a gate on qubits
+                that are not coupled.
         """
         known = len(self.readout)
         if known > 1 and known < circuit.num_qubits:
@@ -113,6 +117,13 @@ class NoiseModel:
                 f"the noise model has read-out errors of {known} qubits, the circuit has "
                 f"{circuit.num_qubits} qubits; give one pair for all, or one for each"
             )
+        coupled = None if self.coupled is None else set(map(frozenset, self.coupled))
+        for gate in circuit.layer:
+            if coupled is not None and len(gate.qubits) == 2 and set(gate.qubits) not in coupled:
+                raise CircuitError(
+                    f"{gate.name} on qubits {gate.qubits[0]} and {gate.qubits[1]}: the device does "
+                    "not couple them; choose its qubits, or a circuit, so that it does"
+                )
 
 
 def after(channel: Channel, *gates: str, qubits: Sequence[int] = ()) -> NoiseModel:
