@@ -3,21 +3,23 @@
 import subprocess
 import sys
 
+import pytest
 from pad_store_parts import BACK, THERE, filled, key
 
 from fedket.keys.store import KeyPurpose, PadStore
 
 
-def test_no_byte_is_used_twice_whenever_the_process_is_killed(repository):
+@pytest.mark.parametrize("kills", [30, pytest.param(2000, marks=pytest.mark.long)])
+def test_no_byte_is_used_twice_whenever_the_process_is_killed(repository, kills):
     done = subprocess.run(
-        [sys.executable, "-m", "tests.keys.store.fuzz", "--kills", "30"],
+        [sys.executable, "-m", "tests.keys.store.fuzz", "--kills", str(kills)],
         cwd=repository,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "22 crash points, 30 random kills" in done.stdout
+    assert f"22 crash points, {kills} random kills" in done.stdout
 
 
 def test_what_counts_was_synced_before_it_was_committed(tmp_path):
