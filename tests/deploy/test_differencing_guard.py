@@ -11,7 +11,7 @@ from fedket.deploy.site_trainer import make_task
 from fedket.experiment.build import build_experiment
 from fedket.federated.checkpoint import params_sha256
 from fedket.keys import OsRandomSource
-from fedket.secure.differencing_guard import OPENED
+from fedket.secure.differencing_guard import OPENED, OpenedSums
 
 
 class DiedError(Exception):
@@ -54,7 +54,7 @@ class Attempts:
         members.execute = until_dead
         dataset = self.built.dataset
         task = make_task(self.config, dataset.x_train.shape[1:], dataset.num_classes)
-        rounds = SiteRounds(task, members, self.keys, session, opened=self.file)
+        rounds = SiteRounds(task, members, self.keys, session, opened=OpenedSums(self.file, "f00d"))
         return site_experiment(task, rounds, None).federation, members
 
 
@@ -68,7 +68,13 @@ def attempts(request, tmp_path):
         federation.run_round(federation.init())
     everybody = list(range(SITES))
     opened = json.loads(attempts.file.read_text())
-    assert opened == {"round": 1, "cohort": everybody, "group": everybody}
+    assert opened.pop("weights") == pytest.approx([1 / SITES] * SITES, abs=0.5)
+    assert opened == {
+        "experiment": "f00d",
+        "round": 1,
+        "cohort": everybody,
+        "group": everybody,
+    }
     return attempts
 
 
@@ -100,4 +106,4 @@ def test_no_second_sum_is_opened_for_another_group(attempts):
     assert params_sha256(state.params) == params_sha256(start.params)
     state, record = federation.run_round(state)
     assert set(record.dropped) == {3}
-    assert json.loads(attempts.file.read_text())["group"] == [0, 1, 2]
+    assert json.loads(attempts.file.read_text().splitlines()[-1])["group"] == [0, 1, 2]

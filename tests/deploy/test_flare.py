@@ -23,6 +23,7 @@ from fedket.experiment.build import build_experiment
 from fedket.experiment.run_directory import read_config
 from fedket.federated.checkpoint import params_sha256
 from fedket.keys import OsRandomSource
+from fedket.secure.differencing_guard import OPENED
 from fedket.secure.shared_masks.protocol import SILENT
 
 UNRULY = "unruly_site.UnrulySite"
@@ -100,6 +101,8 @@ def test_a_federation_whose_server_is_killed_ends_with_the_simulation_s_weights(
     assert [line["round"] for line in lines_of(layout)] == list(range(1, 13))
     assert not any(line["dropped"] for line in lines_of(layout))
     assert summary["parameters_sha256"] == params_sha256(state.params)
+    opened = (layout.files("server") / OPENED).read_text().splitlines()
+    assert {json.loads(line)["round"] for line in opened} == set(range(1, 13))
     for party in ("server", "site-1", "site-2", "site-3"):
         store = layout.files(party) / "pads"
         audit = [sys.executable, "-m", "fedket", "keys", "verify", str(store)]

@@ -170,6 +170,15 @@ def check_deployable(config: ExperimentConfig, sites: int) -> None:
     check_aggregation(config)
     if protocol.answers is not everybody_answers:
         raise ConfigError("the aggregation simulates drop-outs, which real sites have themselves")
+    if not protocol.authenticated:
+        raise ConfigError(
+            "aggregation.authenticate is false; messages between sites need MACs, leave it out"
+        )
+    if config.federation.checkpoint_every != 1:
+        raise ConfigError(
+            f"federation.checkpoint_every is {config.federation.checkpoint_every}; a server must "
+            "not forget rounds that sites have trained: make it 1, or leave it out"
+        )
     if config.keys.starvation:
         raise ConfigError(
             "keys.starvation is for simulations; a federation waits for key until "

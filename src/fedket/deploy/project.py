@@ -190,6 +190,7 @@ def for_sites(config: ExperimentConfig, sites: int) -> ExperimentConfig:
     values["partition"]["num_clients"] = sites
     if not isinstance(config.engine, SitesConfig):
         values["engine"] = _simulating(config) | {"kind": DEFAULT}
+    values["federation"]["checkpoint_every"] = 1
     if values["federation"]["clients_per_round"] > sites:
         values["federation"]["clients_per_round"] = sites
     return ExperimentConfig.model_validate_json(json.dumps(values))

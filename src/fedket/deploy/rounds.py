@@ -7,7 +7,6 @@ Who takes part, whose key is there, and the protocol carried to them; the round 
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -23,6 +22,7 @@ from fedket.federated.program import Program
 from fedket.federated.trainer import CohortOutcome, Engine, as_numbers, server_step
 from fedket.keys.etsi014.errors import AgreementError, KmeUnreachableError
 from fedket.secure import Party, round_cost, server_side
+from fedket.secure.differencing_guard import OpenedSums
 from fedket.secure.phases import Failure, Outcomes, Payload, Phase, drive
 from fedket.traffic import Traffic
 from fedket.types import SERVER, Contribution, Dataset, Params, RoundContext, ServerState
@@ -65,7 +65,7 @@ class SiteRounds:
         keys: PartyKeys,
         session: str,
         deadline: float = 60.0,
-        opened: Path | None = None,
+        opened: OpenedSums | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._task, self._members = task, members

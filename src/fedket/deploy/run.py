@@ -22,7 +22,7 @@ from fedket.experiment.run_directory import CONFIG, config_hash
 from fedket.record import Facts
 from fedket.record_files import FACTS, read_json
 from fedket.schema import read_table
-from fedket.secure.differencing_guard import OPENED
+from fedket.secure.differencing_guard import OPENED, OpenedSums
 from fedket.types import SERVER, Dataset
 
 
@@ -61,6 +61,7 @@ def run_federation(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]
     test = load_test_data(file.test_data, folder, config)
     protocol = masking_of(config)
     ids = sae_ids(file.saes, len(names))
+    opened = OpenedSums(folder / OPENED, config_hash(config))
     keys = open_store_keys(SERVER, file.store, file.sae, ids, transport.ask_peer)
     transport.share_keys(keys)
     timeouts = Timeouts(
@@ -80,7 +81,7 @@ def run_federation(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]
 
         def build(config: ExperimentConfig) -> tuple[Experiment, Facts]:
             said = members.meet(transport.reachable)
-            return _build(config, file, members, keys, test, said, transport.say)
+            return _build(config, file, members, keys, test, said, opened, transport.say)
 
         if started:
             return resume_run(file.run, config=config, build=build)
@@ -97,6 +98,7 @@ def _build(
     keys: StoreKeys,
     test: Dataset | None,
     said: Mapping[int, Handshake],
+    opened: OpenedSums,
     say: Callable[[str], None],
 ) -> tuple[Experiment, Facts]:
     """Make the experiment of what the sites said of themselves, and let them in."""
@@ -113,7 +115,7 @@ def _build(
         members,
         keys,
         session,
-        opened=file.run / OPENED,
+        opened=opened,
         say=say,
     )
     samples = {i: number_in(handshake, "samples") for i, handshake in said.items()}

@@ -1,8 +1,9 @@
 """The sum of a round is opened for one group of sites only, also when the server dies in between.
 
 Sites that train a round again come to the same updates. Had a first attempt opened the sum of sites
-1, 2 and 3, and the attempt after a restart that of 1 and 2, then the difference would be the update
-of site 3. So the group goes to disk before its sum can be opened, and a later attempt at the round
+1, 2 and 3, and a later one that of 1 and 2, or that of all three with other weights, then the two
+would show single updates. So the group goes to disk before its sum can be opened, and every later
+attempt at the round, after a crash, from an older checkpoint or in another run of the experiment,
 either has the same group, which says nothing new, or is lost.
 
 This is for a server that follows the protocol and happens to die. What one that lies can do is in
@@ -12,18 +13,77 @@ docs/security.md.
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from fedket.errors import RoundLostError
-from fedket.files import write_atomic
+from fedket.errors import CheckpointError, RoundLostError
+from fedket.files import append_line, write_atomic
 from fedket.secure.phases import Phase, Result, Server, integers, mapped
 from fedket.types import RoundContext
 
-OPENED = "opened.json"
-"""File in the run directory: the latest round whose sum may have been opened, and its group."""
+OPENED = "opened.jsonl"
+"""Name of the file of `OpenedSums`."""
+
+
+class OpenedSums:
+    """The rounds of an experiment whose sums may have been opened, and their groups; in a file.
+
+    Args:
+        file: Outlives runs and servers: a line of JSON per round, of other experiments too.
+        experiment: Fingerprint.
+
+    Raises:
+        CheckpointError: The file is damaged.
+    """
+
+    def __init__(self, file: Path, experiment: str) -> None:
+        self._file, self._experiment = file, experiment
+        self._of_round: dict[int, dict[str, Any]] = {}
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        whole, _, torn = text.rpartition("\n")
+        if torn:  # a server died here, before it opened anything
+            write_atomic(file, whole + "\n" if whole else "")
+        for line in whole.splitlines():
+            try:
+                entry = json.loads(line)
+                if entry["experiment"] == experiment:
+                    self._of_round[entry["round"]] = entry
+            except (ValueError, TypeError, KeyError):
+                raise CheckpointError(
+                    f"{file} is damaged at {line[:40]!r}; it says whose sums were opened: bring "
+                    "back the newest copy, or change the experiment's seed and begin anew"
+                ) from None
+
+    def admit(self, context: RoundContext, group: tuple[int, ...]) -> None:
+        """Write down whose sum may be open from now on.
+
+        Raises:
+            RoundLostError: The sum of another group, or with other weights, may have been opened.
+            OSError: It cannot be written down.
+        """
+        cohort, round_num = list(context.client_ids), context.round_num
+        now = {
+            "experiment": self._experiment,
+            "round": round_num,
+            "cohort": cohort,
+            "weights": list(context.weights),
+            "group": list(group),
+        }
+        then = self._of_round.get(round_num)
+        if then is None:
+            append_line(self._file, json.dumps(now))
+            self._of_round[round_num] = now
+        elif then != now:
+            raise RoundLostError(
+                f"round {round_num} of this experiment was held before, and the sum of sites "
+                f"{then['group']} of {then['cohort']} may have been opened; now its sites are "
+                f"{list(group)} of {cohort}, and the difference of two sums would show single "
+                "updates; a run from the start needs another seed",
+                {},
+            )
 
 
 def guard_differencing(
-    server: Server[Result], opens: Mapping[str, str], context: RoundContext, file: Path
+    server: Server[Result], opens: Mapping[str, str], context: RoundContext, opened: OpenedSums
 ) -> Server[Result]:
     """Return the same protocol, which ends where it would open a second group of a round.
 
@@ -31,7 +91,7 @@ def guard_differencing(
         server: A protocol as it is before authentication, so that it can still send its abort.
         opens: Action that leads to an open sum -> field of the request with whose sum it is.
         context: The round; its clients are the sites that were asked.
-        file: Where the group is remembered.
+        opened: Where groups are remembered.
 
     Raises:
         RoundLostError: An earlier attempt may have opened the sum of another group.
@@ -41,23 +101,7 @@ def guard_differencing(
     def guard(phase: Phase) -> Phase:
         field = opens.get(phase.action, "")
         if field in phase.payload:
-            _one_group(context, integers(phase.payload, field), file)
+            opened.admit(context, integers(phase.payload, field))
         return phase
 
     return mapped(server, guard)
-
-
-def _one_group(context: RoundContext, group: tuple[int, ...], file: Path) -> None:
-    """Write down whose sum may be open from now on, or raise if it is that of another group."""
-    round_num, cohort = context.round_num, list(context.client_ids)
-    now = {"round": round_num, "cohort": cohort, "group": list(group)}
-    then = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    if then.get("round") != round_num:
-        write_atomic(file, json.dumps(now) + "\n")
-    elif then != now:
-        raise RoundLostError(
-            f"round {round_num} was cut off when the sum of sites {then['group']} of "
-            f"{then['cohort']} may have been open; now its sites are {list(group)} of {cohort}, "
-            "and the difference of two sums would show single updates",
-            {},
-        )

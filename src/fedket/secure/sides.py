@@ -8,14 +8,13 @@ process, a deployment each at its end.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
 from fedket.errors import FedketError, ProtocolError
 from fedket.secure.channel import ChannelState, authenticated_client, authenticated_server
-from fedket.secure.differencing_guard import guard_differencing
+from fedket.secure.differencing_guard import OpenedSums, guard_differencing
 from fedket.secure.encoding import decode, encode, make_encoding
 from fedket.secure.mac import MAC_KEY_BYTES, TAG_BYTES
 from fedket.secure.metering import metered
@@ -69,7 +68,7 @@ def server_side(
     party: Party,
     opening: Payload | None = None,
     deadline: float = 60.0,
-    opened: Path | None = None,
+    opened: OpenedSums | None = None,
 ) -> Server[tuple[Contribution, Traffic]]:
     """Return the server's side of one round: it ends with the sum, and what that cost.
 
@@ -80,7 +79,7 @@ def server_side(
         party: The server.
         opening: What the phase `model` carries.
         deadline: Seconds for each phase, unless the engine knows better.
-        opened: File that remembers whose sum may be open; without, a server that dies in this
+        opened: Remembers whose sum may be open; without, a server that dies in this
             round must never begin it again.
 
     Raises:
