@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 CASES ?= 20000
 
-.PHONY: demo reference test test-long fuzz wheel-test lint bench clean help
+.PHONY: demo reference test test-long fuzz lock sbom wheel-test lint bench clean help
 
 help:
 	@echo "make demo   install into $(VENV) and run the quickstart experiment"
@@ -14,6 +14,8 @@ help:
 	@echo "make fuzz CASES=20000   garbage for whatever reads files and messages, so much for each test"
 	@echo "make wheel-test   build the wheel and try it without constraints in fresh environments"
 	@echo "make reference  write docs/reference.md and docs/python.md anew from the code"
+	@echo "make lock   write locked.txt: every dependency of a party with its hashes"
+	@echo "make sbom   write dist/sbom.cdx.json and docs/licences.md from what locked.txt installs"
 	@echo "make bench  set up the peers and measure fedket beside them"
 
 demo: $(VENV)/.installed
@@ -40,6 +42,23 @@ lint: $(VENV)/.installed-dev
 reference: $(VENV)/.installed-dev
 	$(BIN)/python -m fedket.experiment.reference
 
+lock: $(VENV)/.installed-tools
+	$(BIN)/python -c "import tomllib; \
+	  print(*tomllib.load(open('pyproject.toml', 'rb'))['build-system']['requires'], sep='\n')" | \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --no-emit-index-url --custom-compile-command 'make lock' -c constraints.txt \
+	  --extra flare --extra kme --extra vision --output-file locked.txt pyproject.toml -
+
+sbom: $(VENV)/.installed-tools
+	rm -rf $(VENV)-locked
+	$(PYTHON) -m venv --without-pip $(VENV)-locked
+	$(BIN)/python -m pip --python $(VENV)-locked/bin/python install --quiet --require-hashes -r locked.txt
+	$(BIN)/python -m pip --python $(VENV)-locked/bin/python install --quiet --no-deps --no-build-isolation .
+	mkdir -p dist
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	  --output-file dist/sbom.cdx.json $(VENV)-locked
+	$(BIN)/python .ci/licences dist/sbom.cdx.json docs/licences.md
+
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.setup_peers
 	$(BIN)/python -m benchmarks.gradient --save
@@ -57,5 +76,9 @@ $(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(VENV)/.installed $@
 
+$(VENV)/.installed-tools: $(VENV)/bin/python constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt cyclonedx-bom uv
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-locked .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -2,7 +2,7 @@
 
 import json
 import re
-import tomllib
+import subprocess
 from fnmatch import fnmatch
 
 import pytest
@@ -104,12 +104,36 @@ def test_the_image_is_made_of_files_that_are_there_and_not_ignored(repository, d
                 assert any(fnmatch(source, pattern) for pattern in kept), source
 
 
-def test_the_image_has_what_a_party_needs_and_asks_no_other_index(repository, dockerfile):
+def test_the_image_takes_nothing_without_a_hash_and_asks_no_other_index(dockerfile):
     (install,) = [argument for name, argument in dockerfile if "pip install" in argument]
     assert "index" not in install
-    assert "-c constraints.txt" in install
-    extras = re.search(r"\.\[([\w,]+)\]", install).group(1).split(",")
-    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
-    assert {"flare", "kme"} <= set(extras) <= set(project["optional-dependencies"])
-    version = re.match(r"python:(\d+\.\d+)", last(dockerfile, "FROM")).group(1)
-    assert float(version.split(".")[1]) >= 11
+    packages, own = re.findall(r"pip install ([^&]+)", install)
+    assert packages.split() == ["--no-cache-dir", "--require-hashes", "-r", "locked.txt"]
+    assert {"--no-deps", "--no-build-isolation", "."} <= set(own.split())
+
+
+def test_every_base_image_is_the_one_that_is_given(dockerfile, repository):
+    assert dockerfile[0] == ("ARG", "BASE_IMAGE")  # and no default
+    bases = [argument.split()[0] for name, argument in dockerfile if name == "FROM"]
+    assert set(bases) == {"${BASE_IMAGE}"}
+    build = yaml.safe_load((repository / "compose.yaml").read_text())["x-party"]["build"]
+    assert build["args"]["BASE_IMAGE"].startswith("${BASE_IMAGE:?")
+
+
+@pytest.mark.parametrize(
+    ("image", "good"),
+    [
+        ("python:3.12-slim", False),
+        ("", False),
+        ("python:3.12-slim@sha256", False),
+        ("python@sha256:" + "f" * 64, True),
+        ("python:3.12-slim@sha256:" + "0" * 64, True),
+    ],
+)
+def test_a_base_image_without_its_digest_is_refused_in_one_line(dockerfile, image, good):
+    check = next(argument for name, argument in dockerfile if name == "RUN")
+    ran = subprocess.run(
+        ["sh", "-c", check], env={"BASE_IMAGE": image}, capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode == 0) == good
+    assert ran.stderr.count("\n") == (0 if good else 1)
