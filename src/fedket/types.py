@@ -158,6 +158,8 @@ class RoundContext(NamedTuple):
         client_ids: Clients whose contributions are summed, in ascending order.
         weights: Their shares of the samples; positive, sum 1.
         bounds: Clip -> tree prefix of a contribution with a `Bound` for each leaf: the strategy's.
+        graph_seed: Public randomness for who shares pads with whom; without, it follows from the
+            experiment's seed, as in a simulation.
     """
 
     seed: int
@@ -165,6 +167,7 @@ class RoundContext(NamedTuple):
     client_ids: tuple[int, ...]
     weights: tuple[float, ...]
     bounds: Callable[[float], Any] = weighted_clip
+    graph_seed: bytes = b""
 
 
 Reducer = Callable[[Contribution, RoundContext], tuple[Contribution, Traffic]]

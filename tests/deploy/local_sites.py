@@ -15,6 +15,11 @@ KINDS = {
     "shared": {"kind": "shared_masks", "bits": 16, "colluders": 1, "threshold": 3},
 }
 
+CONFIRMED = {
+    "confirmed": {"kind": "pairwise_masks", "bits": 16, "confirm": True},
+    "malicious": KINDS["shared"] | {"malicious": True},
+}
+
 
 class SharedKeys:
     """All ends of all links in one process: for tests only."""
@@ -35,6 +40,16 @@ class SharedKeys:
         raise AssertionError("nobody asks")
 
 
+class SessionKeys(SharedKeys):
+    """Key of its own for each session, as a pad store counts rounds."""
+
+    def __init__(self):
+        self._sources = {}
+
+    def source(self, session):
+        return self._sources.setdefault(session, OsRandomSource())
+
+
 class LocalMembers:
     """Sites in this process; `silent` maps (site, action) to True where no answer comes."""
 
@@ -43,11 +58,15 @@ class LocalMembers:
         self.sent, self.received = [], []
         self.handshakes = {s.client_id: s.handle("handshake", {}).payload for s in sites}
 
-    def open(self, session):
+    def open(self, session, told=None):
+        """Begin a session; `told` maps a site to the numbers of samples that it is told."""
         classes = max(h["classes"] for h in self.handshakes.values())
         largest = max(h["samples"] for h in self.handshakes.values())
+        counts = self.gather()
         request = {"session": session, "classes": classes, "largest": largest}
         for site in self.sites:
+            samples = list(counts.values()) if told is None else told(site.client_id)
+            request |= {"sites": list(counts), "samples": samples}
             assert isinstance(site.handle("setup", request), Reply)
 
     def gather(self):
@@ -95,11 +114,12 @@ def site_parts(built):
         )
 
 
-def federation_of(config, built, silent=None):
+def federation_of(config, built, silent=None, told=None):
     keys = SharedKeys(OsRandomSource())
     sites = [Site(f"site-{i}", i, config, part, keys) for i, part in enumerate(site_parts(built))]
     members = LocalMembers(sites, silent)
-    members.open("a session")
+    members.keys = keys
+    members.open("a session", told)
     features = built.dataset.x_train.shape[1:]
     task = make_task(config, features, built.dataset.num_classes)
     rounds = SiteRounds(task, members, keys, "a session")

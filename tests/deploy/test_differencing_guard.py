@@ -3,29 +3,18 @@
 import json
 
 import pytest
-from local_sites import KINDS, SITES, LocalMembers, SharedKeys, experiment, site_parts
+from local_sites import KINDS, SITES, LocalMembers, SessionKeys, experiment, site_parts
 
 from fedket.deploy.rounds import SiteRounds, site_experiment
 from fedket.deploy.site import Site
 from fedket.deploy.site_trainer import make_task
 from fedket.experiment.build import build_experiment
 from fedket.federated.checkpoint import params_sha256
-from fedket.keys import OsRandomSource
 from fedket.secure.differencing_guard import OPENED, OpenedSums
 
 
 class DiedError(Exception):
     """What a kill -9 of the server is, in one process."""
-
-
-class SessionKeys(SharedKeys):
-    """Key of its own for each session, as a pad store counts rounds."""
-
-    def __init__(self):
-        self._sources = {}
-
-    def source(self, session):
-        return self._sources.setdefault(session, OsRandomSource())
 
 
 class Attempts:

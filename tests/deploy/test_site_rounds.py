@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from local_sites import (
+    CONFIRMED,
     KINDS,
     SITES,
     LocalMembers,
@@ -23,14 +24,14 @@ from fedket.secure.phases import Failure, Reply
 from fedket.secure.shared_masks.protocol import answers_of
 
 # 8 bits cannot tell Fisher information at the threshold from none.
-TRAINED = [("fed_adam", kind) for kind in KINDS] + [
+TRAINED = [("fed_adam", kind) for kind in KINDS | CONFIRMED] + [
     ("qfedfisher", kind) for kind in KINDS if KINDS[kind]["bits"] > 8
 ]
 
 
 @pytest.mark.parametrize(("strategy", "kind"), TRAINED)
 def test_sites_arrive_at_the_weights_of_the_sequential_engine(strategy, kind):
-    config = experiment(KINDS[kind], strategy={"kind": strategy})
+    config = experiment((KINDS | CONFIRMED)[kind], strategy={"kind": strategy})
     built = build_experiment(config)
     simulated, lines = run(built.federation, 3)
     deployed, records = run(federation_of(config, built)[0], 3)
@@ -50,9 +51,9 @@ def test_persistent_optimisers_stay_at_the_sites():
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS | CONFIRMED)
 def test_nothing_but_masked_words_and_public_numbers_leaves_a_site(kind):
-    config = experiment(KINDS[kind])
+    config = experiment((KINDS | CONFIRMED)[kind])
     built = build_experiment(config)
     federation, members = federation_of(config, built)
     run(federation, 2)
@@ -61,7 +62,8 @@ def test_nothing_but_masked_words_and_public_numbers_leaves_a_site(kind):
         "model": {"mac_offset", "tag"},
         "reserve": {"offsets", "tag"},
         "ready": {"tag"},
-        "share": {"offsets", "shares", "tag"},
+        "share": {"offsets", "shares", "stated", "tag"},
+        "confirm": {"stated", "tags", "tag"},
         "hold": {"held", "tag"},
         "upload": {"words", "residues", "tag"},
         "open": {"residues", "tag"},

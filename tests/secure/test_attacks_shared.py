@@ -14,6 +14,7 @@ from shared_parts import Session, a_plan, flipped, lost, sum_of, updates_of
 
 from fedket.errors import ProtocolError
 from fedket.keys.os_random import OsRandomSource
+from fedket.secure.begun import STATEMENT_BYTES
 from fedket.secure.mac import encode
 from fedket.secure.phases import Failure, Reply
 from fedket.secure.shared_masks import messages as shared_masks_messages
@@ -32,6 +33,8 @@ from fedket.secure.shared_masks.plan import terms_of
 from fedket.secure.shared_masks.sharing import open_shares
 
 EVERYBODY = tuple(range(6))
+
+STATED = bytes(STATEMENT_BYTES)
 
 
 def revealed(plan, num_clients, colluders, uploaded, opened, mask_shares=()):
@@ -259,7 +262,9 @@ def test_with_confirmation_at_most_one_list_is_ever_opened(split):
         tags[j] = dict(zip(others, pieces, strict=True))
     offsets = session.states[0].offsets
     tags[0] = {
-        j: tag_message(session.source, terms, "confirm", (0, j), offsets[0, j], encode(lists[j]))
+        j: tag_message(
+            session.source, terms, "confirm", (0, j), offsets[0, j], encode(lists[j], STATED)
+        )
         for j in lists
     }
     opened = []
@@ -389,9 +394,9 @@ def test_a_share_under_other_terms_is_no_share(change):
     offset = source.reserve(1, 0, {(0, 1): terms.stream_bytes})[0, 1]
     source.accept(1, 1, {(0, 1): (offset, terms.stream_bytes)})
     share = np.zeros(terms.share_length, np.uint64)
-    sealed = seal_share(source, forged, (0, 1), offset, share)
+    sealed = seal_share(source, forged, (0, 1), offset, share, STATED)
     with pytest.raises(ProtocolError, match="fails its MAC"):
-        unseal_share(source, terms, (0, 1), offset, sealed)
+        unseal_share(source, terms, (0, 1), offset, sealed, STATED)
 
 
 def test_shares_of_two_senders_cannot_be_swapped():

@@ -10,7 +10,6 @@ from fedket._version import __version__
 Handshake = Mapping[str, object]
 """name, client, version, experiment, samples, classes, features: whatever arrived."""
 
-
 MOST = 10**9
 """Samples, classes and values of a sample that a site may say it has."""
 
@@ -23,12 +22,14 @@ class SessionTerms(NamedTuple):
         classes: Classes of all sites together.
         largest: Samples of the largest site.
         shape: Of one sample.
+        samples: Of every site: site -> how many. One that comes later adds its own.
     """
 
     name: str
     classes: int
     largest: int
     shape: tuple[int, ...]
+    samples: dict[int, int]
 
 
 def problem_of(said: Handshake, name: str, client: int, experiment: str) -> str:
@@ -61,7 +62,7 @@ def problem_of(said: Handshake, name: str, client: int, experiment: str) -> str:
     return ""
 
 
-def misfit_of(said: Handshake, terms: SessionTerms) -> str:
+def misfit_of(said: Handshake, client: int, terms: SessionTerms) -> str:
     """Why an accepted site does not fit what the run began with, or nothing."""
     if problem := misshape_of(said, terms.shape):
         return problem
@@ -69,6 +70,12 @@ def misfit_of(said: Handshake, terms: SessionTerms) -> str:
         return (
             f"it has {number_in(said, 'classes')} classes, the run began with {terms.classes}; "
             "resume the run when the site is there"
+        )
+    count = number_in(said, "samples")
+    if (agreed := terms.samples.setdefault(client, count)) != count:
+        return (
+            f"it has {count} samples, the run began with {agreed}; give it those again, or start "
+            "the run again when the site is there"
         )
     return ""
 

@@ -102,13 +102,15 @@ class HeartbeatMonitor:
         terms, said = self._terms, self._table.handshake(i, instance)
         if terms is None or not said:
             return False
-        if problem := misfit_of(said, terms):
+        if problem := misfit_of(said, i, terms):
             self.refuse(i, instance, problem)
             return False
         request: Payload = {
             "session": terms.name,
             "classes": terms.classes,
             "largest": terms.largest,
+            "sites": list(terms.samples),
+            "samples": list(terms.samples.values()),
         }
         outcome = self._ask(i, instance, "setup", request)
         if isinstance(outcome, Failure):

@@ -92,11 +92,11 @@ class Membership:
             classes: Classes of all sites that were met.
             keys: The server's ends of its links.
         """
-        samples = [
-            number_in(member.handshake, "samples") for member in self._table.accepted().values()
-        ]
+        here = self._table.accepted()
+        samples = {i: number_in(member.handshake, "samples") for i, member in here.items()}
+        largest = max(samples.values(), default=1)
         self._keys = keys
-        self._heartbeat.begin(SessionTerms(name, classes, max(samples, default=1), self._shape))
+        self._heartbeat.begin(SessionTerms(name, classes, largest, self._shape, samples))
         self._wait_until(lambda: not self._table.preparing())
 
     def gather(self) -> dict[int, int]:

@@ -4,6 +4,7 @@ Who takes part, whose key is there, and the protocol carried to them; the round 
 `fedket.federated.federation`, as in a simulation.
 """
 
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -24,8 +25,9 @@ from fedket.keys.etsi014.errors import AgreementError, KmeUnreachableError
 from fedket.secure import Party, round_cost, server_side
 from fedket.secure.differencing_guard import OpenedSums
 from fedket.secure.phases import Failure, Outcomes, Payload, Phase, drive
+from fedket.secure.shares import within_share
 from fedket.traffic import Traffic
-from fedket.types import SERVER, Contribution, Dataset, Params, RoundContext, ServerState
+from fedket.types import SERVER, Contribution, Dataset, Params, RoundContext, ServerState, Stream
 
 
 @runtime_checkable
@@ -74,6 +76,7 @@ class SiteRounds:
         self._apply = Program(server_step, task.strategy)
         self._samples: Mapping[int, int] = {}
         self._spoilers = Spoilers()
+        self._graph_seed = b""
 
     def engine(self) -> Engine:
         """Return the engine."""
@@ -99,7 +102,7 @@ class SiteRounds:
                 f"round {round_num}: {len(here)} of {len(drawn)} sites are there; a sum hides "
                 "nothing with fewer than 2, start the others and resume"
             )
-        cohort, short = self._fill(round_num, here, self._samples)
+        cohort, short = self._fill(round_num, here)
         return np.array(cohort, np.int32), away | short
 
     def _run(
@@ -116,9 +119,9 @@ class SiteRounds:
             ProtocolError: The round is lost.
         """
         ids = tuple(cohort.tolist())
-        context = self._task.round(round_num, ids, self._samples)
+        context = self._task.round(round_num, ids, self._samples, self._graph_seed)
         try:
-            (total, measured), traffic = self._sum(params, context, self._samples)
+            (total, measured), traffic = self._sum(params, context)
         except RoundLostError as error:
             self._spoilers.blame(error.reasons, round_num)
             raise
@@ -131,19 +134,29 @@ class SiteRounds:
         return CohortOutcome(params, server, clients, loss, {}, traffic, reported)
 
     def _fill(
-        self, round_num: int, cohort: tuple[int, ...], samples: Mapping[int, int]
+        self, round_num: int, here: tuple[int, ...]
     ) -> tuple[tuple[int, ...], dict[int, str]]:
         """Have the round's key in store; who cannot is left out, unless too few would be left.
 
+        Without them the graph is another one, and where it has other edges, all are asked again.
+
         Raises:
-            ProtocolError: Too few have key, until the deadline.
+            ProtocolError: Too few have key, until the deadline, or can be summed.
         """
         deadline, least = self._task.config.keys.deadline_s, self._task.protocol.least
         end = time.monotonic() + deadline
+        cohort, out = self._within_share(round_num, here)
         while True:
-            ready, short = self._ask_for_key(round_num, cohort, samples)
+            filled = self._key_of(round_num, cohort, secrets.token_bytes(32))
+            ready, short = self._ask_for_key(round_num, cohort, filled)
             if len(ready) >= least:
-                return ready, short
+                ready, large = self._within_share(round_num, ready)
+                out |= short | large
+                needed = self._key_of(round_num, ready, self._graph_seed)
+                if all(filled.get(stream, 0) >= num_bytes for stream, num_bytes in needed.items()):
+                    return ready, out
+                cohort = ready
+                continue
             first = next(iter(short.values()), "nobody is there")
             if time.monotonic() + RETRY_S > end:
                 raise ProtocolError(
@@ -153,13 +166,36 @@ class SiteRounds:
             self._say(f"round {round_num} waits for key, {deadline:g} s at most: {first}")
             time.sleep(RETRY_S)
 
+    def _within_share(
+        self, round_num: int, cohort: tuple[int, ...]
+    ) -> tuple[tuple[int, ...], dict[int, str]]:
+        """Leave out who has too large a share of the samples.
+
+        Raises:
+            ProtocolError: Too few are left.
+        """
+        protocol, samples = self._task.protocol, {i: self._samples[i] for i in cohort}
+        kept, large = within_share(protocol.max_share, samples)
+        if large and len(kept) < protocol.least:
+            raise ProtocolError(
+                f"round {round_num}: {len(kept)} sites are left, {protocol.least} are needed; "
+                f"{'; '.join(large.values())}"
+            )
+        return tuple(kept), large
+
+    def _key_of(
+        self, round_num: int, cohort: tuple[int, ...], graph_seed: bytes
+    ) -> Mapping[Stream, int]:
+        """Bytes that a round takes of each stream, for a graph drawn now that the cohort is."""
+        self._graph_seed = graph_seed
+        context = self._task.round(round_num, cohort, self._samples, graph_seed)
+        return round_cost(self._task.protocol, context, self._task.num_values).key
+
     def _ask_for_key(
-        self, round_num: int, cohort: tuple[int, ...], samples: Mapping[int, int]
+        self, round_num: int, cohort: tuple[int, ...], lengths: Mapping[Stream, int]
     ) -> tuple[tuple[int, ...], dict[int, str]]:
         """Let everybody fill its streams; return who has key, and why others have not."""
-        context = self._task.round(round_num, cohort, samples)
-        request: Payload = {"round_num": round_num, **_about(context, samples)}
-        lengths = round_cost(self._task.protocol, context, self._task.num_values).key
+        request: Payload = {"round_num": round_num, **self._about(cohort)}
         deadline = self._task.config.keys.deadline_s
         outcomes = self._members.execute(Phase("fill", cohort, request, deadline))
         short = {i: o.reason for i, o in outcomes.items() if isinstance(o, Failure)}
@@ -175,15 +211,20 @@ class SiteRounds:
         return tuple(i for i in cohort if i not in short), short
 
     def _sum(
-        self, params: Params, context: RoundContext, samples: Mapping[int, int]
+        self, params: Params, context: RoundContext
     ) -> tuple[tuple[Contribution, Contribution], Traffic]:
         task, party = self._task, Party(self._session, self._source)
-        opening: Payload = {"model": pack_params(params), **_about(context, samples)}
+        opening: Payload = {"model": pack_params(params), **self._about(context.client_ids)}
         server = server_side(
             task.protocol, context, task.template, party, opening, self._deadline, self._opened
         )
         total, traffic = drive(server, self._members.execute)
         return total, traffic
+
+    def _about(self, cohort: tuple[int, ...]) -> dict[str, list[int] | bytes]:
+        """What sites must know of a round."""
+        counts = [self._samples[i] for i in cohort]
+        return {"cohort": list(cohort), "samples": counts, "graph_seed": self._graph_seed}
 
 
 def site_experiment(task: Task, rounds: SiteRounds, test: Dataset | None) -> Experiment:
@@ -213,11 +254,6 @@ def site_experiment(task: Task, rounds: SiteRounds, test: Dataset | None) -> Exp
         )
     federation = in_precision(config, federation)
     return Experiment(config, samples, partition, task.model, task.strategy, federation)
-
-
-def _about(context: RoundContext, samples: Mapping[int, int]) -> dict[str, list[int]]:
-    ids = list(context.client_ids)
-    return {"cohort": ids, "samples": [samples[i] for i in ids]}
 
 
 def _over_members(value: float, context: RoundContext, traffic: Traffic) -> float:

@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from fedket._version import __version__
+from fedket.deploy.agreed import Agreed, agree, check_round, samples_in
 from fedket.deploy.party_keys import PartyKeys
 from fedket.deploy.patience import fill_patiently
 from fedket.deploy.site_trainer import SiteTrainer, Task, make_task
@@ -29,7 +30,8 @@ from fedket.secure.phases import (
     integers,
     octets,
 )
-from fedket.types import SERVER, Contribution, Dataset, RoundContext
+from fedket.secure.sides import Give, forget
+from fedket.types import Contribution, Dataset, RoundContext
 
 
 class SiteSession(NamedTuple):
@@ -39,6 +41,7 @@ class SiteSession(NamedTuple):
     task: Task
     trainer: SiteTrainer
     handler: Handler[Any]
+    agreed: Agreed
 
 
 class Site:
@@ -50,6 +53,7 @@ class Site:
         config: The experiment as this site has approved it.
         dataset: Its own samples.
         keys: Its ends of its links.
+        give: Remembers to which group it gave which update: `GivenUpdates.give`.
     """
 
     def __init__(
@@ -59,10 +63,11 @@ class Site:
         config: ExperimentConfig,
         dataset: Dataset,
         keys: PartyKeys,
+        give: Give = forget,
     ) -> None:
         self.name, self.client_id = name, client_id
         self.instance = secrets.token_hex(8)
-        self._config, self._dataset, self._keys = config, dataset, keys
+        self._config, self._dataset, self._keys, self._give = config, dataset, keys, give
         self._session: SiteSession | None = None
         self._state: Any = None
         self._lock = Lock()
@@ -109,12 +114,20 @@ class Site:
         if not isinstance(name, str) or not name:
             raise ProtocolError("`setup` names no session; run the same version of fedket")
         features = self._dataset.x_train.shape[1:]
+        agreed = agree(
+            self._config,
+            self.client_id,
+            len(self._dataset.y_train),
+            samples_in(payload, "sites"),
+        )
         task = make_task(self._config, features, integer(payload, "classes"))
         trainer = SiteTrainer(task, self._dataset, self.client_id, integer(payload, "largest"))
         trainer.compile()
         party, learn = Party(name, self._keys.source(name)), self._learn
-        handler = client_side(task.protocol, self.client_id, party, task.num_values, learn)
-        self._session = SiteSession(name, task, trainer, handler)
+        handler = client_side(
+            task.protocol, self.client_id, party, task.num_values, learn, self._give
+        )
+        self._session = SiteSession(name, task, trainer, handler, agreed)
         self._state = fresh_state(task.protocol)
         return {}
 
@@ -124,7 +137,7 @@ class Site:
 
     def _fill(self, payload: Payload) -> Payload:
         task = self._opened().task
-        cost = round_cost(task.protocol, _context(task, payload), task.num_values)
+        cost = round_cost(task.protocol, self._context(payload), task.num_values)
         own = {s: n for s, n in cost.key.items() if s[0] == self.client_id}
         deadline = self._config.keys.deadline_s
         fill_patiently(partial(self._keys.fill, own), deadline)
@@ -136,11 +149,16 @@ class Site:
 
     def _learn(self, opening: Payload) -> tuple[RoundContext, Callable[[], Contribution | None]]:
         """What a round begins with: the global model, and the samples of everyone in it."""
-        session = self._opened()
-        context = _context(session.task, opening)
-        if self.client_id not in context.client_ids:
-            raise ProtocolError(f"site {self.name} is not in the cohort it was sent")
+        context = self._context(opening)
         return context, partial(self._contribute, octets(opening, "model"), context)
+
+    def _context(self, payload: Payload) -> RoundContext:
+        """The round that a message is about, if it is what was agreed."""
+        session, round_num = self._opened(), integer(payload, "round_num")
+        samples = samples_in(payload, "cohort")
+        check_round(session.agreed, round_num, samples)
+        seed = octets(payload, "graph_seed")
+        return session.task.round(round_num, tuple(samples), samples, seed)
 
     def _contribute(self, model: bytes, context: RoundContext) -> Contribution | None:
         try:
@@ -154,15 +172,3 @@ class Site:
         if self._session is None:
             raise ProtocolError(f"site {self.name} was restarted and waits for a new session")
         return self._session
-
-
-def _context(task: Task, payload: Payload) -> RoundContext:
-    """The round that a message is about."""
-    cohort, samples = integers(payload, "cohort"), integers(payload, "samples")
-    if len(cohort) != len(samples) or min(samples, default=0) < 1 or SERVER in cohort:
-        raise ProtocolError(
-            f"a round of {len(cohort)} sites came with {len(samples)} numbers of samples, the "
-            "smallest of which must be 1; both sides must run the same version of fedket"
-        )
-    counts = dict(zip(cohort, samples, strict=True))
-    return task.round(integer(payload, "round_num"), cohort, counts)

@@ -28,6 +28,7 @@ from fedket.federated.trainer import (
 )
 from fedket.section import Context
 from fedket.secure import Protocol
+from fedket.secure.shares import check_shares
 from fedket.secure.sides import count_values
 from fedket.types import (
     Bound,
@@ -77,13 +78,23 @@ class Task(NamedTuple):
         return self.strategy.bounds(clip), Bound(clip)
 
     def round(
-        self, round_num: int, cohort: tuple[int, ...], samples: Mapping[int, int]
+        self,
+        round_num: int,
+        cohort: tuple[int, ...],
+        samples: Mapping[int, int],
+        graph_seed: bytes = b"",
     ) -> RoundContext:
-        """What everybody knows of a round, with the shares of the engines that simulate."""
+        """What everybody knows of a round, with the shares of the engines that simulate.
+
+        Raises:
+            ProtocolError: A site has too large a share.
+        """
         counts = np.array([samples[i] for i in cohort])
         weights = cohort_weights(counts, np.ones(len(cohort), dtype=bool))
         shares = tuple(weights.tolist())
-        return RoundContext(self.config.seed, round_num, cohort, shares, self.bounds)
+        context = RoundContext(self.config.seed, round_num, cohort, shares, self.bounds, graph_seed)
+        check_shares(self.protocol.max_share, context)
+        return context
 
 
 def make_task(config: ExperimentConfig, features: tuple[int, ...], num_classes: int) -> Task:

@@ -10,8 +10,8 @@ was altered, truncated, replayed, or comes from somebody else is rejected and na
 - by the server, for which the client has then failed in this phase, and the protocol inside
   decides (Protocol A: it is missing before READY, and ends the round at UPLOAD).
 
-The fields `message`, `mac_offset`, `mac_bytes` and `tag` of a payload are the channel's; the
-protocol inside puts `round_num` into every request.
+Some fields of a payload are the channel's, see `FIELDS`; the protocol inside puts `round_num` into
+every request.
 The latest request, repeated, gets the same answer, byte for byte; the handler inside does not
 see it. So an engine may retry.
 
@@ -43,6 +43,9 @@ from fedket.secure.phases import (
 from fedket.secure.protocol import Party
 from fedket.secure.tags import Slot, check, tag
 from fedket.types import SERVER, Stream
+
+FIELDS = frozenset({"message", "mac_offset", "mac_bytes", "tag"})
+"""Fields of a payload that are the channel's; the handler inside does not see them."""
 
 
 class ChannelState(NamedTuple):
@@ -86,7 +89,8 @@ def authenticated_client(
             state = _hear(party, client_id, action, payload, state)
         except FedketError as error:
             return Failure(str(error)), state
-        answer, inner = handler(action, payload, state.inner)
+        said = {name: value for name, value in payload.items() if name not in FIELDS}
+        answer, inner = handler(action, said, state.inner)
         if isinstance(answer, Reply):
             slot = Slot(state.round_num, state.message, action, state.starts)
             answer = _tagged(party, client_id, slot, answer.payload)

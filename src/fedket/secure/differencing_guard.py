@@ -68,10 +68,9 @@ class OpenedSums:
             "weights": list(context.weights),
             "group": list(group),
         }
-        then = self._of_round.get(round_num)
+        then = self.of_round(round_num)
         if then is None:
-            append_line(self._file, json.dumps(now))
-            self._of_round[round_num] = now
+            self.note(now)
         elif then != now:
             raise RoundLostError(
                 f"round {round_num} of this experiment was held before, and the sum of sites "
@@ -80,6 +79,22 @@ class OpenedSums:
                 "updates; a run from the start needs another seed",
                 {},
             )
+
+    def of_round(self, round_num: int) -> Mapping[str, Any] | None:
+        """Return what was noted of a round."""
+        return self._of_round.get(round_num)
+
+    def note(self, entry: dict[str, Any]) -> None:
+        """Write down a round, for good.
+
+        Args:
+            entry: JSON values by name; `experiment` and `round` among them.
+
+        Raises:
+            OSError: It cannot be written down.
+        """
+        append_line(self._file, json.dumps(entry))
+        self._of_round[entry["round"]] = entry
 
 
 def guard_differencing(

@@ -10,7 +10,8 @@ place. Header and payload are encoded injectively: see `encode`.
 """
 
 import struct
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from fedket.errors import ProtocolError
 from fedket.types import Secret
@@ -80,6 +81,12 @@ def encode(*parts: int | str | bytes | tuple[int, ...]) -> bytes:
     bytes, signed, little-endian.
     """
     return b"".join(map(_encode_one, parts))
+
+
+def encode_fields(fields: Mapping[str, Any]) -> bytes:
+    """Write the fields of a payload in the order of their names."""
+    values = ((name, fields[name]) for name in sorted(fields))
+    return encode(*(tuple(x) if isinstance(x, list) else x for field in values for x in field))
 
 
 def _encode_one(part: int | str | bytes | tuple[int, ...]) -> bytes:

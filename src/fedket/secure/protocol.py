@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fedket.errors import ConfigError
+from fedket.secure.begun import Begun
 from fedket.secure.phases import Handler, Server
 from fedket.secure.quantise import Quantiser
 from fedket.secure.words import Integers
@@ -87,7 +88,8 @@ class Protocol(NamedTuple):
         quantiser: Shares of a round's clients -> how their values become integers.
         server: (round, values per client, name of the run, seconds for each phase) -> the server's
             generator. It raises `RoundLostError` when the round ends without a sum.
-        client: (client, as whom others know it, its update, values) -> its handler.
+        client: (client, as whom others know it, its update, values, what its round began with) ->
+            its handler.
         state: Latest round that a client took part in -> its state; has a `round_num`.
         cost: (round, values per client) -> what a round costs, without the channel.
         trains: Action on which a client is asked for its update.
@@ -98,12 +100,14 @@ class Protocol(NamedTuple):
         cheaper: (step of a starvation policy, clients) -> protocols that take less key, each with
             what it gives up; empty where the step does not help.
         answers: Who answers in a simulation.
+        max_share: Largest share of a cohort's samples that one site may have, see
+            `fedket.secure.shares`.
     """
 
     clip: float
     quantiser: Callable[[Sequence[float]], Quantiser]
     server: Callable[[RoundContext, int, str, float], Server[Total]]
-    client: Callable[[int, Party, Update, int], Handler[Any]]
+    client: Callable[[int, Party, Update, int, Begun], Handler[Any]]
     state: Callable[[int], Any]
     cost: Callable[[RoundContext, int], RoundCost]
     trains: str
@@ -113,6 +117,7 @@ class Protocol(NamedTuple):
     authenticated: bool
     cheaper: Callable[[str, int], Sequence[tuple[str, "Protocol"]]]
     answers: Answers = everybody_answers
+    max_share: float = 1.0
 
 
 def halved(bits: int) -> list[int]:

@@ -9,6 +9,7 @@ import numpy as np
 from fedket.errors import ProtocolError, RoundLostError
 from fedket.schema import PositiveFloat
 from fedket.section import Context, Section
+from fedket.secure.begun import Begun
 from fedket.secure.client_steps import refusal, stepwise
 from fedket.secure.in_process import reduce_in_process
 from fedket.secure.phases import (
@@ -89,6 +90,7 @@ def quantised_protocol(bits: int, clip: float, *, modulus: Modulus = "headroom")
         party: Party,  # noqa: ARG001
         update: Update,
         num_values: int,  # noqa: ARG001
+        begun: Begun,  # noqa: ARG001
     ) -> Handler[ClientState]:
         return stepwise(
             _Client(client_id, update), {"upload": _upload}, lambda _, __, ended: ClientState(ended)

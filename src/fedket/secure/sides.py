@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 
 from fedket.errors import FedketError, ProtocolError
+from fedket.secure.begun import NOTHING_BEGUN, Begun, statement_of
 from fedket.secure.channel import ChannelState, authenticated_client, authenticated_server
 from fedket.secure.differencing_guard import OpenedSums, guard_differencing
 from fedket.secure.encoding import decode, encode, make_encoding
@@ -29,6 +30,7 @@ from fedket.secure.phases import (
     Result,
     Server,
     integer,
+    integers,
     mapped,
 )
 from fedket.secure.protocol import Party, Protocol, RoundCost
@@ -43,18 +45,28 @@ Learn = Callable[[Payload], tuple[RoundContext, Callable[[], Contribution | None
 """What a round begins with -> the round, and how a client comes to its contribution to it; None
 when there is no usable one. Raises `ProtocolError` if it will have nothing to do with the round."""
 
+Give = Callable[[Begun, tuple[int, ...] | None], None]
+"""(round, group) -> remembers that a client's update is about to be in the sum of a group; None
+only asks whether the round may begin. Raises `ProtocolError` if it gave the update elsewhere."""
+
+
+def forget(begun: Begun, group: tuple[int, ...] | None) -> None:
+    """The memory of a simulated client."""
+
 
 class ClientState(NamedTuple):
     """What a client remembers between messages, inside its channel.
 
     Attributes:
         inner: State of the protocol's handler.
-        task: The round it was sent a model for, until it has trained.
+        begun: The latest round that it was sent a model for.
+        contribute: How it comes to its contribution to that round, until it has.
         num_clipped: Coordinates of its latest update beyond the clip. Private.
     """
 
     inner: Any
-    task: tuple[RoundContext, Callable[[], Contribution | None]] | None = None
+    begun: Begun = NOTHING_BEGUN
+    contribute: Callable[[], Contribution | None] | None = None
     num_clipped: int = 0
 
     def __repr__(self) -> str:
@@ -103,7 +115,12 @@ def server_side(
 
 
 def client_side(
-    protocol: Protocol, client_id: int, party: Party, num_values: int, learn: Learn
+    protocol: Protocol,
+    client_id: int,
+    party: Party,
+    num_values: int,
+    learn: Learn,
+    give: Give = forget,
 ) -> Handler[Any]:
     """Return a client's handler; its first state is `fresh_state`.
 
@@ -113,29 +130,37 @@ def client_side(
         party: The same, as others know it.
         num_values: Values of a contribution.
         learn: What it does with a model.
+        give: Asked before anything leaves the client that opens a sum it is in.
     """
 
     def handle(action: str, payload: Payload, state: ClientState) -> tuple[Outcome, ClientState]:
         if action == MODEL:
-            return _begin(client_id, learn, payload, state)
+            return _begin(client_id, learn, give, payload, state)
         made: list[int] = []
 
         def update(round_num: int) -> Integers | None:
-            if state.task is None or state.task[0].round_num != round_num:
+            context = state.begun.context
+            if state.contribute is None or context.round_num != round_num:
                 raise ProtocolError(f"client {client_id} was sent no model for round {round_num}")
-            context, contribute = state.task
-            contribution = contribute()
+            contribution = state.contribute()
             if contribution is None:
                 return None
             encoding = make_encoding(protocol.quantiser, protocol.clip, context)
-            integers, num_clipped = encode(encoding, client_id, contribution, context)
+            values, num_clipped = encode(encoding, client_id, contribution, context)
             made.append(num_clipped)
-            return integers
+            return values
 
-        client = protocol.client(client_id, party, update, num_values)
+        client = protocol.client(client_id, party, update, num_values, state.begun)
+        try:
+            _check_cohort(client_id, state.begun, payload)
+            if (field := protocol.opens.get(action, "")) in payload:
+                give(state.begun, integers(payload, field))
+        except ProtocolError as error:
+            return Failure(str(error)), state
         outcome, inner = client(action, payload, state.inner)
-        task = None if action == protocol.trains else state.task
-        return outcome, ClientState(inner, task, sum(made) or state.num_clipped)
+        contribute = None if action == protocol.trains else state.contribute
+        num_clipped = sum(made) or state.num_clipped
+        return outcome, ClientState(inner, state.begun, contribute, num_clipped)
 
     if protocol.authenticated:
         return authenticated_client(handle, client_id, party)
@@ -190,7 +215,7 @@ def _beginning(
 
 
 def _begin(
-    client_id: int, learn: Learn, payload: Payload, state: ClientState
+    client_id: int, learn: Learn, give: Give, payload: Payload, state: ClientState
 ) -> tuple[Outcome, ClientState]:
     """Take in what a round begins with, once it is known to be genuine."""
     try:
@@ -200,6 +225,27 @@ def _begin(
                 f"client {client_id} is in round {state.inner.round_num} and refuses a model for "
                 f"round {round_num}; rounds only go up"
             )
-        return Reply({}), state._replace(task=learn(payload))
+        context, contribute = learn(payload)
+        begun = Begun(context, statement_of(payload))
+        give(begun, None)
+        return Reply({}), state._replace(begun=begun, contribute=contribute)
     except FedketError as error:
         return Failure(str(error)), state
+
+
+def _check_cohort(client_id: int, begun: Begun, payload: Payload) -> None:
+    """Check that a request names no other cohort than that which the round began with.
+
+    Raises:
+        ProtocolError: It does: weights would be those of one cohort, masks those of another.
+    """
+    if "cohort" not in payload:
+        return
+    cohort, round_num = begun.context.client_ids, integer(payload, "round_num")
+    if round_num != begun.context.round_num:
+        raise ProtocolError(f"client {client_id} was sent no model for round {round_num}")
+    if integers(payload, "cohort") != cohort:
+        raise ProtocolError(
+            f"client {client_id} was sent a model for cohort {list(cohort)} and refuses a sum over "
+            f"{list(integers(payload, 'cohort'))}"
+        )

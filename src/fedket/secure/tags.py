@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from fedket.secure.mac import MAC_KEY_BYTES, Header, check_tag, encode, make_tag
+from fedket.secure.mac import MAC_KEY_BYTES, Header, check_tag, encode_fields, make_tag
 from fedket.secure.phases import Payload, octets
 from fedket.secure.protocol import Party
 from fedket.types import Secret, Stream
@@ -31,7 +31,7 @@ def tag(party: Party, slot: Slot, stream: Stream, payload: Payload) -> bytes:
     Raises:
         KeyMaterialError: The sender's key for it is missing or spent.
     """
-    return make_tag(*_key(party, slot, stream, stream[0]), _encoded(payload))
+    return make_tag(*_key(party, slot, stream, stream[0]), encode_fields(payload))
 
 
 def check(party: Party, slot: Slot, stream: Stream, payload: Payload) -> None:
@@ -42,7 +42,7 @@ def check(party: Party, slot: Slot, stream: Stream, payload: Payload) -> None:
         KeyMaterialError: The receiver's key for it is missing or spent.
     """
     said = {name: value for name, value in payload.items() if name != "tag"}
-    check_tag(*_key(party, slot, stream, stream[1]), _encoded(said), octets(payload, "tag"))
+    check_tag(*_key(party, slot, stream, stream[1]), encode_fields(said), octets(payload, "tag"))
 
 
 def _key(party: Party, slot: Slot, stream: Stream, end: int) -> tuple[Secret, Header]:
@@ -51,9 +51,3 @@ def _key(party: Party, slot: Slot, stream: Stream, end: int) -> tuple[Secret, He
     key = party.keys.spend(slot.round_num, end, stream, start, MAC_KEY_BYTES)
     place = slot.starts[stream] + start
     return key, Header(party.run_id, slot.action, slot.round_num, *stream, place)
-
-
-def _encoded(payload: Payload) -> bytes:
-    """Return the bytes of a payload's fields in the order of their names."""
-    fields = ((name, payload[name]) for name in sorted(payload))
-    return encode(*(tuple(x) if isinstance(x, list) else x for field in fields for x in field))

@@ -17,15 +17,20 @@ import numpy as np
 
 from fedket.errors import ProtocolError
 from fedket.secure.client_steps import refusal, stepwise
+from fedket.secure.pairwise.confirm import UNTOLD, Confirmation, Own
 from fedket.secure.pairwise.graph import is_connected
 from fedket.secure.pairwise.terms import (
     Terms,
     graph_of,
     higher,
     lower,
-    pad_bytes,
+    mac_bytes,
+    peers,
     piece,
     read_terms,
+    receivers,
+    senders,
+    stream_bytes,
 )
 from fedket.secure.phases import Handler, Outcome, Payload, Reply, integer, integers
 from fedket.secure.words import Words, pack_words, packed_size, unpack_words, word_dtype
@@ -38,6 +43,7 @@ class Stage(enum.Enum):
     IDLE = "idle"
     RESERVED = "reserved"
     READY = "ready"
+    CONFIRMED = "confirmed"
     UPLOADING = "uploading"
     ENDED = "ended"
 
@@ -49,7 +55,7 @@ class ClientState(NamedTuple):
         round_num: Latest round taken part in, or refused.
         stage: How far it is.
         terms: Terms of the round, from RESERVE on.
-        receives: Neighbour with a lower id -> offset of the pad on the stream from it.
+        offsets: Where the round begins in the streams to and from neighbours.
         words: The quantised update, fixed at READY and dropped when all of it is sent. Private.
         members: U1 as the server published it.
         num_sent: Words masked and sent so far.
@@ -58,7 +64,7 @@ class ClientState(NamedTuple):
     round_num: int = 0
     stage: Stage = Stage.IDLE
     terms: Terms | None = None
-    receives: Mapping[int, int] = {}
+    offsets: Mapping[Stream, int] = {}
     words: Words | None = None
     members: tuple[int, ...] = ()
     num_sent: int = 0
@@ -71,10 +77,14 @@ class _Client(NamedTuple):
     client_id: int
     keys: KeySource
     update: Callable[[Terms], Words | None]
+    own: Own
 
 
 def pairwise_client(
-    client_id: int, keys: KeySource, update: Callable[[Terms], Words | None]
+    client_id: int,
+    keys: KeySource,
+    update: Callable[[Terms], Words | None],
+    own: Own = UNTOLD,
 ) -> Handler[ClientState]:
     """Return the handler of one client.
 
@@ -82,9 +92,11 @@ def pairwise_client(
         client_id: This client, 0 or more.
         keys: Where its pads come from.
         update: Terms of a round -> quantised words, shape (num_words,), or None when there is no
-            usable update (then the client drops out before READY, at no cost to the others).
+            usable update (then the client drops out before READY, at no cost to the others). It
+            raises on terms that are not the client's own idea of them.
+        own: What the client confirms to its neighbours.
     """
-    return stepwise(_Client(client_id, keys, update), STEPS, _give_up)
+    return stepwise(_Client(client_id, keys, update, own), STEPS, _give_up)
 
 
 def _reserve(client: _Client, payload: Payload, state: ClientState) -> tuple[Outcome, ClientState]:
@@ -98,17 +110,17 @@ def _reserve(client: _Client, payload: Payload, state: ClientState) -> tuple[Out
             client.client_id, terms.round_num, f"a cohort without it, {list(terms.cohort)}"
         )
     _burn_all(client, state)
-    lengths = {(me, peer): pad_bytes(terms) for peer in higher(terms, me)}
+    streams = [(me, peer) for peer in receivers(terms, me)]
+    lengths = {stream: stream_bytes(terms, stream) for stream in streams}
     offsets = client.keys.reserve(terms.round_num, me, lengths)
     answer = Reply({"offsets": [offsets[stream] for stream in lengths]})
-    return answer, ClientState(terms.round_num, Stage.RESERVED, terms)
+    return answer, ClientState(terms.round_num, Stage.RESERVED, terms, offsets)
 
 
 def _ready(client: _Client, payload: Payload, state: ClientState) -> tuple[Outcome, ClientState]:
     terms = _terms(client, payload, state, "ready", (Stage.RESERVED,))
-    receives = _announced(client, terms, payload)
-    me, num_bytes = client.client_id, pad_bytes(terms)
-    ranges = {(i, me): (offset, num_bytes) for i, offset in receives.items()}
+    announced, me = _announced(client, terms, payload), client.client_id
+    ranges = {s: (offset, stream_bytes(terms, s)) for s, offset in announced.items()}
     client.keys.accept(terms.round_num, me, ranges)
     words = client.update(terms)
     if words is None:
@@ -120,35 +132,58 @@ def _ready(client: _Client, payload: Payload, state: ClientState) -> tuple[Outco
             f"{terms.num_words} words of {terms.word_bits} bits reserved for an update of shape "
             f"{words.shape}, {words.dtype}",
         )
-    return Reply({}), state._replace(stage=Stage.READY, words=words, receives=receives)
+    offsets = {**state.offsets, **announced}
+    return Reply({}), state._replace(stage=Stage.READY, words=words, offsets=offsets)
 
 
-def _announced(client: _Client, terms: Terms, payload: Payload) -> dict[int, int]:
-    """Return neighbour with a lower id -> offset of its pad, as the server passes it on."""
-    senders, offsets = integers(payload, "senders"), integers(payload, "offsets")
-    known = lower(terms, client.client_id)
-    if senders != tuple(i for i in known if i in senders) or len(senders) != len(offsets):
+def _announced(client: _Client, terms: Terms, payload: Payload) -> dict[Stream, int]:
+    """Return where key from neighbours begins in their streams, as the server passes it on."""
+    me, told, offsets = client.client_id, integers(payload, "senders"), integers(payload, "offsets")
+    known = senders(terms, me)
+    if told != tuple(i for i in known if i in told) or len(told) != len(offsets):
         raise refusal(
-            client.client_id,
+            me,
             terms.round_num,
-            f"{len(offsets)} pads from clients {list(senders)}; pads come from {list(known)}",
+            f"{len(offsets)} pads from clients {list(told)}; pads come from {list(known)}",
         )
-    return dict(zip(senders, offsets, strict=True))
+    return {(i, me): offset for i, offset in zip(told, offsets, strict=True)}
+
+
+def _confirm(client: _Client, payload: Payload, state: ClientState) -> tuple[Outcome, ClientState]:
+    """Tell neighbours, under MACs, how the round began here and who is said to be in it."""
+    terms = _terms(client, payload, state, "confirm", (Stage.READY,))
+    members = integers(payload, "members")
+    _check_members(client, terms, state, members)
+    confirmation = _confirmation(client, terms, members)
+    tags = confirmation.tags(client.keys, client.client_id, state.offsets)
+    state = state._replace(stage=Stage.CONFIRMED, members=members)
+    return Reply({"stated": client.own.stated, "tags": tags}), state
+
+
+def _confirmation(client: _Client, terms: Terms, members: tuple[int, ...]) -> Confirmation:
+    present = tuple(i for i in peers(terms, client.client_id) if i in members)
+    return Confirmation(client.own, terms.round_num, present, members)
 
 
 def _upload(client: _Client, payload: Payload, state: ClientState) -> tuple[Outcome, ClientState]:
-    terms = _terms(client, payload, state, "upload", (Stage.READY, Stage.UPLOADING))
+    confirms = state.terms is not None and state.terms.confirm
+    due = Stage.CONFIRMED if confirms else Stage.READY
+    terms = _terms(client, payload, state, "upload", (due, Stage.UPLOADING))
     members = integers(payload, "members")
     offset, count = integer(payload, "offset"), integer(payload, "num_words")
     if state.stage is Stage.READY:
         _check_members(client, terms, state, members)
-        state = state._replace(stage=Stage.UPLOADING, members=members)
+        state = state._replace(members=members)
     if members != state.members:
         what = f"members changed from {list(state.members)} to {list(members)}"
         raise refusal(client.client_id, terms.round_num, what)
     if offset != state.num_sent or count != piece(terms, offset):
         what = f"words {offset}..{offset + count}, {state.num_sent} is next"
         raise refusal(client.client_id, terms.round_num, what)
+    if state.stage is Stage.CONFIRMED:
+        confirmation = _confirmation(client, terms, members)
+        confirmation.check(client.keys, client.client_id, state.offsets, payload)
+    state = state._replace(stage=Stage.UPLOADING)
     data = _masked(client, terms, state, offset, count)
     rest = state.words if offset + count < terms.num_words else None
     return Reply({"words": data}), state._replace(num_sent=offset + count, words=rest)
@@ -162,6 +197,7 @@ def _abort(client: _Client, payload: Payload, state: ClientState) -> tuple[Outco
 STEPS: dict[str, Callable[[_Client, Payload, ClientState], tuple[Outcome, ClientState]]] = {
     "reserve": _reserve,
     "ready": _ready,
+    "confirm": _confirm,
     "upload": _upload,
     "abort": _abort,
 }
@@ -180,12 +216,13 @@ def _check_members(
             f"members {list(members)}: they must be 2 or more of the cohort {list(terms.cohort)}, "
             "in its order, this client among them",
         )
-    strangers = [i for i in lower(terms, me) if i in present and i not in state.receives]
+    known = {sender for sender, _ in state.offsets}
+    strangers = [i for i in senders(terms, me) if i in present and i not in known]
     if strangers or not is_connected(graph_of(terms), members):
         why = f"no pad from {strangers}" if strangers else "their masks open more than one sum"
         raise refusal(client.client_id, terms.round_num, f"members {list(members)}: {why}")
-    gone = (i for i in (*lower(terms, me), *higher(terms, me)) if i not in present)
-    client.keys.burn(terms.round_num, me, _pads(me, gone))
+    gone = (i for i in peers(terms, me) if i not in present)
+    client.keys.burn(terms.round_num, me, _streams(terms, me, gone))
 
 
 def _masked(client: _Client, terms: Terms, state: ClientState, offset: int, count: int) -> bytes:
@@ -194,9 +231,11 @@ def _masked(client: _Client, terms: Terms, state: ClientState, offset: int, coun
         raise refusal(client.client_id, terms.round_num, "more words than the update has")
     me, present = client.client_id, set(state.members)
     masked = np.array(state.words[offset : offset + count])
-    start, num_bytes = offset * terms.word_bits // 8, packed_size(count, terms.word_bits)
-    for peers, sign in ((higher(terms, me), np.add), (lower(terms, me), np.subtract)):
-        for stream in _pads(me, (peer for peer in peers if peer in present)):
+    start = mac_bytes(terms) + offset * terms.word_bits // 8
+    num_bytes = packed_size(count, terms.word_bits)
+    for others, sign in ((higher(terms, me), np.add), (lower(terms, me), np.subtract)):
+        for peer in (peer for peer in others if peer in present):
+            stream = (min(me, peer), max(me, peer))
             pad = client.keys.spend(terms.round_num, me, stream, start, num_bytes)
             sign(masked, unpack_words(pad.reveal(), count, terms.word_bits), out=masked)
     return pack_words(masked, terms.word_bits)
@@ -213,9 +252,10 @@ def _terms(
     return state.terms
 
 
-def _pads(client_id: int, peers: Iterable[int]) -> list[Stream]:
-    """Return the streams that the pads with some peers come from."""
-    return [(min(client_id, peer), max(client_id, peer)) for peer in peers]
+def _streams(terms: Terms, client_id: int, others: Iterable[int]) -> list[Stream]:
+    """Return the streams that the round takes key from, with some neighbours."""
+    both = (s for peer in others for s in ((client_id, peer), (peer, client_id)))
+    return [stream for stream in both if stream_bytes(terms, stream)]
 
 
 def _give_up(client: _Client, state: ClientState, round_num: int) -> ClientState:
@@ -227,5 +267,4 @@ def _burn_all(client: _Client, state: ClientState) -> None:
     """Give up what is left of the pads of the state's round."""
     if state.terms is not None:
         me, terms = client.client_id, state.terms
-        streams = _pads(me, (*lower(terms, me), *higher(terms, me)))
-        client.keys.burn(state.round_num, me, streams)
+        client.keys.burn(state.round_num, me, _streams(terms, me, peers(terms, me)))

@@ -7,24 +7,29 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fedket.errors import ProtocolError
 from fedket.section import Context
+from fedket.secure.begun import STATEMENT_BYTES, Begun
 from fedket.secure.in_process import reduce_in_process
+from fedket.secure.mac import TAG_BYTES
 from fedket.secure.pairwise.client import ClientState, pairwise_client
-from fedket.secure.pairwise.graph import Degree, choose_degree, num_edges
+from fedket.secure.pairwise.confirm import Own
+from fedket.secure.pairwise.graph import Degree, choose_degree
 from fedket.secure.pairwise.server import pairwise_server
 from fedket.secure.pairwise.terms import (
     Terms,
+    check_same_terms,
     graph_of,
-    higher,
     make_terms,
     num_messages,
     pad_bytes,
+    receivers,
+    stream_bytes,
 )
 from fedket.secure.phases import Handler, Server
 from fedket.secure.protocol import Party, Protocol, RoundCost, Total, Update, halved
 from fedket.secure.quantise import QUANTISERS, Modulus, word_width
 from fedket.secure.quantised import MODULI, WordsConfig
+from fedket.secure.shares import DEFAULT, MaxShare, check_max_share
 from fedket.secure.words import Words, nearest_integers, to_words
 from fedket.types import KeySource, Reducer, RoundContext
 
@@ -40,6 +45,8 @@ def pairwise_protocol(
     degree: Degree = "auto",
     corrupt_fraction: float = 1 / 3,
     authenticate: bool = True,
+    confirm: bool = False,
+    max_share: float = DEFAULT,
 ) -> Protocol:
     """Return Protocol A: the server sees the sum, see `fedket.secure.pairwise.server`.
 
@@ -50,6 +57,8 @@ def pairwise_protocol(
         degree: With how many others each client shares a pad; see `choose_degree`.
         corrupt_fraction: Fraction of colluding or dropping clients that degree "auto" provides for.
         authenticate: False leaves out the MACs of messages: for tests of attacks.
+        confirm: Whether neighbours confirm to each other what they were shown, before they upload.
+        max_share: See `fedket.secure.shares`.
 
     Raises (in a round):
         ConfigError: The cohort is too large for `bits` with `headroom`, or there is no graph of
@@ -59,7 +68,8 @@ def pairwise_protocol(
     def terms(context: RoundContext, num_values: int) -> Terms:
         num_clients = len(context.client_ids)
         edges = choose_degree(degree, num_clients, corrupt_fraction)
-        return _terms(context, num_values, word_width(bits, modulus, num_clients), edges)
+        width = word_width(bits, modulus, num_clients)
+        return _terms(context, num_values, width, edges, confirm)
 
     def server(
         context: RoundContext,
@@ -75,26 +85,26 @@ def pairwise_protocol(
         client_id: int,
         party: Party,
         update: Update,
-        num_values: int,  # noqa: ARG001
+        num_values: int,
+        begun: Begun,
     ) -> Handler[ClientState]:
-        def words(terms: Terms) -> Words | None:
-            width = word_width(bits, modulus, len(terms.cohort))
-            if terms.word_bits != width:
-                raise ProtocolError(
-                    f"client {client_id} sums words of {width} bits, the server asks for "
-                    f"{terms.word_bits}; all parties must have the same experiment"
-                )
-            integers = update(terms.round_num)
-            return None if integers is None else to_words(integers, width)
+        def words(asked: Terms) -> Words | None:
+            check_same_terms(client_id, terms(begun.context, num_values), asked)
+            integers = update(asked.round_num)
+            return None if integers is None else to_words(integers, asked.word_bits)
 
-        return pairwise_client(client_id, party.keys, words)
+        own = Own(party.run_id, begun.statement)
+        return pairwise_client(client_id, party.keys, words, own)
 
     def cost(context: RoundContext, num_values: int) -> RoundCost:
         of_round = terms(context, num_values)
         num_clients, size = len(of_round.cohort), pad_bytes(of_round)
-        pads = {(i, j): size for i in of_round.cohort for j in higher(of_round, i)}
-        offsets = 8 * num_edges(num_clients, of_round.degree)
-        return RoundCost(num_clients * size + offsets, size, pads, num_messages(of_round))
+        streams = [(i, j) for i in of_round.cohort for j in receivers(of_round, i)]
+        key = {stream: stream_bytes(of_round, stream) for stream in streams}
+        sent = num_clients * size + 8 * len(streams)
+        if confirm:
+            sent += num_clients * STATEMENT_BYTES + TAG_BYTES * len(streams)
+        return RoundCost(sent, size, key, num_messages(of_round))
 
     def cheaper(step: str, num_clients: int) -> Sequence[tuple[str, Protocol]]:
         again = partial(
@@ -103,6 +113,8 @@ def pairwise_protocol(
             modulus=modulus,
             corrupt_fraction=corrupt_fraction,
             authenticate=authenticate,
+            confirm=confirm,
+            max_share=max_share,
         )
         if step == "lower_bits":
             return [(f"{fewer} bits", again(fewer, degree=degree)) for fewer in halved(bits)]
@@ -124,6 +136,7 @@ def pairwise_protocol(
         takes_key=True,
         authenticated=authenticate,
         cheaper=cheaper,
+        max_share=max_share,
     )
 
 
@@ -153,7 +166,9 @@ def masked_sum(
     return reduce_in_process(protocol, key_source, run_id)
 
 
-def _terms(context: RoundContext, num_words: int, word_bits: int, degree: int) -> Terms:
+def _terms(
+    context: RoundContext, num_words: int, word_bits: int, degree: int, confirm: bool
+) -> Terms:
     """Return the terms of a round; the seed of the graph is public, not secret."""
     seed = f"fedket graph of round {context.round_num} of seed {context.seed}"
     terms = make_terms(
@@ -162,7 +177,8 @@ def _terms(context: RoundContext, num_words: int, word_bits: int, degree: int) -
         num_words,
         word_bits,
         degree=degree,
-        graph_seed=hashlib.sha256(seed.encode()).digest(),
+        graph_seed=context.graph_seed or hashlib.sha256(seed.encode()).digest(),
+        confirm=confirm,
     )
     return terms._replace(chunk_words=_chunk_words(graph_of(terms).reach, num_words, word_bits))
 
@@ -176,6 +192,19 @@ def _chunk_words(reach: int, num_words: int, word_bits: int) -> int:
     return max(8, min(affordable, num_words + 7) // 8 * 8)
 
 
+CONFIRMED = (
+    "pairwise_masks with aggregation.confirm: a server that lies learns one sum of a round, over "
+    "two clients or more; with one of them on its side that is the other one's update. "
+    "shared_masks ask for aggregation.threshold clients."
+)
+
+UNCONFIRMED = (
+    "pairwise_masks without aggregation.confirm hold against a server that follows the protocol. "
+    "One that lies reads single updates: it shows clients different models, numbers of samples or "
+    "members. aggregation.confirm = true ends that, for one more phase."
+)
+
+
 class PairwiseMasksConfig(WordsConfig):
     """Words under one-time pads that pairs of clients share; the server sees their sum only."""
 
@@ -187,6 +216,16 @@ class PairwiseMasksConfig(WordsConfig):
     """Share of clients that may collude or drop out, for degree 0."""
     authenticate: bool = True
     """Give every message a MAC, with a one-time key of the client's link to the server."""
+    confirm: bool = False
+    """Let clients confirm to each other, before they upload, that all were shown the same model,
+    numbers of samples and members; one more phase, and 512 bits of key for each pair."""
+    max_share: MaxShare = DEFAULT
+    """Largest share of a round's samples that may be one site's; simulated clients are not asked
+    how many they have."""
+
+    def check(self, context: Context) -> None:
+        """Refuse what cannot be kept."""
+        check_max_share(self.max_share, context)
 
     def build(self, context: Context) -> Protocol:
         """The protocol."""
@@ -197,6 +236,8 @@ class PairwiseMasksConfig(WordsConfig):
             degree=self.degree or "auto",
             corrupt_fraction=self.corrupt_fraction,
             authenticate=self.authenticate,
+            confirm=self.confirm,
+            max_share=self.max_share,
         )
 
     def caveats(self) -> tuple[str, ...]:
@@ -204,5 +245,6 @@ class PairwiseMasksConfig(WordsConfig):
         return (
             "pairwise_masks: the server sees only the sum of the cohort's updates. All other "
             "clients together with the server can still work out one client's update.",
+            CONFIRMED if self.confirm else UNCONFIRMED,
             MODULI[self.modulus],
         )

@@ -9,6 +9,7 @@ higher: the lower one allocates it and announces its offset.
 RESERVE  to the cohort: every client sets aside the pads it sends and answers with their offsets.
 READY    passes the offsets on, and after local training those who answer are U1. Dropping out
          until here costs nothing; pads between a member and a drop-out are burned.
+CONFIRM  with `confirm`: publishes U1; neighbours tell each other, under MACs, what they were shown.
 UPLOAD   publishes U1 and collects y_i, in pieces where that saves memory. If anyone of U1 is
          missing at the deadline the round is over: pads are burned, nothing is masked again.
 
@@ -20,9 +21,10 @@ Who learns what, with true one-time pads and MAC keys and no computational assum
   clients it learns one sum per connected component of the other members of U1; that is one sum,
   except with the probability in `graph`. With all but one of U1 colluding, it is the last one's
   update. No exact sum can do better; only noise at the clients can.
-- A server that does not follow it can tell clients different U1, so that groups of them close
-  their masks on their own, and learn one sum per group of 2 or more members. Clients see only
-  that their own list is sound. Protocol B has a phase against that, this one has not.
+- A server that does not follow it can show clients different models or weights, so that "the sum"
+  is one client's update, and different U1, so that groups of 2 or more members close their masks
+  on their own. With `confirm` clients upload only if all their neighbours were shown the same; it
+  then learns one sum, over as many as it says are there: 2 are enough.
 - The network sees sizes, timing, the public lists and uniform noise. It can end a round, and the
   keys of a round that ended are lost; it cannot read an update nor change a sum.
 """
@@ -33,14 +35,18 @@ from typing import NamedTuple
 import numpy as np
 
 from fedket.errors import FedketError, ProtocolError, RoundLostError
+from fedket.secure.begun import STATEMENT_BYTES
+from fedket.secure.mac import TAG_BYTES
 from fedket.secure.pairwise.graph import is_connected
 from fedket.secure.pairwise.terms import (
     Terms,
     check_terms,
     graph_of,
-    higher,
-    lower,
+    mac_bits,
     pad_bits,
+    peers,
+    receivers,
+    senders,
     terms_payload,
     too_few,
 )
@@ -74,7 +80,7 @@ class RingSum(NamedTuple):
 
 
 Offers = Mapping[int, Mapping[int, int]]
-"""Client -> neighbour with a higher id -> offset of their pad in the stream between them."""
+"""Client -> neighbour it reserved key for -> where it begins in the stream between them."""
 
 
 def pairwise_server(terms: Terms, deadline: float = 60.0) -> Server[RingSum]:
@@ -91,7 +97,8 @@ def pairwise_server(terms: Terms, deadline: float = 60.0) -> Server[RingSum]:
     """
     check_terms(terms)
     request = terms_payload(terms)
-    reserved = yield Phase("reserve", terms.cohort, request, deadline, pad_bits=pad_bits(terms))
+    reserve = Phase("reserve", terms.cohort, request, deadline)
+    reserved = yield reserve._replace(pad_bits=pad_bits(terms), mac_bits=mac_bits(terms))
     offers, failures = _offers(terms, reserved)
     announced = {client_id: _announcement(terms, client_id, offers) for client_id in offers}
     request = {"round_num": terms.round_num}
@@ -100,7 +107,8 @@ def pairwise_server(terms: Terms, deadline: float = 60.0) -> Server[RingSum]:
     answers = {**failures, **outcomes}
     try:
         _check_members(terms, members, answers)
-        words = yield from _collect(terms, members, deadline)
+        confirmed = yield from _confirmations(terms, members, deadline)
+        words = yield from _collect(terms, members, confirmed, deadline)
     except FedketError:
         yield Phase("abort", terms.cohort, {"round_num": terms.round_num}, deadline)
         raise
@@ -118,13 +126,13 @@ def _offers(terms: Terms, outcomes: Outcomes) -> tuple[Offers, Outcomes]:
     for client_id in terms.cohort:
         try:
             offsets = integers(_reply(client_id, outcomes).payload, "offsets")
-            peers = higher(terms, client_id)
-            if len(offsets) != len(peers):
+            known = receivers(terms, client_id)
+            if len(offsets) != len(known):
                 raise ProtocolError(
-                    f"client {client_id} sends pads to {len(peers)} neighbours and announced "
+                    f"client {client_id} sends pads to {len(known)} neighbours and announced "
                     f"{len(offsets)} offsets; all sides must run the same version of fedket"
                 )
-            offers[client_id] = dict(zip(peers, offsets, strict=True))
+            offers[client_id] = dict(zip(known, offsets, strict=True))
         except ProtocolError as error:
             failures[client_id] = Failure(str(error))
     return offers, failures
@@ -132,12 +140,49 @@ def _offers(terms: Terms, outcomes: Outcomes) -> tuple[Offers, Outcomes]:
 
 def _announcement(terms: Terms, client_id: int, offers: Offers) -> Payload:
     """Return which pads a client receives: who sends them, and from which offset."""
-    senders = [i for i in lower(terms, client_id) if i in offers]
-    return {"senders": senders, "offsets": [offers[i][client_id] for i in senders]}
+    told = [i for i in senders(terms, client_id) if i in offers]
+    return {"senders": told, "offsets": [offers[i][client_id] for i in told]}
+
+
+def _confirmations(
+    terms: Terms, members: tuple[int, ...], deadline: float
+) -> Generator[Phase, Outcomes, Mapping[int, Payload]]:
+    """Yield CONFIRM, if there is one; return what to pass on to each member of the others."""
+    if not terms.confirm:
+        return {}
+    request: Payload = {"round_num": terms.round_num, "members": list(members)}
+    outcomes = yield Phase("confirm", members, request, deadline)
+    near = {i: [j for j in peers(terms, i) if j in members] for i in members}
+    said = {i: _confirmed(terms, i, near[i], outcomes) for i in members}
+    return {
+        i: {
+            "stated": b"".join(said[j][0] for j in near[i]),
+            "tags": b"".join(said[j][1][i] for j in near[i]),
+        }
+        for i in members
+    }
+
+
+def _confirmed(
+    terms: Terms, client_id: int, near: list[int], outcomes: Outcomes
+) -> tuple[bytes, dict[int, bytes]]:
+    """Return what a member states, and its tag for each neighbour."""
+    try:
+        payload = _reply(client_id, outcomes).payload
+        stated, tags = octets(payload, "stated"), octets(payload, "tags")
+        if len(stated) != STATEMENT_BYTES or len(tags) != TAG_BYTES * len(near):
+            raise ProtocolError(f"{len(stated)} and {len(tags)} bytes are no confirmation")
+    except ProtocolError as error:
+        raise RoundLostError(
+            f"client {client_id} was ready in round {terms.round_num} but did not confirm it "
+            f"({error}); the round is lost and its keys are burned; go on with the next round",
+            {client_id: str(error)},
+        ) from error
+    return stated, {j: tags[k * TAG_BYTES :][:TAG_BYTES] for k, j in enumerate(near)}
 
 
 def _collect(
-    terms: Terms, members: tuple[int, ...], deadline: float
+    terms: Terms, members: tuple[int, ...], confirmed: Mapping[int, Payload], deadline: float
 ) -> Generator[Phase, Outcomes, Words]:
     """Yield the UPLOAD phases; return the ring sum.
 
@@ -154,7 +199,8 @@ def _collect(
             "num_words": part.size,
             "members": list(members),
         }
-        outcomes = yield Phase("upload", in_ring_order, request, deadline)
+        each = {} if offset else confirmed
+        outcomes = yield Phase("upload", in_ring_order, request, deadline, each)
         for client_id in members:
             part += _delivered(terms, client_id, part.size, outcomes)
     return total

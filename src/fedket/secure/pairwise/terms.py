@@ -3,9 +3,11 @@
 from typing import NamedTuple
 
 from fedket.errors import ProtocolError
+from fedket.secure.mac import MAC_KEY_BYTES
 from fedket.secure.pairwise.graph import Graph, check_degree, make_graph, neighbours, num_edges
 from fedket.secure.phases import Payload, integer, integers, octets
 from fedket.secure.words import packed_size, word_dtype
+from fedket.types import Stream
 
 
 class Terms(NamedTuple):
@@ -20,6 +22,7 @@ class Terms(NamedTuple):
             pieces bound the memory for pads in a simulation and the size of messages.
         degree: Clients with whom each shares a pad (k), len(cohort) - 1 for all.
         graph_seed: Public randomness that orders the ring, see `fedket.secure.pairwise.graph`.
+        confirm: Whether neighbours confirm to each other how the round began and who is in it.
     """
 
     round_num: int
@@ -29,6 +32,7 @@ class Terms(NamedTuple):
     chunk_words: int
     degree: int
     graph_seed: bytes
+    confirm: bool = False
 
 
 def make_terms(
@@ -40,6 +44,7 @@ def make_terms(
     chunk_words: int | None = None,
     degree: int | None = None,
     graph_seed: bytes = b"",
+    confirm: bool = False,
 ) -> Terms:
     """Return checked terms; by default one message per client and the complete graph.
 
@@ -49,7 +54,7 @@ def make_terms(
     """
     chunk_words = num_words if chunk_words is None else chunk_words
     degree = len(cohort) - 1 if degree is None else degree
-    terms = Terms(round_num, cohort, num_words, word_bits, chunk_words, degree, graph_seed)
+    terms = Terms(round_num, cohort, num_words, word_bits, chunk_words, degree, graph_seed, confirm)
     check_terms(terms)
     return terms
 
@@ -91,6 +96,16 @@ def pad_bytes(terms: Terms) -> int:
     return packed_size(terms.num_words, terms.word_bits)
 
 
+def mac_bytes(terms: Terms) -> int:
+    """Return the bytes of the MAC key with which each stream of neighbours begins."""
+    return MAC_KEY_BYTES if terms.confirm else 0
+
+
+def stream_bytes(terms: Terms, stream: Stream) -> int:
+    """Return the bytes that the round takes of the stream from one neighbour to another."""
+    return mac_bytes(terms) + (pad_bytes(terms) if stream[0] < stream[1] else 0)
+
+
 def piece(terms: Terms, offset: int) -> int:
     """Return the words of the UPLOAD message that starts at a word; 0 where none does."""
     starts_here = 0 <= offset < terms.num_words and offset % terms.chunk_words == 0
@@ -98,8 +113,8 @@ def piece(terms: Terms, offset: int) -> int:
 
 
 def num_messages(terms: Terms) -> int:
-    """Return the most messages to a client in the round: RESERVE, READY, UPLOADs and an abort."""
-    return 3 - (-terms.num_words // terms.chunk_words)
+    """Return the most messages to a client: RESERVE, READY, CONFIRM, UPLOADs and an abort."""
+    return 3 + terms.confirm - (-terms.num_words // terms.chunk_words)
 
 
 def pad_bits(terms: Terms) -> int:
@@ -107,19 +122,39 @@ def pad_bits(terms: Terms) -> int:
     return 8 * pad_bytes(terms) * num_edges(len(terms.cohort), terms.degree)
 
 
+def mac_bits(terms: Terms) -> int:
+    """Return the key bits of all MACs between neighbours, each counted once."""
+    return 8 * mac_bytes(terms) * 2 * num_edges(len(terms.cohort), terms.degree)
+
+
+def peers(terms: Terms, client_id: int) -> tuple[int, ...]:
+    """Return a client's neighbours, ascending."""
+    return neighbours(graph_of(terms), client_id)
+
+
 def higher(terms: Terms, client_id: int) -> tuple[int, ...]:
     """Return the neighbours that a client sends pads to, ascending."""
-    return tuple(i for i in neighbours(graph_of(terms), client_id) if i > client_id)
+    return tuple(i for i in peers(terms, client_id) if i > client_id)
 
 
 def lower(terms: Terms, client_id: int) -> tuple[int, ...]:
     """Return the neighbours that a client receives pads from, ascending."""
-    return tuple(i for i in neighbours(graph_of(terms), client_id) if i < client_id)
+    return tuple(i for i in peers(terms, client_id) if i < client_id)
+
+
+def receivers(terms: Terms, client_id: int) -> tuple[int, ...]:
+    """Return the neighbours that a client reserves key for, ascending."""
+    return peers(terms, client_id) if terms.confirm else higher(terms, client_id)
+
+
+def senders(terms: Terms, client_id: int) -> tuple[int, ...]:
+    """Return the neighbours that reserve key for a client, ascending."""
+    return peers(terms, client_id) if terms.confirm else lower(terms, client_id)
 
 
 def terms_payload(terms: Terms) -> Payload:
     """Return the terms as a message."""
-    return {**terms._asdict(), "cohort": list(terms.cohort)}
+    return {**terms._asdict(), "cohort": list(terms.cohort), "confirm": int(terms.confirm)}
 
 
 def read_terms(payload: Payload) -> Terms:
@@ -137,6 +172,22 @@ def read_terms(payload: Payload) -> Terms:
         integer(payload, "chunk_words"),
         integer(payload, "degree"),
         octets(payload, "graph_seed"),
+        bool(integer(payload, "confirm")),
     )
     check_terms(terms)
     return terms
+
+
+def check_same_terms(client_id: int, own: Terms, asked: Terms) -> None:
+    """Check that a server asks for the terms that a client would have by itself.
+
+    Raises:
+        ProtocolError: It does not; the first difference is named.
+    """
+    for field, mine, theirs in zip(Terms._fields, own, asked, strict=True):
+        if mine != theirs:
+            shown = [value.hex() if isinstance(value, bytes) else value for value in (mine, theirs)]
+            raise ProtocolError(
+                f"client {client_id} in round {own.round_num} goes by {field} {shown[0]}, the "
+                f"server asks for {shown[1]}; all parties must have the same experiment"
+            )

@@ -41,6 +41,7 @@ def confirm_alive(
     client_id: int,
     offsets: Mapping[Stream, int],
     alive: tuple[int, ...],
+    stated: bytes,
 ) -> bytes:
     """Return this client's tags of U1 for each of the others in it, in their order.
 
@@ -52,9 +53,10 @@ def confirm_alive(
         client_id: This client.
         offsets: Where the round begins in each of its streams.
         alive: From `read_alive`.
+        stated: What this client says of the round's beginning, `fedket.secure.begun`.
     """
     streams = [(client_id, i) for i in alive if i != client_id]
-    said = encode(alive)
+    said = encode(alive, stated)
     return b"".join(tag_message(keys, terms, "confirm", s, offsets[s], said) for s in streams)
 
 
@@ -64,6 +66,7 @@ def check_confirmed(
     client_id: int,
     offsets: Mapping[Stream, int],
     alive: tuple[int, ...],
+    stated: bytes,
     payload: Payload,
 ) -> None:
     """Check that U clients confirmed this client's U1; arguments as of `confirm_alive`.
@@ -75,7 +78,7 @@ def check_confirmed(
     others = tuple(i for i in alive if i != client_id)
     if not is_part(senders, others) or len(senders) != len(tags):
         raise refusal(client_id, payload, f"{len(tags)} tags of clients {list(senders)}")
-    confirmed, said = 1, encode(alive)
+    confirmed, said = 1, encode(alive, stated)
     for i, tag in zip(senders, tags, strict=True):
         stream = (i, client_id)
         try:

@@ -12,13 +12,13 @@ in the difference of the sums, who was alive in one of them only.
 
 import enum
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
 
 from fedket.errors import FedketError, ProtocolError
+from fedket.secure.begun import STATEMENT_BYTES, difference
 from fedket.secure.client_steps import stepwise
 from fedket.secure.mac import TAG_BYTES
 from fedket.secure.phases import (
@@ -96,10 +96,15 @@ class _Client(NamedTuple):
     keys: KeySource
     update: Update
     plan: Plan
+    stated: bytes
 
 
 def shared_masks_client(
-    client_id: int, keys: KeySource, update: Update, plan: Plan
+    client_id: int,
+    keys: KeySource,
+    update: Update,
+    plan: Plan,
+    stated: bytes = bytes(STATEMENT_BYTES),
 ) -> Handler[ClientState]:
     """Return the handler of one client.
 
@@ -109,8 +114,10 @@ def shared_masks_client(
         update: What to contribute, asked for once per round; None when there is no usable update
             (then the client drops out, at no cost to the others).
         plan: What this client has agreed to; it refuses a request that says otherwise.
+        stated: What it says of the round's beginning, `fedket.secure.begun`; it has nothing to do
+            with a client that says something else.
     """
-    return stepwise(_Client(client_id, keys, update, plan), STEPS, _give_up)
+    return stepwise(_Client(client_id, keys, update, plan, stated), STEPS, _give_up)
 
 
 def _share(client: _Client, payload: Payload, state: ClientState) -> Step:
@@ -140,30 +147,41 @@ def _deal(client: _Client, terms: Terms) -> Step:
     noise = random_residues(field, (terms.plan.colluders, terms.share_length))
     shares = dict(zip(terms.cohort, share_blocks(terms.sharing, blocks, noise), strict=True))
     sealed = (
-        seal_share(client.keys, terms, stream, offsets[stream], shares[stream[1]])
-        for stream in streams
+        seal_share(client.keys, terms, s, offsets[s], shares[s[1]], client.stated) for s in streams
     )
-    answer = Reply({"offsets": [offsets[s] for s in streams], "shares": b"".join(sealed)})
+    starts = [offsets[s] for s in streams]
+    answer = Reply({"offsets": starts, "shares": b"".join(sealed), "stated": client.stated})
     mask = blocks.reshape(-1)[: terms.plan.num_values]
     held = {me: shares[me].copy()}  # not a view, which would keep all shares
     return answer, ClientState(terms.round_num, Stage.SHARED, terms, offsets, mask, held)
 
 
 def _hold(client: _Client, payload: Payload, state: ClientState) -> Step:
-    """B1: take the shares of the others; one that fails its MAC is as good as missing."""
+    """B1: take the shares of the others; one that fails its MAC is as good as missing.
+
+    Whoever says under its MAC that the round began otherwise there ends the round here.
+    """
     terms, me = _terms(client, payload, state, "hold", Stage.SHARED), client.client_id
     senders, starts = integers(payload, "senders"), integers(payload, "offsets")
     messages = cut(octets(payload, "shares"), terms.pad_bytes + TAG_BYTES)
-    if not is_part(senders, terms.peers(me)) or not len(senders) == len(starts) == len(messages):
+    stated = cut(octets(payload, "stated"), STATEMENT_BYTES)
+    sizes = {len(senders), len(starts), len(messages), len(stated)}
+    if not is_part(senders, terms.peers(me)) or len(sizes) > 1:
         raise refusal(me, payload, f"{len(messages)} shares from clients {list(senders)}")
     announced = {(i, me): start for i, start in zip(senders, starts, strict=True)}
     accepted = accept_offsets(client.keys, terms, me, announced)
     held = dict(state.held)
-    for stream, message in zip(announced, messages, strict=True):
-        if stream in accepted:
-            with suppress(FedketError):
-                start = announced[stream]
-                held[stream[0]] = unseal_share(client.keys, terms, stream, start, message)
+    for stream, message, said in zip(announced, messages, stated, strict=True):
+        if stream not in accepted:
+            continue
+        try:
+            share = unseal_share(client.keys, terms, stream, announced[stream], message, said)
+        except FedketError:
+            continue
+        if said != client.stated:
+            lie = difference(client.stated, said)
+            raise refusal(me, payload, f"client {stream[0]} was shown {lie}; the server lied")
+        held[stream[0]] = share
     offsets = {**state.offsets, **announced}
     state = state._replace(stage=Stage.HOLDING, offsets=offsets, held=held)
     return Reply({"held": sorted(held)}), state
@@ -190,7 +208,7 @@ def _confirm(client: _Client, payload: Payload, state: ClientState) -> Step:
     """B3: tell the others, under MACs, whose sum the server wants to open; one list per round."""
     terms, me = _terms(client, payload, state, "confirm", Stage.UPLOADED), client.client_id
     alive = read_alive(terms, me, payload)
-    tags = confirm_alive(client.keys, terms, me, state.offsets, alive)
+    tags = confirm_alive(client.keys, terms, me, state.offsets, alive, client.stated)
     return Reply({"tags": tags}), state._replace(stage=Stage.CONFIRMED, alive=alive)
 
 
@@ -206,7 +224,7 @@ def _open(client: _Client, payload: Payload, state: ClientState) -> Step:
     if malicious and alive != state.alive:
         raise refusal(me, payload, f"clients {list(alive)}, it confirmed {list(state.alive)}")
     if malicious:
-        check_confirmed(client.keys, terms, me, state.offsets, alive, payload)
+        check_confirmed(client.keys, terms, me, state.offsets, alive, client.stated, payload)
     total = np.add.reduce([state.held[i] for i in alive])
     total %= np.uint64(terms.sharing.field.modulus)
     data = pack_residues(terms.sharing.field, total)

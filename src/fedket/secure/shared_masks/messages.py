@@ -5,8 +5,9 @@ One round takes from the stream of client i to client j, in this order,
     pad of the share, ceil(w*L/8) bytes | MAC key of the share, 32 | MAC key of the list, 32
 
 the last one only with `malicious`. A share is packed in w bits per residue, then XORed with its
-pad. A tag covers the message, a header with the offset of the reservation, the cohort and the
-whole plan: it fits one message of one run. The sender of a stream tags, the receiver checks.
+pad. A tag covers the message, what its sender says of the round's beginning, a header with the
+offset of the reservation, the cohort and the whole plan: it fits one message of one run. The sender
+of a stream tags, the receiver checks.
 """
 
 from collections.abc import Mapping
@@ -29,16 +30,25 @@ from fedket.types import KeySource, Secret, Stream
 
 
 def seal_share(
-    keys: KeySource, terms: Terms, stream: Stream, offset: int, share: Residues
+    keys: KeySource, terms: Terms, stream: Stream, offset: int, share: Residues, stated: bytes
 ) -> bytes:
-    """Return a share under its pad, and the tag; arguments as of `tag_message`."""
+    """Return a share under its pad, and a tag of it and of what the sender states with it.
+
+    Args:
+        keys: The sender's end of the stream.
+        terms: Terms of the round.
+        stream: From whom to whom.
+        offset: Where the round's reservation begins in the stream, as both ends know.
+        share: The share, shape (share_length,).
+        stated: What the sender says of the round's beginning, `fedket.secure.begun`.
+    """
     pad = keys.spend(terms.round_num, stream[0], stream, 0, terms.pad_bytes)
     sealed = _xor(pack_residues(terms.sharing.field, share), pad)
-    return sealed + tag_message(keys, terms, "share", stream, offset, sealed)
+    return sealed + tag_message(keys, terms, "share", stream, offset, stated + sealed)
 
 
 def unseal_share(
-    keys: KeySource, terms: Terms, stream: Stream, offset: int, message: bytes
+    keys: KeySource, terms: Terms, stream: Stream, offset: int, message: bytes, stated: bytes
 ) -> Residues:
     """Return the share in a message of `seal_share`; arguments as of `check_message`.
 
@@ -47,7 +57,7 @@ def unseal_share(
     """
     sealed, tag = message[:-TAG_BYTES], message[-TAG_BYTES:]
     pad = keys.spend(terms.round_num, stream[1], stream, 0, terms.pad_bytes)
-    check_message(keys, terms, "share", stream, offset, sealed, tag)
+    check_message(keys, terms, "share", stream, offset, stated + sealed, tag)
     return unpack_residues(terms.sharing.field, _xor(sealed, pad), terms.share_length)
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from fedket.rng import Purpose
 from fedket.schema import PositiveFloat
 from fedket.section import Context, Section
+from fedket.secure.begun import STATEMENT_BYTES, Begun
 from fedket.secure.in_process import reduce_in_process
 from fedket.secure.mac import TAG_BYTES
 from fedket.secure.phases import Handler, Server
@@ -28,6 +29,7 @@ from fedket.secure.quantise import safe
 from fedket.secure.shared_masks.client import ClientState, shared_masks_client
 from fedket.secure.shared_masks.plan import Plan, Terms, terms_of
 from fedket.secure.shared_masks.server import num_messages, shared_masks_server
+from fedket.secure.shares import DEFAULT, MaxShare, check_max_share
 from fedket.secure.words import packed_size
 from fedket.types import KeySource, Reducer, RoundContext
 
@@ -45,6 +47,7 @@ def shared_masks_protocol(
     threshold: int,
     malicious: bool = False,
     answers: Answers = everybody_answers,
+    max_share: float = DEFAULT,
 ) -> Protocol:
     """Return Protocol B: an exact sum in spite of drop-outs, see the server's side in `server`.
 
@@ -55,6 +58,7 @@ def shared_masks_protocol(
         threshold: Clients that must be alive until the sum opens (U), at least colluders + 2.
         malicious: Whether clients also hold out against a server that lies.
         answers: Who answers what in a simulation.
+        max_share: See `fedket.secure.shares`.
 
     Raises (in a round):
         ConfigError: `colluders` and `threshold` do not suit each other or the cohort.
@@ -73,9 +77,10 @@ def shared_masks_protocol(
         return Total(total.total, {i: f"{SILENT}: {why}" for i, why in total.missing.items()})
 
     def client(
-        client_id: int, party: Party, update: Update, num_values: int
+        client_id: int, party: Party, update: Update, num_values: int, begun: Begun
     ) -> Handler[ClientState]:
-        return shared_masks_client(client_id, party.keys, update, plan(party.run_id, num_values))
+        agreed = plan(party.run_id, num_values)
+        return shared_masks_client(client_id, party.keys, update, agreed, begun.statement)
 
     def cost(context: RoundContext, num_values: int) -> RoundCost:
         return _cost(terms(context, num_values))
@@ -88,6 +93,7 @@ def shared_masks_protocol(
             threshold=threshold,
             malicious=malicious,
             answers=answers,
+            max_share=max_share,
         )
         return [(f"{b} bits", again(b)) for b in halved(bits)] if step == "lower_bits" else []
 
@@ -105,6 +111,7 @@ def shared_masks_protocol(
         authenticated=True,
         cheaper=cheaper,
         answers=answers,
+        max_share=max_share,
     )
 
 
@@ -141,7 +148,7 @@ def _cost(terms: Terms) -> RoundCost:
     held = 8 * len(terms.cohort)
     confirm = num_peers * TAG_BYTES if malicious else 0
     key = {(i, j): terms.stream_bytes for i in terms.cohort for j in terms.peers(i)}
-    answers = share + held + vector + confirm + terms.pad_bytes
+    answers = STATEMENT_BYTES + share + held + vector + confirm + terms.pad_bytes
     return RoundCost(len(terms.cohort) * answers, vector, key, num_messages(terms.plan))
 
 
@@ -154,6 +161,19 @@ def answers_of(dropout: float, seed: int) -> Answers:
         return not silent or action not in ACTIONS[since:]
 
     return answers if dropout else everybody_answers
+
+
+CURIOUS = (
+    "shared_masks with aggregation.colluders = 0: one curious client together with the server "
+    "learns a part of every update, with aggregation.threshold = 2 half of it. Use colluders = 1 "
+    "and threshold = 3, or more; three sites then must all be there."
+)
+
+TWO_LISTS = (
+    "shared_masks without aggregation.malicious hold against a server that follows the protocol. "
+    "One that lies can name clients different lists of who is alive, and read the difference of "
+    "two sums. What else it shows them, models and numbers of samples, they compare."
+)
 
 
 class SharedMasksConfig(Section):
@@ -173,6 +193,13 @@ class SharedMasksConfig(Section):
     """Hold out against a server that lies; threshold must exceed (clients + colluders)/2."""
     simulated_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """The share of clients that fall silent somewhere in a simulated round."""
+    max_share: MaxShare = DEFAULT
+    """Largest share of a round's samples that may be one site's; simulated clients are not asked
+    how many they have."""
+
+    def check(self, context: Context) -> None:
+        """Refuse what cannot be kept."""
+        check_max_share(self.max_share, context)
 
     def build(self, context: Context) -> Protocol:
         """The protocol."""
@@ -184,6 +211,7 @@ class SharedMasksConfig(Section):
             threshold=self.threshold or max(self.colluders + 2, three_quarters),
             malicious=self.malicious,
             answers=answers_of(self.simulated_dropout, context.seed),
+            max_share=self.max_share,
         )
 
     def caveats(self) -> tuple[str, ...]:
@@ -193,4 +221,6 @@ class SharedMasksConfig(Section):
             "(aggregation.colluders), sees only the sum over the clients that were alive to the "
             "end. All other clients together with the server can still work out one client's "
             "update.",
+            *(() if self.malicious else (TWO_LISTS,)),
+            *(() if self.colluders else (CURIOUS,)),
         )

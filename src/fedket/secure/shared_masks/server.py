@@ -40,6 +40,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from fedket.errors import ProtocolError, RoundLostError
+from fedket.secure.begun import STATEMENT_BYTES
 from fedket.secure.mac import TAG_BYTES
 from fedket.secure.phases import (
     Failure,
@@ -84,8 +85,17 @@ class IntegerSum(NamedTuple):
 
 _UNSOUND = "too few of the others hold a sound share of its mask"
 
-Deal = Mapping[int, tuple[int, bytes]]
-"""What a client sent in SHARE: peer -> where their stream begins, and the share, encrypted."""
+
+class Deal(NamedTuple):
+    """What a client sent in SHARE.
+
+    Attributes:
+        shares: Peer -> where their stream begins, and the share, encrypted.
+        stated: What the client says of the round's beginning.
+    """
+
+    shares: Mapping[int, tuple[int, bytes]]
+    stated: bytes
 
 
 def shared_masks_server(terms: Terms, deadline: float = 60.0) -> Server[IntegerSum]:
@@ -143,12 +153,14 @@ def _collect_deals(server: _Server) -> Generator[Phase, Outcomes, dict[int, Deal
 def _read_deal(terms: Terms, client_id: int, payload: Payload) -> Deal:
     peers, offsets = terms.peers(client_id), integers(payload, "offsets")
     sealed = cut(octets(payload, "shares"), terms.pad_bytes + TAG_BYTES)
-    if not len(offsets) == len(sealed) == len(peers):
+    stated = octets(payload, "stated")
+    if not len(offsets) == len(sealed) == len(peers) or len(stated) != STATEMENT_BYTES:
         raise ProtocolError(
-            f"client {client_id} sent {len(sealed)} shares and {len(offsets)} offsets for "
-            f"{len(peers)} peers; all parties must agree on the cohort"
+            f"client {client_id} sent {len(sealed)} shares, {len(offsets)} offsets and "
+            f"{len(stated)} bytes about the round for {len(peers)} peers; all parties must agree "
+            "on the cohort and run the same version of fedket"
         )
-    return dict(zip(peers, zip(offsets, sealed, strict=True), strict=True))
+    return Deal(dict(zip(peers, zip(offsets, sealed, strict=True), strict=True)), stated)
 
 
 def _pass_on(
@@ -162,8 +174,10 @@ def _pass_on(
     each: dict[int, Payload] = {}
     for i in deals:
         senders = [sender for sender in deals if sender != i]
-        offsets, sealed = zip(*(deals[sender][i] for sender in senders), strict=True)
-        each[i] = {"senders": senders, "offsets": list(offsets), "shares": b"".join(sealed)}
+        offsets, sealed = zip(*(deals[sender].shares[i] for sender in senders), strict=True)
+        stated = b"".join(deals[sender].stated for sender in senders)
+        messages: Payload = {"shares": b"".join(sealed), "stated": stated}
+        each[i] = {"senders": senders, "offsets": list(offsets), **messages}
     phase = _phase(server, "hold", tuple(deals), {}, each)
     phase = phase._replace(mac_bits=key_of_round(server.terms).mac)
     return (yield from _ask(server, phase, lambda _, payload: set(integers(payload, "held"))))

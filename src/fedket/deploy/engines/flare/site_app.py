@@ -100,9 +100,11 @@ class FederationSite:
         from fedket.compile_cache import keep_compiled
         from fedket.deploy.compile_cache import CACHE
         from fedket.deploy.files import SITE, SiteFile, read_experiment, sae_ids
+        from fedket.deploy.given import GivenUpdates
         from fedket.deploy.party_keys import open_store_keys
         from fedket.deploy.site import Site
         from fedket.deploy.site_data import load_site_data
+        from fedket.experiment.run_directory import config_hash
         from fedket.schema import read_table
 
         keep_compiled(folder / CACHE)
@@ -113,7 +115,8 @@ class FederationSite:
         self._names = file.sites
         ask = PeerCalls(file.sites)
         self._keys = open_store_keys(file.client, file.store, file.sae, ids, ask)
-        self._site = Site(file.name, file.client, config, dataset, self._keys)
+        given = GivenUpdates(file.store, config_hash(config))
+        self._site = Site(file.name, file.client, config, dataset, self._keys, given.give)
         self._site.instance = self._instance
 
 

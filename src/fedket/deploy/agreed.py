@@ -1,0 +1,91 @@
+"""What a site checks of a round's beginning by itself: the server may lie about all of it.
+
+What it cannot check by itself, whether others were told the same, clients tell each other
+(`fedket.secure.begun`).
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from fedket.deploy.handshake import MOST
+from fedket.errors import ProtocolError
+from fedket.experiment.config import ExperimentConfig
+from fedket.federated.cohort import sample_cohort
+from fedket.secure.phases import Payload, integers
+
+
+class Agreed(NamedTuple):
+    """What a site goes by for a session.
+
+    Attributes:
+        config: The experiment.
+        client_id: The site.
+        samples: Of every site: itself, those the session began with, later ones as they come.
+    """
+
+    config: ExperimentConfig
+    client_id: int
+    samples: dict[int, int]
+
+
+def agree(config: ExperimentConfig, client_id: int, own: int, samples: Mapping[int, int]) -> Agreed:
+    """Return what a site goes by, if what the server says of the sites' samples is right.
+
+    Args:
+        config: The experiment.
+        client_id: The site.
+        own: How many samples it has.
+        samples: Site -> how many samples the server says it has.
+
+    Raises:
+        ProtocolError: The server is wrong about this site.
+    """
+    if (said := samples.get(client_id)) != own:
+        raise ProtocolError(
+            f"the server says that this site has {said} samples, it has {own}: start the run again"
+        )
+    return Agreed(config, client_id, dict(samples))
+
+
+def check_round(agreed: Agreed, round_num: int, samples: Mapping[int, int]) -> None:
+    """Check who is in a round, and how many samples they have.
+
+    Raises:
+        ProtocolError: The round is not one that was agreed.
+    """
+    config, me = agreed.config, agreed.client_id
+    if round_num < 1 or me not in samples:
+        raise ProtocolError(f"round {round_num} of sites {list(samples)} is none of site {me}'s")
+    drawn = sample_cohort(config.seed, round_num, config.num_clients, config.cohort_size).tolist()
+    if strangers := set(samples) - set(drawn):
+        raise ProtocolError(
+            f"the server names sites {sorted(strangers)} in round {round_num}, for which seed "
+            f"{config.seed} draws {drawn}"
+        )
+    for client_id, count in samples.items():
+        if (known := agreed.samples.setdefault(client_id, count)) != count:
+            whose = "this site" if client_id == me else f"site {client_id}"
+            raise ProtocolError(
+                f"the server says in round {round_num} that {whose} has {count} samples; "
+                f"{known} were agreed for the session"
+            )
+
+
+def samples_in(payload: Payload, sites: str) -> dict[int, int]:
+    """Return site -> number of samples, as a message says.
+
+    Args:
+        payload: The message.
+        sites: Field with the sites; their numbers are in `samples`.
+
+    Raises:
+        ProtocolError: The message makes no sense.
+    """
+    ids, counts = integers(payload, sites), integers(payload, "samples")
+    sound = all(0 < count <= MOST for count in counts) and min(ids, default=-1) >= 0
+    if not sound or len(ids) != len(counts):
+        raise ProtocolError(
+            f"a message about {len(ids)} sites came with {len(counts)} numbers of samples, which "
+            f"must be 1 to {MOST}; both sides must run the same version of fedket"
+        )
+    return dict(zip(ids, counts, strict=True))
