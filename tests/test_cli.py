@@ -95,6 +95,15 @@ def test_show_prints_a_file_that_can_be_run(fedket):
     assert "per client and round" in facts
 
 
+def test_show_says_what_a_server_that_lies_can_read(fedket):
+    """And what the dearer setting gives."""
+    cheap = fedket("show", "quickstart")[1]
+    dear = fedket("show", "quickstart", "--set", "aggregation.confirm=true")[1]
+    assert "One that lies reads single updates" in cheap
+    assert "One that lies reads single updates" not in dear
+    assert "a server that lies learns one sum of a round" in dear
+
+
 def test_list_names_every_shipped_experiment(fedket):
     code, output, _ = fedket("list")
     rows = json.loads(fedket("list", "--json")[1])

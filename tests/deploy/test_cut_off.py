@@ -18,14 +18,14 @@ from fedket.keys.kme.trial import write_trial
 
 pytestmark = pytest.mark.xdist_group("federations")
 
-SITES = ("ada", "bob", "eve")
-SAES = ("sae-ada", "sae-bob", "sae-eve", "sae-server")
+SITES = ("ada", "bob", "eve", "joe")
+SAES = ("sae-ada", "sae-bob", "sae-eve", "sae-joe", "sae-server")
 
 
 def prepared(directory):
     """Kits whose server and key manager are at the hub of a network."""
     config = experiment(
-        {"kind": "shared_masks", "bits": 16, "colluders": 0, "threshold": 2},
+        {"kind": "shared_masks", "bits": 16, "colluders": 1, "threshold": 3},
         partition={"kind": "iid", "num_clients": len(SITES)},
         federation={"rounds": 1000},
     )

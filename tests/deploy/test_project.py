@@ -142,7 +142,9 @@ def test_all_parties_read_the_same_experiment_and_names(layout, config):
         assert (site.name, site.client) == (name, number)
         assert (site.sites, site.saes) == (server.sites, server.saes)
         assert read_table(site.sae, SaeConfig).sae_id == site.saes[number]
-    assert config_hash(for_sites(config, 3))[:16] in (layout.directory / "OPERATORS.md").read_text()
+    told = (layout.directory / "OPERATORS.md").read_text()
+    assert config_hash(for_sites(config, 3))[:16] in told
+    assert all(said in told for said in config.aggregation.caveats())
 
 
 def test_deadlines_are_spelt_out_where_the_operator_looks(layout):

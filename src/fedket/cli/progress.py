@@ -221,6 +221,8 @@ def print_facts(facts: Facts) -> None:
         **{name: f"{value:g}" for name, value in facts.measured.items() if value is not None},
     }
     print_pairs(rows.items())
+    for said in facts.caveats.get("aggregation", ()):
+        typer.echo(f"\n{said}")
 
 
 def _key_use(facts: Facts) -> str:

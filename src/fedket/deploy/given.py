@@ -17,7 +17,7 @@ from fedket.secure.begun import Begun
 from fedket.secure.differencing_guard import OpenedSums
 
 GIVEN = "given.jsonl"
-"""File beside the pads; not to be restored from an old copy either."""
+"""Name of the file in a site's own folder; an old copy of it forgets."""
 
 
 class GivenUpdates:

@@ -240,6 +240,7 @@ def _sae_template(party: str, choices: Choices) -> str:
 def _guide(config: ExperimentConfig, choices: Choices, layout: Layout, extra: str) -> str:
     files = OWN_FILES
     sites = "\n".join(f"- `{layout.kits[name].name}`" for name in choices.sites)
+    caveats = "\n".join(f"- {said}" for said in config.aggregation.caveats())
     return f"""# What each operator has to do
 
 Experiment `{config.name}`, fingerprint `{config_hash(config)[:16]}`. Every party reads
@@ -257,6 +258,10 @@ key. Keep this folder to yourself: `provisioning/` holds the key that signs cert
 3. In `{files}/sae.toml` say how you reach your key manager, and put the certificates that it names
    beside it; `fedket keys doctor KIT/{files}/sae.toml` says what is wrong.
 4. Start: `fedket deploy start KIT`. It may be stopped and started again at any time.
+
+## What the server can learn
+
+{caveats}
 
 ## Server
 

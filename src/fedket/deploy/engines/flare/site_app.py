@@ -115,7 +115,7 @@ class FederationSite:
         self._names = file.sites
         ask = PeerCalls(file.sites)
         self._keys = open_store_keys(file.client, file.store, file.sae, ids, ask)
-        given = GivenUpdates(file.store, config_hash(config))
+        given = GivenUpdates(folder, config_hash(config))
         self._site = Site(file.name, file.client, config, dataset, self._keys, given.give)
         self._site.instance = self._instance
 
