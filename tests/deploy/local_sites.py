@@ -4,6 +4,7 @@ from fedket.deploy.rounds import SiteRounds, site_experiment
 from fedket.deploy.site import Site
 from fedket.deploy.site_trainer import make_task
 from fedket.experiment.load import parse_config
+from fedket.experiment.run_directory import config_hash
 from fedket.keys import OsRandomSource
 from fedket.secure.phases import Failure, Reply
 
@@ -56,7 +57,10 @@ class LocalMembers:
     def __init__(self, sites, silent=None):
         self.sites, self.silent = sites, silent or (lambda site, action: False)
         self.sent, self.received = [], []
-        self.handshakes = {s.client_id: s.handle("handshake", {}).payload for s in sites}
+        greetings = {s.client_id: {"experiment": config_hash(s._config)} for s in sites}
+        self.handshakes = {
+            s.client_id: s.handle("handshake", greetings[s.client_id]).payload for s in sites
+        }
 
     def open(self, session, told=None):
         """Begin a session; `told` maps a site to the numbers of samples that it is told."""

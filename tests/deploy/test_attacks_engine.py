@@ -61,7 +61,7 @@ def attacked(tmp_path_factory):
         assert [intruder.wait() for intruder in intruders] == [0] * len(strangers)
         until(lambda: (loot / "site.json").exists() and (loot / "server.json").exists(), run)
         (loot / "over").touch()
-        survived = [is_alive(pid) for pid in victims]
+        survived = [is_alive(victim) for victim in victims]
         code = run.wait()
     finally:
         run.kill()
@@ -82,7 +82,7 @@ def rounds(layout):
 
 
 def processes_of(layout, party):
-    return [started.pid for started in processes(layout.directory) if started.party == party]
+    return [started for started in processes(layout.directory) if started.party == party]
 
 
 def port_of(layout, party):

@@ -185,3 +185,14 @@ def test_a_round_with_any_answer_of_one_site_ends_in_a_record(lied_to, action, j
     state, record = federation.run_round(states[-1])
     states.append(state)
     assert record.lost or set(record.dropped) <= {SITES - 1}
+
+
+@pytest.mark.parametrize("told", [{}, {"experiment": "f00d"}], ids=["nothing", "another"])
+def test_a_site_begins_nothing_for_a_server_with_another_experiment(told):
+    config = experiment(KINDS["masked"])
+    part = next(site_parts(build_experiment(config)))
+    site = Site("north", 0, config, part, SharedKeys(OsRandomSource()))
+    assert isinstance(site.handle("handshake", told), Reply)
+    answer = site.handle("setup", {"session": "a session", "classes": 3, "largest": 200})
+    assert "fingerprint" in answer.reason
+    assert "same experiment.toml" in answer.reason

@@ -147,7 +147,7 @@ def status(
     from fedket.record_files import read_rounds
 
     layout = read_layout(folder)
-    found = {s.party: is_alive(s.pid) for s in processes(folder)}
+    found = {s.party: is_alive(s) for s in processes(folder)}
     last: RoundRecord | None = None
     for record in read_rounds(layout.files("server") / "run"):
         last = record

@@ -85,7 +85,7 @@ class HeartbeatMonitor:
 
     def _greet(self, i: int, instance: str) -> bool:
         """Ask a process who it is; returns whether it answered."""
-        outcome = self._ask(i, instance, "handshake", {})
+        outcome = self._ask(i, instance, "handshake", {"experiment": self._experiment})
         if isinstance(outcome, Failure):
             self._put_off(i, instance, f"did not complete the handshake: {outcome.reason}")
             return False

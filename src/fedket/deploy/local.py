@@ -34,10 +34,17 @@ STOP_S = 10.0
 
 
 class Started(NamedTuple):
-    """A process of a federation: party and process ID."""
+    """A process of a federation.
+
+    Attributes:
+        party: Whose.
+        pid: Its process ID, which another process may have by now.
+        since: When it started, in clock ticks since the machine did.
+    """
 
     party: str
     pid: int
+    since: str
 
 
 def prepare(config: ExperimentConfig, sites: int, directory: Path) -> Layout:
@@ -95,7 +102,7 @@ def running(layout: Layout) -> Iterator[list[Started]]:
     Raises:
         ProtocolError: Something runs here already, or the key manager does not start.
     """
-    alive = [s for s in processes(layout.directory) if is_alive(s.pid)]
+    alive = [s for s in processes(layout.directory) if is_alive(s)]
     if alive:
         raise ProtocolError(
             f"{layout.directory} is running already ({alive[0].party}, process {alive[0].pid}); "
@@ -134,24 +141,31 @@ def processes(directory: Path) -> list[Started]:
     return [Started(*pair) for pair in json.loads(path.read_text(encoding="utf-8"))]
 
 
-def is_alive(pid: int) -> bool:
-    """Whether a process is there, and not merely waiting to be buried."""
+def is_alive(started: Started) -> bool:
+    """Whether a process is there, itself and not merely waiting to be buried."""
+    state, since = _stat(started.pid)
+    return state not in ("", "Z") and since == started.since
+
+
+def _stat(pid: int) -> tuple[str, str]:
+    """State of a process and when it started, or nothing."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return False
-    return state != "Z"
+        return "", ""
+    fields = text.rpartition(")")[2].split()
+    return fields[0], fields[19]
 
 
 def stop(directory: Path) -> list[str]:
     """Stop all processes of a federation's folder; returns the parties that were running."""
-    alive = [started for started in processes(directory) if is_alive(started.pid)]
+    alive = [started for started in processes(directory) if is_alive(started)]
     for sign in (signal.SIGTERM, signal.SIGKILL):
-        for started in alive:
+        for started in filter(is_alive, alive):
             with suppress(ProcessLookupError):
                 os.killpg(started.pid, sign)
         end = time.monotonic() + STOP_S
-        while time.monotonic() < end and any(is_alive(s.pid) for s in alive):
+        while time.monotonic() < end and any(is_alive(s) for s in alive):
             for started in alive:
                 with suppress(ChildProcessError):
                     os.waitpid(started.pid, os.WNOHANG)
@@ -183,7 +197,7 @@ def _start(party: str, command: list[str], folder: Path, log: Path) -> Started:
             env=environment,
         )
     process.returncode = 0  # it outlives this object: who stops it goes by its process ID
-    return Started(party, process.pid)
+    return Started(party, process.pid, _stat(process.pid)[1])
 
 
 def _remember(directory: Path, started: list[Started]) -> None:

@@ -68,6 +68,7 @@ class Site:
         self.name, self.client_id = name, client_id
         self.instance = secrets.token_hex(8)
         self._config, self._dataset, self._keys, self._give = config, dataset, keys, give
+        self._served: object = None
         self._session: SiteSession | None = None
         self._state: Any = None
         self._lock = Lock()
@@ -97,7 +98,8 @@ class Site:
         except FedketError as error:
             return Failure(str(error))
 
-    def _handshake(self, _: Payload) -> Payload:
+    def _handshake(self, payload: Payload) -> Payload:
+        self._served = payload.get("experiment")
         return {
             "name": self.name,
             "client": self.client_id,
@@ -110,6 +112,11 @@ class Site:
         }
 
     def _setup(self, payload: Payload) -> Payload:
+        if self._served != (own := config_hash(self._config)):
+            raise ProtocolError(
+                f"site {self.name} takes part in the experiment with fingerprint {own}, not in "
+                f"{self._served!r:.80}; give both sides the same experiment.toml"
+            )
         name = payload.get("session")
         if not isinstance(name, str) or not name:
             raise ProtocolError("`setup` names no session; run the same version of fedket")
