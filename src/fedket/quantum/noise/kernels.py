@@ -42,10 +42,11 @@ def apply_factors(
 ) -> Observables:
     """Apply a block's matrices, in its order, to the qubits that they are for."""
     matrices = {f.qubits[0]: singles[i] for i, f in enumerate(block.singles)}
+    unital = {f.qubits[0] for f in block.singles if not f.noise[1:, 0].any()}
     head = max(0, num_qubits_of(v) - TAIL)
     for qubit, matrix in matrices.items():
         if qubit < head:
-            v = _apply_one(matrix, v, qubit)
+            v = _apply_one(matrix, v, qubit, qubit in unital)
     if any(qubit >= head for qubit in matrices):
         one = jnp.eye(4, dtype=v.dtype)
         tail = [matrices.get(qubit, one) for qubit in range(head, num_qubits_of(v))]
@@ -56,13 +57,21 @@ def apply_factors(
     return v
 
 
-def _apply_one(matrix: Float[Array, "4 4"], v: Observables, qubit: int) -> Observables:
+def _apply_one(
+    matrix: Float[Array, "4 4"], v: Observables, qubit: int, unital: bool
+) -> Observables:
+    """Apply a matrix to one qubit; a unital one leaves I alone, and mixes X, Y and Z only."""
     view = v.reshape(v.shape[0] * 4**qubit, 4, -1)
     slices = [view[:, j] for j in range(4)]
+    first = 1 if unital else 0
     rows = [
-        sum((matrix[i, j] * slices[j] for j in range(1, 4)), start=matrix[i, 0] * slices[0])
-        for i in range(4)
+        sum(
+            (matrix[i, j] * slices[j] for j in range(first + 1, 4)),
+            start=matrix[i, first] * slices[first],
+        )
+        for i in range(first, 4)
     ]
+    rows = [*slices[:first], *rows]
     return jnp.stack(rows, axis=1).reshape(v.shape)
 
 
@@ -86,7 +95,8 @@ def cross_matrices(
         if wanted & set(group):
             size = 4 ** len(group)
             a, b = (x.reshape(x.shape[0] * 4**first, size, -1) for x in (left, right))
-            total = jnp.einsum("aib,ajb->ij", a, b)
+            # Summed afterwards: one contraction over both axes would transpose first.
+            total = a[:, :, 0].T @ b[:, :, 0] if a.shape[2] == 1 else _batched_products(a, b)
             if len(group) == 1:
                 found[first] = total
                 continue
@@ -94,6 +104,10 @@ def cross_matrices(
             found[first] = jnp.trace(tensor, axis1=1, axis2=3)
             found[first + 1] = jnp.trace(tensor, axis1=0, axis2=2)
     return jnp.stack([found[qubit] for qubit in sorted(wanted)])
+
+
+def _batched_products(a: Float[Array, "k m rest"], b: Float[Array, "k m rest"]) -> Array:
+    return jnp.einsum("kir,kjr->kij", a, b).sum(0)
 
 
 def pair_cross_matrix(

@@ -1,0 +1,185 @@
+"""Exact noise beside the noiseless engine: `python -m benchmarks.noise`.
+
+Loss and gradient of batch 32, interleaved in one run, so that ratios hold on a busy machine: the
+noiseless engine, depolarising noise after every gate, the same with thermal relaxation, and
+PennyLane's default.mixed (autograd, one sample at a time) where that takes seconds. Prints one line
+per case; `--json` prints objects with times in ms (lower quartiles) and ratios to the noiseless
+engine. `exact_compile_s` is the first call.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import machine
+from benchmarks.timing import wall_ms
+from fedket.quantum import Circuit, ansatz, expval_parity, noise, run_circuit
+
+BATCH = 32
+P, LAMBDA = 0.002, 0.01
+"""Depolarising: PennyLane's p after gates on one qubit, λ after gates on two."""
+
+T1, T2, ONE_QUBIT_NS, TWO_QUBIT_NS = 150e3, 100e3, 57.0, 533.0
+DEPOLARISING = noise.depolarising(4 * P / 3, LAMBDA)
+THERMAL = (
+    DEPOLARISING
+    + noise.after(noise.channels.thermal_relaxation(ONE_QUBIT_NS, T1, T2), "RX", "RY", "RZ", "Rot")
+    + noise.after(noise.channels.thermal_relaxation(TWO_QUBIT_NS, T1, T2), "CNOT", "CZ")
+)
+
+
+class Case(NamedTuple):
+    """A circuit, how many observables, and the largest ratio it should have (spec, section 7)."""
+
+    circuit: Circuit
+    num_values: int
+    target: float | None
+
+
+CASES = {
+    "4x2": Case(ansatz.chen_yoo(4, 2), 2, 1.6),
+    "4x3": Case(ansatz.qunetqfl(4, 3), 1, None),
+    "6x4": Case(ansatz.qunetqfl(6, 4), 1, 2.2),
+    "6x20": Case(ansatz.qfedfisher(6, 20), 10, 12.0),
+    "8x20": Case(ansatz.qfedfisher(8, 20), 10, 60.0),
+}
+
+
+def main() -> None:
+    """Measure the cases chosen on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print one JSON object per case")
+    parser.add_argument("--save", action="store_true", help="append to benchmarks/results/")
+    parser.add_argument("--seconds", type=float, default=15.0, help="time for each case")
+    parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--pennylane", nargs="*", choices=CASES, default=["4x2"], metavar="CASE")
+    options = parser.parse_args()
+    described = machine.describe()
+    for name in options.case:
+        record = {"workload": f"noise-{name}", **measure(CASES[name], options.seconds)}
+        if name in options.pennylane:
+            record["pennylane_mixed_ms"] = pennylane_ms(CASES[name])
+        print(json.dumps(record) if options.json else _line(name, record), flush=True)
+        if options.save:
+            machine.save(record, described)
+
+
+def measure(case: Case, seconds: float) -> dict[str, Any]:
+    """Times of the noiseless engine and of exact noise, in turns."""
+    subsets, angles, psi, labels = _inputs(case)
+
+    def plain(params: jax.Array) -> jax.Array:
+        return _loss(expval_parity(run_circuit(case.circuit, params, psi), subsets), labels)
+
+    def under(model: noise.NoiseModel) -> Callable[[jax.Array], jax.Array]:
+        def loss(params: jax.Array) -> jax.Array:
+            values = noise.expval_parity(case.circuit, model, params, psi, subsets)
+            return _loss(values, labels)
+
+        return loss
+
+    losses = {"plain": plain, "exact": under(DEPOLARISING), "thermal": under(THERMAL)}
+    steps = {name: jax.jit(jax.value_and_grad(loss)) for name, loss in losses.items()}
+    calls = {
+        name: lambda step=step: jax.block_until_ready(step(angles)) for name, step in steps.items()
+    }
+    first = {name: wall_ms(call) for name, call in calls.items()}
+    ms = _interleaved(calls, seconds)
+    return {
+        **{f"{name}_ms": time for name, time in ms.items()},
+        "exact_ratio": ms["exact"] / ms["plain"],
+        "thermal_to_exact": ms["thermal"] / ms["exact"],
+        "target_ratio": case.target,
+        "exact_compile_s": first["exact"] / 1e3,
+    }
+
+
+def pennylane_ms(case: Case) -> float:
+    """One loss and gradient of the same under PennyLane's default.mixed with autograd."""
+    import pennylane as qml
+    from pennylane import numpy as pnp
+
+    subsets, angles, psi, labels = _inputs(case)
+    states, num_qubits = np.asarray(psi, np.complex128), case.circuit.num_qubits
+    strings = [np.kron(a, b) for a in noise.channels.PAULIS for b in noise.channels.PAULIS]
+    weights = np.sqrt([1 - 15 * LAMBDA / 16] + [LAMBDA / 16] * 15)
+    kraus = [weight * string for weight, string in zip(weights, strings, strict=True)]
+
+    @qml.qnode(qml.device("default.mixed", wires=num_qubits))
+    def node(params: Any, state: np.ndarray) -> Any:
+        qml.StatePrep(state, wires=range(num_qubits))
+        for layer in range(case.circuit.num_layers):
+            for gate in case.circuit.layer:
+                slots = [params[layer, slot] for slot in gate.slots]
+                getattr(qml, gate.name)(*slots, wires=gate.qubits)
+                if len(gate.qubits) == 1:
+                    qml.DepolarizingChannel(P, wires=gate.qubits)
+                else:
+                    qml.QubitChannel(kraus, wires=gate.qubits)
+        return [qml.expval(qml.prod(*map(qml.PauliZ, subset))) for subset in subsets]
+
+    def loss(params: Any) -> Any:
+        total = 0.0
+        for state, label in zip(states.T, labels, strict=True):
+            values = pnp.stack(node(params, state / np.linalg.norm(state)))
+            if len(subsets) == 1:
+                total = total + (values[0] - (1 - 2 * label)) ** 2
+            else:
+                total = total + pnp.log(pnp.exp(10 * values).sum()) - 10 * values[label]
+        return total / BATCH
+
+    params = pnp.array(np.asarray(angles, np.float64), requires_grad=True)
+    grad = qml.grad(loss)
+    grad(params)
+    return wall_ms(lambda: grad(params))
+
+
+def _interleaved(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
+    """Lower quartiles of calls taken in turns, in ms."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times["plain"]) < 5:
+        for name, call in calls.items():
+            times[name].append(wall_ms(call))
+    return {name: float(np.quantile(found, 0.25)) for name, found in times.items()}
+
+
+def _inputs(case: Case) -> tuple[tuple[tuple[int, ...], ...], jax.Array, jax.Array, np.ndarray]:
+    """Observables, angles, states and labels."""
+    num_qubits, rng = case.circuit.num_qubits, np.random.default_rng(0)
+    pairs = sorted(combinations(range(num_qubits), 2), key=lambda pair: pair[1] - pair[0])
+    subsets = (*((q,) for q in range(num_qubits)), *pairs)[: case.num_values]
+    angles = jnp.asarray(0.5 * rng.normal(size=case.circuit.params_shape), jnp.float32)
+    psi = rng.normal(size=(2**num_qubits, BATCH))
+    labels = rng.integers(0, max(2, case.num_values), BATCH)
+    return subsets, angles, jnp.asarray(psi / np.linalg.norm(psi, axis=0), jnp.complex64), labels
+
+
+def _loss(values: jax.Array, labels: np.ndarray) -> jax.Array:
+    """Squared error of one value, cross-entropy of several."""
+    if values.shape[1] == 1:
+        return ((values[:, 0] - (1 - 2 * labels)) ** 2).mean()
+    logits = jax.nn.log_softmax(10 * values)
+    return -logits[np.arange(BATCH), labels].mean()
+
+
+def _line(name: str, record: dict[str, Any]) -> str:
+    aim = f" (aim {record['target_ratio']:g})" if record["target_ratio"] else ""
+    peer = record.get("pennylane_mixed_ms")
+    beside = f"   PennyLane {peer:.0f} ms, {peer / record['exact_ms']:.0f}×" if peer else ""
+    return (
+        f"{name:5s} noiseless {record['plain_ms']:.3g} ms   exact {record['exact_ms']:.3g} ms, "
+        f"{record['exact_ratio']:.2f}×{aim}   thermal {record['thermal_to_exact']:.2f}× exact"
+        f"{beside}"
+    )
+
+
+if __name__ == "__main__":
+    main()
