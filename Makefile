@@ -28,7 +28,9 @@ test-long: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n auto -m "" --hypothesis-profile long
 
 fuzz: $(VENV)/.installed-dev
-	FEDKET_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest -q -n auto tests/fuzz --hypothesis-profile long
+	# Without shape checks, which take ten times as long as a round.
+	FEDKET_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest -q -n auto tests/fuzz \
+	  --hypothesis-profile long --override-ini addopts=--strict-markers
 
 wheel-test:
 	.ci/wheel $(PYTHON)
