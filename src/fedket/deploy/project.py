@@ -257,7 +257,8 @@ key. Keep this folder to yourself: `provisioning/` holds the key that signs cert
 2. In `{files}/site.toml` say where your samples are (`data`). They stay there.
 3. In `{files}/sae.toml` say how you reach your key manager, and put the certificates that it names
    beside it; `fedket keys doctor KIT/{files}/sae.toml` says what is wrong.
-4. Start: `fedket deploy start KIT`. It may be stopped and started again at any time.
+4. Start: `fedket deploy start KIT`, as a user of the operating system who owns the kit and runs
+   nothing else. It may be stopped and started again at any time.
 
 ## What the server can learn
 
