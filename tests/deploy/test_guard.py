@@ -76,6 +76,7 @@ def test_a_message_comes_from_whom_it_names(cell, neighbour, origin, may):
         (CoreCell, "_process_request", lambda self, message: None),
         (CoreCell, "_process_received_msg", None),
         (FedAdminAgent, "_dispatch_request", lambda self, request, context: None),
+        (guard.f3_cell, "_is_server_job_cell", None),
         (guard.nvflare, "__version__", "2.10.0"),
     ],
 )
@@ -89,6 +90,36 @@ def test_another_flare_is_not_started(owner, name, other, monkeypatch):
         monkeypatch.setattr(place, kept, getattr(place, kept))
     with pytest.raises(ConfigError, match=r"FLARE \S+ cannot be guarded"):
         guard.install()
+
+
+GARBAGE = """
+from types import SimpleNamespace
+from nvflare.fuel.f3.cellnet.cell import Adapter
+from nvflare.fuel.f3.cellnet.fqcn import FqcnInfo
+from nvflare.fuel.f3.streaming.stream_const import StreamHeaderKey
+if {guarded}:
+    from fedket.deploy.engines.flare.guard import install
+    install()
+names = StreamHeaderKey.CHANNEL, StreamHeaderKey.TOPIC, StreamHeaderKey.PAYLOAD_ENCODING
+headers = dict(zip(names, ("server_command", "submit_update", "fobs")))
+cell = SimpleNamespace(
+    decode_pass_through_channels=(), decode_pass_through_topics=(),
+    get_fobs_context=lambda props=None: props,
+)
+adapter = Adapter(print, FqcnInfo("server.j"), cell)
+try:
+    adapter.call(SimpleNamespace(headers=headers, result=lambda: b"garbage"))
+except Exception:
+    print("alive")
+"""
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_garbage_of_a_site_does_not_end_the_server_s_job(guarded):
+    code = GARBAGE.format(guarded=guarded)
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert ("alive" in done.stdout) == guarded
+    assert (done.returncode == 0) == guarded
 
 
 def test_a_party_without_a_guard_does_not_start(tmp_path):

@@ -16,6 +16,7 @@ from functools import wraps
 from typing import Any
 
 import nvflare
+from nvflare.fuel.f3.cellnet import cell as f3_cell
 from nvflare.fuel.f3.cellnet.core_cell import CoreCell
 from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey, ReturnCode
 from nvflare.fuel.f3.cellnet.utils import make_reply, new_cell_message
@@ -140,10 +141,11 @@ def install() -> None:
     Raises:
         ConfigError: This FLARE is not the one that is known here; nothing may be started.
     """
-    places: list[tuple[type, str, Callable[[Any], Any], list[str]]] = [
+    places: list[tuple[Any, str, Callable[[Any], Any], list[str]]] = [
         (CoreCell, "_process_received_msg", _arriving, ["endpoint", "connection", "message"]),
         (CoreCell, "_process_request", _asking, ["origin", "message"]),
         (FedAdminAgent, "_dispatch_request", _administering, ["request"]),
+        (f3_cell, "_is_server_job_cell", _surviving, []),
     ]
     for owner, name, guard, wanted in places:
         found = getattr(owner, name, None)
@@ -154,6 +156,11 @@ def install() -> None:
                 f"not that of FLARE {VERSION}x; install it with: pip install 'fedket[flare]'"
             )
         setattr(owner, name, guard(found))
+
+
+def _surviving(_: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep FLARE from ending the server's job where a site's message cannot be read."""
+    return lambda _: False
 
 
 def _arriving(process: Callable[..., Any]) -> Callable[..., Any]:
