@@ -320,6 +320,15 @@ def test_5_fewer_learn_only_the_sum_of_the_others():
         assert statistic < chi2.isf(1e-12, 255)
 
 
+def test_who_knows_all_pads_reads_every_upload():
+    """A key manager has handed them out: what it sees on the network hides nothing from it."""
+    keys, updates = Recorder(), updates_of(12, IDS)
+    seen = seen_by_the_server(IDS, updates, keys)
+    for i in IDS:
+        assert (seen[i] != updates[i]).any()
+        np.testing.assert_array_equal(stripped(seen, keys, i, IDS), updates[i])
+
+
 def test_5_on_a_ring_of_neighbours_colluders_around_a_client_learn_its_update():
     """Why the ring is in an order nobody chose, and k is large: here k = 2 and two collude."""
     ids, keys = tuple(range(9)), Recorder()
