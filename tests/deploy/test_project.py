@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import stat
 import tomllib
 from pathlib import Path
@@ -124,6 +125,13 @@ def test_a_kit_s_script_starts_it_with_its_guard(layout, party):
     assert [script.name for script in scripts] == ["start.sh"]
     assert 'fedket deploy start "' in scripts[0].read_text()
     assert scripts[0].stat().st_mode & stat.S_IXUSR
+
+
+def test_a_kit_whose_port_is_open_to_everybody_is_not_started(layout, tmp_path):
+    shutil.copytree(layout.kits["ada"], tmp_path / "ada")
+    (tmp_path / "ada" / "local" / "comm_config.json").unlink()
+    with pytest.raises(ConfigError, match="would be open to all"):
+        party_command(tmp_path / "ada")
 
 
 @pytest.mark.parametrize("party", ["server", "ada"])

@@ -8,7 +8,7 @@ from typing import Literal
 from fedket.deploy.engines import DeploymentEngine, Provisioning, SitesConfig
 from fedket.deploy.engines.flare.admin import run_job
 from fedket.deploy.engines.flare.job import write_job
-from fedket.deploy.engines.flare.kits import project, provision, settle
+from fedket.deploy.engines.flare.kits import COMMUNICATION_FILE, project, provision, settle
 from fedket.errors import ConfigError
 
 
@@ -28,20 +28,25 @@ def party_command(kit: Path) -> list[str]:
     """Return the command that runs a kit's FLARE process.
 
     Raises:
-        ConfigError: It is not a kit of a server or a site.
+        ConfigError: It is not a kit of a server or a site, or one with ports open to all users.
     """
     kit = kit.resolve()
     server, client = kit / "startup" / "fed_server.json", kit / "startup" / "fed_client.json"
     common = ["-m", str(kit), "--set", "secure_train=true", "org=fedket", "config_folder=config"]
     start = [sys.executable, "-u", "-m", "fedket.deploy.engines.flare.party"]
+    if not server.is_file() and not client.is_file():
+        raise ConfigError(f"{kit} is not a startup kit of a server or a site")
+    if not (kit / "local" / COMMUNICATION_FILE).is_file():
+        raise ConfigError(
+            f"{kit} has no local/{COMMUNICATION_FILE}, so that its job's port would be open to all "
+            "users of this machine; put it back, or make new kits with `fedket deploy init`"
+        )
     if server.is_file():
         module = "nvflare.private.fed.app.server.server_train"
         return [*start, module, "-s", server.name, *common]
-    if client.is_file():
-        name = json.loads(client.read_text(encoding="utf-8"))["client"]["fqsn"]
-        module = "nvflare.private.fed.app.client.client_train"
-        return [*start, module, "-s", client.name, *common, f"uid={name}"]
-    raise ConfigError(f"{kit} is not a startup kit of a server or a site")
+    name = json.loads(client.read_text(encoding="utf-8"))["client"]["fqsn"]
+    module = "nvflare.private.fed.app.client.client_train"
+    return [*start, module, "-s", client.name, *common, f"uid={name}"]
 
 
 class FlareConfig(SitesConfig):

@@ -55,6 +55,7 @@ COMMUNICATION = {
 }
 """How a kit's process and those of its jobs reach each other: by default through a port that serves
 every user of the machine."""
+COMMUNICATION_FILE = "comm_config.json"
 
 START = """#!/usr/bin/env bash
 # FLARE's own script would start this party without its guard.
@@ -173,12 +174,16 @@ def _restrict(kit: Path) -> None:
     (kit / "local" / RESOURCES).write_text(text + "\n", encoding="utf-8")
     settle(kit)
     _quieten(kit / "local")
-    (kit / "local" / "comm_config.json").write_text(json.dumps(COMMUNICATION, indent=2) + "\n")
+    _write(kit / "local" / COMMUNICATION_FILE, COMMUNICATION)
     (kit / "startup" / "start.sh").write_text(START)
     for script in UNGUARDED:
         (kit / "startup" / script).unlink()
     rights = {"format_version": "1.0", "permissions": {"project_admin": RIGHTS}}
-    (kit / "local" / "authorization.json").write_text(json.dumps(rights, indent=2) + "\n")
+    _write(kit / "local" / "authorization.json", rights)
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _quieten(local: Path) -> None:

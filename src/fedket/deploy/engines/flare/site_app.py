@@ -9,7 +9,7 @@ from nvflare.collab import collab
 
 from fedket.allocator import return_freed_memory
 from fedket.deploy.compile_cache import forget_tracing
-from fedket.deploy.engines.flare.messages import failure_of, pack, unpack
+from fedket.deploy.engines.flare.messages import failure_of, heard, pack, unpack
 from fedket.deploy.engines.flare.place import kit_folder
 from fedket.secure.phases import Failure, Outcome, Payload, Reply
 from fedket.types import SERVER
@@ -144,7 +144,8 @@ class PeerCalls:
         try:
             said = self._proxies[party](timeout=self._seconds).peer(action, dict(payload))
         except Exception as error:
-            raise PeerSilentError(f"{who} did not answer `{action}`: {error}") from None
+            said = heard(str(error))
+            raise PeerSilentError(f"{who} did not answer `{action}`: {said}") from None
         outcome = unpack(said, who)
         if isinstance(outcome, Failure):
             raise PeerSilentError(outcome.reason)
