@@ -30,8 +30,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "alzheimer_mri": "fedket.data.source_kinds:AlzheimerConfig",
         "npz": "fedket.data.source_kinds:NpzConfig",
         "image_folder": "fedket.data.source_kinds:ImageFolderConfig",
-        "ntangled": "fedket.data.source_kinds:NtangledConfig",
-        "magic": "fedket.data.source_kinds:MagicConfig",
+        "ntangled": "fedket.data.quantum_states.make:NtangledConfig",
+        "magic": "fedket.data.quantum_states.make:MagicConfig",
     },
     "transform": {
         "signed": "fedket.data.transform_kinds:SignedConfig",

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedket.data.quantum_states import StateRequest, make_states
 from fedket.data.quantum_states.generators import from_weights, generate, hardware_efficient
 from fedket.data.quantum_states.inputs import INPUTS
+from fedket.data.quantum_states.make import NtangledConfig, make_states
 from fedket.data.quantum_states.public import public_generator
 from fedket.errors import CircuitError, DataError
 from fedket.quantum import concentratable_entanglement, product_state, stabilizer_entropy
 from fedket.quantum.encoding import given_state
 
 SEEDS = st.integers(0, 2**31 - 1)
-SMALL = StateRequest(
+SMALL = NtangledConfig(
     num_qubits=3, targets=(0.05, 0.3), generator_layers=2, train_samples=8, test_samples=12
 )
 
@@ -80,7 +80,7 @@ def test_a_generator_is_ntangleds_layer():
 
 @pytest.fixture(scope="module")
 def entangled():
-    return make_states("ntangled", SMALL, Path("nowhere"))
+    return make_states(SMALL, 0, Path("nowhere"))
 
 
 def test_classes_have_about_the_entanglement_they_were_trained_to(entangled):
@@ -96,15 +96,15 @@ def test_states_are_samples_of_norm_one_and_the_request_fixes_them(entangled):
     assert entangled.x_train.shape == (8, 8, 2)
     assert entangled.y_train.tolist() == [0, 1] * 4
     np.testing.assert_allclose((entangled.x_train**2).sum(axis=(1, 2)), 1, atol=1e-5)
-    more = make_states("ntangled", SMALL._replace(train_samples=10), Path("nowhere"))
+    more = make_states(SMALL.model_copy(update={"train_samples": 10}), 0, Path("nowhere"))
     np.testing.assert_allclose(more.x_test, entangled.x_test, atol=1e-6)
-    other = make_states("ntangled", SMALL._replace(sample_seed=1), Path("nowhere"))
+    other = make_states(SMALL, 1, Path("nowhere"))
     assert np.abs(other.x_test - entangled.x_test).max() > 0.1
 
 
 def test_an_unreachable_target_is_refused():
     with pytest.raises(DataError, match=r"reached 0\.\d+ instead of the target 0.9; use another"):
-        make_states("ntangled", SMALL._replace(targets=(0.9, 0.1)), Path("nowhere"))
+        make_states(SMALL.model_copy(update={"targets": (0.9, 0.1)}), 0, Path("nowhere"))
 
 
 @pytest.mark.parametrize(

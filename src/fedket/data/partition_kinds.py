@@ -1,6 +1,6 @@
 """The ways to deal samples to clients, as an experiment names them."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from fedket.data.partition import by_group, dirichlet, iid, label_shards, quantity_skew
 from fedket.errors import ConfigError
@@ -16,6 +16,11 @@ class PartitionConfig(Section):
     min_samples: PositiveInt = 1
     """Fewest samples a client may hold."""
 
+    def dealing(self, context: Context) -> dict[str, Any]:
+        """The arguments that every rule of `fedket.data.partition` takes."""
+        clients, fewest = self.num_clients, self.min_samples
+        return {"num_clients": clients, "rng": context.rng, "min_samples": fewest}
+
 
 class IidConfig(PartitionConfig):
     """Shuffled samples, dealt evenly."""
@@ -24,12 +29,7 @@ class IidConfig(PartitionConfig):
 
     def build(self, context: Context) -> Partition:
         """The partition."""
-        return iid(
-            len(context.samples.y_train),
-            num_clients=self.num_clients,
-            rng=context.rng,
-            min_samples=self.min_samples,
-        )
+        return iid(len(context.samples.y_train), **self.dealing(context))
 
 
 class DirichletConfig(PartitionConfig):
@@ -41,13 +41,7 @@ class DirichletConfig(PartitionConfig):
 
     def build(self, context: Context) -> Partition:
         """The partition."""
-        return dirichlet(
-            context.samples.y_train,
-            num_clients=self.num_clients,
-            alpha=self.alpha,
-            rng=context.rng,
-            min_samples=self.min_samples,
-        )
+        return dirichlet(context.samples.y_train, alpha=self.alpha, **self.dealing(context))
 
 
 class LabelShardsConfig(PartitionConfig):
@@ -59,13 +53,8 @@ class LabelShardsConfig(PartitionConfig):
 
     def build(self, context: Context) -> Partition:
         """The partition."""
-        return label_shards(
-            context.samples.y_train,
-            num_clients=self.num_clients,
-            shards_per_client=self.shards_per_client,
-            rng=context.rng,
-            min_samples=self.min_samples,
-        )
+        shards, dealing = self.shards_per_client, self.dealing(context)
+        return label_shards(context.samples.y_train, shards_per_client=shards, **dealing)
 
 
 class QuantityConfig(PartitionConfig):
@@ -77,13 +66,8 @@ class QuantityConfig(PartitionConfig):
 
     def build(self, context: Context) -> Partition:
         """The partition."""
-        return quantity_skew(
-            len(context.samples.y_train),
-            num_clients=self.num_clients,
-            alpha=self.alpha,
-            rng=context.rng,
-            min_samples=self.min_samples,
-        )
+        num_samples = len(context.samples.y_train)
+        return quantity_skew(num_samples, alpha=self.alpha, **self.dealing(context))
 
 
 class GroupsConfig(PartitionConfig):
@@ -103,9 +87,4 @@ class GroupsConfig(PartitionConfig):
                 f"partition `groups` needs a group id per sample, data set `{dataset.name}` has "
                 "none"
             )
-        return by_group(
-            dataset.groups,
-            num_clients=self.num_clients,
-            rng=context.rng,
-            min_samples=self.min_samples,
-        )
+        return by_group(dataset.groups, **self.dealing(context))

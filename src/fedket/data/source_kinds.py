@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from fedket.data.quantum_states import StateRequest, make_states
-from fedket.data.sources import data_directory, load_dataset
-from fedket.schema import FREE, NonNegativeInt, PositiveFloat, Seed
+from fedket.data.sources import load_dataset
+from fedket.schema import FREE, NonNegativeInt
 from fedket.section import Context, Section
 from fedket.types import Dataset
 
@@ -102,44 +101,3 @@ class ImageFolderConfig(StoredConfig):
     """Without a `test` folder: share of each class that is for testing."""
     class_names: tuple[str, ...] = ()
     """Classes to keep, numbered in this order; empty keeps all, by name."""
-
-
-class StatesConfig(Section):
-    """Keys of data sets of quantum states, made on the spot: two classes of a resource."""
-
-    num_qubits: Annotated[int, Field(ge=2, le=8)] = 6
-    targets: tuple[PositiveFloat, PositiveFloat] = (0.15, 0.45)
-    """Of class 0 and class 1: concentratable entanglement of `ntangled`, M2 in bits of `magic`."""
-    generator: Literal["trained", "public"] = "trained"
-    """`trained` to the targets on the spot; `public`: NTangled's, from the data directory."""
-    generator_layers: Annotated[int, Field(ge=1, le=20)] = 4
-    """Depth of the generators."""
-    inputs: Literal["haar", "hemisphere", "stabilizer", "basis"] = "hemisphere"
-    """Qubits of the product inputs: uniform on the Bloch sphere, on its half around |0>, one of
-    |0>, |+>, |+i>, or one of |0>, |1>. `haar` gives both classes the same mean state."""
-    train_samples: Annotated[int, Field(ge=2, le=100_000, multiple_of=2)] = 100
-    """Even: half of each class."""
-    test_samples: Annotated[int, Field(ge=2, le=100_000, multiple_of=2)] = 400
-    """Even: half of each class."""
-    seed: Seed = 0
-    """Of generators; inputs depend on it and on the experiment's seed."""
-    directory: Annotated[str, FREE] = ""
-    """Data directory, for public generators; as for stored data sets."""
-
-    def build(self, context: Context) -> Dataset:
-        """The data set."""
-        keys = self.model_dump(exclude={"kind", "directory"})
-        request = StateRequest(**keys, sample_seed=context.seed)
-        return make_states(self.kind, request, data_directory(self.directory))
-
-
-class NtangledConfig(StatesConfig):
-    """States of two degrees of entanglement (arXiv:2109.03400)."""
-
-    kind: Literal["ntangled"] = "ntangled"
-
-
-class MagicConfig(StatesConfig):
-    """States of two degrees of magic: stabilizer entropy (arXiv:2106.12587)."""
-
-    kind: Literal["magic"] = "magic"

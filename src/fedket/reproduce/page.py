@@ -11,11 +11,11 @@ from fedket.report.wording import plural, shorten
 from fedket.reproduce.result import FEWEST_SEEDS, RowResult
 from fedket.reproduce.table import (
     COLUMNS,
+    assumptions,
     cells,
     heading,
-    open_assumptions,
     problems,
-    used_in,
+    sources,
     warning,
 )
 
@@ -41,13 +41,22 @@ def reproduction_page(paper: str, rows: Sequence[RunRow]) -> str:
     results = [row.result for row in rows]
     groups = figure_groups(rows)
     title = heading(paper, results[0].profile)
-    table = html.table(COLUMNS, map(cells, results), _swatches(groups))
+    # The colour of every row's line.
+    swatches = [f"var(--series-{n % len(SERIES)})" for group in groups for n in range(len(group))]
+    table = html.table(COLUMNS, map(cells, results), swatches)
+    about = "\n".join(text for text in (warning(results[0].profile), sources(results)) if text)
+    unstated, missing = assumptions(results), problems(results)
     parts = [
-        html.header("fedket reproduction", title, _description(results)),
+        html.header("fedket reproduction", title, about),
         html.section("Results", html.card(table)),
-        _notes("Not run", problems(results)),
+        html.section("Not run", html.notes(missing)) if missing else "",
         _figures(groups),
-        _assumptions(results),
+        html.section(
+            "Values that the paper does not state",
+            html.card(html.table(("Value", "Rows"), unstated)),
+        )
+        if unstated
+        else "",
         html.section("How to read these numbers", html.notes(_reading(results[0].profile))),
         html.footer("Written by fedket from the run directories below this file."),
     ]
@@ -70,16 +79,6 @@ def _theme(row: RunRow) -> str:
     return row.result.row.rpartition("-")[0] or row.result.row
 
 
-def _swatches(groups: Sequence[Sequence[RunRow]]) -> list[str]:
-    """The colour of every row's line."""
-    return [f"var(--series-{n % len(SERIES)})" for group in groups for n in range(len(group))]
-
-
-def _description(results: Sequence[RowResult]) -> str:
-    sources = "; ".join(dict.fromkeys(result.source for result in results))
-    return "\n".join(text for text in (warning(results[0].profile), sources) if text)
-
-
 def _figures(groups: Sequence[Sequence[RunRow]]) -> str:
     drawn = [
         _figure(f"{what}-{number}", group, f"test_{what}", paint)
@@ -100,16 +99,6 @@ def _figure(name: str, group: Sequence[RunRow], field: str, paint: Callable[...,
     caption = "Mean over seeds; the band goes from the lowest to the highest seed."
     painted = partial(paint, curves=curves, caption=caption)
     return draw(name, title, painted, height_for(len(curves)))
-
-
-def _assumptions(results: Sequence[RowResult]) -> str:
-    pairs = [(c, used_in(rows, len(results))) for c, rows in open_assumptions(results)]
-    table = html.card(html.table(("Value", "Rows"), pairs))
-    return html.section("Values that the paper does not state", table) if pairs else ""
-
-
-def _notes(title: str, pairs: Sequence[tuple[str, str]]) -> str:
-    return html.section(title, html.notes(pairs)) if pairs else ""
 
 
 def _reading(profile: str) -> list[tuple[str, str]]:

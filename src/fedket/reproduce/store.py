@@ -13,15 +13,7 @@ from fedket.files import write_atomic
 from fedket.record_files import read_json
 from fedket.report.wording import duration
 from fedket.reproduce.result import RowResult
-from fedket.reproduce.table import (
-    bullets,
-    heading,
-    markdown,
-    open_assumptions,
-    problems,
-    used_in,
-    warning,
-)
+from fedket.reproduce.table import bullets, heading, joined, parts
 from fedket.schema import parse_toml
 
 README, WHY = "README.md", "why.toml"
@@ -49,8 +41,7 @@ def store(results: Iterable[RowResult], top: Path) -> list[Path]:
         The files of the rows.
 
     Raises:
-        ConfigError: If `why.toml` is wrong.
-        CheckpointError: If another stored row is damaged.
+        FedketError: As `write_readme`.
         OSError: If the files cannot be written.
     """
     written = []
@@ -118,18 +109,14 @@ def read_reasons(top: Path) -> Reasons:
 
 def readme(results: Sequence[RowResult], reasons: Reasons) -> str:
     """The README's text."""
-    parts = [INTRODUCTION]
+    texts = [INTRODUCTION]
     for (paper, profile), group in groupby(results, key=lambda r: (r.paper, r.profile)):
         rows = list(group)
-        parts += [f"## {heading(paper, profile)}\n", warning(profile), markdown(rows)]
-        parts.append(bullets("Why it differs", _why(rows, reasons.get(paper, {}))))
-        parts.append(bullets("Not run", problems(rows)))
-        parts.append(bullets("Left to run", _left(rows)))
-        assumptions = [(c, used_in(users, len(rows))) for c, users in open_assumptions(rows)]
-        parts.append(bullets("Values that the paper does not state", assumptions))
-        parts.append(f"Sources: {'; '.join(dict.fromkeys(r.source for r in rows))}.\n")
-        parts.append(f"Run {_where(rows)}.\n")
-    return "\n".join(part.rstrip("\n") + "\n" for part in parts if part)
+        why = bullets("Why it differs", _why(rows, reasons.get(paper, {})))
+        left = bullets("Left to run", _left(rows))
+        texts += [f"## {heading(paper, profile)}\n", *parts(rows, why, left)]
+        texts.append(f"Run {_where(rows)}.\n")
+    return joined(texts)
 
 
 def _why(rows: Sequence[RowResult], reasons: dict[str, str]) -> list[tuple[str, str]]:

@@ -80,13 +80,13 @@ def problems(results: Iterable[RowResult]) -> list[tuple[str, str]]:
     return [(result.title, result.problem) for result in results if result.problem]
 
 
-def open_assumptions(results: Iterable[RowResult]) -> list[tuple[str, list[str]]]:
-    """Every value that the paper does not state, with the titles of the rows it is used in."""
+def assumptions(results: Sequence[RowResult]) -> list[tuple[str, str]]:
+    """Every value that the paper does not state, with the rows it is used in."""
     users: dict[str, list[str]] = {}
     for result in results:
         for assumption in result.assumptions:
             users.setdefault(assumption, []).append(result.title)
-    return list(users.items())
+    return [(words, used_in(rows, len(results))) for words, rows in users.items()]
 
 
 def used_in(rows: Sequence[str], total: int) -> str:
@@ -96,9 +96,9 @@ def used_in(rows: Sequence[str], total: int) -> str:
     return ", ".join(rows) if len(rows) <= NAMED_ROWS else f"{len(rows)} of {total} rows"
 
 
-def markdown(results: Sequence[RowResult]) -> str:
-    """The table alone, columns aligned."""
-    return markdown_table(COLUMNS, [cells(result) for result in results])
+def sources(results: Sequence[RowResult]) -> str:
+    """Where the paper prints the numbers."""
+    return "; ".join(dict.fromkeys(result.source for result in results))
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -114,13 +114,31 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def document(paper: str, results: Sequence[RowResult]) -> str:
     """The table with everything that belongs beside it, as Markdown."""
-    profile = results[0].profile
-    parts = [f"# {heading(paper, profile)}\n", warning(profile), markdown(results)]
-    assumptions = [(c, used_in(rows, len(results))) for c, rows in open_assumptions(results)]
-    parts.append(bullets("Not run", problems(results)))
-    parts.append(bullets("Values that the paper does not state", assumptions))
-    parts.append(f"Sources: {'; '.join(dict.fromkeys(r.source for r in results))}.\n")
-    return "\n".join(part.rstrip("\n") + "\n" for part in parts if part)
+    return joined([f"# {heading(paper, results[0].profile)}\n", *parts(results)])
+
+
+def parts(results: Sequence[RowResult], why: str = "", left: str = "") -> list[str]:
+    """What stands below a heading: a warning, the table, and what is to be said of its rows.
+
+    Args:
+        results: Rows of one paper and profile.
+        why: Why rows differ from the paper.
+        left: What is left to run.
+    """
+    return [
+        warning(results[0].profile),
+        markdown_table(COLUMNS, [cells(result) for result in results]),
+        why,
+        bullets("Not run", problems(results)),
+        left,
+        bullets("Values that the paper does not state", assumptions(results)),
+        f"Sources: {sources(results)}.\n",
+    ]
+
+
+def joined(texts: Iterable[str]) -> str:
+    """Paragraphs with a line between them; empty ones are left out."""
+    return "\n".join(text.rstrip("\n") + "\n" for text in texts if text)
 
 
 def bullets(title: str, pairs: Sequence[tuple[str, str]]) -> str:
@@ -130,28 +148,28 @@ def bullets(title: str, pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def _ours(result: RowResult) -> str:
-    if result.mean is None:
-        return MISSING
-    mean = _value(result.mean, result.metric)
-    if result.deviation is None:
-        return mean
-    if result.metric == "test_accuracy":
-        return f"{100 * result.mean:.2f} ± {100 * result.deviation:.2f} %"
-    return f"{mean} ± {result.deviation:.4f}"
+    if result.deviation is None or result.mean is None:
+        return _value(result.mean, result.metric)
+    factor, digits, unit = _scale(result.metric)
+    return f"{factor * result.mean:.{digits}f} ± {factor * result.deviation:.{digits}f}{unit}"
 
 
 def _value(value: float | None, metric: str) -> str:
-    if value is None:
-        return MISSING
-    return f"{100 * value:.2f} %" if metric == "test_accuracy" else f"{value:.4f}"
+    factor, digits, unit = _scale(metric)
+    return MISSING if value is None else f"{factor * value:.{digits}f}{unit}"
 
 
 def _difference(result: RowResult) -> str:
     if result.difference is None:
         return MISSING
-    if result.metric == "test_accuracy":
-        return f"{100 * result.difference:+.2f} points".replace("-", "−")
-    return f"{result.difference:+.4f}".replace("-", "−")
+    factor, digits, unit = _scale(result.metric)
+    number = f"{factor * result.difference:+.{digits}f}".replace("-", "−")
+    return f"{number} points" if unit else number
+
+
+def _scale(metric: str) -> tuple[int, int, str]:
+    """Factor, decimals and unit of a metric."""
+    return (100, 2, " %") if metric == "test_accuracy" else (1, 4, "")
 
 
 def _rounds(result: RowResult) -> str:

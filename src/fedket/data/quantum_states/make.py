@@ -5,12 +5,13 @@ real and imaginary parts on the last axis, shape (2**num_qubits, 2), for the enc
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float32
+from pydantic import Field
 
 from fedket.data.quantum_states.generators import (
     Generator,
@@ -21,44 +22,68 @@ from fedket.data.quantum_states.generators import (
 )
 from fedket.data.quantum_states.inputs import INPUTS, Inputs
 from fedket.data.quantum_states.public import public_generator
+from fedket.data.sources import data_directory
 from fedket.errors import DataError
 from fedket.quantum import concentratable_entanglement, stabilizer_entropy
+from fedket.schema import FREE, PositiveFloat, Seed
+from fedket.section import Context, Section
 from fedket.types import Dataset
 
 RESOURCES: dict[str, tuple[str, Measure]] = {
     "ntangled": ("concentratable entanglement", concentratable_entanglement),
     "magic": ("stabilizer entropy M2 [bits]", stabilizer_entropy),
 }
-"""Data set -> the resource that its classes differ in."""
+"""Kind -> the resource that its classes differ in."""
 
 MEASURED = 64
 """States of each class that the resource is measured on (256 Paulis of 4 qubits, 65,536 of 8)."""
 
 
-class StateRequest(NamedTuple):
-    """What is made: the fields of `StatesConfig`, and `sample_seed`, which inputs depend on too."""
+class StatesConfig(Section):
+    """Keys of data sets of quantum states, made on the spot: two classes of a resource."""
 
-    num_qubits: int = 6
-    targets: tuple[float, float] = (0.15, 0.45)
-    generator: str = "trained"
-    generator_layers: int = 4
-    inputs: str = "hemisphere"
-    train_samples: int = 100
-    test_samples: int = 400
-    seed: int = 0
-    sample_seed: int = 0
+    num_qubits: Annotated[int, Field(ge=2, le=8)] = 6
+    targets: tuple[PositiveFloat, PositiveFloat] = (0.15, 0.45)
+    """Of class 0 and class 1: concentratable entanglement of `ntangled`, M2 in bits of `magic`."""
+    generator: Literal["trained", "public"] = "trained"
+    """`trained` to the targets on the spot; `public`: NTangled's, from the data directory."""
+    generator_layers: Annotated[int, Field(ge=1, le=20)] = 4
+    """Depth of the generators."""
+    inputs: Literal["haar", "hemisphere", "stabilizer", "basis"] = "hemisphere"
+    """Qubits of the product inputs: uniform on the Bloch sphere, on its half around |0>, one of
+    |0>, |+>, |+i>, or one of |0>, |1>. `haar` gives both classes the same mean state."""
+    train_samples: Annotated[int, Field(ge=2, le=100_000, multiple_of=2)] = 100
+    """Even: half of each class."""
+    test_samples: Annotated[int, Field(ge=2, le=100_000, multiple_of=2)] = 400
+    """Even: half of each class."""
+    seed: Seed = 0
+    """Of generators; inputs depend on it and on the experiment's seed."""
+    directory: Annotated[str, FREE] = ""
+    """Data directory, for public generators; as for stored data sets."""
+
+    def build(self, context: Context) -> Dataset:
+        """The data set; inputs depend on the experiment's seed too."""
+        return make_states(self, context.seed, data_directory(self.directory))
 
 
-DEFAULT_STATES = StateRequest()
-"""Six qubits, entanglement .15 against .45."""
+class NtangledConfig(StatesConfig):
+    """States of two degrees of entanglement (arXiv:2109.03400)."""
+
+    kind: Literal["ntangled"] = "ntangled"
 
 
-def make_states(name: str, request: StateRequest, directory: Path) -> Dataset:
-    """Make a data set of quantum states; everything is a function of the request.
+class MagicConfig(StatesConfig):
+    """States of two degrees of magic: stabilizer entropy (arXiv:2106.12587)."""
+
+    kind: Literal["magic"] = "magic"
+
+
+def make_states(request: StatesConfig, sample_seed: int, directory: Path) -> Dataset:
+    """Make a data set of quantum states; everything is a function of the arguments.
 
     Args:
-        name: `ntangled` or `magic`.
-        request: Size, targets, generators.
+        request: Resource, size, targets, generators.
+        sample_seed: What inputs depend on beside the request's own seed.
         directory: Data directory, for public weights.
 
     Returns:
@@ -68,16 +93,13 @@ def make_states(name: str, request: StateRequest, directory: Path) -> Dataset:
     Raises:
         DataError: No generator reaches a target, or there are not so many inputs.
     """
-    resource, measure = RESOURCES[name]
-    num_test, num_train = (
-        _half(request.test_samples, "test"),
-        _half(request.train_samples, "train"),
-    )
+    resource, measure = RESOURCES[request.kind]
+    num_test, num_train = request.test_samples // 2, request.train_samples // 2
     parts: list[list[np.ndarray]] = [[], []]
     measured: dict[str, float] = {}
     for label, target in enumerate(request.targets):
-        generator = _generator(name, measure, request, directory, label)
-        rng = np.random.default_rng([request.seed, label, 1, request.sample_seed])
+        generator = _generator(request, measure, directory, label)
+        rng = np.random.default_rng([request.seed, label, 1, sample_seed])
         inputs = INPUTS[request.inputs](rng, num_test + num_train, request.num_qubits)
         psi = generate(generator, inputs)
         values = jax.jit(measure)(psi[:, :MEASURED])
@@ -86,21 +108,16 @@ def make_states(name: str, request: StateRequest, directory: Path) -> Dataset:
         for part, states in zip(parts, np.split(_as_samples(psi), [num_test]), strict=True):
             part.append(states)
     (x_test, y_test), (x_train, y_train) = (_alternate(*part) for part in parts)
-    return Dataset(name, x_train, y_train, x_test, y_test, 2, measured=measured)
+    return Dataset(request.kind, x_train, y_train, x_test, y_test, 2, measured=measured)
 
 
-def _generator(
-    name: str, measure: Measure, request: StateRequest, directory: Path, label: int
-) -> Generator:
-    num_qubits, layers, target = (
-        request.num_qubits,
-        request.generator_layers,
-        request.targets[label],
-    )
+def _generator(request: StatesConfig, measure: Measure, directory: Path, label: int) -> Generator:
+    num_qubits, layers = request.num_qubits, request.generator_layers
+    target = request.targets[label]
     if request.generator == "public":
-        if name != "ntangled":
+        if request.kind != "ntangled":
             raise DataError(
-                f'data set `{name}` has no public generators; use generator = "trained"'
+                f'data set `{request.kind}` has no public generators; use generator = "trained"'
             )
         return public_generator(directory, num_qubits, target, layers)
     rng = np.random.default_rng([request.seed, label, 0])
@@ -110,12 +127,6 @@ def _generator(
 
     circuit = hardware_efficient(num_qubits, layers)
     return train_generator(measure, target, circuit, draw, request.seed)
-
-
-def _half(samples: int, part: str) -> int:
-    if samples % 2 or samples < 2:
-        raise DataError(f"data.{part}_samples must be even (two equal classes), got {samples}")
-    return samples // 2
 
 
 def _as_samples(psi: Complex[Array, "dim batch"]) -> Float32[np.ndarray, "batch dim 2"]:
