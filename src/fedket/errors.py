@@ -4,7 +4,8 @@ The command line turns every `FedketError` into one line on standard error and e
 """
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 
 from fedket.traffic import PhaseCost
 
@@ -14,6 +15,12 @@ def printable(text: str) -> str:
     return "".join(
         "\ufffd" if unicodedata.category(c).startswith("C") and c not in "\n\t" else c for c in text
     )
+
+
+def meant(wrong: str, known: Iterable[str]) -> str:
+    """`; did you mean …?` with the nearest of the known names; empty if none is near."""
+    near = get_close_matches(wrong, list(known), n=1)
+    return f"; did you mean `{near[0]}`?" if near else ""
 
 
 class FedketError(Exception):

@@ -10,13 +10,12 @@ The class is a `Section`: the frozen table of its keys, and `build`, which makes
 and losses are named in a section of another group and have no keys, so they are plain functions.
 """
 
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from fedket.errors import ConfigError
+from fedket.errors import ConfigError, meant
 from fedket.user_code import load_from_file
 
 BUILT_IN: dict[str, dict[str, str]] = {
@@ -128,8 +127,6 @@ def find(group: str, name: str, folder: Path = Path()) -> Any:
     for point in entry_points(group=f"fedket.{group}", name=name):
         return point.load()
     names = kinds_of(group)
-    near = get_close_matches(name, names, n=1)
-    meant = f"; did you mean {near[0]!r}?" if near else ""
     raise ConfigError(
-        f"unknown {group} `{name}`{meant} (known: {', '.join(names)}, or FILE.py:NAME)"
+        f"unknown {group} `{name}`{meant(name, names)} (known: {', '.join(names)}, or FILE.py:NAME)"
     )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedket.errors import ConfigError
-from fedket.models import check_same_target, plan_generator, plan_network, quantum_train
+from fedket.models import plan_generator, plan_network, quantum_train
 from fedket.models.network import cut_weights, run_network
 from fedket.models.quantum_train import generate_weights
 
@@ -121,13 +121,3 @@ def test_generators_beyond_the_limit_name_the_blocks_that_help():
     with pytest.raises(ConfigError, match=r"2,385,010 weights .* 3 or more"):
         plan_generator(large)
     assert plan_generator(large, blocks=3).circuit.num_qubits == 20
-
-
-def test_clients_with_different_networks_are_refused_though_their_numbers_would_add_up():
-    ours, theirs = plan_network(), plan_network(("conv 8 5", "pool", "linear 4", "linear 10"))
-    assert (
-        plan_generator(ours).num_trained == plan_generator(plan_network(("linear 10",))).num_trained
-    )
-    check_same_target({"0": ours, "1": plan_network()})
-    with pytest.raises(ConfigError, match=r"client 2 generates a network of .* client 0's \(6,690"):
-        check_same_target({"0": ours, "1": ours, "2": theirs})

@@ -1,7 +1,7 @@
 import pytest
 
 from fedket.reproduce.reproduction import write_reproduction
-from fedket.reproduce.rows import FULL, find_rows
+from fedket.reproduce.rows import Profile, find_rows
 from fedket.reproduce.runs import run_rows
 from tests.reproduce.papers import unwatched, write_row
 
@@ -27,5 +27,5 @@ def rows(paper):
 def reproduced(rows, tmp_path_factory):
     """All of the paper run once: the runs, where they are, and the tables."""
     parent = tmp_path_factory.mktemp("reproduced")
-    runs = list(run_rows(rows, FULL, [], parent, unwatched))
-    return runs, parent, write_reproduction(rows, FULL, runs, parent)
+    runs = list(run_rows(rows, Profile(), [], parent, unwatched))
+    return runs, parent, write_reproduction(rows, Profile(), runs, parent)

@@ -3,7 +3,7 @@
 import pytest
 
 from fedket.errors import ConfigError
-from fedket.reproduce.rows import FAST, FULL, config_for, find_rows, first_rounds
+from fedket.reproduce.rows import Profile, config_for, find_rows
 from tests.reproduce.papers import write_row
 
 
@@ -27,7 +27,7 @@ def test_rows_of_one_file_are_rows_of_the_paper(paper, tmp_path):
     assert [(row.paper, row.name) for row in folder] == [("p", "q16"), ("p", "q8")]
     assert [row.published.row for row in folder] == ["Row mnist-plain", "B"]
     assert [(row.paper, row.path) for row in single] == [("table", tmp_path / "p/table.toml:q8")]
-    assert config_for(folder[1], FAST, seed=4).name == "q8-fast"
+    assert config_for(folder[1], Profile(fast=True), seed=4).name == "q8-fast"
     (tmp_path / "p" / "q8.toml").write_text(text)
     with pytest.raises(
         ConfigError, match=r"two rows are called `q8`: .*q8\.toml and .*:q8; rename"
@@ -37,12 +37,14 @@ def test_rows_of_one_file_are_rows_of_the_paper(paper, tmp_path):
 
 def test_a_profile_changes_what_it_says_and_nothing_else(rows):
     row = rows[1]
-    full, fast, short = (config_for(row, p, seed=7) for p in (FULL, FAST, first_rounds(1)))
+    full, fast, short = (
+        config_for(row, p, seed=7) for p in (Profile(), Profile(fast=True), Profile(rounds=1))
+    )
     assert (full.seed, full.federation.rounds, full.name) == (7, 2, "mnist-masked")
     assert (fast.seed, fast.federation.rounds, fast.name) == (7, 1, "mnist-masked-fast")
     assert short.model_copy(update={"federation": full.federation}) == full
     assert short.federation.rounds == 1
-    assert config_for(row, first_rounds(99), seed=7) == full, "no more rounds than the file has"
+    assert config_for(row, Profile(rounds=99), seed=7) == full, "no more rounds than the file has"
 
 
 @pytest.mark.parametrize(
@@ -76,4 +78,4 @@ def test_an_experiment_without_a_published_number_is_no_row(blobs, tmp_path):
 def test_a_row_without_a_fast_profile_says_so(blobs, tmp_path):
     write_row(tmp_path / "p", "x", blobs, fast="")
     with pytest.raises(ConfigError, match=r"has no \[fast\] table"):
-        config_for(find_rows(str(tmp_path / "p"))[0], FAST, seed=0)
+        config_for(find_rows(str(tmp_path / "p"))[0], Profile(fast=True), seed=0)

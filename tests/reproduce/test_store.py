@@ -5,7 +5,7 @@ import pytest
 from fedket.errors import CheckpointError, ConfigError
 from fedket.experiment import shipped_experiments
 from fedket.experiment.run_directory import config_hash
-from fedket.reproduce.rows import FULL, config_for, find_rows
+from fedket.reproduce.rows import Profile, config_for, find_rows
 from fedket.reproduce.store import read_all, read_reasons, readme, store, write_readme
 from tests.reproduce.results import with_finals
 
@@ -87,7 +87,7 @@ def test_stored_rows_are_of_the_configurations_that_are_shipped(stored):
     }
     assert {r.profile for r in stored} == {"full"}
     for result in stored:
-        config = config_for(shipped[result.paper, result.row], FULL, seed=0)
+        config = config_for(shipped[result.paper, result.row], Profile(), seed=0)
         assert result.config_sha256 == config_hash(config), (result.paper, result.row)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from fedket._version import __version__
-from fedket.cli import deploy, export, keys, kme, qkd, reproduce, run, show
+from fedket.cli import deploy, keys, kme, qkd, reproduce, run, show
 from fedket.cli.options import CommandGroup
 
 app = typer.Typer(
@@ -38,7 +38,7 @@ app.command()(run.run)
 app.command()(show.show)
 app.command("list")(show.list_experiments)
 app.command()(show.report)
-app.command()(export.export)
+app.command()(show.export)
 app.command()(reproduce.reproduce)
 app.command()(reproduce.results)
 app.add_typer(deploy.app, name="deploy")

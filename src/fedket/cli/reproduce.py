@@ -51,10 +51,12 @@ def reproduce(
 
     Example: fedket reproduce qfedfisher --fast
     """
-    from fedket.cli.computing import prepare
-    from fedket.reproduce.rows import find_rows
+    from fedket.cli.run import prepare
+    from fedket.reproduce.rows import Profile, find_rows
 
-    profile, numbers = _profile(fast, rounds), _seeds(seeds)
+    if fast and rounds:
+        raise ConfigError("--fast and --rounds exclude each other; the fast profile has its own")
+    profile, numbers = Profile(fast, rounds), _seeds(seeds)
     wanted = find_rows(paper, rows or [])
     prepare()
     runs = _run_all(wanted, profile, numbers, output, as_json)
@@ -68,14 +70,6 @@ def results(
     from fedket.reproduce.store import write_readme
 
     typer.echo(str(write_readme(directory)))
-
-
-def _profile(fast: bool, rounds: int) -> "Profile":
-    from fedket.reproduce.rows import FAST, FULL, first_rounds
-
-    if fast and rounds:
-        raise ConfigError("--fast and --rounds exclude each other; the fast profile has its own")
-    return FAST if fast else first_rounds(rounds) if rounds else FULL
 
 
 def _seeds(text: str) -> list[int]:

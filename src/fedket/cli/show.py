@@ -1,4 +1,4 @@
-"""`fedket show`, `list` and `report`: what there is to run, what it costs, how it went."""
+"""`fedket show`, `list`, `report` and `export`: what there is to run, what it costs, what came."""
 
 import json
 from functools import partial
@@ -115,3 +115,23 @@ def report(
 
     path = write_report(directories, output)
     typer.echo(json.dumps({"report": str(path)}) if as_json else str(path))
+
+
+def export(
+    directory: Annotated[Path, typer.Argument(help="A run, not of `vqc` or `hybrid`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Safetensors file to write.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Write the plain network that a run has trained or generated.
+
+    The file has PyTorch's names and layouts.
+
+    Example: fedket export runs/qfed-central-fast-0-1 -o cnn.safetensors
+    """
+    from fedket.experiment.export import export_network
+
+    network = export_network(directory, output)
+    plan = network.plan
+    facts = {"output": str(output), "weights": plan.num_weights, "layers": list(plan.words)}
+    shown = f"{output}: {plan.num_weights:,} weights, {', '.join(plan.words)}"
+    typer.echo(json.dumps(facts) if as_json else shown)

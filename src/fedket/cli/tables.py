@@ -24,7 +24,11 @@ def make_console() -> "Console":
 
 
 def print_table(
-    rows: Iterable[Sequence[str]], headings: Sequence[str] = (), numbers: Collection[int] = ()
+    rows: Iterable[Sequence[str]],
+    headings: Sequence[str] = (),
+    numbers: Collection[int] = (),
+    *,
+    wrap: bool = True,
 ) -> None:
     """Print rows in aligned columns.
 
@@ -32,25 +36,13 @@ def print_table(
         rows: Cells of each row, as many in each.
         headings: Names of the columns; none prints no heading.
         numbers: Columns, counted from 0, that are aligned to the right.
+        wrap: Whether cells wrap within a terminal's width.
     """
-    _print(make_console(), list(rows), headings, numbers)
-
-
-def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
-    """Print names and values; long values keep to one line, so that paths can be copied."""
-    console = make_console()
-    console.width = UNLIMITED
-    _print(console, list(pairs), (), ())
-
-
-def _print(
-    console: "Console",
-    rows: Sequence[Sequence[str]],
-    headings: Sequence[str],
-    numbers: Collection[int],
-) -> None:
     from rich.table import Table
 
+    console, rows = make_console(), list(rows)
+    if not wrap:
+        console.width = UNLIMITED
     table = Table(box=None, pad_edge=False, show_header=bool(headings), header_style="bold")
     for column in range(len(headings) or max(map(len, rows), default=0)):
         table.add_column(
@@ -64,3 +56,8 @@ def _print(
         console.print(table)
     for line in printed.get().splitlines():
         console.file.write(line.rstrip() + "\n")
+
+
+def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
+    """Print names and values; long values keep to one line, so that paths can be copied."""
+    print_table(pairs, wrap=False)

@@ -7,11 +7,10 @@ instead of replaced: the file's `name`, to which the row's is appended, and `pap
 
 from collections.abc import Mapping
 from copy import deepcopy
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from fedket.errors import ConfigError
+from fedket.errors import ConfigError, meant
 from fedket.schema import MAX_DEPTH, TOO_DEEP, shortened
 
 ROWS = "rows"
@@ -121,5 +120,4 @@ def _no_such_row(file: Path, row: str, rows: list[str]) -> str:
     listed = f"(rows: {', '.join(rows)})"
     if not row:
         return f"{file} holds {len(rows)} experiments; name one as `{file}:{rows[0]}` {listed}"
-    near = "".join(f"; did you mean `{name}`?" for name in get_close_matches(row, rows, n=1))
-    return f"{file} has no row `{row}`{near} {listed}"
+    return f"{file} has no row `{row}`{meant(row, rows)} {listed}"

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fedket.errors import FedketError, RoundLostError, TrainingError
+from fedket.errors import FedketError, TrainingError
 from fedket.federated.program import Program
 from fedket.federated.trainer import (
     NON_FINITE,
@@ -19,6 +19,8 @@ from fedket.federated.trainer import (
     TrainingData,
     as_numbers,
     cohort_weights,
+    nobody_left,
+    round_context,
     round_rngs,
     select_clients,
     server_step,
@@ -66,24 +68,14 @@ def sequential_engine(
                 alive[row] = False
                 reasons[client] = f"{NON_FINITE}, first in {_first_broken(outcomes[row])}"
         if not alive.any():
-            raise RoundLostError(
-                f"round {round_num}: none of {len(cohort)} clients delivered a finite update; "
-                "lower the learning rate or look at the data",
-                reasons,
-            )
+            raise nobody_left(round_num, reasons)
         if not alive.all():
             weights = cohort_weights(num_samples[cohort], alive)
             for row in np.flatnonzero(alive).tolist():
                 client = int(cohort[row])
                 outcomes[row] = train(params, clients, client, weights[row], round_num)
         rows = np.flatnonzero(alive).tolist()
-        context = RoundContext(
-            seed,
-            round_num,
-            tuple(cohort[rows].tolist()),
-            tuple(weights[rows].tolist()),
-            trainer.strategy.bounds,
-        )
+        context = round_context(trainer, seed, round_num, cohort[rows], weights[rows])
         with _stage("aggregation", round_num):
             total, traffic = _reduce([outcomes[r] for r in rows], reducer, context)
         with _stage("the server step", round_num):

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from fedket.data import PaddedClients, padded_rows
+from fedket.errors import RoundLostError
 from fedket.federated.local import LocalTraining, OptState, local_train
 from fedket.rng import Purpose, purpose_rng
 from fedket.traffic import Traffic
@@ -18,6 +19,7 @@ from fedket.types import (
     Model,
     Params,
     Reducer,
+    RoundContext,
     ServerState,
     Strategy,
 )
@@ -182,6 +184,23 @@ def cohort_weights(num_samples: np.ndarray, alive: np.ndarray) -> np.ndarray:
     counts = np.where(alive, num_samples, 0).astype(np.float64)
     weights: np.ndarray = (counts / counts.sum()).astype(np.float32)
     return weights
+
+
+def round_context(
+    trainer: ClientTrainer, seed: int, round_num: int, ids: np.ndarray, weights: np.ndarray
+) -> RoundContext:
+    """What a reducer is told of a round; ids ascending."""
+    bounds = trainer.strategy.bounds
+    return RoundContext(seed, round_num, tuple(ids.tolist()), tuple(weights.tolist()), bounds)
+
+
+def nobody_left(round_num: int, reasons: dict[int, str]) -> RoundLostError:
+    """Why a round is lost to which no client contributes anything finite."""
+    return RoundLostError(
+        f"round {round_num}: none of {len(reasons)} clients delivered a finite update; "
+        "lower the learning rate or look at the data",
+        reasons,
+    )
 
 
 def select_clients(states: Any, ids: Array | int) -> Any:

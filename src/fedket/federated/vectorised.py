@@ -17,7 +17,6 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
-from fedket.errors import RoundLostError
 from fedket.federated.placement import across, dealt, everywhere, here, results_everywhere
 from fedket.federated.program import Program
 from fedket.federated.trainer import (
@@ -30,6 +29,8 @@ from fedket.federated.trainer import (
     TrainingData,
     as_numbers,
     cohort_weights,
+    nobody_left,
+    round_context,
     round_rngs,
     select_clients,
     server_step,
@@ -38,7 +39,7 @@ from fedket.federated.trainer import (
 )
 from fedket.federated.working_set import chunk_size, traced_bytes
 from fedket.traffic import Traffic
-from fedket.types import Contribution, Params, Reducer, RoundContext, ServerState
+from fedket.types import Contribution, Params, Reducer, ServerState
 
 
 class Chunks(NamedTuple):
@@ -105,18 +106,16 @@ def vectorised_engine(
                 break
             alive &= ~broken
             if not alive.any():
-                raise RoundLostError(
-                    f"round {round_num}: none of {len(ids)} clients delivered a finite update; "
-                    "lower the learning rate or look at the data",
-                    {int(c): NON_FINITE for c in ids},
-                )
+                raise nobody_left(round_num, {int(c): NON_FINITE for c in ids})
         loss = float(np.sum(weights[alive] * losses[alive]))
         dropped = {int(c): NON_FINITE for c in np.sort(ids[~alive])}
         if reducer is None:
             new_server, new_params, metrics, num_bytes = first
             traffic = Traffic(int(alive.sum()) * int(num_bytes), 0)
         else:
-            context, rows = _context(trainer, seed, round_num, ids, weights, alive)
+            rows = np.flatnonzero(alive)
+            rows = rows[np.argsort(ids[rows])]
+            context = round_context(trainer, seed, round_num, ids[rows], weights[rows])
             contributions = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], first)
             total, traffic = reducer(contributions, context)
             server, params = here(mesh, (server, params))
@@ -127,27 +126,6 @@ def vectorised_engine(
         )
 
     return Engine(run)
-
-
-def _context(
-    trainer: ClientTrainer,
-    seed: int,
-    round_num: int,
-    ids: np.ndarray,
-    weights: np.ndarray,
-    alive: np.ndarray,
-) -> tuple[RoundContext, np.ndarray]:
-    """Survivors in ascending order of their ids, and their rows in `ids`."""
-    rows = np.flatnonzero(alive)
-    rows = rows[np.argsort(ids[rows])]
-    context = RoundContext(
-        seed,
-        round_num,
-        tuple(int(c) for c in ids[rows]),
-        tuple(float(w) for w in weights[rows]),
-        trainer.strategy.bounds,
-    )
-    return context, rows
 
 
 def _cut(ids: np.ndarray, weights: np.ndarray, size: int, num_devices: int) -> Chunks:

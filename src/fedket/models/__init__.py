@@ -4,13 +4,12 @@ from fedket.models.classical import cnn, lenet5, matched_width, mlp
 from fedket.models.hybrid import hybrid
 from fedket.models.network import Network, network_model, plan_network
 from fedket.models.network_file import TrainedNetwork, read_network
-from fedket.models.quantum_train import check_same_target, plan_generator, quantum_train
+from fedket.models.quantum_train import plan_generator, quantum_train
 from fedket.models.vqc import vqc
 
 __all__ = [
     "Network",
     "TrainedNetwork",
-    "check_same_target",
     "cnn",
     "hybrid",
     "lenet5",

@@ -4,7 +4,6 @@ Only the circuit's angles and the map are trained and sent; what is deployed is 
 Constants are those of the authors' public code, listed in the docstrings.
 """
 
-from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import jax
@@ -147,28 +146,6 @@ def _basis_bits(num_qubits: int, count: int) -> np.ndarray:
     """Bits of 0 … count − 1 as ±1, most significant first, shape (num_qubits, count)."""
     shifts = np.arange(num_qubits - 1, -1, -1)
     return 2 * ((np.arange(count) >> shifts[:, None]) & 1) - 1
-
-
-def check_same_target(targets: Mapping[str, Network]) -> None:
-    """Refuse clients that generate different networks.
-
-    Their trained numbers may well have equal shapes (1,497 for every network of 4,097 to 8,192
-    weights), so a sum would go through, and mean nothing.
-
-    Args:
-        targets: Client -> its network.
-
-    Raises:
-        ConfigError: Naming two clients that differ.
-    """
-    (first, reference), *others = targets.items()
-    for client, target in others:
-        if target != reference:
-            raise ConfigError(
-                f"client {client} generates a network of {target.num_weights:,} weights that "
-                f"differs from client {first}'s ({reference.num_weights:,}); generators add up "
-                f"only for one network: give all clients the same layers"
-            )
 
 
 class QuantumTrainConfig(NetworkKeys):

@@ -26,26 +26,19 @@ def write_report(directories: Sequence[Path], output: Path | None = None) -> Pat
     Returns:
         The file that was written.
     """
+    from fedket.report.compare import comparison_page
+    from fedket.report.run_page import run_page
+
     if not directories:
         raise CheckpointError("no run directory was given; name at least one")
     records = [read_run(directory) for directory in directories]
     if output is None:
         output = directories[0] / "report.html" if len(records) == 1 else Path("comparison.html")
-    _write(output, _page(records).encode("utf-8", "replace"))
-    return output
-
-
-def _page(records: list[RunRecord]) -> str:
-    from fedket.report.compare import comparison_page
-    from fedket.report.run_page import run_page
-
-    return run_page(records[0]) if len(records) == 1 else comparison_page(records)
-
-
-def _write(path: Path, content: bytes) -> None:
+    page = run_page(records[0]) if len(records) == 1 else comparison_page(records)
     try:
-        write_atomic(path, content)
+        write_atomic(output, page.encode("utf-8", "replace"))
     except OSError as error:
         raise FedketError(
-            f"cannot write `{path}`: {error.strerror}; choose another output file"
+            f"cannot write `{output}`: {error.strerror}; choose another output file"
         ) from error
+    return output

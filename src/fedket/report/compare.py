@@ -45,9 +45,11 @@ _RUN_COLUMNS = (
 
 def comparison_page(records: Sequence[RunRecord]) -> str:
     """The comparison of several runs as one HTML document."""
+    rows = [_result(title, r) for title, r in zip(run_titles(records), records, strict=True)]
+    colours = [f"var(--series-{number % len(SERIES)})" for number in range(len(records))]
     parts = [
         html.header("fedket comparison", plural(len(records), "run"), _same_or_not(records)),
-        html.section("Results", html.card(_results(records))),
+        html.section("Results", html.card(html.table(_RUN_COLUMNS, rows, colours))),
         _figures(records),
         _repeats(records),
         html.section("Settings that differ", html.card(_differences(records))),
@@ -72,12 +74,6 @@ def _same_or_not(records: Sequence[RunRecord]) -> str:
 def run_titles(records: Sequence[RunRecord]) -> list[str]:
     """Numbered names, so that runs of one experiment stay apart."""
     return [f"{number} {record.name}" for number, record in enumerate(records, start=1)]
-
-
-def _results(records: Sequence[RunRecord]) -> str:
-    rows = [_result(title, r) for title, r in zip(run_titles(records), records, strict=True)]
-    colours = [f"var(--series-{number % len(SERIES)})" for number in range(len(records))]
-    return html.table(_RUN_COLUMNS, rows, colours)
 
 
 def _result(title: str, record: RunRecord) -> list[str]:

@@ -81,9 +81,10 @@ def _header(record: RunRecord) -> str:
     line = f'<p class="status {status}">{html.text(status_line(record))}</p>\n'
     clients = count(record.num_clients)
     sampled = record.setting("federation.clients_per_round", 0)
+    kind, alpha = record.setting("partition.kind", MISSING), record.setting("partition.alpha")
     pairs = [
         ("data", record.setting("data.kind", MISSING)),
-        ("partition", _partition(record)),
+        ("partition", kind if alpha is None else f"{kind}, α = {alpha}"),
         ("clients", f"{clients}, {sampled} per round" if sampled else clients),
         ("model", record.setting("model.kind", MISSING)),
         ("strategy", record.setting("strategy.kind", MISSING)),
@@ -92,11 +93,6 @@ def _header(record: RunRecord) -> str:
     ]
     description = str(record.setting("description", ""))
     return html.header("fedket run report", record.name, description, line + html.facts(pairs))
-
-
-def _partition(record: RunRecord) -> str:
-    kind, alpha = record.setting("partition.kind", MISSING), record.setting("partition.alpha")
-    return str(kind) if alpha is None else f"{kind}, α = {alpha}"
 
 
 def key_figures(record: RunRecord) -> list[html.Tile]:
@@ -199,11 +195,10 @@ def _dropped(record: RunRecord) -> str:
 
 
 def _environment(record: RunRecord) -> str:
-    pairs = [(name, _shown(value)) for name, value in record.environment]
+    pairs = [
+        (name, ", ".join(map(str, value)) if isinstance(value, tuple) else str(value))
+        for name, value in record.environment
+    ]
     if record.summary.parameters_sha256:
         pairs.append(("SHA-256 of the parameters", record.summary.parameters_sha256))
     return html.notes(pairs)
-
-
-def _shown(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

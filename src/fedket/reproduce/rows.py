@@ -1,11 +1,10 @@
 """The rows of a paper's table: experiments with a `[paper]` table, in the files of one folder."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
-from fedket.errors import ConfigError
+from fedket.errors import ConfigError, meant
 from fedket.experiment.config import ExperimentConfig, PaperConfig
 from fedket.experiment.load import load_config
 from fedket.experiment.shipped import experiments_in, shipped_experiments
@@ -30,25 +29,20 @@ class Row(NamedTuple):
 
 
 class Profile(NamedTuple):
-    """How much of an experiment is run.
+    """How much of an experiment is run: by default all of it.
 
     Attributes:
-        name: `full`, `fast`, or `rounds-N`; names folders and files, so that profiles never mix.
         fast: Whether the file's fast profile is taken.
         rounds: Rounds at most; 0 leaves them as the file says.
     """
 
-    name: str
     fast: bool = False
     rounds: int = 0
 
-
-FULL, FAST = Profile("full"), Profile("fast", fast=True)
-
-
-def first_rounds(rounds: int) -> Profile:
-    """The full experiment, stopped after some rounds."""
-    return Profile(f"rounds-{rounds}", rounds=rounds)
+    @property
+    def name(self) -> str:
+        """Names folders and files, so that profiles never mix."""
+        return "fast" if self.fast else f"rounds-{self.rounds}" if self.rounds else "full"
 
 
 def find_rows(paper: str, names: Sequence[str] = ()) -> list[Row]:
@@ -65,19 +59,18 @@ def find_rows(paper: str, names: Sequence[str] = ()) -> list[Row]:
     """
     folder, known = _experiments_of(paper)
     wanted = [_known_name(name, folder, list(known)) for name in names] or list(known)
-    found = {name: _read_row(folder, name, known[name]) for name in wanted}
-    rows = [row for row in found.values() if row is not None]
-    if len(rows) < len(found) and (names or not rows):
-        which = known[next(name for name, row in found.items() if row is None)]
+    configs = {name: load_config(known[name]) for name in wanted}
+    unpublished = [name for name, config in configs.items() if config.paper is None]
+    if unpublished and (names or len(unpublished) == len(configs)):
         raise ConfigError(
-            f"{which} has no [paper] table, so it is not a row; run it with `fedket run`"
+            f"{known[unpublished[0]]} has no [paper] table, so it is not a row; run it with "
+            "`fedket run`"
         )
-    return rows
-
-
-def _read_row(paper: str, name: str, path: Path) -> Row | None:
-    config = load_config(path)
-    return None if config.paper is None else Row(paper, name, path, config, config.paper)
+    return [
+        Row(folder, name, known[name], config, config.paper)
+        for name, config in configs.items()
+        if config.paper is not None
+    ]
 
 
 def config_for(row: Row, profile: Profile, seed: int) -> ExperimentConfig:
@@ -105,7 +98,7 @@ def _experiments_of(paper: str) -> tuple[str, dict[str, Path]]:
         files = sorted(place.glob("*.toml"))
         name, found = place.resolve().name, [e for file in files for e in experiments_in(file)]
     else:
-        raise ConfigError(f"no paper `{paper}`{_meant(paper, papers)}; known: {', '.join(papers)}")
+        raise ConfigError(f"no paper `{paper}`{meant(paper, papers)} (known: {', '.join(papers)})")
     if not found:
         raise ConfigError(f"the folder {paper} holds no experiment files (TOML)")
     known: dict[str, Path] = {}
@@ -120,10 +113,5 @@ def _known_name(name: str, folder: str, known: list[str]) -> str:
     stem = name.removeprefix(f"{folder}/").removesuffix(".toml")
     if stem not in known:
         listed = ", ".join(known)
-        raise ConfigError(f"no row `{name}` in {folder}{_meant(stem, known)}; known: {listed}")
+        raise ConfigError(f"no row `{name}` in {folder}{meant(stem, known)} (known: {listed})")
     return stem
-
-
-def _meant(wrong: str, known: list[str]) -> str:
-    near = get_close_matches(wrong, known, n=1)
-    return f", did you mean `{near[0]}`?" if near else ""
