@@ -91,11 +91,7 @@ def _is_whole(line: bytes) -> bool:
 
 
 def check_format(directory: Path) -> None:
-    """Refuse a run directory of another version of fedket.
-
-    Raises:
-        CheckpointError: Naming the version that wrote it.
-    """
+    """Raise `CheckpointError` naming the version of fedket that wrote another format."""
     try:
         values = from_json((directory / ENVIRONMENT).read_bytes())
     except (OSError, ValueError):
@@ -111,11 +107,7 @@ def check_format(directory: Path) -> None:
 
 
 def read(path: Path) -> bytes:
-    """The bytes of a file.
-
-    Raises:
-        CheckpointError: There are none to be had.
-    """
+    """The bytes of a file; `CheckpointError` if there are none to be had."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -63,11 +63,7 @@ class Context(NamedTuple):
 
     @property
     def samples(self) -> "Dataset":
-        """The data set.
-
-        Raises:
-            ConfigError: Data sets and transforms are built before there is one.
-        """
+        """The data set; `ConfigError` for data sets and transforms, built before there is one."""
         if self.dataset is None:
             raise ConfigError("there are no samples yet: a data set cannot ask for them")
         return self.dataset() if callable(self.dataset) else self.dataset
@@ -205,11 +201,7 @@ class FunctionOf:
 
 
 def named_function(group: str, name: str, folder: Path = Path()) -> NamedFunction:
-    """The function of that name in a group.
-
-    Raises:
-        ConfigError: There is none.
-    """
+    """The function of that name in a group; see `fedket.kinds.find`."""
     return NamedFunction(name, find(group, name, folder))
 
 

@@ -54,7 +54,7 @@ def test_a_profile_changes_what_it_says_and_nothing_else(rows):
         (
             "{paper}",
             ["mnist-plian"],
-            "no row `mnist-plian` in made_up, did you mean `mnist-plain`?",
+            "no row `mnist-plian` in made_up; did you mean `mnist-plain`?",
         ),
         ("{paper}/..", [], "holds no experiment files"),
     ],

@@ -27,11 +27,7 @@ class CommandGroup(TyperGroup):
 
 
 def load_experiment(file: Path, overrides: list[str] | None, fast: bool = False) -> Any:
-    """Read an experiment file, or a shipped experiment by its name.
-
-    Raises:
-        ConfigError: There is none, or a value of it is wrong.
-    """
+    """Read an experiment file, or a shipped experiment by its name."""
     from fedket.experiment import find_experiment, load_config
 
     return load_config(find_experiment(file), overrides or [], fast=fast)

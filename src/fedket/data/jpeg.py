@@ -43,11 +43,7 @@ def decode_jpegs(
 
 
 def pillow(source: str) -> "ModuleType":
-    """Import Pillow's `Image` when it is needed.
-
-    Raises:
-        DataError: It is not installed.
-    """
+    """Import Pillow's `Image` when it is needed; `DataError` if it is not installed."""
     try:
         from PIL import Image
     except ImportError as error:

@@ -100,11 +100,7 @@ def principal_components(
 
 
 def project_on_components(dataset: Dataset, count: int) -> Dataset:
-    """Replace features by the first principal components of the training samples.
-
-    Raises:
-        DataError: There are fewer features or training samples than `count`.
-    """
+    """Replace features by the first `principal_components` of the training samples."""
     mean, components = principal_components(dataset.x_train, count)
 
     def project(x: Features) -> Features:

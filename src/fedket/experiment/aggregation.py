@@ -87,11 +87,7 @@ def cost_of(config: ExperimentConfig, num_values: int) -> RoundCost | None:
 
 
 def check_aggregation(config: ExperimentConfig) -> None:
-    """Check that the clients of a round can be summed.
-
-    Raises:
-        ConfigError: They are too few to hide behind each other, or too many for the words.
-    """
+    """Raise `ConfigError` if the clients of a round are too few to hide, or too many for words."""
     protocol, cohort = protocol_of(config), config.cohort_size
     if protocol is None:
         return

@@ -44,11 +44,7 @@ def load_config(
 
 
 def read_experiment(file: Path) -> dict[str, Any]:
-    """The values of an experiment file, not yet checked, with all its rows.
-
-    Raises:
-        ConfigError: There is no such file, or it is not TOML.
-    """
+    """The values of an experiment file (see `read_toml`), not yet checked, with all its rows."""
     return read_toml(file, "experiment file", "`fedket list` names the shipped ones")
 
 

@@ -25,11 +25,7 @@ CONFIG, CHECKPOINT, MODEL = "config.toml", "checkpoint.safetensors", "model.safe
 
 
 def check_output(output: Path) -> None:
-    """Check that a run may be written to `output`: it does not exist yet, or is empty.
-
-    Raises:
-        CheckpointError: Otherwise.
-    """
+    """Raise `CheckpointError` unless `output` does not exist yet, or is an empty directory."""
     if output.exists() and not output.is_dir():
         raise CheckpointError(f"{output} is a file; name a directory for the run")
     if not output.exists() or not any(output.iterdir()):
@@ -42,8 +38,8 @@ def new_run_directory(config: ExperimentConfig, parent: Path, output: Path | Non
     """Create an empty directory: `output`, or `<parent>/<name>-<seed>-<n>` with the first free n.
 
     Raises:
-        CheckpointError: If `output` exists and is not an empty directory.
-        OSError: If it cannot be written.
+        CheckpointError: See `check_output`.
+        OSError: It cannot be written.
     """
     if output is not None:
         check_output(output)
@@ -63,11 +59,7 @@ def new_run_directory(config: ExperimentConfig, parent: Path, output: Path | Non
 
 @contextmanager
 def held(directory: Path) -> Iterator[None]:
-    """Keep other processes from running in the same directory; clear up after killed ones.
-
-    Raises:
-        CheckpointError: If another process runs there.
-    """
+    """Raise `CheckpointError` if another process runs there, else keep others out; sweep."""
     with lock_directory(directory) as free:
         if not free:
             raise CheckpointError(f"another fedket is running in {directory}; wait for its end")
@@ -166,11 +158,7 @@ def first_difference(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, str
 
 
 def check_same_facts(directory: Path, facts: Facts) -> None:
-    """Refuse to continue a run on data that changed meanwhile.
-
-    Raises:
-        CheckpointError: Naming the first fact that differs.
-    """
+    """Raise `CheckpointError` naming the first fact that changed since a run was started."""
     path = directory / FACTS
     old = read_json(path, Facts)
     for name, value in facts:

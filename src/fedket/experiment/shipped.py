@@ -44,11 +44,7 @@ def shipped_experiments() -> list[ShippedExperiment]:
 
 
 def experiments_in(file: Path) -> list[ShippedExperiment]:
-    """The experiments of a file: its rows, else a single one that is called by the file.
-
-    Raises:
-        ConfigError: If there is no such file, or it is not TOML.
-    """
+    """The experiments of a file (see `read_toml`): its rows, else one that is called by it."""
     values = read_toml(file, "experiment file")
     shared = str(values.get("description", ""))
     rows = rows_of(values, str(file)).items()

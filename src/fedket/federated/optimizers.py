@@ -28,11 +28,7 @@ class OptimizerConfig(Section):
     """L2 coefficient added to the gradient."""
 
     def check(self, context: Context) -> None:
-        """Refuse a rate for the head of a model without one.
-
-        Raises:
-            ConfigError: The model's parameters are not `head` and `circuit`.
-        """
+        """Raise `ConfigError` at a rate for the head of a model without `head` and `circuit`."""
         parts = context.params if isinstance(context.params, dict) else {}
         if self.head_learning_rate and set(parts) != {"head", "circuit"}:
             raise ConfigError(

@@ -130,11 +130,7 @@ class QFedFisherConfig(Section):
     samples an eighth of its training time, the overhead that the paper reports."""
 
     def check(self, context: Context) -> None:
-        """Refuse per-sample gradients that would not fit into memory.
-
-        Raises:
-            ConfigError: A batch of them is larger than what is available.
-        """
+        """Raise `ConfigError` if a batch of per-sample gradients would not fit into memory."""
         itemsize = jnp.dtype(context.dtype).itemsize
         num_params = sum(leaf.size for leaf in jax.tree.leaves(context.params))
         needed = context.batch_size * num_params * itemsize

@@ -33,11 +33,7 @@ class CircuitKeys(Section):
         return self
 
     def check(self, context: Context) -> None:
-        """Refuse a circuit whose gradient step would not fit into memory.
-
-        Raises:
-            CircuitError: Naming what is needed and what is there, or that noise is not served.
-        """
+        """Raise `CircuitError` if a gradient step does not fit into memory, or noise is not served."""
         itemsize = 8 if context.dtype == "float64" else 4
         if context.noise is not None:
             values = context.num_classes

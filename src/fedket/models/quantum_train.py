@@ -163,11 +163,7 @@ class QuantumTrainConfig(NetworkKeys):
         return plan_generator(self.network(), self.num_layers, self.map, self.blocks)
 
     def check(self, context: Context) -> None:
-        """Refuse a circuit that would not fit into memory.
-
-        Raises:
-            CircuitError: Naming what is needed and what is there.
-        """
+        """Raise `CircuitError` if the circuit would not fit into memory."""
         check_memory(self.plan().circuit.num_qubits, 1, 16 if context.dtype == "float64" else 8)
 
     def build(self, context: Context) -> Model:

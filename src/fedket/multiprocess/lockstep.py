@@ -92,11 +92,7 @@ class Lockstep:
         return FederationState(int(round_num), params, server, clients)
 
     def confirm(self, params: Params) -> None:
-        """Check after the last round that all have the same parameters.
-
-        Raises:
-            TrainingError: Some have others than process 0.
-        """
+        """Raise `TrainingError` after the last round if some have others than process 0."""
         digests = gather(bytes.fromhex(params_sha256(params)))
         self.ended = True
         others = [n for n, digest in enumerate(digests) if digest != digests[0]]

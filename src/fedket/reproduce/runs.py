@@ -105,11 +105,7 @@ def run_seed(row: Row, profile: Profile, seed: int, directory: Path, watch: Watc
 
 
 def _is_finished(directory: Path, config: ExperimentConfig) -> bool:
-    """Whether a run of this very experiment has all its rounds.
-
-    Raises:
-        CheckpointError: If a run of another one lies there.
-    """
+    """Whether a run has all its rounds; `CheckpointError` if it is one of another experiment."""
     if not (directory / disk.CONFIG).is_file():
         return False
     disk.check_same_experiment(directory, disk.read_config(directory), config)
@@ -120,10 +116,7 @@ def _is_finished(directory: Path, config: ExperimentConfig) -> bool:
 
 
 def _clear_killed_start(directory: Path) -> None:
-    """Take away what a run left that was killed while writing its first files.
-
-    Nothing is touched if anything else lies there.
-    """
+    """Take away what a run left that was killed while writing its first files, if that is all."""
     first = {disk.CHECKPOINT, ROUNDS, FACTS, ENVIRONMENT}
     if directory.is_dir() and {path.name for path in directory.iterdir()} <= first:
         for path in directory.iterdir():

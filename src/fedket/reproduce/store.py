@@ -81,11 +81,7 @@ def write_readme(top: Path) -> Path:
 
 
 def read_all(top: Path) -> list[RowResult]:
-    """All stored rows, by paper, the full profile first, then by name.
-
-    Raises:
-        CheckpointError: If one is damaged.
-    """
+    """All stored rows, by paper, the full profile first, then by name; see `read_json`."""
     results = [read_json(path, RowResult) for path in sorted(top.glob("*/*.json"))]
     return sorted(results, key=lambda r: (r.paper, r.profile != "full", r.profile, r.row))
 

@@ -28,22 +28,14 @@ def hemisphere_inputs(rng: np.random.Generator, count: int, num_qubits: int) -> 
 
 
 def stabilizer_inputs(rng: np.random.Generator, count: int, num_qubits: int) -> Inputs:
-    """Every qubit |0>, |+> or |+i>: states without magic, all different.
-
-    Raises:
-        DataError: If `count` exceeds the 3**num_qubits states there are.
-    """
+    """Every qubit |0>, |+> or |+i>: states without magic, all different; 3**num_qubits at most."""
     states = np.array([[1, 0], [0.5**0.5, 0.5**0.5], [0.5**0.5, 1j * 0.5**0.5]], np.complex64)
     inputs: Inputs = states[_distinct(rng, count, 3, num_qubits, "stabilizer")]
     return inputs
 
 
 def basis_inputs(rng: np.random.Generator, count: int, num_qubits: int) -> Inputs:
-    """Computational basis states, all different (`cb` of NTangled).
-
-    Raises:
-        DataError: If `count` exceeds the 2**num_qubits states there are.
-    """
+    """Computational basis states, all different, 2**num_qubits at most (`cb` of NTangled)."""
     index = _distinct(rng, count, 2, num_qubits, "basis")
     inputs: Inputs = np.eye(2, dtype=np.complex64)[index]
     return inputs
