@@ -24,8 +24,11 @@ from benchmarks.workloads import (
     round_loss,
 )
 from fedket.allocator import keep_freed_memory
-from fedket.federated import LocalTraining, fed_avg, make_federation
-from fedket.models import plan_network, quantum_train, vqc
+from fedket.federated.federation import make_federation
+from fedket.federated.local import LocalTraining
+from fedket.federated.strategies import fed_avg
+from fedket.models import quantum_train, vqc
+from fedket.models.network import plan_network
 from fedket.quantum import ansatz
 from fedket.types import Dataset, Model
 

@@ -14,9 +14,8 @@ import numpy as np
 import optax
 
 from benchmarks.timing import median_ms
-from fedket.federated import FisherSettings, LocalTraining
-from fedket.federated.fisher import diagonal_fisher, per_sample_gradients
-from fedket.federated.local import local_train, masked_loss
+from fedket.federated.fisher import FisherSettings, diagonal_fisher, per_sample_gradients
+from fedket.federated.local import LocalTraining, local_train, masked_loss
 from fedket.models import vqc
 from fedket.quantum import ansatz
 from fedket.types import Model

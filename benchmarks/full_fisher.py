@@ -21,10 +21,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fedket.data import dirichlet, gather_padded, load_dataset, pack_partition
-from fedket.federated import LocalTraining
+from fedket.data.batches import gather_padded, pack_partition
+from fedket.data.partition import dirichlet
+from fedket.data.sources import load_dataset
 from fedket.federated.fisher import full_fisher
-from fedket.federated.local import local_train
+from fedket.federated.local import LocalTraining, local_train
 from fedket.models import vqc
 from fedket.quantum import ansatz
 from fedket.types import Dataset

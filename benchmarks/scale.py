@@ -12,8 +12,10 @@ from statistics import median
 import numpy as np
 import optax
 
-from fedket.data import iid
-from fedket.federated import LocalTraining, fed_avg, make_federation
+from fedket.data.partition import iid
+from fedket.federated.federation import make_federation
+from fedket.federated.local import LocalTraining
+from fedket.federated.strategies import fed_avg
 from fedket.models import vqc
 from fedket.quantum import ansatz
 from fedket.types import Dataset

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedket.data import gather_padded, pack_partition, quantity_skew, shared_length
+from fedket.data.batches import gather_padded, pack_partition, shared_length
+from fedket.data.partition import quantity_skew
 from fedket.errors import PartitionError
 
 X = jnp.arange(60.0).reshape(20, 3)

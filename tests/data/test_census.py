@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedket.data import check_partition, iid, label_counts
+from fedket.data.census import check_partition, label_counts
+from fedket.data.partition import iid
 from fedket.errors import PartitionError
 
 

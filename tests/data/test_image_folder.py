@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fedket.data import load_dataset
 from fedket.data.image_folder import read_image_folder
+from fedket.data.sources import load_dataset
 from fedket.errors import DataError
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow reads the images")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from data_files import small_set, write_npz
 
-from fedket.data import load_dataset
+from fedket.data.sources import load_dataset
 from fedket.errors import DataError
 
 

@@ -3,15 +3,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fedket.data import (
-    by_group,
-    check_partition,
-    dirichlet,
-    iid,
-    label_counts,
-    label_shards,
-    quantity_skew,
-)
+from fedket.data.census import check_partition, label_counts
+from fedket.data.partition import by_group, dirichlet, iid, label_shards, quantity_skew
 from fedket.data.repair import excess_and_deficit
 from fedket.errors import PartitionError
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fedket.data import by_group, load_dataset
+from fedket.data.partition import by_group
+from fedket.data.sources import load_dataset
 from fedket.errors import DataError
 
 # name -> feature shape, training and test samples of each class

@@ -9,7 +9,7 @@ from fedket.errors import ConfigError, UserCodeError
 from fedket.experiment.aggregation import cost_of, first_context
 from fedket.experiment.build import build_experiment, build_learning
 from fedket.experiment.load import parse_config
-from fedket.federated import make_federation
+from fedket.federated.federation import make_federation
 from fedket.keys import OsRandomSource
 from fedket.kinds import BUILT_IN
 from fedket.secure import masked_sum, quantised_sum, shared_mask_sum

@@ -4,8 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fedket.federated import LocalTraining, fed_avg, make_federation
-from fedket.models import mlp
+from fedket.federated.federation import make_federation
+from fedket.federated.local import LocalTraining
+from fedket.federated.strategies import fed_avg
+from fedket.models.classical import mlp
 from fedket.types import Dataset, Model
 
 SIZES = (7, 19, 3, 12, 30)

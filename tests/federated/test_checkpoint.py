@@ -6,8 +6,9 @@ import optax
 import pytest
 
 from fedket.errors import CheckpointError
-from fedket.federated import LocalTraining, fed_adam
 from fedket.federated.checkpoint import load_checkpoint, params_sha256, save_checkpoint
+from fedket.federated.local import LocalTraining
+from fedket.federated.strategies import fed_adam
 from tests.federated.problems import run_rounds, small_federation
 
 

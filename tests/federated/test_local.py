@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedket.federated import LocalTraining, fed_prox
-from fedket.federated.local import local_train, masked_loss
-from fedket.models import mlp
+from fedket.federated.local import LocalTraining, local_train, masked_loss
+from fedket.federated.strategies import fed_prox
+from fedket.models.classical import mlp
 from fedket.rng import Purpose, rng_for
 from tests.federated.problems import blobs, run_rounds, small_federation
 

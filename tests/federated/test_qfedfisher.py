@@ -11,7 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedket.errors import ConfigError
-from fedket.federated import FisherSettings, LocalTraining, fed_avg, qfedfisher, sequential_engine
+from fedket.federated import qfedfisher
+from fedket.federated.fisher import FisherSettings
+from fedket.federated.local import LocalTraining
+from fedket.federated.sequential import sequential_engine
+from fedket.federated.strategies import fed_avg
 from fedket.keys import OsRandomSource
 from fedket.secure import masked_sum, quantised_sum
 from fedket.secure.encoding import make_encoding

@@ -7,15 +7,19 @@ import jax
 import pytest
 
 from fedket.errors import ConfigError
-from fedket.federated import split_cpu
+from fedket.federated.sharded import split_cpu
 
 COMPARE = """
 import jax, numpy as np, optax
-from fedket.federated import LocalTraining, fed_adam, make_federation, split_cpu
-from fedket.federated import sharded_engine, vectorised_engine
+from fedket.federated.federation import make_federation
+from fedket.federated.local import LocalTraining
+from fedket.federated.sharded import split_cpu
+from fedket.federated.strategies import fed_adam
+from fedket.federated.sharded import sharded_engine
+from fedket.federated.vectorised import vectorised_engine
 split_cpu(3)
 assert jax.device_count() == 3
-from fedket.models import mlp
+from fedket.models.classical import mlp
 from fedket.secure import quantised_sum
 from fedket.types import Dataset
 

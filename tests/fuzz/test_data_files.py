@@ -11,11 +11,11 @@ import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedket.data import load_dataset
 from fedket.data.idx import read_idx
 from fedket.data.image_folder import FORMATS, read_image_folder
 from fedket.data.npz import read_arrays
 from fedket.data.pretrained import read_weights
+from fedket.data.sources import load_dataset
 from tests.fuzz.garbage import Garbage, refused
 
 SEEDS = st.integers(0, 2**63 - 1)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from fedket.errors import CircuitError, ConfigError, DataError
 from fedket.kinds import BUILT_IN
-from fedket.models import lenet5, matched_width, mlp, vqc
+from fedket.models import vqc
+from fedket.models.classical import lenet5, matched_width, mlp
 from fedket.models.layers import conv2d, max_pool
 from fedket.models.network import plan_dense, plan_network, run_network
 from fedket.models.vqc import readout_size

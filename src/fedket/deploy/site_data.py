@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from fedket import data
 from fedket.data.npz import read_arrays
 from fedket.data.raw import RawData, check_raw, count_classes, merge_classes, select
 from fedket.data.scale import scale_features
 from fedket.data.source_kinds import ImageFolderConfig
+from fedket.data.sources import load_dataset
 from fedket.deploy.files import SiteFile
 from fedket.errors import ConfigError, DataError
 from fedket.experiment.build import transformed, transforms_of
@@ -41,14 +41,14 @@ def load_site_data(site: SiteFile, config: ExperimentConfig) -> Dataset:
     if path.is_file() and set(read_arrays(path)) == PART:
         return _read_part(path, config, site.prepared)
     if path.is_file():
-        loaded = data.load_dataset(
+        loaded = load_dataset(
             "npz",
             path=str(path.resolve()),
             classes=() if site.prepared else wanted.classes,
             merge=() if site.prepared else wanted.merge,
         )
     else:
-        loaded = data.load_dataset(
+        loaded = load_dataset(
             "image_folder",
             path=str(path.resolve()),
             image_side=wanted.image_side,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from fedket.data import pack_partition
+from fedket.data.batches import pack_partition
 from fedket.deploy.files import masking_of
 from fedket.errors import ProtocolError
 from fedket.experiment.aggregation import first_context

@@ -16,7 +16,8 @@ from fedket.experiment.aggregation import (
 )
 from fedket.experiment.check import check_fit, check_noise, check_threshold, parameter_shapes
 from fedket.experiment.config import ExperimentConfig
-from fedket.federated import Federation, LocalTraining, make_federation
+from fedket.federated.federation import Federation, make_federation
+from fedket.federated.local import LocalTraining
 from fedket.quantum import Circuit
 from fedket.quantum.noise import NoiseModel
 from fedket.section import Context, Section

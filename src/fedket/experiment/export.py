@@ -10,8 +10,8 @@ from fedket.experiment.build import build, load_samples, precision
 from fedket.experiment.check import parameter_shapes
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated.checkpoint import load_params
-from fedket.models import Network, TrainedNetwork
-from fedket.models.network_file import save_network
+from fedket.models.network import Network
+from fedket.models.network_file import TrainedNetwork, save_network
 from fedket.types import Model
 
 

@@ -4,7 +4,7 @@ from math import ceil, inf
 
 import jax.numpy as jnp
 
-from fedket.data import label_counts
+from fedket.data.census import label_counts
 from fedket.errors import UserCodeError
 from fedket.experiment.aggregation import cost_of, first_context
 from fedket.experiment.build import Experiment

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from fedket.errors import ConfigError
 from fedket.experiment.launch import find_launch
-from fedket.federated import FederationState
+from fedket.federated.federation import FederationState
 from fedket.types import Params, Reducer
 
 

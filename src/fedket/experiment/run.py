@@ -16,13 +16,13 @@ from fedket.experiment.environment import write_environment
 from fedket.experiment.facts import count_facts
 from fedket.experiment.interrupts import Interrupts, handled_interrupts
 from fedket.experiment.lead import Lead, alone
-from fedket.federated import FederationState
 from fedket.federated.checkpoint import (
     load_checkpoint,
     params_sha256,
     save_checkpoint,
     save_params,
 )
+from fedket.federated.federation import FederationState
 from fedket.record import Facts, RoundRecord, Summary, summarise
 from fedket.record_files import FACTS, SUMMARY, append_round, rewrite_rounds, write_json
 from fedket.types import KeySource

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fedket.data import pack_partition, shared_length
+from fedket.data.batches import pack_partition, shared_length
 from fedket.errors import ProtocolError, RoundLostError, TrainingError
 from fedket.federated.cohort import sample_cohort
 from fedket.federated.evaluate import (

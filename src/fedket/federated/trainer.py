@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from fedket.data import PaddedClients, padded_rows
+from fedket.data.batches import PaddedClients, padded_rows
 from fedket.errors import RoundLostError
 from fedket.federated.local import LocalTraining, OptState, local_train
 from fedket.rng import Purpose, purpose_rng

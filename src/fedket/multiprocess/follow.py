@@ -8,7 +8,7 @@ from fedket.errors import ProcessLostError, TrainingError
 from fedket.experiment.build import build_experiment, precision
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.interrupts import handled_interrupts
-from fedket.federated import Federation, FederationState
+from fedket.federated.federation import Federation, FederationState
 from fedket.multiprocess.lockstep import Lockstep
 from fedket.multiprocess.processes import led_reducer
 

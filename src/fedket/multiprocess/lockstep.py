@@ -11,8 +11,8 @@ import numpy as np
 
 from fedket.errors import TrainingError
 from fedket.experiment.lead import Lead
-from fedket.federated import FederationState
 from fedket.federated.checkpoint import params_sha256
+from fedket.federated.federation import FederationState
 from fedket.multiprocess.processes import (
     gather,
     in_touch,
