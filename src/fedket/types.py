@@ -182,7 +182,6 @@ class Secret(Protocol):
 
     def reveal(self) -> bytes:
         """Return the bytes; whoever calls this must not store, log or send them."""
-        ...
 
 
 SERVER = -1
@@ -224,7 +223,6 @@ class KeySource(Protocol):
             KeyExhaustedError: A stream has less key left; nothing is reserved on any.
             KeyMaterialError: `client_id` is not the sender, or a length is negative.
         """
-        ...
 
     def accept(
         self, round_num: int, client_id: int, ranges: Mapping[Stream, tuple[int, int]]
@@ -240,7 +238,6 @@ class KeySource(Protocol):
             KeyExhaustedError: A stream does not reach that far.
             KeyMaterialError: `client_id` is not the receiver, or a number is negative.
         """
-        ...
 
     def spend(
         self, round_num: int, client_id: int, stream: Stream, start: int, num_bytes: int
@@ -254,11 +251,9 @@ class KeySource(Protocol):
             KeyExhaustedError: They reach beyond the reservation.
             KeyMaterialError: Nothing is reserved, or no byte is asked for.
         """
-        ...
 
     def burn(self, round_num: int, client_id: int, streams: Collection[Stream]) -> None:
         """Give up what is left of this end's reservations of the round; harmless when none is."""
-        ...
 
 
 class KeyWait(NamedTuple):
@@ -279,20 +274,15 @@ class PacedKeySource(KeySource, Protocol):
 
     def waiting_time(self, lengths: Mapping[Stream, int]) -> KeyWait:
         """Return how long it probably takes until all these bytes can be reserved."""
-        ...
 
     def waited_s(self) -> float:
         """Return the time that reservations have waited so far."""
-        ...
 
     def levels(self) -> dict[tuple[int, int], int]:
         """Return the key bits in store of every link, the smaller party first."""
-        ...
 
     def problem(self) -> str:
         """Return why key does not come, in words; empty if nothing is known to be wrong."""
-        ...
 
     def advance(self, seconds: float) -> None:
         """Let time pass while clients train; a source on the wall clock does nothing."""
-        ...

@@ -15,6 +15,7 @@ from typing import Any
 from fedket.errors import CheckpointError, ConfigError
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import dump_config, override, parse_config
+from fedket.experiment.rows import flatten
 from fedket.files import lock_directory, sweep, write_atomic
 from fedket.record import Facts, RoundRecord
 from fedket.record_files import FACTS, ROUNDS, check_format, read_json, read_rounds
@@ -108,7 +109,8 @@ def read_config(directory: Path, overrides: Sequence[str] = ()) -> ExperimentCon
         own = parse_config(values, str(path), directory)
     except ConfigError as error:
         raise CheckpointError(f"damaged run: {error}; nothing was changed") from None
-    missing = _first_missing(values, tomllib.loads(dump_config(own)))
+    whole, stored = flatten(tomllib.loads(dump_config(own))), flatten(values)
+    missing = next((path for path in whole if path not in stored), "")
     if missing:
         raise CheckpointError(
             f"{path} is damaged: `{missing}` is missing, a run has every value; nothing was changed"
@@ -185,19 +187,6 @@ def read_checkpointed_rounds(directory: Path, last: int) -> list[RoundRecord]:
             "checkpoint; nothing was changed"
         )
     return records
-
-
-def _first_missing(values: dict[str, Any], whole: dict[str, Any], prefix: str = "") -> str:
-    """Dotted path of the first key of `whole` that is not in `values`; empty if all are."""
-    for key, value in whole.items():
-        if key not in values:
-            return f"{prefix}{key}"
-        inner = values[key]
-        if isinstance(value, dict) and isinstance(inner, dict):
-            missing = _first_missing(inner, value, f"{prefix}{key}.")
-            if missing:
-                return missing
-    return ""
 
 
 def _deciding(table: Table, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -60,7 +60,7 @@ def comparison_page(records: Sequence[RunRecord]) -> str:
             + "."
         ),
     ]
-    return html.page("fedket comparison", "\n".join(part for part in parts if part))
+    return html.page("fedket comparison", parts)
 
 
 def _same_or_not(records: Sequence[RunRecord]) -> str:

@@ -17,8 +17,9 @@ def text(value: object) -> str:
     return escape(printable(str(value)), quote=True)
 
 
-def page(title: str, body_html: str) -> str:
-    """A whole document."""
+def page(title: str, parts_html: Iterable[str]) -> str:
+    """A whole document; parts that are empty are left out."""
+    body = "\n".join(filter(None, parts_html))
     style = resources.files("fedket.report").joinpath("page.css").read_text(encoding="utf-8")
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -32,7 +33,7 @@ def page(title: str, body_html: str) -> str:
 </head>
 <body>
 <main>
-{body_html}
+{body}
 </main>
 </body>
 </html>

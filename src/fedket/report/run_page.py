@@ -57,7 +57,7 @@ def run_page(record: RunRecord) -> str:
         ),
         html.footer(f"Written by fedket from run directory {record.directory}."),
     ]
-    return html.page(f"{record.name}: fedket report", "\n".join(part for part in parts if part))
+    return html.page(f"{record.name}: fedket report", parts)
 
 
 def planned_rounds(record: RunRecord) -> int:

@@ -60,7 +60,7 @@ def reproduction_page(paper: str, rows: Sequence[RunRow]) -> str:
         html.section("How to read these numbers", html.notes(_reading(results[0].profile))),
         html.footer("Written by fedket from the run directories below this file."),
     ]
-    return html.page(title, "\n".join(part for part in parts if part))
+    return html.page(title, parts)
 
 
 def figure_groups(rows: Sequence[RunRow]) -> list[list[RunRow]]:
