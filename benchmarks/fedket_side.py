@@ -27,8 +27,9 @@ from fedket.allocator import keep_freed_memory
 from fedket.federated.federation import make_federation
 from fedket.federated.local import LocalTraining
 from fedket.federated.strategies import fed_avg
-from fedket.models import quantum_train, vqc
 from fedket.models.network import plan_network
+from fedket.models.quantum_train import quantum_train
+from fedket.models.vqc import vqc
 from fedket.quantum import ansatz
 from fedket.types import Dataset, Model
 

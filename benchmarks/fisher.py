@@ -16,7 +16,7 @@ import optax
 from benchmarks.timing import median_ms
 from fedket.federated.fisher import FisherSettings, diagonal_fisher, per_sample_gradients
 from fedket.federated.local import LocalTraining, local_train, masked_loss
-from fedket.models import vqc
+from fedket.models.vqc import vqc
 from fedket.quantum import ansatz
 from fedket.types import Model
 

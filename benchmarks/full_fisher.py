@@ -26,7 +26,7 @@ from fedket.data.partition import dirichlet
 from fedket.data.sources import load_dataset
 from fedket.federated.fisher import full_fisher
 from fedket.federated.local import LocalTraining, local_train
-from fedket.models import vqc
+from fedket.models.vqc import vqc
 from fedket.quantum import ansatz
 from fedket.types import Dataset
 

@@ -16,7 +16,7 @@ from fedket.data.partition import iid
 from fedket.federated.federation import make_federation
 from fedket.federated.local import LocalTraining
 from fedket.federated.strategies import fed_avg
-from fedket.models import vqc
+from fedket.models.vqc import vqc
 from fedket.quantum import ansatz
 from fedket.types import Dataset
 

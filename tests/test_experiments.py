@@ -12,7 +12,8 @@ from pathlib import Path
 import jax
 import pytest
 
-from fedket.data import download, load_dataset, source_kinds
+from fedket.data import download, source_kinds
+from fedket.data.sources import load_dataset
 from fedket.errors import DataError
 from fedket.experiment import build_experiment, load_config, shipped_experiments, start_run
 

@@ -9,8 +9,9 @@ from data_files import small_set, write_npz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedket.data import load_dataset, unpacking
+from fedket.data import unpacking
 from fedket.data.npz import read_arrays, read_npz
+from fedket.data.sources import load_dataset
 from fedket.errors import DataError
 
 

@@ -7,8 +7,9 @@ from data_files import FILES, small_set, write_image_set, write_npz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedket.data import data_directory, load_dataset, originals
+from fedket.data import originals
 from fedket.data.originals import FASHION_MNIST
+from fedket.data.sources import data_directory, load_dataset
 from fedket.errors import DataError
 
 ARRAYS = small_set()

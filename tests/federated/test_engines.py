@@ -9,16 +9,12 @@ import optax
 import pytest
 
 from fedket.errors import TrainingError
-from fedket.federated import (
-    LocalTraining,
-    fed_adam,
-    fed_avg,
-    fed_prox,
-    sequential_engine,
-    vectorised_engine,
-    working_set,
-)
+from fedket.federated import working_set
+from fedket.federated.local import LocalTraining
+from fedket.federated.sequential import sequential_engine
+from fedket.federated.strategies import fed_adam, fed_avg, fed_prox
 from fedket.federated.trainer import NON_FINITE
+from fedket.federated.vectorised import vectorised_engine
 from fedket.federated.working_set import chunk_size, traced_bytes
 from fedket.keys import OsRandomSource
 from fedket.secure import masked_sum, pairwise_protocol, quantised_sum, round_cost

@@ -15,8 +15,8 @@ from fedket.federated.fisher import (
     per_sample_gradients,
 )
 from fedket.federated.losses import cross_entropy, squared_error
-from fedket.models import vqc
 from fedket.models.classical import mlp
+from fedket.models.vqc import vqc
 from fedket.quantum import ansatz
 from fedket.types import Model
 

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.tree_util import Partial
 
-from fedket.federated import qfedfisher
 from fedket.federated.federation import make_federation
 from fedket.federated.fisher import FisherSettings
 from fedket.federated.local import LocalTraining
 from fedket.federated.program import Program, tunable
+from fedket.federated.qfedfisher import qfedfisher
 from fedket.federated.sequential import sequential_engine
 from fedket.federated.strategies import fed_adam, fed_avg, fed_opt, fed_prox, fed_yogi
 from fedket.federated.vectorised import vectorised_engine

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedket.errors import ConfigError
-from fedket.federated import qfedfisher
 from fedket.federated.fisher import FisherSettings
 from fedket.federated.local import LocalTraining
+from fedket.federated.qfedfisher import qfedfisher
 from fedket.federated.sequential import sequential_engine
 from fedket.federated.strategies import fed_avg
 from fedket.keys import OsRandomSource

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from fedket.errors import ConfigError
-from fedket.models import hybrid, vqc
+from fedket.models.hybrid import hybrid
 from fedket.models.layers import dropout
+from fedket.models.vqc import vqc
 from fedket.quantum import ansatz
 
 CIRCUIT = ansatz.chen_yoo()

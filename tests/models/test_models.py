@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from fedket.errors import CircuitError, ConfigError, DataError
 from fedket.kinds import BUILT_IN
-from fedket.models import vqc
 from fedket.models.classical import lenet5, matched_width, mlp
 from fedket.models.layers import conv2d, max_pool
 from fedket.models.network import plan_dense, plan_network, run_network
-from fedket.models.vqc import readout_size
+from fedket.models.vqc import readout_size, vqc
 from fedket.quantum import ansatz
 from fedket.section import Context, find_section
 from fedket.types import Dataset

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedket.errors import ConfigError
-from fedket.models import quantum_train
 from fedket.models.network import cut_weights, plan_network, run_network
-from fedket.models.quantum_train import generate_weights, plan_generator
+from fedket.models.quantum_train import generate_weights, plan_generator, quantum_train
 
 SMALL = plan_network(("conv 2 3", "pool", "relu", "linear 3"), (1, 6, 6))
 """2·9 + 2 + 3·8 + 3 = 47 weights."""

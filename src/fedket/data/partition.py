@@ -1,9 +1,11 @@
 """Who holds which training samples: five ways to deal them to clients.
 
 Every function returns one sorted int64 index array per client; together they hold every sample
-exactly once. Randomness is a `numpy.random.Generator`: the same generator state gives the same
-partition. Inside, a partition is an array `owner` (one client per sample), because that is what
-can be computed, repaired and sorted without a loop over clients.
+exactly once. All take `labels` (the class of each sample, >= 0), `num_samples` or `groups`;
+`min_samples`, the fewest a client may hold; and `rng`: the same generator state gives the same
+partition. All raise `PartitionError` at fewer samples than num_clients * min_samples. Inside, a
+partition is an array `owner` (one client per sample), because that is what can be computed,
+repaired and sorted without a loop over clients.
 """
 
 import heapq
@@ -23,11 +25,7 @@ MAX_ALPHA = 1e12
 def iid(
     num_samples: int, *, num_clients: int, rng: np.random.Generator, min_samples: int = 1
 ) -> Partition:
-    """Deal shuffled samples evenly: client sizes differ by at most one.
-
-    Raises:
-        PartitionError: Fewer samples than num_clients * min_samples.
-    """
+    """Deal shuffled samples evenly: client sizes differ by at most one."""
     _check(num_samples, num_clients, min_samples)
     owner = np.repeat(np.arange(num_clients), _even_sizes(num_samples, num_clients))
     return _collect(rng.permutation(owner), num_clients)
@@ -48,15 +46,8 @@ def dirichlet(
     min_samples are topped up from the largest ones (see `fedket.data.repair`): one draw, always
     ends.
 
-    Args:
-        labels: Class of each sample, >= 0.
-        num_clients: Number of clients.
-        alpha: Concentration; near 0 each class goes to one client, large approaches `iid`.
-        rng: Source of randomness.
-        min_samples: Fewest samples a client may hold; 0 allows empty clients.
-
-    Raises:
-        PartitionError: Fewer samples than num_clients * min_samples, or alpha is not positive.
+    `alpha` is the concentration, above 0: near 0 each class goes to one client, a large one
+    approaches `iid`.
     """
     _check(len(labels), num_clients, min_samples)
     shuffled = rng.permutation(len(labels))
@@ -83,15 +74,7 @@ def label_shards(
     samples: client sizes differ by at most one, shard sizes within a client too. A client sees one
     label per shard, and one more for each class boundary that a shard crosses.
 
-    Args:
-        labels: Class of each sample, >= 0.
-        num_clients: Number of clients.
-        shards_per_client: Shards dealt to each client, >= 1.
-        rng: Source of randomness.
-        min_samples: Fewest samples a client may hold.
-
-    Raises:
-        PartitionError: Fewer samples than num_clients * max(min_samples, shards_per_client).
+    `shards_per_client` is 1 or more, and takes as many samples.
     """
     if shards_per_client < 1:
         raise PartitionError(f"shards_per_client must be at least 1, got {shards_per_client}")
@@ -117,15 +100,8 @@ def quantity_skew(
 
     Clients below min_samples are topped up from the largest ones.
 
-    Args:
-        num_samples: Number of samples.
-        num_clients: Number of clients.
-        alpha: Concentration; near 0 one client holds nearly all, large approaches `iid`.
-        rng: Source of randomness.
-        min_samples: Fewest samples a client may hold; 0 allows empty clients.
-
-    Raises:
-        PartitionError: Fewer samples than num_clients * min_samples, or alpha is not positive.
+    `alpha` is the concentration, above 0: near 0 one client holds nearly all, a large one
+    approaches `iid`.
     """
     _check(num_samples, num_clients, min_samples)
     sizes = _dirichlet_sizes(num_samples, num_clients, alpha, rng)
@@ -146,14 +122,7 @@ def by_group(
     Longest processing time first (Graham 1969): the largest group left goes to the client with the
     fewest samples, groups of one size in random order.
 
-    Args:
-        groups: Owner of each sample, integers or strings.
-        num_clients: Number of clients.
-        rng: Source of randomness.
-        min_samples: Fewest samples a client may hold.
-
-    Raises:
-        PartitionError: Fewer groups than clients, or a client ends below min_samples.
+    `groups` has the owner of each sample, integers or strings: at least as many as clients.
     """
     _check(len(groups), num_clients, min_samples)
     names, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)

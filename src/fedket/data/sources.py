@@ -68,19 +68,9 @@ def load_dataset(
 ) -> Dataset:
     """Load a data set that is stored somewhere, or can be fetched.
 
-    Args:
-        name: A name of `SOURCES`.
-        path: File for `npz`, folder for `image_folder`: a path, or a name below the data directory.
-        directory: Data directory; empty means `FEDKET_DATA`, else the user's cache.
-        sha256: Expected checksum of the `npz` file in hex; empty means not checked.
-        classes: Labels to keep, relabelled 0, 1, ... in this order; empty keeps all.
-        merge: Pairs (a, b): samples of class a count as class b, in this order, before `classes`.
-        max_train: Keep the first so many training samples, in stored order, after `classes`;
-            0 keeps all.
-        max_test: The same for the test part.
-        image_side: `image_folder`: resize images to so many pixels a side; 0 keeps them.
-        test_fraction: `image_folder` without a `test` folder: share of each class for testing.
-        class_names: `image_folder`: classes to keep, numbered in this order; empty keeps all.
+    `name` is one of `SOURCES`; the others are the keys of `[data]`, `docs/reference.md`, and mean
+    the same: `path` belongs to `npz` and `image_folder`, `sha256` to `npz`, those of images to
+    `image_folder`. Merging comes before choosing classes, that before cutting, in stored order.
 
     Returns:
         The data set; an `npz` or `image_folder` is named after its path. `num_classes` is counted

@@ -66,16 +66,9 @@ def vectorised_engine(
     memory_limit_mb: int,
     mesh: Mesh | None = None,
 ) -> Engine:
-    """Build the engine; nothing compiles before the first round.
+    """Build the engine, see `MakeEngine`; nothing compiles before the first round.
 
-    Args:
-        trainer: How a client trains.
-        data: The clients' samples.
-        seed: Seed of the federation.
-        reducer: How contributions become a sum; None adds them on the device.
-        cohort_size: Clients per round.
-        memory_limit_mb: Bound for the clients that a device trains at the same time.
-        mesh: Devices along the axis `CLIENTS`; None is the default device alone.
+    The devices of `mesh` are along the axis `CLIENTS`; None is the default device alone.
     """
     num_samples = np.asarray(data.clients.num_samples)
     data = everywhere(mesh, data)

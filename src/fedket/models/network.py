@@ -192,14 +192,10 @@ def run_network(
     x: Float[Array, "batch *shape"],
     rng: PRNGKeyArray | None = None,
 ) -> Float[Array, "batch classes"]:
-    """Logits of a network with given weights.
+    """Logits of a network with given weights, as `run_layers`.
 
-    Args:
-        network: The layers.
-        tensors: Their weights.
-        x: Samples of any shape with as many features, or images (height, width) or (height, width,
-            channels).
-        rng: For dropout; None is evaluation.
+    Samples have any shape with as many features, or are images (height, width) or (height, width,
+    channels).
     """
     images = len(network.shape) == 3
     h = as_images(x, network.shape[-1]) if images else x.reshape(x.shape[0], -1).T

@@ -1,4 +1,8 @@
-"""Classical data into pure states. States come as columns: (2**num_qubits, batch)."""
+"""Classical data into pure states. States come as columns: (2**num_qubits, batch).
+
+Samples that do not fit `num_qubits` are a `CircuitError`: too many features for amplitudes, other
+than one per qubit for angles, another shape for states.
+"""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
@@ -17,13 +21,6 @@ def amplitude_state(
     """Amplitude encoding: flatten, pad with zeros to 2**num_qubits, normalise.
 
     A sample that is zero everywhere becomes the zero state |0…0⟩.
-
-    Args:
-        x: Real features; at most 2**num_qubits per sample.
-        num_qubits: Size of the register.
-
-    Raises:
-        CircuitError: If a sample has more features than amplitudes.
     """
     dim = 2**num_qubits
     flat = x.reshape(x.shape[0], -1)
@@ -41,15 +38,7 @@ def amplitude_state(
 
 
 def given_state(x: Float[Array, "batch *features"], num_qubits: int) -> Complex[Array, "dim batch"]:
-    """Quantum data: samples are states already, real and imaginary parts on the last axis.
-
-    Args:
-        x: States of norm 1, shape (batch, 2**num_qubits, 2).
-        num_qubits: Size of the register.
-
-    Raises:
-        CircuitError: If samples have another shape.
-    """
+    """Quantum data: `x` are states of norm 1, shape (batch, 2**num_qubits, 2): real, imaginary."""
     expected = (2**num_qubits, 2)
     if x.shape[1:] != expected:
         raise CircuitError(
@@ -73,15 +62,7 @@ def product_state(vectors: Complex[Array, "batch qubits 2"]) -> Complex[Array, "
 
 
 def angle_state(x: Float[Array, "batch *features"], num_qubits: int) -> Complex[Array, "dim batch"]:
-    """Angle encoding: RY(x_i)|0⟩ on qubit i.
-
-    Args:
-        x: One feature per qubit, in radians.
-        num_qubits: Size of the register.
-
-    Raises:
-        CircuitError: If a sample has not one feature per qubit.
-    """
+    """Angle encoding: RY(x_i)|0⟩ on qubit i, `x` in radians."""
     half = _one_feature_per_qubit(x, num_qubits) / 2
     return product_state(jnp.stack([jnp.cos(half), jnp.sin(half)], axis=-1) + 0j)
 
@@ -89,15 +70,7 @@ def angle_state(x: Float[Array, "batch *features"], num_qubits: int) -> Complex[
 def arctan_state(
     x: Float[Array, "batch *features"], num_qubits: int
 ) -> Complex[Array, "dim batch"]:
-    """RZ(arctan x_i²) RY(arctan x_i)|0⟩ on qubit i (Chen and Yoo, arXiv:2103.12010).
-
-    Args:
-        x: One feature per qubit, of any size.
-        num_qubits: Size of the register.
-
-    Raises:
-        CircuitError: If a sample has not one feature per qubit.
-    """
+    """RZ(arctan x_i²) RY(arctan x_i)|0⟩ on qubit i (Chen and Yoo, arXiv:2103.12010)."""
     features = _one_feature_per_qubit(x, num_qubits)
     cos, sin = _half_arctan(features)
     phase_cos, phase_sin = _half_arctan(features**2)
