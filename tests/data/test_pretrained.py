@@ -74,7 +74,7 @@ def test_vgg16_is_torchvisions():
 def test_weights_are_found_by_path_or_below_the_data_directory(tmp_path):
     assert find_weights("vgg16", str(GOLDEN), tmp_path) == GOLDEN
     assert find_weights("vgg16", GOLDEN.name, GOLDEN.parent) == GOLDEN
-    with pytest.raises(DataError, match=r"no weights file at a\.npz and .*a\.npz"):
+    with pytest.raises(DataError, match=r"no file at a\.npz and .*a\.npz"):
         find_weights("vgg16", "a.npz", tmp_path)
     with pytest.raises(DataError, match=r"no weights of squeezenet1_1 at .*FEDKET_DATA"):
         find_weights("squeezenet1_1", "", tmp_path)

@@ -106,7 +106,7 @@ def test_grey_images_count_for_three_channels(config, files):
             ConfigError,
             "scales pixels of 0 to 1 itself",
         ),
-        (["transform.0.weights=absent.npz"], DataError, "no weights file at absent.npz"),
+        (["transform.0.weights=absent.npz"], DataError, "no file at absent.npz"),
         (
             ["transform.0.backbone=vgg16", "transform.0.image_side=32"],
             DataError,

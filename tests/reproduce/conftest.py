@@ -1,6 +1,6 @@
 import pytest
 
-from fedket.reproduce.reproduction import write_reproduction
+from fedket.reproduce.page import write_reproduction
 from fedket.reproduce.rows import Profile, find_rows
 from fedket.reproduce.runs import run_rows
 from tests.reproduce.papers import unwatched, write_row

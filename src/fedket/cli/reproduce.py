@@ -15,7 +15,7 @@ from fedket.cli.tables import print_pairs
 from fedket.errors import ConfigError
 
 if TYPE_CHECKING:
-    from fedket.reproduce.reproduction import Reproduction
+    from fedket.reproduce.page import Reproduction
     from fedket.reproduce.rows import Profile, Row
     from fedket.reproduce.runs import SeedRun
 
@@ -107,7 +107,7 @@ def _conclude(
     as_json: bool,
 ) -> None:
     """Write and print the table; leave with the exit code that fits."""
-    from fedket.reproduce.reproduction import write_reproduction
+    from fedket.reproduce.page import write_reproduction
     from fedket.reproduce.store import store as store_rows
 
     made = write_reproduction(rows, profile, runs, output)

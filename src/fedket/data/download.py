@@ -1,4 +1,4 @@
-"""One file over HTTP: checked, atomic, with a progress bar on standard error.
+"""One file, from the disk or over HTTP: checked, atomic, with a progress bar on standard error.
 
 The file appears under its name only when it is complete and its checksum is right.
 """
@@ -34,6 +34,16 @@ class ProgressBar:
     def close(self) -> None:
         """Stop drawing; harmless when repeated."""
         self._progress.stop()
+
+
+def find_file(path: str, directory: Path, advice: str) -> Path:
+    """A file at a path, or of that name below a directory; `DataError` with `advice` if at none."""
+    candidates = [Path(path).expanduser(), directory / path]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    tried = " and ".join(str(candidate) for candidate in dict.fromkeys(candidates))
+    raise DataError(f"no file at {tried}; {advice}")
 
 
 def fetch_file(

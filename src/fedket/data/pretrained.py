@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fedket.data.download import fetch_file
+from fedket.data.download import fetch_file, find_file
 from fedket.data.npz import read_arrays
 from fedket.data.torch_file import read_torch
 from fedket.errors import DataError
@@ -52,7 +52,7 @@ def find_weights(backbone: str, path: str, directory: Path) -> Path:
         DataError: There is no such file, and it cannot be downloaded.
     """
     if path:
-        return _named(path, directory)
+        return find_file(path, directory, "correct `features.weights`")
     published = WEIGHTS[backbone]
     found = directory / published.name
     if found.is_file():
@@ -87,15 +87,6 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
     if suffix in (".pth", ".pt"):
         return read_torch(path)
     raise DataError(f"{path}: weights are read from .npz, .safetensors and .pth files")
-
-
-def _named(path: str, directory: Path) -> Path:
-    candidates = (Path(path).expanduser(), directory / path)
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    tried = " and ".join(str(candidate) for candidate in dict.fromkeys(candidates))
-    raise DataError(f"no weights file at {tried}; correct `features.weights`")
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:

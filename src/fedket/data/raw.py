@@ -1,13 +1,13 @@
 """Arrays as a file holds them, then checked and cut to what was asked for.
 
 Features keep their stored dtype here, so that checks and selection touch as little memory as
-possible; `fedket.data.scale` makes them float32 at the end.
+possible; `scale_features` makes them float32 at the end.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int32, Shaped
+from jaxtyping import Bool, Float32, Int32, Shaped
 
 from fedket.errors import DataError
 
@@ -127,6 +127,46 @@ def count_classes(raw: RawData, source: str) -> int:
             "with `classes`"
         )
     return largest + 1
+
+
+def scale_features(
+    x: Shaped[np.ndarray, "samples ..."],
+    max_value: float | None = None,
+    source: str = "x",
+) -> Float32[np.ndarray, "samples ..."]:
+    """Return features as C-ordered float32, integer ones scaled to [0, 1].
+
+    Args:
+        x: Features, shape (samples, ...): unsigned integers, booleans or floats.
+        max_value: What becomes 1 for integers; None means the largest value of the dtype (255 for
+            uint8). Floats are never scaled.
+        source: Where the features come from, for messages.
+
+    Returns:
+        Finite features, same shape.
+
+    Raises:
+        DataError: Another dtype (how to scale it is a guess), or NaN or infinite features.
+    """
+    kind = x.dtype.kind
+    if kind == "u":
+        largest = np.float32(np.iinfo(x.dtype).max if max_value is None else max_value)
+        fractions = np.empty(x.shape, np.float32)
+        np.divide(x, largest, out=fractions)
+        return fractions
+    if kind == "b":
+        return np.ascontiguousarray(x, dtype=np.float32)
+    if kind != "f":
+        raise DataError(f"{source} has dtype {x.dtype}; store it as uint8 or float32")
+    with np.errstate(over="ignore"):
+        scaled = np.ascontiguousarray(x, dtype=np.float32)
+    finite = np.isfinite(scaled)
+    if not finite.all():
+        bad = int(np.flatnonzero(~finite.reshape(len(x), -1).all(axis=1))[0])
+        raise DataError(
+            f"{source}[{bad}] holds NaN, infinite or beyond float32 features; clean or drop it"
+        )
+    return scaled
 
 
 def _check_part(

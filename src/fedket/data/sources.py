@@ -9,12 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from fedket.data.digits import read_digits
+from fedket.data.download import find_file
 from fedket.data.image_folder import read_image_folder
 from fedket.data.npz import read_npz
-from fedket.data.originals import FASHION_MNIST, MNIST, read_image_set
-from fedket.data.raw import RawData, check_raw, count_classes, merge_classes, select
-from fedket.data.scale import scale_features
+from fedket.data.originals import FASHION_MNIST, MNIST, read_digits, read_image_set
+from fedket.data.raw import RawData, check_raw, count_classes, merge_classes, scale_features, select
 from fedket.errors import DataError
 from fedket.types import Dataset
 
@@ -138,9 +137,4 @@ def _find_folder(path: str, directory: Path) -> Path:
 def _find_file(path: str, directory: Path) -> Path:
     if not path:
         raise DataError("data set `npz` needs `path`: a file, or a name below the data directory")
-    candidates = [Path(path).expanduser(), directory / path]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    tried = " and ".join(str(candidate) for candidate in dict.fromkeys(candidates))
-    raise DataError(f"no file at {tried}; correct `path`, or set FEDKET_DATA to its folder")
+    return find_file(path, directory, "correct `path`, or set FEDKET_DATA to its folder")

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from fedket.data.npz import read_arrays
-from fedket.data.raw import RawData, check_raw, count_classes, merge_classes, select
-from fedket.data.scale import scale_features
+from fedket.data.raw import RawData, check_raw, count_classes, merge_classes, scale_features, select
 from fedket.data.source_kinds import ImageFolderConfig
 from fedket.data.sources import load_dataset
 from fedket.deploy.files import SiteFile

@@ -15,8 +15,7 @@ from fedket.data.pretrained import find_weights, read_weights
 from fedket.data.sources import data_directory
 from fedket.errors import ConfigError
 from fedket.models.backbones import BACKBONES
-from fedket.models.backbones.backbone import Backbone, resize
-from fedket.models.backbones.fit import fit_weights
+from fedket.models.backbones.backbone import Backbone, fit_weights, resize
 from fedket.schema import FREE
 from fedket.section import Context, Section
 from fedket.types import Dataset, Transform

@@ -4,12 +4,17 @@ The page is one file: style and figures are inline, there is no script, and its 
 policy forbids the browser to load anything else.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib import resources
 from typing import NamedTuple
 
 from fedket.errors import printable
+from fedket.report.wording import count, number_ranges, plural, shorten
+
+MAX_ROWS = 50
+"""Of a table of events; the rest is counted."""
 
 
 def text(value: object) -> str:
@@ -130,6 +135,33 @@ def _row(head: Sequence[str], row: Sequence[object], swatch: str) -> str:
         for name, cell in zip(head[1:], row[1:], strict=True)
     )
     return f'<tr{style}><th scope="row">{text(row[0])}</th>{cells}</tr>'
+
+
+def rounds_section(
+    title: str, head: Sequence[str], events: Iterable[tuple[tuple[str, ...], int]]
+) -> str:
+    """A section with a row for each different event, the most frequent first; empty if none.
+
+    Args:
+        title: Of the section.
+        head: Names of the columns that say what happened.
+        events: What happened, a text for each of `head`, and in which round.
+    """
+    rounds: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for what, number in events:
+        rounds[what].append(number)
+    if not rounds:
+        return ""
+    most_first = sorted(rounds.items(), key=lambda item: -len(item[1]))
+    rows = [
+        (first, count(len(numbers)), shorten(number_ranges(numbers), 80), *rest)
+        for (first, *rest), numbers in most_first[:MAX_ROWS]
+    ]
+    body = table((head[0], "Rounds", "Which", *head[1:]), rows)
+    left_out = len(most_first) - len(rows)
+    if left_out:
+        body += f"\n<p>{plural(left_out, 'more row')} in rounds.jsonl.</p>"
+    return section(title, card(body))
 
 
 def notes(pairs: Iterable[tuple[str, str]]) -> str:

@@ -14,7 +14,6 @@ from fedket.report.drawing import (
 )
 from fedket.report.figures import paint_by_round
 from fedket.report.run_record import RunRecord
-from fedket.report.tables import rounds_section
 from fedket.report.wording import decimal_prefix, duration, plural, quantity
 
 MAX_LEVELS = 6
@@ -66,7 +65,7 @@ def paint_waits(ax: Axes, record: RunRecord) -> str:
 def starvation_section(record: RunRecord) -> str:
     """What rounds gave up for want of key; empty if nothing."""
     given_up = [((r.starvation,), r.round) for r in record.rounds if r.starvation]
-    return rounds_section("Key starvation", ("Given up for want of key",), given_up)
+    return html.rounds_section("Key starvation", ("Given up for want of key",), given_up)
 
 
 def phases_section(record: RunRecord) -> str:

@@ -25,7 +25,6 @@ from fedket.report.key_figures import (
     supply_section,
 )
 from fedket.report.run_record import RunRecord
-from fedket.report.tables import rounds_section
 from fedket.report.wording import (
     MISSING,
     count,
@@ -181,7 +180,7 @@ def _figures(record: RunRecord) -> str:
 
 def _lost(record: RunRecord) -> str:
     lost = [((r.lost,), r.round) for r in record.rounds if r.lost]
-    return rounds_section("Lost rounds", ("Why no sum could be opened",), lost)
+    return html.rounds_section("Lost rounds", ("Why no sum could be opened",), lost)
 
 
 def _dropped(record: RunRecord) -> str:
@@ -191,7 +190,7 @@ def _dropped(record: RunRecord) -> str:
         for client, reason in r.dropped.items()
         if reason != LOST
     ]
-    return rounds_section("Dropped updates", ("Client", "Reason"), dropped)
+    return html.rounds_section("Dropped updates", ("Client", "Reason"), dropped)
 
 
 def _environment(record: RunRecord) -> str:

@@ -7,8 +7,7 @@ import pytest
 
 from fedket.errors import DataError
 from fedket.models.backbones import BACKBONES
-from fedket.models.backbones.backbone import resize
-from fedket.models.backbones.fit import fit_weights
+from fedket.models.backbones.backbone import fit_weights, resize
 from fedket.models.backbones.layers import adaptive_mean, depthwise, max_pool
 from fedket.models.backbones.vgg16 import MEAN, STD
 
