@@ -41,7 +41,7 @@ def cached_features(
     Raises:
         DataError: The folder cannot be written.
     """
-    path = folder / f"{recipe.split()[0]}-{_digest(parts, recipe)[:32]}.safetensors"
+    path = folder / f"{recipe.split()[0]}-{arrays_digest(parts, recipe)[:32]}.safetensors"
     kept = _read(path, parts)
     if kept is not None:
         return kept
@@ -78,12 +78,8 @@ def _padded(images: np.ndarray, batch: int) -> np.ndarray:
     return np.pad(images, pads, mode="edge")
 
 
-def weights_digest(weights: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over names, types, shapes and values of arrays, in hex."""
-    return _digest(weights, "")
-
-
-def _digest(arrays: Mapping[str, np.ndarray], heading: str) -> str:
+def arrays_digest(arrays: Mapping[str, np.ndarray], heading: str = "") -> str:
+    """SHA-256 over a text, and names, types, shapes and values of arrays, in hex."""
     digest = hashlib.sha256(heading.encode())
     for name, array in sorted(arrays.items()):
         digest.update(f"{name}:{array.dtype}:{array.shape};".encode())
@@ -101,7 +97,7 @@ def _read(path: Path, parts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] 
             checksum = (file.metadata() or {}).get("sha256")
     except (SafetensorError, OSError):
         return None
-    whole = checksum == _digest(kept, "") and set(kept) == set(parts)
+    whole = checksum == arrays_digest(kept) and set(kept) == set(parts)
     return kept if whole and all(len(kept[p]) == len(parts[p]) for p in parts) else None
 
 
@@ -110,7 +106,7 @@ def _write(path: Path, features: dict[str, np.ndarray]) -> None:
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, save(features, {"sha256": _digest(features, "")}))
+        write_atomic(path, save(features, {"sha256": arrays_digest(features)}))
     except OSError as error:
         raise DataError(
             f"features cannot be kept at {path} ({error.strerror}); make room, or name another "

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from pydantic import Field
 
-from fedket.data.features import cached_features, weights_digest
+from fedket.data.features import arrays_digest, cached_features
 from fedket.data.pretrained import find_weights, read_weights
 from fedket.data.sources import data_directory
 from fedket.errors import ConfigError
@@ -70,7 +70,7 @@ def replace_by_features(config: FeaturesConfig, dataset: Dataset) -> Dataset:
     side = config.image_side
     source = find_weights(config.backbone, config.weights, data_directory(config.directory))
     weights = fit_weights(backbone, read_weights(source), str(source))
-    recipe = f"{backbone.name} of {weights_digest(weights)}, {backbone.preprocessing}, side {side}"
+    recipe = f"{backbone.name} of {arrays_digest(weights)}, {backbone.preprocessing}, side {side}"
     batch = min(LARGEST_BATCH, max(1, PIXELS_PER_BATCH // (side or 1) ** 2))
     with jax.enable_x64(False):
         features = cached_features(

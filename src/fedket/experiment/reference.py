@@ -21,7 +21,7 @@ from fedket.errors import ConfigError
 from fedket.experiment import public_names
 from fedket.experiment.config import ExperimentConfig
 from fedket.kinds import BUILT_IN, find, kinds_of
-from fedket.schema import Table, nearest, show_value
+from fedket.schema import Table, inner_tables, nearest, show_value
 from fedket.section import FunctionOf, Kind, NamedFunction, Section
 
 WORDS = {int: "integer", float: "number", str: "text", bool: "true or false"}
@@ -134,14 +134,9 @@ def _rows(keys: tuple[Key, ...]) -> list[str]:
     return [*("| " + " | ".join(row) + " |" for row in table), ""]
 
 
-def _tables() -> dict[str, type[Table]]:
+def _tables() -> dict[str, type[BaseModel]]:
     """Plain tables of an experiment, by name."""
-    tables: dict[str, type[Table]] = {}
-    for name, field in ExperimentConfig.model_fields.items():
-        for annotation in (field.annotation, *get_args(field.annotation)):
-            if name not in BUILT_IN and isinstance(annotation, type):
-                tables |= {name: annotation} if issubclass(annotation, Table) else {}
-    return tables
+    return {n: t for n, t in inner_tables(ExperimentConfig) if n not in BUILT_IN}
 
 
 def _keys(table: type[BaseModel]) -> Iterator[Key]:
