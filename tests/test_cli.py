@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fedket import __version__, cli
-from fedket.experiment import dump_config, load_config, parse_config
+from fedket.experiment.load import dump_config, load_config, parse_config
 from fedket.experiment.shipped import shipped_experiments
 from tests.experiment.tiny import contents, values_of, write_blobs
 
@@ -206,8 +206,8 @@ sys.exit(" ".join(name for name in heavy if name in sys.modules) or 0)
     [
         ("import fedket.cli", ["jax", "matplotlib", "pydantic", "rich.live", "numpy"]),
         (
-            "from fedket.experiment import shipped_experiments; from fedket.kinds import kinds_of;"
-            "shipped_experiments(); kinds_of('strategy')",
+            "from fedket.experiment.shipped import shipped_experiments;"
+            "from fedket.kinds import kinds_of; shipped_experiments(); kinds_of('strategy')",
             ["jax", "matplotlib", "numpy"],
         ),
         ("import fedket.experiment.run", ["matplotlib", "pennylane", "torch", "sklearn"]),

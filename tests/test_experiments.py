@@ -15,7 +15,10 @@ import pytest
 from fedket.data import download, source_kinds
 from fedket.data.sources import load_dataset
 from fedket.errors import DataError
-from fedket.experiment import build_experiment, load_config, shipped_experiments, start_run
+from fedket.experiment.build import build_experiment
+from fedket.experiment.load import load_config
+from fedket.experiment.run import start_run
+from fedket.experiment.shipped import shipped_experiments
 
 CONFIGS = {s: load_config(s.path) for s in shipped_experiments()}
 PUBLISHED = [s for s, config in CONFIGS.items() if config.paper is not None]

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from fedket.errors import CheckpointError, ConfigError, UserCodeError
-from fedket.experiment import build_experiment, load_config, read_config, resume_run, start_run
+from fedket.experiment.build import build_experiment
+from fedket.experiment.load import load_config
 from fedket.experiment.reference import entries, pages
-from fedket.experiment.run_directory import source_hashes
+from fedket.experiment.run import resume_run, start_run
+from fedket.experiment.run_directory import read_config, source_hashes
 
 SPEAKING = {
     *("seed", "num_clients", "num_qubits", "num_layers", "learning_rate", "epochs", "rounds"),

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from fedket import cli
-from fedket.experiment import load_config, start_run
+from fedket.experiment.load import load_config
+from fedket.experiment.run import start_run
 from fedket.kinds import BUILT_IN, kinds_of
 
 PARTS = {

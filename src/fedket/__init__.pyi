@@ -12,11 +12,11 @@ from .data.partition_kinds import PartitionConfig as PartitionConfig
 from .data.sources import load_dataset as load_dataset
 from .errors import ConfigError as ConfigError
 from .errors import FedketError as FedketError
-from .experiment import build_experiment as build_experiment
-from .experiment import load_config as load_config
-from .experiment import resume_run as resume_run
-from .experiment import start_run as start_run
+from .experiment.build import build_experiment as build_experiment
 from .experiment.export import export_network as export_network
+from .experiment.load import load_config as load_config
+from .experiment.run import resume_run as resume_run
+from .experiment.run import start_run as start_run
 from .federated.engine_kinds import EngineConfig as EngineConfig
 from .federated.federation import Federation as Federation
 from .federated.federation import make_federation as make_federation

@@ -10,8 +10,7 @@ from fedket.deploy.files import FEDERATION, SITE, SiteFile, check_deployable, sa
 from fedket.deploy.project import for_sites
 from fedket.deploy.site_data import load_site_data, load_test_data
 from fedket.errors import ConfigError, DataError
-from fedket.experiment import parse_config
-from fedket.experiment.load import dump_config
+from fedket.experiment.load import dump_config, parse_config
 from fedket.schema import read_table
 
 NAMES = ("ada", "bob")

@@ -22,7 +22,7 @@ from fedket.deploy.engines.flare.kits import STREAMERS, TALKATIVE, settle
 from fedket.deploy.files import FEDERATION, SITE, FederationFile, SiteFile
 from fedket.deploy.project import Choices, for_sites, read_layout, write_project
 from fedket.errors import ConfigError
-from fedket.experiment import load_config, parse_config
+from fedket.experiment.load import load_config, parse_config
 from fedket.experiment.run_directory import config_hash
 from fedket.experiment.shipped import find_experiment
 from fedket.keys.etsi014.config import SaeConfig

@@ -1,6 +1,6 @@
 import pytest
 
-from fedket.experiment import start_run
+from fedket.experiment.run import start_run
 from tests.experiment.tiny import config_of
 
 

@@ -4,9 +4,10 @@ import pytest
 import tomli_w
 
 from fedket.errors import UserCodeError
-from fedket.experiment import load_config, start_run
 from fedket.experiment.build import build_experiment
 from fedket.experiment.facts import count_facts
+from fedket.experiment.load import load_config
+from fedket.experiment.run import start_run
 from fedket.kinds import BUILT_IN
 from fedket.report import write_report
 from tests.experiment.tiny import values_of

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from fedket.errors import FedketError
-from fedket.experiment import build_experiment, count_facts, parse_config
 from fedket.experiment import check as checks
+from fedket.experiment.build import build_experiment
+from fedket.experiment.facts import count_facts
+from fedket.experiment.load import parse_config
 from tests.experiment.tiny import values_of, write_blobs
 
 VQC = 'model={kind = "vqc", num_qubits = 2, num_layers = 1}'

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedket.errors import ConfigError
-from fedket.experiment import ExperimentConfig, dump_config, load_config, parse_config
-from fedket.experiment.config import PaperConfig
+from fedket.experiment.config import ExperimentConfig, PaperConfig
+from fedket.experiment.load import dump_config, load_config, parse_config
 from fedket.experiment.run_directory import config_hash
 from fedket.kinds import BUILT_IN
 from fedket.section import find_section

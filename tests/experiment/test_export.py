@@ -13,14 +13,11 @@ from safetensors.numpy import save_file
 from fedket.cli import execute
 from fedket.data.transform_kinds import PadConfig
 from fedket.errors import CheckpointError, ConfigError
-from fedket.experiment import (
-    build_experiment,
-    dump_config,
-    parse_config,
-    read_config,
-    start_run,
-)
+from fedket.experiment.build import build_experiment
 from fedket.experiment.export import export_network
+from fedket.experiment.load import dump_config, parse_config
+from fedket.experiment.run import start_run
+from fedket.experiment.run_directory import read_config
 from fedket.federated.checkpoint import load_params
 from fedket.models.network_file import read_network
 

@@ -9,9 +9,8 @@ import optax
 import pytest
 
 from fedket.errors import ConfigError, DataError
-from fedket.experiment import build_experiment, parse_config
-from fedket.experiment.build import build
-from fedket.experiment.load import override
+from fedket.experiment.build import build, build_experiment
+from fedket.experiment.load import override, parse_config
 from fedket.models.backbones import BACKBONES
 from fedket.section import Context, find_section
 

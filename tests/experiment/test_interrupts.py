@@ -8,9 +8,9 @@ import time
 import pytest
 
 from fedket.errors import CheckpointError
-from fedket.experiment import resume_run, start_run
 from fedket.experiment import run as running
 from fedket.experiment.interrupts import handled_interrupts
+from fedket.experiment.run import resume_run, start_run
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 

@@ -5,8 +5,9 @@ from contextlib import contextmanager
 import pytest
 
 from fedket.errors import ConfigError, KeyExhaustedError, KeyMaterialError
-from fedket.experiment import build_experiment, count_facts, start_run
-from fedket.experiment.build import open_keys
+from fedket.experiment.build import build_experiment, open_keys
+from fedket.experiment.facts import count_facts
+from fedket.experiment.run import start_run
 from fedket.keys.kme.config import KmeConfig
 from fedket.keys.kme.pools import KeyPools
 from fedket.keys.kme.server import serving

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from fedket.experiment import dump_config, resume_run, start_run
+from fedket.experiment.load import dump_config
+from fedket.experiment.run import resume_run, start_run
 from tests.experiment.tiny import FEDKET, config_of, start_fedket
 
 ROUNDS = 200

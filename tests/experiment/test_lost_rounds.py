@@ -3,8 +3,7 @@
 import pytest
 
 from fedket.errors import TrainingError
-from fedket.experiment import resume_run, start_run
-from fedket.experiment.run import LOST_IN_A_ROW
+from fedket.experiment.run import LOST_IN_A_ROW, resume_run, start_run
 from fedket.record_files import read_rounds
 
 SHARED = (

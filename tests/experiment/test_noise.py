@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 
 from fedket.errors import CheckpointError, CircuitError, ConfigError
-from fedket.experiment import build_experiment, count_facts, load_config, resume_run, start_run
+from fedket.experiment.build import build_experiment
+from fedket.experiment.facts import count_facts
+from fedket.experiment.load import load_config
+from fedket.experiment.run import resume_run, start_run
 from fedket.experiment.run_directory import deciding_values
-from fedket.models import hybrid, vqc
+from fedket.models.hybrid import hybrid
+from fedket.models.vqc import vqc
 from fedket.quantum import ansatz, noise
 from tests.experiment.tiny import config_of, values_of
 

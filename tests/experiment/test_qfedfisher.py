@@ -6,8 +6,9 @@ from importlib import import_module
 import pytest
 
 from fedket.errors import ConfigError
-from fedket.experiment import build_experiment, resume_run, start_run
+from fedket.experiment.build import build_experiment
 from fedket.experiment.facts import count_facts
+from fedket.experiment.run import resume_run, start_run
 from tests.experiment.tiny import config_of, write_blobs
 
 FISHER = "strategy={kind = 'qfedfisher', fisher_samples = 8}"

@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from fedket.errors import CheckpointError, FedketError
-from fedket.experiment import resume_run, start_run
+from fedket.experiment.run import resume_run, start_run
 from fedket.experiment.run_directory import held
 from tests.experiment.tiny import config_of, contents, write_blobs
 

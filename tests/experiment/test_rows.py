@@ -3,7 +3,7 @@
 import pytest
 
 from fedket.errors import ConfigError
-from fedket.experiment import dump_config, load_config
+from fedket.experiment.load import dump_config, load_config
 from fedket.experiment.rows import flatten, put
 
 TABLE = """

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from fedket.experiment import parse_config, resume_run, start_run
+from fedket.experiment.load import parse_config
+from fedket.experiment.run import resume_run, start_run
 from fedket.record import Facts
 from fedket.record_files import FACTS, read_json
 from tests.experiment.tiny import config_of, contents, rounds_of

@@ -13,8 +13,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from fedket.errors import ConfigError
-from fedket.experiment import dump_config, read_config, resume_run, start_run
 from fedket.experiment.launch import Launch, find_launch
+from fedket.experiment.load import dump_config
+from fedket.experiment.run import resume_run, start_run
+from fedket.experiment.run_directory import read_config
 from tests.experiment.tiny import FEDKET, config_of, rounds_of
 
 SHARDED = ("--set", "engine.kind=sharded")

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedket.experiment import parse_config
-from fedket.experiment.load import override
+from fedket.experiment.load import override, parse_config
 
 FEDKET = [sys.executable, "-c", "from fedket.cli import main; main()"]
 

@@ -191,7 +191,9 @@ import optax
 from pathlib import Path
 
 import fedket as fk
-from fedket.experiment import build_experiment, find_experiment, load_config
+from fedket.experiment.build import build_experiment
+from fedket.experiment.load import load_config
+from fedket.experiment.shipped import find_experiment
 from tests.compilations import compiled_programs
 
 def from_toml(seed):

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedket.deploy.files import FederationFile, SiteFile
-from fedket.experiment import load_config
-from fedket.experiment.load import dump_config
+from fedket.experiment.load import dump_config, load_config
 from fedket.experiment.rows import split_row
 from fedket.experiment.shipped import shipped_experiments
 from fedket.keys.etsi014.config import SaeConfig

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedket.experiment import resume_run, start_run
+from fedket.experiment.run import resume_run, start_run
 from fedket.models.network_file import read_network
 from fedket.record_files import read_json
 from fedket.report import read_run, write_report

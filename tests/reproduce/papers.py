@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 
-from fedket.experiment import dump_config
+from fedket.experiment.load import dump_config
 from tests.experiment.tiny import config_of
 
 PUBLISHED = """

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from fedket.experiment import parse_config, start_run
+from fedket.experiment.load import parse_config
+from fedket.experiment.run import start_run
 from fedket.reproduce.rows import Profile, config_for, find_rows
 from fedket.reproduce.runs import run_rows, run_seed
 from tests.experiment.tiny import contents

@@ -3,8 +3,8 @@
 import pytest
 
 from fedket.errors import CheckpointError, ConfigError
-from fedket.experiment import shipped_experiments
 from fedket.experiment.run_directory import config_hash
+from fedket.experiment.shipped import shipped_experiments
 from fedket.reproduce.rows import Profile, config_for, find_rows
 from fedket.reproduce.store import read_all, read_reasons, readme, store, write_readme
 from tests.reproduce.results import with_finals

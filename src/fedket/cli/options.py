@@ -28,6 +28,7 @@ class CommandGroup(TyperGroup):
 
 def load_experiment(file: Path, overrides: list[str] | None, fast: bool = False) -> Any:
     """Read an experiment file, or a shipped experiment by its name."""
-    from fedket.experiment import find_experiment, load_config
+    from fedket.experiment.load import load_config
+    from fedket.experiment.shipped import find_experiment
 
     return load_config(find_experiment(file), overrides or [], fast=fast)

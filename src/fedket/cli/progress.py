@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedket.cli.tables import make_console, print_pairs
-from fedket.experiment import ExperimentConfig
+from fedket.experiment.config import ExperimentConfig
 from fedket.record import Facts, KeyFeed, RoundRecord, Summary
 from fedket.report.wording import NARROW_SPACE, duration, quantity
 

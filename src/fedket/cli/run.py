@@ -56,7 +56,7 @@ def _run(
 ) -> None:
     """Run an experiment where it belongs; `lead` tells the other processes, if there are any."""
     from fedket.cli.progress import silent, watch
-    from fedket.experiment import resume_run, start_run
+    from fedket.experiment.run import resume_run, start_run
 
     prepare()
     watcher = silent() if as_json else watch(config)
@@ -87,7 +87,7 @@ def _config_of(
     fast: bool,
 ) -> Any:
     """The configuration that the arguments of `run` ask for."""
-    from fedket.experiment import read_config
+    from fedket.experiment.run_directory import read_config
 
     if resume is not None and output is not None:
         raise ConfigError("--output and --resume exclude each other; a run stays where it is")

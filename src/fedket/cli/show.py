@@ -38,20 +38,24 @@ def show(
         return
     config = load_experiment(file, overrides, fast)
     from fedket.cli.progress import print_facts
-    from fedket.experiment import build_experiment, count_facts, drawing, dump_config
+    from fedket.experiment.build import build_experiment
+    from fedket.experiment.facts import count_facts
+    from fedket.experiment.load import dump_config
+    from fedket.quantum.draw import draw_circuit
 
     with stopping_early(), handled_interrupts() as interrupts:
         experiment = interrupts.run(partial(build_experiment, config))
-    facts = count_facts(experiment)
+    facts, circuit = count_facts(experiment), experiment.model.circuit
+    drawing = draw_circuit(circuit) if circuit else ""
     if as_json:
         values: dict[str, Any] = {"name": config.name, **facts.model_dump()}
-        values |= {"circuit": drawing(experiment), "config": config.model_dump(mode="json")}
+        values |= {"circuit": drawing, "config": config.model_dump(mode="json")}
         typer.echo(json.dumps(values))
         return
     typer.echo(dump_config(config))
     print_facts(facts)
-    if experiment.circuit:
-        typer.echo(f"\n{drawing(experiment)}")
+    if drawing:
+        typer.echo(f"\n{drawing}")
 
 
 def _show_kind(name: str, as_json: bool) -> None:
@@ -78,7 +82,7 @@ def list_experiments(
     if kinds:
         _list_kinds(as_json)
         return
-    from fedket.experiment import shipped_experiments
+    from fedket.experiment.shipped import shipped_experiments
 
     shipped = shipped_experiments()
     if as_json:

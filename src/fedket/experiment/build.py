@@ -18,7 +18,6 @@ from fedket.experiment.check import check_fit, check_noise, check_threshold, par
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated.federation import Federation, make_federation
 from fedket.federated.local import LocalTraining
-from fedket.quantum import Circuit
 from fedket.quantum.noise import NoiseModel
 from fedket.section import Context, Section
 from fedket.types import Dataset, KeySource, Model, Partition, Reducer, Strategy, Transform
@@ -45,12 +44,6 @@ class Experiment(NamedTuple):
     model: Model
     strategy: Strategy
     federation: Federation
-
-    @property
-    def circuit(self) -> Circuit | None:
-        """The model's circuit, or None for classical models."""
-        circuit: Circuit | None = self.model.circuit
-        return circuit
 
 
 @contextmanager

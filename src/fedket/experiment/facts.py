@@ -13,7 +13,7 @@ from fedket.experiment.config import ExperimentConfig
 from fedket.federated.trainer import contribution_size, tree_size
 from fedket.keys.qkd.network import Pair, network_links, pair_rates
 from fedket.keys.source_kinds import SimulatedConfig
-from fedket.quantum import draw_circuit
+from fedket.quantum.circuit import Circuit
 from fedket.quantum.noise import exact_bytes
 from fedket.quantum.noise.plan import MAX_EXACT_QUBITS
 from fedket.record import MAX_LINKS, Facts, KeyFeed, LinkFeed, link_name
@@ -26,6 +26,7 @@ from fedket.user_code import naming_users_lines
 def count_facts(experiment: Experiment) -> Facts:
     """Work the facts out by tracing; nothing compiles."""
     config, dataset = experiment.config, experiment.dataset
+    circuit: Circuit | None = experiment.model.circuit
     itemsize = jnp.dtype(config.engine.dtype).itemsize
     params = parameter_shapes(experiment.model)
     num_values = contribution_size(experiment.strategy, params)
@@ -34,7 +35,7 @@ def count_facts(experiment: Experiment) -> Facts:
     counts = label_counts(experiment.partition, dataset.y_train, dataset.num_classes)
     return Facts(
         parameters=tree_size(params),
-        qubits=experiment.circuit.num_qubits if experiment.circuit else 0,
+        qubits=circuit.num_qubits if circuit else 0,
         upload_bytes_per_client=cost.vector_bytes if cost else num_values * itemsize,
         download_bytes_per_client=tree_size(params) * itemsize,
         key_source=config.keys.kind if needs else "none",
@@ -118,8 +119,3 @@ def _key_feed(keys: SimulatedConfig, context: Context, needs: dict[Pair, int]) -
             for pair in slowest[:MAX_LINKS]
         ),
     )
-
-
-def drawing(experiment: Experiment) -> str:
-    """The circuit's layer as text; empty for classical models."""
-    return draw_circuit(experiment.circuit) if experiment.circuit else ""

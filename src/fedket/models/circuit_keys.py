@@ -33,7 +33,7 @@ class CircuitKeys(Section):
         return self
 
     def check(self, context: Context) -> None:
-        """Raise `CircuitError` if a gradient step does not fit into memory, or noise is not served."""
+        """Raise `CircuitError` if a gradient step does not fit, or noise is not served."""
         itemsize = 8 if context.dtype == "float64" else 4
         if context.noise is not None:
             values = context.num_classes
