@@ -42,7 +42,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 reference: $(VENV)/.installed-dev
-	$(BIN)/python -m fedket.experiment.reference
+	$(BIN)/python -m docs.generate
 
 lock: $(VENV)/.installed-tools
 	$(BIN)/python -c "import tomllib; \

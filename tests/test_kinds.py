@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from docs.generate import entries, pages
 
 from fedket.errors import CheckpointError, ConfigError, UserCodeError
 from fedket.experiment.build import build_experiment
 from fedket.experiment.load import load_config
-from fedket.experiment.reference import entries, pages
 from fedket.experiment.run import resume_run, start_run
 from fedket.experiment.run_directory import read_config, source_hashes
 

@@ -2,8 +2,9 @@
 
 import re
 
+from docs.generate import public_names
+
 import fedket
-from fedket.experiment.public_names import public_names
 
 
 def python_block(repository):

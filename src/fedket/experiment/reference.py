@@ -1,13 +1,13 @@
-"""The configuration reference, read off the sections themselves: `fedket show --kind`, and a page.
+"""The configuration reference, read off the sections themselves: `fedket show --kind`.
 
 A key's meaning is the text below its field, its values are its type's. What is printed can
-therefore not differ from what is accepted; `docs/reference.md` is checked against it.
+therefore not differ from what is accepted; `docs/generate.py` makes a page of it.
 """
 
 import ast
 import inspect
 from collections.abc import Iterator
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
 from types import NoneType
@@ -18,7 +18,6 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from fedket.errors import ConfigError
-from fedket.experiment import public_names
 from fedket.experiment.config import ExperimentConfig
 from fedket.kinds import BUILT_IN, find, kinds_of
 from fedket.schema import Table, inner_tables, nearest, show_value
@@ -63,78 +62,18 @@ def entry_of(name: str) -> Entry:
     Raises:
         ConfigError: There is none.
     """
-    if name in _tables():
-        return Entry(name, _summary(_tables()[name]), tuple(_keys(_tables()[name])))
+    if name in tables():
+        return Entry(name, _summary(tables()[name]), tuple(_keys(tables()[name])))
     group, _, kind = name.partition(".")
     if group not in BUILT_IN or not kind:
-        known = [*_tables(), *(f"{g}.{k}" for g in BUILT_IN for k in kinds_of(g))]
+        known = [*tables(), *(f"{g}.{k}" for g in BUILT_IN for k in kinds_of(g))]
         raise ConfigError(f"no kind `{name}`; did you mean `{nearest(name, known)}`?")
     found = find(group, kind, Path())
     sections = isinstance(found, type) and issubclass(found, Section)
     return Entry(name, _summary(found), tuple(_keys(found)) if sections else ())
 
 
-def entries() -> Iterator[Entry]:
-    """All tables and built-in kinds, in the order of a configuration, then functions."""
-    for field in ExperimentConfig.model_fields:
-        if field in BUILT_IN:
-            yield from (entry_of(f"{field}.{kind}") for kind in BUILT_IN[field])
-        elif field in _tables():
-            yield entry_of(field)
-    for group in BUILT_IN:
-        if group not in ExperimentConfig.model_fields:
-            yield from (entry_of(f"{group}.{kind}") for kind in BUILT_IN[group])
-
-
-def as_markdown() -> str:
-    """The whole reference as a page; kinds with the same keys share a table."""
-    lines, group = [HEAD.strip(), ""], ""
-    for keys, together in groupby(entries(), key=lambda entry: entry.keys and _own(entry.keys)):
-        alike = list(together)
-        table, _, kind = alike[0].name.partition(".")
-        if table != group:
-            lines += [f"## {_title(table)}", ""]
-            group = table
-        if not kind:
-            lines += [alike[0].meaning, ""]
-        else:
-            lines += [f"- `{e.name.partition('.')[2]}`: {e.meaning}" for e in alike] + [""]
-        lines += _rows(keys)
-    return "\n".join(lines).rstrip() + "\n"
-
-
-HEAD = """
-# Reference of the configuration
-
-Generated from the code by `make reference`; `fedket show --kind NAME` prints a part of it. The
-guide with examples is [configuration.md](configuration.md); how to bring a kind of your own,
-[extend.md](extend.md): wherever a kind is named, `FILE.py:NAME` names one of yours.
-"""
-
-
-def _title(table: str) -> str:
-    if table not in ExperimentConfig.model_fields:
-        return f"Names of a {table}"
-    return f"`[[{table}]]`" if table == "transform" else f"`[{table}]`"
-
-
-def _own(keys: tuple[Key, ...]) -> tuple[Key, ...]:
-    """A kind's keys but for its name."""
-    return tuple(key for key in keys if key.name != "kind")
-
-
-def _rows(keys: tuple[Key, ...]) -> list[str]:
-    if not keys:
-        return []
-    rows = [
-        [f"`{k.name}`", f"`{k.default}`" if k.default else "", k.values, k.meaning] for k in keys
-    ]
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    table = [["key", "default", "values", ""], ["---"] * 4, *escaped]
-    return [*("| " + " | ".join(row) + " |" for row in table), ""]
-
-
-def _tables() -> dict[str, type[BaseModel]]:
+def tables() -> dict[str, type[BaseModel]]:
     """Plain tables of an experiment, by name."""
     return {n: t for n, t in inner_tables(ExperimentConfig) if n not in BUILT_IN}
 
@@ -214,18 +153,3 @@ def _field_texts(table: type[BaseModel]) -> dict[str, str]:
             if named and text:
                 texts[field.target.id] = " ".join(str(below.value.value).split())  # type: ignore[attr-defined]
     return texts
-
-
-def write(docs: Path) -> None:
-    """Write the generated pages of `docs/`."""
-    for name, text in pages().items():
-        (docs / name).write_text(text, encoding="utf-8")
-
-
-def pages() -> dict[str, str]:
-    """Generated pages, by name."""
-    return {"reference.md": as_markdown(), "python.md": public_names.as_markdown()}
-
-
-if __name__ == "__main__":
-    write(Path("docs"))
