@@ -13,8 +13,8 @@ from fedket.data.quantum_states.inputs import INPUTS
 from fedket.data.quantum_states.make import NtangledConfig, make_states
 from fedket.data.quantum_states.public import public_generator
 from fedket.errors import CircuitError, DataError
-from fedket.quantum import concentratable_entanglement, product_state, stabilizer_entropy
-from fedket.quantum.encoding import given_state
+from fedket.quantum.encoding import given_state, product_state
+from fedket.quantum.resources import concentratable_entanglement, stabilizer_entropy
 
 SEEDS = st.integers(0, 2**31 - 1)
 SMALL = NtangledConfig(

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from fedket.quantum import Circuit, ansatz, make_circuit
+from fedket.quantum import ansatz
+from fedket.quantum.circuit import Circuit, make_circuit
 
 CIRCUITS: dict[str, Circuit] = {
     "qfedfisher, folded chain, odd": ansatz.qfedfisher(5, 3),

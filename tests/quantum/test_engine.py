@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedket.errors import CircuitError
-from fedket.quantum import ansatz, circuit_unitary, expval, reference_run, run_circuit
+from fedket.quantum import ansatz
+from fedket.quantum.engine import circuit_unitary, run_circuit
 from fedket.quantum.plan import plan_layer
+from fedket.quantum.readout import expval
+from fedket.quantum.reference import reference_run
 from tests.quantum.circuits import CIRCUITS, random_inputs
 
 SEEDS = st.integers(0, 2**31 - 1)

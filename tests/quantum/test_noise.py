@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 
 from fedket.errors import CircuitError
-from fedket.quantum import ansatz, arctan_state, expval, make_circuit, noise, run_circuit
+from fedket.quantum import ansatz, noise
+from fedket.quantum.circuit import make_circuit
+from fedket.quantum.encoding import arctan_state
+from fedket.quantum.engine import run_circuit
 from fedket.quantum.noise.plan import plan_noisy
 from fedket.quantum.noise.reference import reference_density, reference_probabilities
+from fedket.quantum.readout import expval
 from tests.compilations import compiled_programs
 from tests.quantum.circuits import CIRCUITS, random_inputs
 from tests.quantum.noise_models import ASYMMETRIC, GOLDEN, MODELS

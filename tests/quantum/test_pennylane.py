@@ -9,7 +9,8 @@ import pennylane as qml
 import pytest
 from pennylane import numpy as pnp
 
-from fedket.quantum import expval, run_circuit
+from fedket.quantum.engine import run_circuit
+from fedket.quantum.readout import expval
 from tests.quantum.circuits import CIRCUITS, random_inputs
 
 GATES = {

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fedket.quantum import run_circuit
+from fedket.quantum.engine import run_circuit
 from fedket.quantum.per_sample import batch_cross_matrices, per_sample_vjp
 from tests.quantum.circuits import CIRCUITS, random_inputs
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedket.quantum import concentratable_entanglement, pauli_averages, stabilizer_entropy
+from fedket.quantum.resources import concentratable_entanglement, pauli_averages, stabilizer_entropy
 
 SEEDS = st.integers(0, 2**31 - 1)
 PAULIS = [np.eye(2), np.array([[0, 1], [1, 0]]), np.array([[0, -1j], [1j, 0]]), np.diag([1, -1])]

@@ -11,22 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedket.errors import CircuitError
-from fedket.quantum import (
-    amplitude_state,
-    angle_state,
-    ansatz,
-    arctan_state,
-    check_memory,
-    draw_circuit,
-    expval,
-    expval_parity,
-    gradient_bytes,
-    make_circuit,
-    probabilities,
-    run_circuit,
-    zero_state,
-)
+from fedket.quantum import ansatz
+from fedket.quantum.circuit import make_circuit
+from fedket.quantum.draw import draw_circuit
+from fedket.quantum.encoding import amplitude_state, angle_state, arctan_state, zero_state
+from fedket.quantum.engine import run_circuit
 from fedket.quantum.gates import GATES
+from fedket.quantum.memory import check_memory, gradient_bytes
+from fedket.quantum.readout import expval, expval_parity, probabilities
 
 SEEDS = st.integers(0, 2**31 - 1)
 

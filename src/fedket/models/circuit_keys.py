@@ -6,7 +6,8 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from fedket.errors import CircuitError, ConfigError, UserCodeError
-from fedket.quantum import Circuit, check_memory, make_circuit
+from fedket.quantum.circuit import Circuit, make_circuit
+from fedket.quantum.memory import check_memory
 from fedket.quantum.noise import check_exact_memory
 from fedket.schema import PositiveInt
 from fedket.section import Context, FunctionOf, NamedFunction, Section, named_function

@@ -15,7 +15,7 @@ from fedket.errors import ConfigError
 from fedket.models.circuit_keys import CircuitKeys, Qubits
 from fedket.models.network import init_weights, plan_dense, run_network
 from fedket.models.vqc import Encoding, Readout, vqc
-from fedket.quantum import Circuit
+from fedket.quantum.circuit import Circuit
 from fedket.quantum.noise import NoiseModel
 from fedket.schema import PositiveFloat, PositiveInt
 from fedket.section import Context, FunctionOf, NamedFunction, named_function

@@ -23,8 +23,12 @@ from fedket.models.network import (
     run_layers,
     run_network,
 )
-from fedket.quantum import Circuit, check_memory, probabilities, run_circuit, zero_state
 from fedket.quantum.ansatz import quantum_train as quantum_train_circuit
+from fedket.quantum.circuit import Circuit
+from fedket.quantum.encoding import zero_state
+from fedket.quantum.engine import run_circuit
+from fedket.quantum.memory import check_memory
+from fedket.quantum.readout import probabilities
 from fedket.schema import PositiveInt
 from fedket.section import Context
 from fedket.types import Model, Params

@@ -10,17 +10,14 @@ from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
 from fedket.errors import ConfigError
 from fedket.models.circuit_keys import CircuitKeys
-from fedket.quantum import (
-    ENCODINGS,
-    Circuit,
-    expval_parity,
-    per_sample_vjp,
-    probabilities,
-    run_circuit,
-)
 from fedket.quantum import noise as noise_on
+from fedket.quantum.circuit import Circuit
+from fedket.quantum.encoding import ENCODINGS
+from fedket.quantum.engine import run_circuit
 from fedket.quantum.noise import NoiseModel
 from fedket.quantum.noise.plan import plan_noisy
+from fedket.quantum.per_sample import per_sample_vjp
+from fedket.quantum.readout import expval_parity, probabilities
 from fedket.schema import PositiveFloat
 from fedket.section import Context
 from fedket.types import Model

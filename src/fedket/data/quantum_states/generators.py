@@ -13,8 +13,9 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, Float32
 
 from fedket.errors import DataError
-from fedket.quantum import Circuit, product_state, run_circuit
-from fedket.quantum.circuit import Gate, check_circuit
+from fedket.quantum.circuit import Circuit, Gate, check_circuit
+from fedket.quantum.encoding import product_state
+from fedket.quantum.engine import run_circuit
 
 Measure = Callable[[Complex[Array, "dim batch"]], Float[Array, " batch"]]
 """Resource of each state, for example `concentratable_entanglement`."""

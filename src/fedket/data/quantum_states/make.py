@@ -24,7 +24,7 @@ from fedket.data.quantum_states.inputs import INPUTS, Inputs
 from fedket.data.quantum_states.public import public_generator
 from fedket.data.sources import data_directory
 from fedket.errors import DataError
-from fedket.quantum import concentratable_entanglement, stabilizer_entropy
+from fedket.quantum.resources import concentratable_entanglement, stabilizer_entropy
 from fedket.schema import FREE, PositiveFloat, Seed
 from fedket.section import Context, Section
 from fedket.types import Dataset
