@@ -4,11 +4,10 @@ An experiment is named by its file, or by its row in a file of several; one of a
 and file or row: `qfedfisher/mnist-qfedavg`.
 """
 
-from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
-from fedket.errors import ConfigError
+from fedket.errors import ConfigError, meant
 from fedket.experiment.rows import rows_of, split_row
 from fedket.schema import read_toml
 
@@ -64,16 +63,12 @@ def find_experiment(name: Path) -> Path:
         return name
     shipped = {experiment.name: experiment.path for experiment in shipped_experiments()}
     wanted = name.as_posix()
-    near = _nearest(wanted, list(shipped))
-    if wanted not in shipped and near and not name.exists():
-        raise ConfigError(f"no experiment `{name}`; did you mean `{near}`?")
+    if wanted not in shipped and not name.exists():
+        # The name meant may have been given without its paper.
+        last = [known for known in shipped if known.rpartition("/")[2] == wanted]
+        if near := meant(last[0] if last else wanted, shipped):
+            raise ConfigError(f"no experiment `{name}`{near}")
     return shipped.get(wanted, name)
-
-
-def _nearest(wanted: str, names: list[str]) -> str:
-    """The name meant, which may have been given without its paper; empty if none is near."""
-    last = [name for name in names if name.rpartition("/")[2] == wanted]
-    return (last or get_close_matches(wanted, names, n=1) or [""])[0]
 
 
 def experiments_directory() -> Path:

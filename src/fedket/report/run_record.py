@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fedket.errors import CheckpointError
+from fedket.experiment.rows import flatten
 from fedket.record import Environment, Facts, RoundRecord, Summary, summarise
 from fedket.record_files import (
     ENVIRONMENT,
@@ -67,12 +68,7 @@ class RunRecord(NamedTuple):
 
     def setting(self, path: str, default: Any = None) -> Any:
         """The config value at a dotted path such as `strategy.kind`."""
-        value: Any = self.config
-        for part in path.split("."):
-            if not isinstance(value, dict) or part not in value:
-                return default
-            value = value[part]
-        return value
+        return flatten(self.config).get(path, default)
 
 
 def read_run(directory: Path) -> RunRecord:

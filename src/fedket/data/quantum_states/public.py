@@ -50,7 +50,7 @@ def public_generator(directory: Path, num_qubits: int, target: float, num_layers
     arrays = read_arrays(path)
     weights = arrays.get(f"{name}_{num_layers}")
     if weights is None:
-        depths = [key.rpartition("_")[2] for key in arrays if _base(key) == name]
+        depths = [key.rpartition("_")[2] for key in arrays if key.rpartition("_")[0] == name]
         shown = ", ".join(sorted(depths, key=lambda d: (len(d), d))) or "none"
         raise DataError(
             f"{path} has `{name}` with {shown} layers, not {num_layers}; correct "
@@ -59,7 +59,3 @@ def public_generator(directory: Path, num_qubits: int, target: float, num_layers
     if weights.ndim != 3 or weights.shape != (num_layers, num_qubits, 3):
         raise DataError(f"{path}: `{name}_{num_layers}` has shape {weights.shape}; get it again")
     return from_weights(weights)
-
-
-def _base(key: str) -> str:
-    return key.rpartition("_")[0]
