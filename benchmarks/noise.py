@@ -20,7 +20,10 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks.timing import wall_ms
-from fedket.quantum import Circuit, ansatz, expval_parity, noise, run_circuit
+from fedket.quantum import ansatz, noise
+from fedket.quantum.circuit import Circuit
+from fedket.quantum.engine import run_circuit
+from fedket.quantum.readout import expval_parity
 
 BATCH = 32
 P, LAMBDA = 0.002, 0.01

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedket.errors import ConfigError
-from fedket.federated.federation import sample_cohort
+from fedket.federated.cohort import sample_cohort
 from fedket.federated.qfedfisher import qfedfisher
 from fedket.federated.strategies import fed_adam, fed_avg, fed_prox, fed_yogi
 from fedket.kinds import BUILT_IN
