@@ -1,9 +1,10 @@
 """What secure aggregation costs: `python -m benchmarks.secure`.
 
-The grid n clients x d values x q bits x drop-outs, for Protocol A (pairwise pads), Protocol B
-(shared self-masks) and the peers: Flower's SecAgg+, the same with an AES mask generator, TenSEAL's
-CKKS. First come two named rows with a time to reach. Bytes count payloads, key bits one link, CPU
-seconds all clients and the server together, quantising included; see `secure_cases`. Protocol A
+The grid n clients x d values x q bits x drop-outs, for Protocol A (pairwise pads, without and with
+`confirm`), Protocol B (shared self-masks) and the peers: Flower's SecAgg+, the same with an AES
+mask generator, TenSEAL's CKKS. First come named rows, two with a time to reach. Bytes count
+payloads, key bits one link, CPU seconds all clients and the server together, quantising included;
+see `secure_cases`. Protocol A
 ends the round when a client is lost after READY, so it has no rows with drop-outs; Protocol B
 loses its clients at UPLOAD, with T = n/3 colluders and U = n - 0.3 n needed to open.
 
@@ -20,6 +21,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -43,7 +45,11 @@ SHORT = {
 }
 """The default: what shows how costs grow, and no more."""
 
-SIDES = {"pairwise": secure_fedket.pairwise, "shared": secure_fedket.shared}
+SIDES = {
+    "pairwise": secure_fedket.pairwise,
+    "pairwise_confirmed": partial(secure_fedket.pairwise, confirm=True),
+    "shared": secure_fedket.shared,
+}
 PEERS = {  # name -> environment
     "flower_secaggplus": "flower",
     "flower_secaggplus_aes": "flower",
@@ -75,6 +81,7 @@ def _rows(options: argparse.Namespace) -> Iterator[Row]:
     masking = Case(200, 61_706, 16, 0, 22)
     opening = Case(16, 61_706, 16, 0, 15)
     yield Row("pairwise", masking, 0.0, "masking for 200 clients", 1.0)
+    yield Row("pairwise_confirmed", masking, 0.0, "masking for 200 clients")
     yield Row("shared", opening, 0.0, "Protocol B, 16 clients", 1.5)
     yield from (Row(peer, masking, 0.0, "masking for 200 clients") for peer in peers)
     defaults = WHOLE if options.full else SHORT
@@ -86,6 +93,7 @@ def _rows(options: argparse.Namespace) -> Iterator[Row]:
         case = Case(clients, values, bits, dropped, choose_degree("auto", clients))
         if not dropped:
             yield Row("pairwise", case, dropout)
+            yield Row("pairwise_confirmed", case, dropout)
         yield Row("shared", case, dropout)
         if options.full or values == max(grid[1]):
             yield from (Row(peer, case, dropout) for peer in peers)

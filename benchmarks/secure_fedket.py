@@ -32,14 +32,18 @@ from fedket.types import SERVER, RoundContext
 RUN = "benchmark"
 
 
-def pairwise(case: Case, clock: Clock) -> dict[str, Any]:
-    """Run Protocol A without drop-outs and return its facts.
+def pairwise(case: Case, clock: Clock, confirm: bool = False) -> dict[str, Any]:
+    """Run Protocol A without drop-outs and return its facts; `confirm` as in `pairwise_protocol`.
 
     Words are q bits with headroom where n < 2^(q-1) - 1 leaves any, else q + ceil(log2 n).
     """
     fits = case.clients < 2 ** (case.bits - 1) - 1
     protocol = pairwise_protocol(
-        case.bits, CLIP, modulus="headroom" if fits else "safe", degree=case.degree
+        case.bits,
+        CLIP,
+        modulus="headroom" if fits else "safe",
+        degree=case.degree,
+        confirm=confirm,
     )
     return {"degree": case.degree, **_run(protocol, case, clock)}
 
@@ -60,7 +64,7 @@ def memory_bytes(case: Case, side: str) -> int:
     """Return about what a case takes in this process, where every party's data live at once."""
     updates = 4 * case.clients * case.values
     quantised = case.clients * case.values * (16 if side == "shared" else 8)
-    if side == "pairwise":
+    if side != "shared":
         return updates + quantised + PAD_MEMORY_BYTES
     colluders, threshold = colluders_and_threshold(case.clients)
     shares = case.clients**2 * -(-case.values // (threshold - colluders))

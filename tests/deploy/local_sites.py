@@ -66,7 +66,7 @@ class LocalMembers:
         """Begin a session; `told` maps a site to the numbers of samples that it is told."""
         classes = max(h["classes"] for h in self.handshakes.values())
         largest = max(h["samples"] for h in self.handshakes.values())
-        counts = self.gather()
+        counts = {i: said["samples"] for i, said in self.handshakes.items()}
         request = {"session": session, "classes": classes, "largest": largest}
         for site in self.sites:
             samples = list(counts.values()) if told is None else told(site.client_id)

@@ -15,6 +15,7 @@ pytest.importorskip("nvflare")
 from local_sites import LocalMembers, SharedKeys, experiment, site_parts
 
 from fedket.deploy.engines.flare import job
+from fedket.deploy.given import GIVEN
 from fedket.deploy.local import prepare, start_party
 from fedket.deploy.rounds import SiteRounds, site_experiment
 from fedket.deploy.site import Site
@@ -103,6 +104,9 @@ def test_a_federation_whose_server_is_killed_ends_with_the_simulation_s_weights(
     assert summary["parameters_sha256"] == params_sha256(state.params)
     opened = (layout.files("server") / OPENED).read_text().splitlines()
     assert {json.loads(line)["round"] for line in opened} == set(range(1, 13))
+    for site in ("site-1", "site-2", "site-3"):
+        given = (layout.files(site) / GIVEN).read_text().splitlines()
+        assert {json.loads(line)["round"] for line in given} == set(range(1, 13))
     for party in ("server", "site-1", "site-2", "site-3"):
         store = layout.files(party) / "pads"
         audit = [sys.executable, "-m", "fedket", "keys", "verify", str(store)]
