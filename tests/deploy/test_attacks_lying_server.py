@@ -90,7 +90,7 @@ def test_numbers_that_are_right_for_each_site_by_itself_differ_from_the_others(
     server.round()
     assert not server.given(OPENS[kind])
     assert "another cohort, other numbers of samples" in " ".join(
-        reason for action in ("model", "hold", "upload") for reason in server.said(action).values()
+        reason for action in ("model", "upload") for reason in server.said(action).values()
     )
 
 
@@ -107,7 +107,7 @@ def test_a_model_of_its_own_cannot_make_the_sum_one_sites_update(monkeypatch, bu
     _, record = server.round()
     assert not server.given(OPENS[kind])
     assert record.lost
-    refused = server.said("hold" if OPENS[kind] == "open" else "upload")
+    refused = server.said("upload")
     assert set(refused) == EVERYBODY
     assert all("was shown another model; the server lied" in why for why in refused.values())
 

@@ -171,8 +171,8 @@ def test_sites_that_die_lie_dawdle_or_do_not_fit_are_left_out(tmp_path, monkeypa
     other.write_text(other.read_text().replace("seed = 0", "seed = 1"))
     cues = {
         "site-2": [
-            ["die", "share", 2],
-            ["die", "hold", 14],
+            ["die", "reserve", 2],
+            ["die", "share", 14],
             ["die", "upload", 26],
             ["die", "open", 38],
         ],

@@ -175,7 +175,7 @@ FIELDS = ["offsets", "shares", "held", "words", "residues", "tags", "tag", "firs
 
 @given(
     action=st.sampled_from(
-        ["fill", "model", "reserve", "ready", "upload", "share", "hold", "train", "confirm", "open"]
+        ["fill", "model", "reserve", "ready", "upload", "share", "train", "confirm", "open"]
     ),
     junk=st.dictionaries(st.sampled_from(FIELDS), WIRE, min_size=1),
 )

@@ -71,7 +71,7 @@ def test_shared_masks_sum_what_the_quantiser_gives(tiny, tmp_path):
     shared, rounds = run(tiny, tmp_path, *SHARED)
     quantised, _ = run(tiny, tmp_path, *QUANTISED, "aggregation.modulus=safe")
     assert shared.summary.parameters_sha256 == quantised.summary.parameters_sha256
-    assert [p.name for p in rounds[0].phases] == ["model", "share", "hold", "upload", "open"]
+    assert [p.name for p in rounds[0].phases] == ["model", "reserve", "share", "upload", "open"]
     facts = count_facts(build_experiment(tiny(*SHARED)))
     assert facts.key_bits_per_round == rounds[0].key_bits
 

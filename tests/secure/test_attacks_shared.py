@@ -28,7 +28,7 @@ from fedket.secure.shared_masks.field import (
     subtract,
     unpack_residues,
 )
-from fedket.secure.shared_masks.messages import seal_share, tag_message, unseal_share
+from fedket.secure.shared_masks.messages import CONFIRM, seal_share, tag_message, unseal_share
 from fedket.secure.shared_masks.plan import terms_of
 from fedket.secure.shared_masks.sharing import open_shares
 
@@ -133,6 +133,8 @@ def test_u_colluders_take_the_mask_off_a_single_upload():
     updates = updates_of(2, (0, 1, 2, 3), plan)
     session = Session(plan, updates)
     phase = session.up_to("upload")
+    for j in (1, 2, 3):
+        session.ask(j, "upload", **phase.payload_for(j))
     held = {j: session.states[j].held[0] for j in (1, 2, 3)}
     sent = residues(session, session.ask(0, "upload", **phase.payload_for(0)), 13)
     np.testing.assert_array_equal(unmasked(session, [sent], held), updates[0])
@@ -188,6 +190,8 @@ def test_the_naive_recovery_of_a_missing_clients_mask_unmasks_its_late_upload():
     updates = updates_of(3, (0, 1, 2, 3), plan)
     session = Session(plan, updates)
     phase = session.up_to("upload")
+    for j in (0, 1, 2):
+        session.ask(j, "upload", **phase.payload_for(j))
     recovered = {j: session.states[j].held[3] for j in (0, 1, 2)}
     late = residues(session, session.ask(3, "upload", **phase.payload_for(3)), 13)
     np.testing.assert_array_equal(unmasked(session, [late], recovered), updates[3])
@@ -263,7 +267,7 @@ def test_with_confirmation_at_most_one_list_is_ever_opened(split):
     offsets = session.states[0].offsets
     tags[0] = {
         j: tag_message(
-            session.source, terms, "confirm", (0, j), offsets[0, j], encode(lists[j], STATED)
+            session.source, terms, CONFIRM, (0, j), offsets[0, j], encode(lists[j], STATED)
         )
         for j in lists
     }
@@ -356,7 +360,7 @@ def test_a_flipped_bit_of_a_share_falsifies_the_sum_without_mac_and_is_rejected_
     assert np.count_nonzero(result.total - sum_of(updates, updates))
 
 
-@pytest.mark.parametrize("action", ["share", "upload", "open"])
+@pytest.mark.parametrize("action", ["reserve", "share", "upload", "open"])
 @pytest.mark.parametrize("mac", [False, True])
 def test_a_message_of_an_earlier_round_is_not_taken_for_a_new_one(action, mac):
     """Naive: without MACs a replayed upload falsifies the sum; shares have MACs of their own."""
@@ -376,7 +380,8 @@ def test_a_message_of_an_earlier_round_is_not_taken_for_a_new_one(action, mac):
         assert result.members == session.ids
         assert np.count_nonzero(result.total - sum_of(updates, updates))
     else:
-        members = session.ids if action == "open" else (0, 1, 3, 5)
+        stays = action == "open" or (action == "reserve" and not mac)
+        members = session.ids if stays else (0, 1, 3, 5)
         assert result.members == members
         np.testing.assert_array_equal(result.total, sum_of(updates, members))
 
@@ -402,20 +407,35 @@ def test_a_share_under_other_terms_is_no_share(change):
 def test_shares_of_two_senders_cannot_be_swapped():
     plan = a_plan(1, 3)
     session = Session(plan, updates_of(8, (0, 1, 2, 3), plan))
-    request = session.up_to("hold").payload_for(1)
+    request = session.up_to("upload").payload_for(1)
     size = len(request["shares"]) // 3
     pieces = [request["shares"][k * size :][:size] for k in range(3)]
     swapped = {**request, "shares": pieces[1] + pieces[0] + pieces[2]}
-    assert session.ask(1, "hold", **swapped).payload["held"] == [1, 3]
+    assert session.ask(1, "upload", **swapped).payload["held"] == [1, 3]
+
+
+@pytest.mark.parametrize("lie", ["leaves them out", "alters offsets", "alters tags"])
+def test_no_pad_is_used_before_the_other_end_has_set_it_aside_under_a_mac(lie):
+    """Restored from an old copy, an end learns from the other one what is spent: see `messages`."""
+    plan = a_plan(1, 3)
+    session = Session(plan, updates_of(8, (0, 1, 2, 3), plan))
+    request = session.up_to("share").payload_for(1)
+    told = {
+        "leaves them out": {"senders": [], "offsets": [], "tags": b""},
+        "alters offsets": {"offsets": [offset + 1 for offset in request["offsets"]]},
+        "alters tags": {"tags": bytes(len(request["tags"]))},
+    }
+    answer = session.ask(1, "share", **{**request, **told[lie]}).payload
+    assert (answer["peers"], answer["shares"]) == ([], b"")
 
 
 def test_a_client_whose_memory_went_back_cannot_deal_again():
     plan = a_plan(1, 3)
     session = Session(plan, updates_of(8, (0, 1, 2, 3), plan))
-    request = session.up_to("share").payload_for(1)
-    assert isinstance(session.ask(1, "share", **request), Reply)
+    request = session.up_to("reserve").payload_for(1)
+    assert isinstance(session.ask(1, "reserve", **request), Reply)
     session.states[1] = ClientState()
-    outcome = session.ask(1, "share", **request)
+    outcome = session.ask(1, "reserve", **request)
     assert isinstance(outcome, Failure)
     assert "rounds only go up" in outcome.reason
 

@@ -20,7 +20,7 @@ from fedket.secure.words import packed_size
 
 SHAPES = [(2, 0, 2), (3, 0, 3), (4, 1, 3), (7, 2, 5)]
 SHAPES_AND_BITS = [(shape, bits) for shape in SHAPES for bits in (2, 8, 16, 32)]
-ACTIONS = ["share", "hold", "upload", "confirm", "open"]
+ACTIONS = ["reserve", "share", "upload", "confirm", "open"]
 both_modes = pytest.mark.parametrize("malicious", [False, True])
 
 
@@ -210,20 +210,23 @@ def test_a_sender_that_announces_nonsense_only_harms_itself(offsets):
     plan = a_plan(1, 3)
     updates = updates_of(4, (0, 1, 2, 3), plan)
     session = Session(plan, updates)
-    session.faults = {"share": {2: lambda payload: {**payload, "offsets": offsets}}}
+    session.faults = {"reserve": {2: lambda payload: {**payload, "offsets": offsets}}}
     result = session.run()
-    assert result.members == (0, 1, 2, 3)  # only client 0 cannot read the share of client 2
+    assert result.members == (0, 1, 2, 3)  # only client 2 gets no share of client 0
     np.testing.assert_array_equal(result.total, sum_of(updates, session.ids))
 
 
-@pytest.mark.parametrize("field", ["offsets", "shares"])
-def test_a_malformed_answer_is_a_drop_out(field):
+@pytest.mark.parametrize(
+    ("action", "field"),
+    [("reserve", "offsets"), ("reserve", "tags"), ("share", "peers"), ("share", "shares")],
+)
+def test_a_malformed_answer_is_a_drop_out(action, field):
     plan = a_plan(1, 3)
     updates = updates_of(4, (0, 1, 2, 3), plan)
     for change in (lambda value: value[:-1], lambda value: value + value, lambda value: "text"):
         session = Session(plan, updates)
         session.faults = {
-            "share": {2: lambda payload, change=change: {**payload, field: change(payload[field])}}
+            action: {2: lambda payload, change=change: {**payload, field: change(payload[field])}}
         }
         assert session.run().members == (0, 1, 3)
 
@@ -242,7 +245,7 @@ def test_the_key_bill_is_the_specifications(n, T, U, bits, pairwise, shared, rat
     width = terms.sharing.field.bits
     bill = key_per_pair(terms)
     assert 8 * packed_size(61_706, bits + (n - 1).bit_length()) == pairwise
-    assert bill == (shared, 2 * 256)
+    assert bill == (shared, 4 * 256)
     assert bill.pad == pytest.approx(2 * width * 61_706 / (U - T), abs=2 * (width + 8))
     assert bill.pad / pairwise == pytest.approx(ratio, rel=2e-4)
 
@@ -281,7 +284,7 @@ def test_what_is_uploaded_is_the_update_plus_the_mask():
     for i in phase.to:
         mask = session.states[i].mask
         field = session.states[i].terms.sharing.field
-        data = session.ask(i, "upload").payload["residues"]
+        data = session.ask(i, "upload", **phase.payload_for(i)).payload["residues"]
         unmasked = subtract(field, unpack_residues(field, data, 13), mask)
         np.testing.assert_array_equal(unmasked, residues_of(field, updates[i]))
         assert session.states[i].mask is None
@@ -297,12 +300,15 @@ def test_every_round_has_a_mask_and_noise_of_its_own_and_shares_are_made_of_them
     monkeypatch.setattr(client_module, "random_residues", recorded)
     session = Session(plan, updates_of(1, (0, 1, 2, 3), plan))
     for round_num in (1, 2):
-        session.up_to("upload", round_num)
+        phase = session.up_to("upload", round_num)
+        masks = {i: session.states[i].mask for i in session.ids}
+        for i in session.ids:
+            session.ask(i, "upload", **phase.payload_for(i))
         for i in session.ids:
             blocks, noise = drawn.pop(0), drawn.pop(0)
             assert (blocks.shape, noise.shape) == ((2, 7), (2, 7))
             shares = share_blocks(session.states[i].terms.sharing, blocks, noise)
-            np.testing.assert_array_equal(session.states[i].mask, blocks.reshape(-1)[:13])
+            np.testing.assert_array_equal(masks[i], blocks.reshape(-1)[:13])
             for j in session.ids:
                 np.testing.assert_array_equal(session.states[j].held[i], shares[j])
     assert not drawn

@@ -35,13 +35,13 @@ def test_masked_equals_quantised_bit_for_bit(bits, n, T, U, seed, malicious):
     protocol = shared_masks_protocol(bits, 1.0, colluders=T, threshold=U, malicious=malicious)
     assert (traffic.upload_bytes, traffic.key_bits) == expected_cost(protocol, context)
     assert [phase.name for phase in traffic.phases] == [
-        "model", "share", "hold", "upload", *["confirm"] * malicious, "open"
+        "model", "reserve", "share", "upload", *["confirm"] * malicious, "open"
     ]  # fmt: skip
     assert traffic.upload_bytes == sum(phase.upload_bytes for phase in traffic.phases)
 
 
 @settings(max_examples=5)
-@given(seed=st.integers(0, 2**31 - 1), when=st.sampled_from(["share", "hold", "upload"]))
+@given(seed=st.integers(0, 2**31 - 1), when=st.sampled_from(["reserve", "share", "upload"]))
 def test_with_drop_outs_it_is_the_sum_over_the_survivors(seed, when):
     contributions, context = a_round(seed, 6)
     gone = context.client_ids[1:6:3]
@@ -64,7 +64,9 @@ def test_too_many_drop_outs_end_the_round_and_the_next_one_works():
         return round_num > 1 or client_id in context.client_ids[:2]
 
     reduce = reducer_of(answers=answers)
-    with pytest.raises(ProtocolError, match=r"2 of 4 clients are left after `share`.*dropped out"):
+    with pytest.raises(
+        ProtocolError, match=r"2 of 4 clients are left after `reserve`.*dropped out"
+    ):
         reduce(contributions, context)
     masked, _ = reduce(contributions, context._replace(round_num=2))
     quantised, _ = quantised_sum(16, "safe", 1.0)(contributions, context._replace(round_num=2))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from fedket.errors import ProtocolError
 from fedket.secure.mac import TAG_BYTES, encode
 from fedket.secure.phases import Payload, integers, octets
-from fedket.secure.shared_masks.messages import check_message, cut, refusal, tag_message
+from fedket.secure.shared_masks.messages import CONFIRM, check_message, cut, refusal, tag_message
 from fedket.secure.shared_masks.plan import Terms, is_part
 from fedket.types import KeySource, Stream
 
@@ -57,7 +57,7 @@ def confirm_alive(
     """
     streams = [(client_id, i) for i in alive if i != client_id]
     said = encode(alive, stated)
-    return b"".join(tag_message(keys, terms, "confirm", s, offsets[s], said) for s in streams)
+    return b"".join(tag_message(keys, terms, CONFIRM, s, offsets[s], said) for s in streams)
 
 
 def check_confirmed(
@@ -82,7 +82,7 @@ def check_confirmed(
     for i, tag in zip(senders, tags, strict=True):
         stream = (i, client_id)
         try:
-            check_message(keys, terms, "confirm", stream, offsets[stream], said, tag)
+            check_message(keys, terms, CONFIRM, stream, offsets[stream], said, tag)
         except ProtocolError:
             continue
         confirmed += 1

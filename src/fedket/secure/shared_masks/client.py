@@ -38,10 +38,12 @@ from fedket.secure.shared_masks.field import (
     residues_of,
 )
 from fedket.secure.shared_masks.messages import (
-    accept_offsets,
+    RESERVE,
+    accept_announced,
     cut,
     refusal,
     seal_share,
+    tag_message,
     unseal_share,
 )
 from fedket.secure.shared_masks.plan import Plan, Terms, is_part, plan_payload, terms_of
@@ -56,8 +58,8 @@ class Stage(enum.Enum):
     """How far a client is in its latest round."""
 
     IDLE = "idle"
+    RESERVED = "reserved"
     SHARED = "shared"
-    HOLDING = "holding"
     UPLOADED = "uploaded"
     CONFIRMED = "confirmed"
     ENDED = "ended"
@@ -120,10 +122,10 @@ def shared_masks_client(
     return stepwise(_Client(client_id, keys, update, plan, stated), STEPS, _give_up)
 
 
-def _share(client: _Client, payload: Payload, state: ClientState) -> Step:
-    """B1: draw a mask, share it, send every other client its share under a one-time pad."""
+def _reserve(client: _Client, payload: Payload, state: ClientState) -> Step:
+    """B1: set aside the key under which the others send their shares here, and tell them where."""
     if integer(payload, "round_num") == state.round_num:
-        raise refusal(client.client_id, payload, "a second `share`, but rounds only go up")
+        raise refusal(client.client_id, payload, "a second `reserve`, but rounds only go up")
     agreed = plan_payload(client.plan)
     asked = {field: integer(payload, field) for field in agreed}
     if asked != agreed:
@@ -133,63 +135,51 @@ def _share(client: _Client, payload: Payload, state: ClientState) -> Step:
         raise refusal(client.client_id, payload, f"a cohort without it, {list(terms.cohort)}")
     _burn(client, state.terms)
     try:
-        return _deal(client, terms)
+        return _announce(client, terms)
     except FedketError:
         _burn(client, terms)
         raise
 
 
-def _deal(client: _Client, terms: Terms) -> Step:
-    me, field = client.client_id, terms.sharing.field
+def _announce(client: _Client, terms: Terms) -> Step:
+    me = client.client_id
     streams = [(me, peer) for peer in terms.peers(me)]
     offsets = client.keys.reserve(terms.round_num, me, dict.fromkeys(streams, terms.stream_bytes))
+    tags = b"".join(tag_message(client.keys, terms, RESERVE, s, offsets[s]) for s in streams)
+    answer = Reply({"offsets": [offsets[s] for s in streams], "tags": tags})
+    return answer, ClientState(terms.round_num, Stage.RESERVED, terms, offsets)
+
+
+def _share(client: _Client, payload: Payload, state: ClientState) -> Step:
+    """B1: draw a mask, share it, send everybody its share under the key that it has set aside.
+
+    Who did not, as far as its tag shows, gets none.
+    """
+    terms, me = _terms(client, payload, state, "share", Stage.RESERVED), client.client_id
+    senders, starts = integers(payload, "senders"), integers(payload, "offsets")
+    tags, field = cut(octets(payload, "tags"), TAG_BYTES), terms.sharing.field
+    if not is_part(senders, terms.peers(me)) or not len(senders) == len(starts) == len(tags):
+        raise refusal(me, payload, f"{len(tags)} tags of clients {list(senders)}")
+    told = {(i, me): start for i, start in zip(senders, starts, strict=True)}
+    streams = accept_announced(client.keys, terms, me, told, tags)
     blocks = random_residues(field, (terms.num_blocks, terms.share_length))
     noise = random_residues(field, (terms.plan.colluders, terms.share_length))
     shares = dict(zip(terms.cohort, share_blocks(terms.sharing, blocks, noise), strict=True))
-    sealed = (
-        seal_share(client.keys, terms, s, offsets[s], shares[s[1]], client.stated) for s in streams
+    sealed = b"".join(
+        seal_share(client.keys, terms, s, told[s], shares[s[0]], client.stated) for s in streams
     )
-    starts = [offsets[s] for s in streams]
-    answer = Reply({"offsets": starts, "shares": b"".join(sealed), "stated": client.stated})
+    peers = [peer for peer, _ in streams]
+    answer = Reply({"peers": peers, "shares": sealed, "stated": client.stated})
     mask = blocks.reshape(-1)[: terms.plan.num_values]
     held = {me: shares[me].copy()}  # not a view, which would keep all shares
-    return answer, ClientState(terms.round_num, Stage.SHARED, terms, offsets, mask, held)
-
-
-def _hold(client: _Client, payload: Payload, state: ClientState) -> Step:
-    """B1: take the shares of the others; one that fails its MAC is as good as missing.
-
-    Whoever says under its MAC that the round began otherwise there ends the round here.
-    """
-    terms, me = _terms(client, payload, state, "hold", Stage.SHARED), client.client_id
-    senders, starts = integers(payload, "senders"), integers(payload, "offsets")
-    messages = cut(octets(payload, "shares"), terms.pad_bytes + TAG_BYTES)
-    stated = cut(octets(payload, "stated"), STATEMENT_BYTES)
-    sizes = {len(senders), len(starts), len(messages), len(stated)}
-    if not is_part(senders, terms.peers(me)) or len(sizes) > 1:
-        raise refusal(me, payload, f"{len(messages)} shares from clients {list(senders)}")
-    announced = {(i, me): start for i, start in zip(senders, starts, strict=True)}
-    accepted = accept_offsets(client.keys, terms, me, announced)
-    held = dict(state.held)
-    for stream, message, said in zip(announced, messages, stated, strict=True):
-        if stream not in accepted:
-            continue
-        try:
-            share = unseal_share(client.keys, terms, stream, announced[stream], message, said)
-        except FedketError:
-            continue
-        if said != client.stated:
-            lie = difference(client.stated, said)
-            raise refusal(me, payload, f"client {stream[0]} was shown {lie}; the server lied")
-        held[stream[0]] = share
-    offsets = {**state.offsets, **announced}
-    state = state._replace(stage=Stage.HOLDING, offsets=offsets, held=held)
-    return Reply({"held": sorted(held)}), state
+    offsets = {**state.offsets, **told}
+    return answer, state._replace(stage=Stage.SHARED, offsets=offsets, mask=mask, held=held)
 
 
 def _upload(client: _Client, payload: Payload, state: ClientState) -> Step:
-    """B2: send x + z mod p."""
-    terms = _terms(client, payload, state, "upload", Stage.HOLDING)
+    """B2: take the shares of the others, send x + z mod p."""
+    terms = _terms(client, payload, state, "upload", Stage.SHARED)
+    held = _unsealed(client, terms, payload, state)
     values, field = client.update(terms.round_num), terms.sharing.field
     if values is None or state.mask is None:
         raise ProtocolError(f"client {client.client_id} has no usable update this round")
@@ -201,13 +191,40 @@ def _upload(client: _Client, payload: Payload, state: ClientState) -> Step:
             "within: quantise with its bits"
         )
     data = pack_residues(field, add(field, residues_of(field, values), state.mask))
-    return Reply({"residues": data}), state._replace(stage=Stage.UPLOADED, mask=None)
+    state = state._replace(stage=Stage.UPLOADED, mask=None, held=held)
+    return Reply({"held": sorted(held), "residues": data}), state
+
+
+def _unsealed(
+    client: _Client, terms: Terms, payload: Payload, state: ClientState
+) -> dict[int, Residues]:
+    """Return the shares that this client holds; one that fails its MAC is as good as missing.
+
+    Whoever says under its MAC that the round began otherwise there ends the round here.
+    """
+    me, senders = client.client_id, integers(payload, "senders")
+    messages = cut(octets(payload, "shares"), terms.pad_bytes + TAG_BYTES)
+    stated = cut(octets(payload, "stated"), STATEMENT_BYTES)
+    if not is_part(senders, terms.peers(me)) or not len(senders) == len(messages) == len(stated):
+        raise refusal(me, payload, f"{len(messages)} shares from clients {list(senders)}")
+    held = dict(state.held)
+    for i, message, said in zip(senders, messages, stated, strict=True):
+        try:
+            start = state.offsets[me, i]
+            share = unseal_share(client.keys, terms, (me, i), start, message, said)
+        except FedketError:
+            continue
+        if said != client.stated:
+            lie = difference(client.stated, said)
+            raise refusal(me, payload, f"client {i} was shown {lie}; the server lied")
+        held[i] = share
+    return held
 
 
 def _confirm(client: _Client, payload: Payload, state: ClientState) -> Step:
     """B3: tell the others, under MACs, whose sum the server wants to open; one list per round."""
     terms, me = _terms(client, payload, state, "confirm", Stage.UPLOADED), client.client_id
-    alive = read_alive(terms, me, payload)
+    alive = _held_of(client, payload, state, read_alive(terms, me, payload))
     tags = confirm_alive(client.keys, terms, me, state.offsets, alive, client.stated)
     return Reply({"tags": tags}), state._replace(stage=Stage.CONFIRMED, alive=alive)
 
@@ -217,10 +234,7 @@ def _open(client: _Client, payload: Payload, state: ClientState) -> Step:
     malicious, me = client.plan.malicious, client.client_id
     before = Stage.CONFIRMED if malicious else Stage.UPLOADED
     terms = _terms(client, payload, state, "open", before)
-    alive = read_alive(terms, me, payload)
-    missing = [i for i in alive if i not in state.held]
-    if missing:
-        raise refusal(me, payload, f"it holds no sound share of clients {missing}")
+    alive = _held_of(client, payload, state, read_alive(terms, me, payload))
     if malicious and alive != state.alive:
         raise refusal(me, payload, f"clients {list(alive)}, it confirmed {list(state.alive)}")
     if malicious:
@@ -232,14 +246,24 @@ def _open(client: _Client, payload: Payload, state: ClientState) -> Step:
     return Reply({"residues": data}), ClientState(terms.round_num, Stage.ENDED)
 
 
+def _held_of(
+    client: _Client, payload: Payload, state: ClientState, alive: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Return U1 if this client holds a share of everybody in it: they have its key behind them."""
+    if missing := [i for i in alive if i not in state.held]:
+        what = f"it holds no sound share of clients {missing}"
+        raise refusal(client.client_id, payload, what)
+    return alive
+
+
 def _abort(client: _Client, payload: Payload, state: ClientState) -> Step:
     _burn(client, state.terms)
     return Reply({}), ClientState(integer(payload, "round_num"), Stage.ENDED)
 
 
 STEPS: dict[str, Callable[[_Client, Payload, ClientState], Step]] = {
+    "reserve": _reserve,
     "share": _share,
-    "hold": _hold,
     "upload": _upload,
     "confirm": _confirm,
     "open": _open,

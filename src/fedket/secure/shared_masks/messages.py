@@ -1,16 +1,22 @@
 """Protocol B: messages from client to client, which the server passes on and cannot read or alter.
 
-One round takes from the stream of client i to client j, in this order,
+One round takes from the stream of client j to client i, in this order,
 
-    pad of the share, ceil(w*L/8) bytes | MAC key of the share, 32 | MAC key of the list, 32
+    MAC key of `reserve` | pad of a share | MAC key of the share | MAC key of the list
 
-the last one only with `malicious`. A share is packed in w bits per residue, then XORed with its
-pad. A tag covers the message, what its sender says of the round's beginning, a header with the
-offset of the reservation, the cohort and the whole plan: it fits one message of one run. The sender
-of a stream tags, the receiver checks.
+32 bytes a MAC key, the last one only with `malicious`; the pad has ceil(w*L/8) bytes. Client j sets
+them aside and tells i where they begin; it is *i* that uses the pad, for the share that it sends to
+j, once the tag has shown that j did set them aside. So both ends have the bytes behind them, on
+disk, before any is used as a pad, and an end that is restored from an old copy learns from the
+other one that they are spent. A share is packed in w bits per residue, then XORed with its pad.
+
+A tag covers the message, what its sender says of the round's beginning, a header with the offset of
+the reservation, the cohort and the whole plan: it fits one message of one run.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,71 +35,106 @@ from fedket.secure.shared_masks.plan import Terms
 from fedket.types import KeySource, Secret, Stream
 
 
+class Kind(NamedTuple):
+    """A kind of tagged message.
+
+    Attributes:
+        name: Of it.
+        maker: Which end of the stream whose key it takes makes it: 0 who sets key aside, or 1.
+        after: Pads before its MAC key.
+        place: MAC keys before its own.
+    """
+
+    name: str
+    maker: int
+    after: int
+    place: int
+
+
+RESERVE, SHARE, CONFIRM = Kind("reserve", 0, 0, 0), Kind("share", 1, 1, 1), Kind("confirm", 0, 1, 2)
+
+
 def seal_share(
     keys: KeySource, terms: Terms, stream: Stream, offset: int, share: Residues, stated: bytes
 ) -> bytes:
-    """Return a share under its pad, and a tag of it and of what the sender states with it.
+    """Return a share for the sender of a stream under its pad, and a tag of it and what is stated.
 
     Args:
-        keys: The sender's end of the stream.
+        keys: The receiver's end of the stream.
         terms: Terms of the round.
-        stream: From whom to whom.
+        stream: From whom the key was announced, to whom.
         offset: Where the round's reservation begins in the stream, as both ends know.
         share: The share, shape (share_length,).
-        stated: What the sender says of the round's beginning, `fedket.secure.begun`.
+        stated: What the client says of the round's beginning, `fedket.secure.begun`.
     """
-    pad = keys.spend(terms.round_num, stream[0], stream, 0, terms.pad_bytes)
+    pad = keys.spend(terms.round_num, stream[1], stream, MAC_KEY_BYTES, terms.pad_bytes)
     sealed = _xor(pack_residues(terms.sharing.field, share), pad)
-    return sealed + tag_message(keys, terms, "share", stream, offset, stated + sealed)
+    return sealed + tag_message(keys, terms, SHARE, stream, offset, stated + sealed)
 
 
 def unseal_share(
     keys: KeySource, terms: Terms, stream: Stream, offset: int, message: bytes, stated: bytes
 ) -> Residues:
-    """Return the share in a message of `seal_share`; arguments as of `check_message`.
+    """Return the share in a message of `seal_share`, at the sender's end of the stream.
 
     Raises:
-        ProtocolError: The tag is not that of the sender, or what it sent is no share.
+        ProtocolError: The tag is not that of the stream's receiver, or what it sent is no share.
     """
     sealed, tag = message[:-TAG_BYTES], message[-TAG_BYTES:]
-    pad = keys.spend(terms.round_num, stream[1], stream, 0, terms.pad_bytes)
-    check_message(keys, terms, "share", stream, offset, stated + sealed, tag)
+    pad = keys.spend(terms.round_num, stream[0], stream, MAC_KEY_BYTES, terms.pad_bytes)
+    check_message(keys, terms, SHARE, stream, offset, stated + sealed, tag)
     return unpack_residues(terms.sharing.field, _xor(sealed, pad), terms.share_length)
 
 
 def tag_message(
-    keys: KeySource, terms: Terms, action: str, stream: Stream, offset: int, data: bytes
+    keys: KeySource, terms: Terms, kind: Kind, stream: Stream, offset: int, data: bytes = b""
 ) -> bytes:
-    """Tag a message as its sender.
+    """Tag a message.
 
     Args:
-        keys: The sender's end of the stream.
+        keys: Its maker's end of the stream.
         terms: Terms of the round.
-        action: `share` or `confirm`.
-        stream: From whom to whom.
+        kind: What kind of message it is.
+        stream: Whose key it takes.
         offset: Where the round's reservation begins in the stream, as both ends know.
         data: The message.
     """
-    key = _mac_key(keys, terms, action, stream, stream[0])
-    return make_tag(key, _header(terms, action, stream, offset), terms.context + data)
+    key = _mac_key(keys, terms, kind, stream, stream[kind.maker])
+    return make_tag(key, _header(terms, kind, stream, offset), terms.context + data)
 
 
 def check_message(
     keys: KeySource,
     terms: Terms,
-    action: str,
+    kind: Kind,
     stream: Stream,
     offset: int,
     data: bytes,
     tag: bytes,
 ) -> None:
-    """Check a message as its receiver; arguments as of `tag_message`.
+    """Check a message at the other end of the stream; arguments as of `tag_message`.
 
     Raises:
-        ProtocolError: Message and tag are not what the sender made.
+        ProtocolError: Message and tag are not what its maker made.
     """
-    key = _mac_key(keys, terms, action, stream, stream[1])
-    check_tag(key, _header(terms, action, stream, offset), terms.context + data, tag)
+    key = _mac_key(keys, terms, kind, stream, stream[1 - kind.maker])
+    check_tag(key, _header(terms, kind, stream, offset), terms.context + data, tag)
+
+
+def accept_announced(
+    keys: KeySource, terms: Terms, client_id: int, offsets: Mapping[Stream, int], tags: list[bytes]
+) -> list[Stream]:
+    """Set aside, as the receiver, what others announced; return the streams where that is sure.
+
+    Those are the streams whose sender has set aside the same bytes, as its tag shows.
+    """
+    accepted, sure = accept_offsets(keys, terms, client_id, offsets), list[Stream]()
+    for (stream, offset), tag in zip(offsets.items(), tags, strict=True):
+        if stream in accepted:
+            with suppress(ProtocolError):
+                check_message(keys, terms, RESERVE, stream, offset, b"", tag)
+                sure.append(stream)
+    return sure
 
 
 def accept_offsets(
@@ -139,13 +180,14 @@ def _accepts(
     return True
 
 
-def _mac_key(keys: KeySource, terms: Terms, action: str, stream: Stream, client_id: int) -> Secret:
-    start = terms.pad_bytes + (0 if action == "share" else MAC_KEY_BYTES)
+def _mac_key(keys: KeySource, terms: Terms, kind: Kind, stream: Stream, client_id: int) -> Secret:
+    start = kind.place * MAC_KEY_BYTES + kind.after * terms.pad_bytes
     return keys.spend(terms.round_num, client_id, stream, start, MAC_KEY_BYTES)
 
 
-def _header(terms: Terms, action: str, stream: Stream, offset: int) -> Header:
-    return Header(terms.plan.run_id, action, terms.round_num, *stream, offset)
+def _header(terms: Terms, kind: Kind, stream: Stream, offset: int) -> Header:
+    ends = (stream[kind.maker], stream[1 - kind.maker])
+    return Header(terms.plan.run_id, kind.name, terms.round_num, *ends, offset)
 
 
 def _xor(data: bytes, pad: Secret) -> bytes:

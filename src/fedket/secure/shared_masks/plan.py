@@ -82,7 +82,7 @@ class Terms(NamedTuple):
     @property
     def stream_bytes(self) -> int:
         """Key bytes that a round takes from each stream, see `messages`."""
-        return self.pad_bytes + (2 if self.plan.malicious else 1) * MAC_KEY_BYTES
+        return self.pad_bytes + (3 if self.plan.malicious else 2) * MAC_KEY_BYTES
 
 
 def terms_of(plan: Plan, round_num: int, cohort: tuple[int, ...]) -> Terms:
@@ -138,7 +138,7 @@ class KeyBits(NamedTuple):
 
 def key_per_pair(terms: Terms) -> KeyBits:
     """Return what two clients use up in a round: about 2wd/(U - T), and 256 per MAC."""
-    num_macs = 4 if terms.plan.malicious else 2
+    num_macs = 6 if terms.plan.malicious else 4
     return KeyBits(2 * 8 * terms.pad_bytes, num_macs * MAC_KEY_BITS)
 
 

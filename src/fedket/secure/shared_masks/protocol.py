@@ -35,7 +35,7 @@ from fedket.types import KeySource, Reducer, RoundContext
 
 SILENT = "delivered no masked update"
 
-ACTIONS = ("share", "hold", "upload", "open")
+ACTIONS = ("reserve", "share", "upload", "open")
 """Phases in which a simulated client may fall silent."""
 
 
@@ -144,7 +144,7 @@ def shared_mask_sum(
 def _cost(terms: Terms) -> RoundCost:
     num_peers, malicious = len(terms.cohort) - 1, terms.plan.malicious
     vector = packed_size(terms.plan.num_values, terms.sharing.field.bits)
-    share = num_peers * (8 + terms.pad_bytes + TAG_BYTES)
+    share = num_peers * (8 + TAG_BYTES + 8 + terms.pad_bytes + TAG_BYTES)
     held = 8 * len(terms.cohort)
     confirm = num_peers * TAG_BYTES if malicious else 0
     key = {(i, j): terms.stream_bytes for i in terms.cohort for j in terms.peers(i)}

@@ -6,9 +6,10 @@ sum of their masks is opened from sums of shares, and leaves the sum of their up
 (Zhao & Sun, arXiv:2101.07750; LightSecAgg, So et al., arXiv:2109.14236; with one-time pads and
 one-time MACs on the links in place of their computational channels).
 
-SHARE    B1, to the cohort: shares of z_i for all others, encrypted. May be long before training.
-HOLD     B1: hands everyone its shares.
-UPLOAD   B2: collects y_i. Whoever has not delivered by the deadline is not in U1.
+RESERVE  B1, to the cohort: everyone sets aside the key under which the others send it shares.
+SHARE    B1: shares of z_i for all others, encrypted under key that both ends have set aside.
+UPLOAD   B2: hands everyone its shares and collects y_i. Whoever has not delivered by the deadline
+         is not in U1.
 CONFIRM  B3, only against a malicious server: everyone tells everyone, under MACs, which U1 it was
          named.
 OPEN     B4: everyone in U1 sends the sum of its shares of U1, once. U right answers open the sum
@@ -54,7 +55,7 @@ from fedket.secure.phases import (
 )
 from fedket.secure.shared_masks.field import Residues, centre_lift, subtract, unpack_residues
 from fedket.secure.shared_masks.messages import cut
-from fedket.secure.shared_masks.plan import Plan, Terms, key_of_round, plan_payload
+from fedket.secure.shared_masks.plan import Plan, Terms, is_part, key_of_round, plan_payload
 from fedket.secure.shared_masks.sharing import open_shares
 
 Answer = TypeVar("Answer")
@@ -86,16 +87,32 @@ class IntegerSum(NamedTuple):
 _UNSOUND = "too few of the others hold a sound share of its mask"
 
 
+Announced = Mapping[int, tuple[int, bytes]]
+"""What a client sent in RESERVE: peer -> where their stream begins, and the tag of that."""
+
+
 class Deal(NamedTuple):
     """What a client sent in SHARE.
 
     Attributes:
-        shares: Peer -> where their stream begins, and the share, encrypted.
+        shares: Peer -> the share, encrypted.
         stated: What the client says of the round's beginning.
     """
 
-    shares: Mapping[int, tuple[int, bytes]]
+    shares: Mapping[int, bytes]
     stated: bytes
+
+
+class Upload(NamedTuple):
+    """What a client sent in UPLOAD.
+
+    Attributes:
+        held: Clients whose shares it holds.
+        residues: Its update under its mask, shape (num_values,).
+    """
+
+    held: set[int]
+    residues: Residues
 
 
 def shared_masks_server(terms: Terms, deadline: float = 60.0) -> Server[IntegerSum]:
@@ -124,70 +141,93 @@ def num_messages(plan: Plan) -> int:
 
 def _round(server: _Server) -> Server[IntegerSum]:
     terms, field = server.terms, server.terms.sharing.field
-    deals = yield from _collect_deals(server)
-    held = yield from _pass_on(server, deals)
-    masked = yield from _ask(
-        server, _phase(server, "upload", tuple(held)), _read_residues(terms, terms.plan.num_values)
-    )
-    alive = _openable(server, tuple(masked), held)
+    deals = yield from _collect_deals(server, (yield from _collect_offsets(server)))
+    uploads = yield from _collect_uploads(server, deals)
+    alive = _openable(server, uploads)
     missing = {i: server.reasons.get(i, _UNSOUND) for i in terms.cohort if i not in alive}
     opened = yield from _ask(
         server, (yield from _announce(server, alive)), _read_residues(terms, terms.share_length)
     )
     masks = open_shares(terms.sharing, {terms.cohort.index(i): opened[i] for i in opened})
     mask = masks.blocks.reshape(-1)[: terms.plan.num_values]
-    total = np.add.reduce([masked[i] for i in alive]) % np.uint64(field.modulus)
+    total = np.add.reduce([uploads[i].residues for i in alive]) % np.uint64(field.modulus)
     corrected = tuple(terms.cohort[place] for place in masks.wrong)
     return IntegerSum(centre_lift(field, subtract(field, total, mask)), alive, corrected, missing)
 
 
-def _collect_deals(server: _Server) -> Generator[Phase, Outcomes, dict[int, Deal]]:
-    """B1: ask everyone for shares of a mask."""
-    terms = server.terms
+def _collect_offsets(server: _Server) -> Generator[Phase, Outcomes, dict[int, Announced]]:
+    """B1: let everyone set aside the key under which it gets its shares.
+
+    All key between clients is in the accounts here; MAC keys with the server are in the first
+    phase.
+    """
+    terms, key = server.terms, key_of_round(server.terms)
     request = {**plan_payload(terms.plan), "cohort": list(terms.cohort)}
-    phase = _phase(server, "share", terms.cohort, request)
-    phase = phase._replace(pad_bits=key_of_round(terms).pad)
-    return (yield from _ask(server, phase, partial(_read_deal, terms)))
+    phase = _phase(server, "reserve", terms.cohort, request)
+    phase = phase._replace(pad_bits=key.pad, mac_bits=key.mac)
+    return (yield from _ask(server, phase, partial(_read_offsets, terms)))
+
+
+def _read_offsets(terms: Terms, client_id: int, payload: Payload) -> Announced:
+    peers, offsets = terms.peers(client_id), integers(payload, "offsets")
+    tags = cut(octets(payload, "tags"), TAG_BYTES)
+    if not len(offsets) == len(tags) == len(peers):
+        raise ProtocolError(
+            f"client {client_id} sent {len(offsets)} offsets and {len(tags)} tags for {len(peers)} "
+            "peers; all parties must agree on the cohort"
+        )
+    return dict(zip(peers, zip(offsets, tags, strict=True), strict=True))
+
+
+def _collect_deals(
+    server: _Server, announced: Mapping[int, Announced]
+) -> Generator[Phase, Outcomes, dict[int, Deal]]:
+    """B1: ask everyone for shares of a mask, for those who have set aside key for them."""
+    each: dict[int, Payload] = {}
+    for i in announced:
+        senders = [sender for sender in announced if sender != i]
+        offsets, tags = zip(*(announced[sender][i] for sender in senders), strict=True)
+        each[i] = {"senders": senders, "offsets": list(offsets), "tags": b"".join(tags)}
+    phase = _phase(server, "share", tuple(announced), {}, each)
+    return (yield from _ask(server, phase, partial(_read_deal, server.terms)))
 
 
 def _read_deal(terms: Terms, client_id: int, payload: Payload) -> Deal:
-    peers, offsets = terms.peers(client_id), integers(payload, "offsets")
+    peers, stated = integers(payload, "peers"), octets(payload, "stated")
     sealed = cut(octets(payload, "shares"), terms.pad_bytes + TAG_BYTES)
-    stated = octets(payload, "stated")
-    if not len(offsets) == len(sealed) == len(peers) or len(stated) != STATEMENT_BYTES:
+    sound = is_part(peers, terms.peers(client_id)) and len(sealed) == len(peers)
+    if not sound or len(stated) != STATEMENT_BYTES:
         raise ProtocolError(
-            f"client {client_id} sent {len(sealed)} shares, {len(offsets)} offsets and "
-            f"{len(stated)} bytes about the round for {len(peers)} peers; all parties must agree "
-            "on the cohort and run the same version of fedket"
+            f"client {client_id} sent {len(sealed)} shares for clients {list(peers)} and "
+            f"{len(stated)} bytes about the round; all parties must agree on the cohort and run "
+            "the same version of fedket"
         )
-    return Deal(dict(zip(peers, zip(offsets, sealed, strict=True), strict=True)), stated)
+    return Deal(dict(zip(peers, sealed, strict=True)), stated)
 
 
-def _pass_on(
+def _collect_uploads(
     server: _Server, deals: Mapping[int, Deal]
-) -> Generator[Phase, Outcomes, dict[int, set[int]]]:
-    """B1: hand everyone its shares; return whose shares each client holds.
-
-    MAC keys between clients are in the accounts here, where the receivers set them aside; those
-    with the server are in the first phase.
-    """
+) -> Generator[Phase, Outcomes, dict[int, Upload]]:
+    """B2: hand everyone its shares, and collect masked updates."""
     each: dict[int, Payload] = {}
     for i in deals:
-        senders = [sender for sender in deals if sender != i]
-        offsets, sealed = zip(*(deals[sender].shares[i] for sender in senders), strict=True)
-        stated = b"".join(deals[sender].stated for sender in senders)
-        messages: Payload = {"shares": b"".join(sealed), "stated": stated}
-        each[i] = {"senders": senders, "offsets": list(offsets), **messages}
-    phase = _phase(server, "hold", tuple(deals), {}, each)
-    phase = phase._replace(mac_bits=key_of_round(server.terms).mac)
-    return (yield from _ask(server, phase, lambda _, payload: set(integers(payload, "held"))))
+        senders = [j for j in deals if i in deals[j].shares]
+        shares = b"".join(deals[j].shares[i] for j in senders)
+        stated = b"".join(deals[j].stated for j in senders)
+        each[i] = {"senders": senders, "shares": shares, "stated": stated}
+    phase = _phase(server, "upload", tuple(deals), {}, each)
+    read = _read_residues(server.terms, server.terms.plan.num_values)
+    return (
+        yield from _ask(
+            server, phase, lambda i, said: Upload(set(integers(said, "held")), read(i, said))
+        )
+    )
 
 
-def _openable(
-    server: _Server, alive: tuple[int, ...], held: Mapping[int, set[int]]
-) -> tuple[int, ...]:
+def _openable(server: _Server, uploads: Mapping[int, Upload]) -> tuple[int, ...]:
     """Return U1: those who delivered, less those whose shares too few of the others hold."""
-    terms = server.terms
+    terms, alive = server.terms, tuple(uploads)
+    held = {i: upload.held for i, upload in uploads.items()}
     while len(alive) >= terms.plan.threshold:
         if sum(held[j].issuperset(alive) for j in alive) >= terms.plan.threshold:
             return alive
