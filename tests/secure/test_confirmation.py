@@ -105,6 +105,24 @@ def test_members_that_were_named_otherwise_to_one_of_them_upload_nothing():
     assert not sent
 
 
+def test_who_is_told_another_place_in_a_neighbours_key_confirms_nothing_to_it():
+    """Else the neighbour would use pads that the other end has not set aside (T5)."""
+    ids, sent = (0, 1, 2, 3), []
+
+    def attack(client_id, action, way, payload):
+        if (client_id, action, way) == (3, "ready", "request"):
+            first, *others = payload["offsets"]
+            return {**payload, "offsets": [first + 1, *others]}
+        if action == "upload" and way == "answer":
+            sent.append(client_id)
+        return payload
+
+    wire = Wire(updates_of(1, ids), OsRandomSource(), mac=False, attack=attack)
+    with pytest.raises(RoundLostError, match="client 3 does not confirm"):
+        wire.run(confirm=True)
+    assert 0 not in sent
+
+
 def test_with_confirmation_the_sum_is_the_same():
     ids = tuple(range(9))
     updates = updates_of(2, ids)

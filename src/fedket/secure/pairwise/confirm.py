@@ -1,7 +1,8 @@
 """Protocol A: what neighbours confirm to each other before anything is uploaded.
 
 Every member tags, for each neighbour among the members, what it was shown at the beginning of the
-round and the list of members; the server passes the tags on. A client uploads only if all its
+round, the list of members, and where the key begins that it has set aside of the neighbour's
+stream; the server passes the tags on. A client uploads only if all its
 neighbours were told the same. Members are connected in the graph, so a difference between any two
 of them is one between two neighbours.
 
@@ -59,10 +60,11 @@ class Confirmation(NamedTuple):
             offsets: Where the round begins in its streams.
         """
         streams = [(me, peer) for peer in self.peers]
-        said = self._said(self.own.stated)
         return b"".join(
             make_tag(
-                keys.spend(self.round_num, me, s, 0, MAC_KEY_BYTES), self._header(s, offsets), said
+                keys.spend(self.round_num, me, s, 0, MAC_KEY_BYTES),
+                self._header(s, offsets),
+                self._said(self.own.stated, offsets[s[::-1]]),
             )
             for s in streams
         )
@@ -87,7 +89,12 @@ class Confirmation(NamedTuple):
             key = keys.spend(self.round_num, me, stream, 0, MAC_KEY_BYTES)
             tag = tags[k * TAG_BYTES :][:TAG_BYTES]
             try:
-                check_tag(key, self._header(stream, offsets), self._said(said), tag)
+                check_tag(
+                    key,
+                    self._header(stream, offsets),
+                    self._said(said, offsets[me, peer]),
+                    tag,
+                )
             except ProtocolError:
                 raise refusal(
                     me,
@@ -99,8 +106,8 @@ class Confirmation(NamedTuple):
                 lie = difference(self.own.stated, said)
                 raise refusal(me, self.round_num, f"client {peer} was shown {lie}; the server lied")
 
-    def _said(self, stated: bytes) -> bytes:
-        return encode(self.members, stated)
+    def _said(self, stated: bytes, accepted: int) -> bytes:
+        return encode(self.members, stated, accepted)
 
     def _header(self, stream: Stream, offsets: Mapping[Stream, int]) -> Header:
         return Header(self.own.run_id, "confirm", self.round_num, *stream, offsets[stream])
