@@ -5,8 +5,6 @@ Each attack works where nobody checks, and a site that was lied to keeps its upd
 
 import numpy as np
 import pytest
-from hypothesis import given as drawn
-from hypothesis import strategies as st
 from local_sites import (
     CONFIRMED,
     KINDS,
@@ -23,12 +21,10 @@ from fedket.deploy.given import GivenUpdates
 from fedket.deploy.rounds import SiteRounds, site_experiment
 from fedket.deploy.site import Site
 from fedket.deploy.site_trainer import make_task
-from fedket.errors import CheckpointError, ConfigError, ProtocolError
+from fedket.errors import CheckpointError, ProtocolError
 from fedket.experiment.build import build_experiment
 from fedket.federated.checkpoint import params_sha256
 from fedket.federated.cohort import sample_cohort
-from fedket.secure.phases import Failure
-from fedket.secure.shares import within_share
 
 SMALL = {"model": {"kind": "mlp", "hidden": [4]}, "training": {"epochs": 1, "batch_size": 16}}
 OPENS = {"masked": "upload", "confirmed": "upload", "shared": "open", "malicious": "open"}
@@ -271,52 +267,6 @@ def test_a_damaged_memory_is_one_line(tmp_path):
     (tmp_path / "given.jsonl").write_text("{\n")
     with pytest.raises(CheckpointError, match=r"given\.jsonl"):
         GivenUpdates(tmp_path, "f00d")
-
-
-# A site that says it has 10^9 samples (T2 c)
-
-
-def test_a_site_that_says_it_has_nearly_all_samples_is_left_out(built):
-    config = experiment(KINDS["masked"], **SMALL)
-    federation, members = federation_of(config, built)
-    members.handshakes[2] |= {"samples": 10**9}
-    _, record = federation.run_round(federation.init())
-    assert not record.lost
-    assert set(record.dropped) == {2}
-    assert "client 2 has 100.0% of the samples of 4 clients" in record.dropped[2]
-    assert "at most 75.0% may be one's (aggregation.max_share)" in record.dropped[2]
-
-
-def test_sites_refuse_a_round_in_which_one_has_too_large_a_share(built):
-    """Also if the session began with it."""
-    true = [len(indices) for indices in built.partition]
-
-    def told(site):
-        return [true[i] if i == site or i != 2 else 10**9 for i in range(SITES)]
-
-    config = experiment(KINDS["masked"], **SMALL)
-    members = federation_of(config, built, told=told)[1]
-    for i in (0, 1, 3):
-        request = {"round_num": 1, "cohort": list(range(SITES)), "samples": told(i)}
-        outcome = members.sites[i].handle("fill", request | {"graph_seed": bytes(32)})
-        assert isinstance(outcome, Failure)
-        assert "client 2 has 100.0% of the samples" in outcome.reason
-        assert "aggregation.max_share" in outcome.reason
-
-
-@drawn(counts=st.lists(st.integers(1, 10**6), min_size=2, max_size=8), share=st.floats(0.1, 1))
-def test_who_is_left_out_has_too_large_a_share_and_who_is_left_has_not(counts, share):
-    samples = dict(enumerate(counts))
-    kept, out = within_share(share, samples)
-    assert set(kept) | set(out) == set(samples)
-    assert all(samples[i] <= samples[j] for i in kept for j in out)
-    total = sum(samples[i] for i in kept)
-    assert len(kept) == 1 or max(samples[i] for i in kept) / total <= share + 1e-5
-
-
-def test_a_share_below_an_even_one_is_refused_before_anything_is_built():
-    with pytest.raises(ConfigError, match=r"an even share of 4 clients is 0\.25"):
-        build_experiment(experiment(KINDS["masked"] | {"max_share": 0.2}))
 
 
 def test_with_three_sites_and_no_colluders_the_record_says_what_a_curious_site_learns():

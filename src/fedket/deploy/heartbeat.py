@@ -105,12 +105,13 @@ class HeartbeatMonitor:
         if problem := misfit_of(said, i, terms):
             self.refuse(i, instance, problem)
             return False
+        samples = dict(terms.samples)  # others may add theirs meanwhile
         request: Payload = {
             "session": terms.name,
             "classes": terms.classes,
             "largest": terms.largest,
-            "sites": list(terms.samples),
-            "samples": list(terms.samples.values()),
+            "sites": list(samples),
+            "samples": list(samples.values()),
         }
         outcome = self._ask(i, instance, "setup", request)
         if isinstance(outcome, Failure):

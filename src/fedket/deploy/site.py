@@ -30,6 +30,7 @@ from fedket.secure.phases import (
     integers,
     octets,
 )
+from fedket.secure.shares import check_shares
 from fedket.secure.sides import Give, forget
 from fedket.types import Contribution, Dataset, RoundContext
 
@@ -165,7 +166,9 @@ class Site:
         samples = samples_in(payload, "cohort")
         check_round(session.agreed, round_num, samples)
         seed = octets(payload, "graph_seed")
-        return session.task.round(round_num, tuple(samples), samples, seed)
+        context = session.task.round(round_num, tuple(samples), samples, seed)
+        check_shares(session.task.protocol.max_share, context)
+        return context
 
     def _contribute(self, model: bytes, context: RoundContext) -> Contribution | None:
         try:

@@ -2,9 +2,9 @@
 
 Every member tags, for each neighbour among the members, what it was shown at the beginning of the
 round, the list of members, and where the key begins that it has set aside of the neighbour's
-stream; the server passes the tags on. A client uploads only if all its
-neighbours were told the same. Members are connected in the graph, so a difference between any two
-of them is one between two neighbours.
+stream; the server passes the tags on. A client uploads only if all its neighbours were told the
+same. Honest members are connected in the graph, except with the probability in `graph`, so a
+difference between any two is one between two honest neighbours.
 
 The tag of a neighbour takes the first 32 bytes of the stream from it.
 """

@@ -23,6 +23,8 @@ Who learns what, with true one-time pads and without any computational assumptio
   than T clients it learns combinations of the blocks of single updates, with U clients every
   update that was sent; n - 1 clients know the last one's from the sum alone. No exact sum can do
   better at that, only noise at the clients.
+- A server that shows clients different models or weights finds nobody who uploads: what a round
+  began with is under the MACs of the shares.
 - A server that lies, together with up to T clients, learns no more if the plan says `malicious`:
   honest clients open one list only. Without, it can name them different U1 and learn the
   difference of two sums, one client's update. It can always end rounds and leave clients out.
