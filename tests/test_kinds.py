@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from docs.generate import entries, pages
 
-from fedket.errors import CheckpointError, ConfigError, UserCodeError
+from fedket.errors import CheckpointError, ConfigError, PartitionError, UserCodeError
 from fedket.experiment.build import build_experiment
 from fedket.experiment.load import load_config
 from fedket.experiment.run import resume_run, start_run
@@ -90,6 +90,11 @@ class Number(Section):
         return 7
 
 
+class Forgetful(PartitionConfig):
+    def build(self, context):
+        return [np.arange(client, 59, self.num_clients) for client in range(self.num_clients)]
+
+
 def ring(num_qubits, num_layers):
     gates = [("RY", q) for q in range(num_qubits)]
     gates += [("CNOT", q, (q + 1) % num_qubits) for q in range(num_qubits)]
@@ -142,6 +147,11 @@ def test_a_kind_of_ones_own_trains_and_its_run_resumes_from_its_copy(group, file
     (tmp_path / "own.py").unlink()
     more = read_config(tmp_path / "run", ["federation.rounds=3"])
     assert resume_run(tmp_path / "run", config=more).summary.rounds == 3
+
+
+def test_a_partition_of_ones_own_has_every_sample_once(file):
+    with pytest.raises(PartitionError, match="sample 59 is held by 0 clients"):
+        build_experiment(load_config(file, ["partition.kind=own.py:Forgetful"]))
 
 
 def test_an_error_in_the_middle_of_training_names_the_line_too(file, tmp_path):

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from fedket.errors import DataError
 
+TIMEOUT_S = 30.0
+"""Longest wait for a server's next bytes."""
+
 
 class ProgressBar:
     """rich's progress bar in the form that pooch drives; silent where there is no terminal."""
@@ -46,9 +49,7 @@ def find_file(path: str, directory: Path, advice: str) -> Path:
     raise DataError(f"no file at {tried}; {advice}")
 
 
-def fetch_file(
-    name: str, base_urls: tuple[str, ...], sha256: str, folder: Path, timeout_s: float = 30.0
-) -> Path:
+def fetch_file(name: str, base_urls: tuple[str, ...], sha256: str, folder: Path) -> Path:
     """Download a file from the first mirror that delivers it intact.
 
     Args:
@@ -56,7 +57,6 @@ def fetch_file(
         base_urls: Mirrors in order of preference, each ending in a slash.
         sha256: Checksum in hex.
         folder: Where to put it; made if absent.
-        timeout_s: Longest wait for a server's next bytes, seconds.
 
     Returns:
         Path of the file.
@@ -67,13 +67,13 @@ def fetch_file(
     failures = []
     for base_url in base_urls:
         try:
-            return _fetch(base_url + name, name, sha256, folder, timeout_s)
+            return _fetch(base_url + name, name, sha256, folder)
         except (OSError, ValueError) as error:  # requests' errors are OSErrors
             failures.append(f"{base_url}{name}: {_reason(error)}")
     raise DataError(f"cannot download {name} (tried {'; '.join(failures)})")
 
 
-def _fetch(url: str, name: str, sha256: str, folder: Path, timeout_s: float) -> Path:
+def _fetch(url: str, name: str, sha256: str, folder: Path) -> Path:
     import pooch
 
     pooch.get_logger().setLevel("ERROR")  # the progress bar says it already
@@ -81,7 +81,7 @@ def _fetch(url: str, name: str, sha256: str, folder: Path, timeout_s: float) -> 
     def download(url: str, output: str, mover: object) -> None:
         bar = ProgressBar(name)
         try:
-            http = pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16, timeout=timeout_s)
+            http = pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16, timeout=TIMEOUT_S)
             http(url, output, mover)
         finally:
             bar.close()

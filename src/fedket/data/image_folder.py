@@ -6,17 +6,13 @@ the test part: no random numbers, so the split is the same everywhere.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-from fedket.data.jpeg import pillow
+from fedket.data.jpeg import check_pillow
 from fedket.data.raw import RawData
 from fedket.errors import DataError
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
@@ -48,7 +44,7 @@ def read_image_folder(
         DataError: A folder or class is missing or empty, an image does not decode or has another
             size, or Pillow is absent.
     """
-    image_module = pillow(str(folder))
+    check_pillow(str(folder))
     if not folder.is_dir():
         raise DataError(f"no folder {folder}; `data.path` names a folder of <class>/<name>.jpg")
     train_folder = folder / "train" if (folder / "train").is_dir() else folder
@@ -58,8 +54,8 @@ def read_image_folder(
         test = _list_files(folder / "test", names)
     else:
         train, test = _split(train, test_fraction)
-    x_train, y_train = _read_part(image_module, train, side)
-    x_test, y_test = _read_part(image_module, test, side)
+    x_train, y_train = _read_part(train, side)
+    x_test, y_test = _read_part(test, side)
     return RawData(x_train, y_train, x_test, y_test)
 
 
@@ -108,7 +104,7 @@ def _split(classes: Files, fraction: float) -> tuple[Files, Files]:
 
 
 def _read_part(
-    image_module: "ModuleType", classes: Files, side: int
+    classes: Files, side: int
 ) -> tuple[UInt8[np.ndarray, "images height width 3"], Int32[np.ndarray, " images"]]:
     """Decode a part, classes taking turns in proportion to their sizes."""
     turns = sorted(
@@ -116,10 +112,10 @@ def _read_part(
         for label, files in enumerate(classes)
         for rank, path in enumerate(files)
     )
-    first = _decode(image_module, turns[0][2], side)
+    first = _decode(turns[0][2], side)
     images = np.empty((len(turns), *first.shape), np.uint8)
     for i, (_, _, path) in enumerate(turns):
-        image = _decode(image_module, path, side)
+        image = _decode(path, side)
         if image.shape != first.shape:
             raise DataError(
                 f"{path} has shape {image.shape}, {turns[0][2].name} has {first.shape}; set "
@@ -129,15 +125,15 @@ def _read_part(
     return images, np.array([label for _, label, _ in turns], np.int32)
 
 
-def _decode(image_module: "ModuleType", path: Path, side: int) -> UInt8[np.ndarray, "h w 3"]:
+def _decode(path: Path, side: int) -> UInt8[np.ndarray, "h w 3"]:
     """One image upright, as RGB."""
-    from PIL import ImageOps
+    from PIL import Image, ImageOps
 
     try:
-        with image_module.open(path, formats=FORMATS) as image:
+        with Image.open(path, formats=FORMATS) as image:
             upright = ImageOps.exif_transpose(image).convert("RGB")
             if side:
-                upright = upright.resize((side, side), image_module.Resampling.BICUBIC)
+                upright = upright.resize((side, side), Image.Resampling.BICUBIC)
             return np.asarray(upright)
     except Exception as error:  # Pillow raises many types on damaged bytes
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -1,15 +1,11 @@
 """Images stored as JPEG files joined into one byte array; needs Pillow."""
 
 import io
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from fedket.errors import DataError
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 
 def decode_jpegs(
@@ -28,29 +24,28 @@ def decode_jpegs(
     Raises:
         DataError: Pillow is absent, offsets are wrong, or an image is damaged or of another size.
     """
-    image_module = pillow(source)
+    check_pillow(source)
     _check_offsets(data, offsets, source)
     content, bounds = data.tobytes(), offsets.tolist()
-    first = _decode(image_module, content[bounds[0] : bounds[1]], f"{source}: image 0")
+    first = _decode(content[bounds[0] : bounds[1]], f"{source}: image 0")
     images = np.empty((len(bounds) - 1, *first.shape), np.uint8)
     for i in range(len(images)):
         name = f"{source}: image {i}"
-        image = _decode(image_module, content[bounds[i] : bounds[i + 1]], name)
+        image = _decode(content[bounds[i] : bounds[i + 1]], name)
         if image.shape != first.shape:
             raise DataError(f"{name} has shape {image.shape}, image 0 has {first.shape}; resize it")
         images[i] = image
     return images
 
 
-def pillow(source: str) -> "ModuleType":
-    """Import Pillow's `Image` when it is needed; `DataError` if it is not installed."""
+def check_pillow(source: str) -> None:
+    """Raise `DataError` unless Pillow is installed."""
     try:
-        from PIL import Image
+        import PIL.Image  # noqa: F401
     except ImportError as error:
         raise DataError(
             f"{source} holds JPEG or other images; install Pillow: pip install 'fedket[vision]'"
         ) from error
-    return Image
 
 
 def _check_offsets(
@@ -68,11 +63,11 @@ def _check_offsets(
         raise DataError(f"{source}: offsets must rise from 0 to at most {len(data)} bytes")
 
 
-def _decode(
-    image_module: "ModuleType", content: bytes, name: str
-) -> UInt8[np.ndarray, "height width 3"]:
+def _decode(content: bytes, name: str) -> UInt8[np.ndarray, "height width 3"]:
+    from PIL import Image
+
     try:
-        with image_module.open(io.BytesIO(content), formats=["JPEG"]) as image:
+        with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
             return np.asarray(image.convert("RGB"))
     except Exception as error:  # Pillow raises many types on damaged bytes
         raise DataError(f"{name} is no readable JPEG ({error}); replace the file") from error

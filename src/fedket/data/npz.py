@@ -44,11 +44,7 @@ def read_npz(path: Path, sha256: str = "") -> RawData:
     Raises:
         DataError: The file is missing or damaged, has another checksum, or is no data set.
     """
-    if not path.is_file():
-        raise DataError(f"{path} does not exist; give a path to an .npz file")
-    if sha256:
-        _check_sha256(path, sha256)
-    with _open(path) as archive:
+    with _open(path, sha256) as archive:
         found = [name.removesuffix(".npy") for name in archive.namelist()]
         for required, optional, build in LAYOUTS:
             if set(required) <= set(found):
@@ -65,8 +61,6 @@ def read_arrays(path: Path) -> Arrays:
     Raises:
         DataError: The file is missing or damaged.
     """
-    if not path.is_file():
-        raise DataError(f"{path} does not exist; give a path to an .npz file")
     with _open(path) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
         return {name: _read_member(archive, name) for name in names}
@@ -86,7 +80,11 @@ def _check_sha256(path: Path, expected: str) -> None:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[zipfile.ZipFile]:
+def _open(path: Path, sha256: str = "") -> Iterator[zipfile.ZipFile]:
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; give a path to an .npz file")
+    if sha256:
+        _check_sha256(path, sha256)
     try:
         with zipfile.ZipFile(path) as archive:
             check_growth(archive, path)

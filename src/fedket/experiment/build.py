@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import optax
 
+from fedket.data.census import check_partition
 from fedket.errors import UserCodeError
 from fedket.experiment.aggregation import (
     build_reducer,
@@ -80,6 +81,7 @@ def build_experiment(
         context = first_context(config)
         context = context._replace(dataset=load_samples(config, context))
         partition = build(config.partition, context, list)
+        check_partition(partition, len(context.samples.y_train))
         parts = build_learning(config, context, max(map(len, partition)))
         reducer = build_reducer(config, parts.strategy, keys)
         if reducer is not None:

@@ -114,11 +114,6 @@ def terms_of(plan: Plan, round_num: int, cohort: tuple[int, ...]) -> Terms:
     return Terms(plan, round_num, cohort, sharing, encode(*plan, cohort))
 
 
-def masked_vector_bytes(num_values: int, bits: int, num_clients: int) -> int:
-    """Return the bytes of one client's masked values: w bits each."""
-    return packed_size(num_values, field_above(num_clients * (2**bits - 1)).bits)
-
-
 def plan_payload(plan: Plan) -> Payload:
     """Return a plan as the server's request states it; the name of the run is under the MACs."""
     return {field: int(value) for field, value in plan._asdict().items() if field != "run_id"}
