@@ -75,3 +75,13 @@ def test_without_the_server_s_own_key_manager_nobody_has_key(monkeypatch):
         federation.run_round(federation.init())
     assert "the server gets no key: connection refused" in said[1]
     assert len(asked) == 1 + SITES
+
+
+@pytest.mark.parametrize(("degree", "fills"), [(0, 1), (2, 2)])
+def test_where_the_graph_has_other_edges_without_a_site_all_are_asked_again(degree, fills):
+    """It is drawn anew, and key is needed along its edges; the complete graph loses edges only."""
+    task = make_task(experiment(KINDS["masked"] | {"degree": degree}), (64,), 3)
+    federation, said = keyless(task, [{1: "no KME"}])
+    with pytest.raises(EndOfTestError):
+        federation.run_round(federation.init())
+    assert said == ["fill"] * fills + ["model"]
