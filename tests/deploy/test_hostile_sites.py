@@ -18,6 +18,7 @@ from fedket.deploy.rounds import SiteRounds, site_experiment
 from fedket.deploy.run import _task_of
 from fedket.deploy.site import Site
 from fedket.deploy.site_trainer import make_task
+from fedket.deploy.spoilers import Spoilers
 from fedket.errors import ConfigError, ProtocolError
 from fedket.experiment.build import build_experiment
 from fedket.keys import OsRandomSource
@@ -137,6 +138,17 @@ def test_a_site_that_spoils_every_round_does_not_end_the_run(kind):
         records.append(record)
     assert sum(bool(record.lost) for record in records) == (4 if kind == "masked" else 0)
     assert all(SITES - 1 in record.dropped for record in records)
+
+
+@given(
+    faults=st.lists(st.lists(st.integers(0, 4), max_size=5), max_size=8),
+    round_num=st.integers(1, 9),
+)
+def test_a_site_that_makes_others_look_guilty_keeps_one_of_them_out_at_most(faults, round_num):
+    spoilers = Spoilers()
+    for lost, sites in enumerate(faults, start=1):
+        spoilers.blame(sites, lost)
+    assert len(spoilers.resting(round_num)) <= 1
 
 
 def test_nonsense_about_key_leaves_that_site_out_and_no_other():
