@@ -21,6 +21,7 @@ from tests.experiment.tiny import config_of, values_of
 
 VQC = "model={kind='vqc', circuit='qunetqfl', num_qubits=2, num_layers=1}"
 RATES = "noise={one_qubit=0.01, two_qubit=0.1, amplitude_damping=0.02, readout=[0.02, 0.05]}"
+PAULI = "noise={one_qubit=0.01, two_qubit=0.1, readout=[0.02, 0.05], trajectories=2}"
 DEVICE = "noise={kind='calibration', file='device.json'}"
 TIMES = {"T1": 100e-6, "T2": 80e-6, "prob_meas1_prep0": 0.02, "prob_meas0_prep1": 0.05}
 
@@ -115,6 +116,23 @@ def test_a_head_learns_through_a_noisy_circuit():
     assert np.sum(found * expected) > 0.9 * np.linalg.norm(found) * np.linalg.norm(expected)
 
 
+def test_beyond_eight_qubits_noise_is_an_average_that_training_draws_anew(blobs, tmp_path):
+    many = "model={kind='vqc', circuit='chen_yoo', num_qubits=9, num_layers=1, readout='z'}"
+    config = config_of(blobs, many, PAULI, "federation.rounds=1")
+    facts = count_facts(build_experiment(config))
+    assert facts.noise.startswith("averages over 2 random Pauli errors")
+    assert "beyond 8 qubits averages over 2 random" in facts.caveats["noise"][0]
+    first, second = (weights_of(config, tmp_path / name) for name in ("first", "second"))
+    assert first == second
+    model = vqc(ansatz.chen_yoo(9, 1), 3, readout="z", noise=noise.depolarising(0.3, 0.3))
+    params, x = model.init(jax.random.key(0)), jnp.ones((2, 4))
+    apply = jax.jit(model.apply)
+    drawn = [apply(params, x, jax.random.key(seed)) for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert np.abs(drawn[0] - drawn[2]).max() > 1e-3
+    np.testing.assert_array_equal(apply(params, x), apply(params, x))
+
+
 @pytest.mark.parametrize(
     ("overrides", "error", "said"),
     [
@@ -131,8 +149,14 @@ def test_a_head_learns_through_a_noisy_circuit():
         (
             ["model={kind='vqc', num_qubits=9}", RATES],
             CircuitError,
-            "up to 8 qubits, this one has 9",
+            "worked out by Pauli trajectories, which serve depolarising and Pauli channels, not d",
         ),
+        (
+            ["model={kind='vqc', num_qubits=9, readout='probabilities'}", PAULI],
+            CircuitError,
+            "read-out `probabilities` under noise serves up to 8 qubits, this circuit has 9",
+        ),
+        ([VQC, "noise={trajectories=0}"], ConfigError, "`noise.trajectories` should be greater"),
         ([VQC, "noise={one_qubit=1.5}"], ConfigError, "`noise.one_qubit` should be less than"),
         ([VQC, "noise={readout=[0.1]}"], ConfigError, "`noise.readout.1` is missing"),
         (

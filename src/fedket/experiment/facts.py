@@ -63,6 +63,12 @@ def _noise(experiment: Experiment, itemsize: int) -> str:
     model, classes = experiment.model, experiment.dataset.num_classes
     if model.noise is None or model.circuit is None:
         return ""
+    if model.circuit.num_qubits > MAX_EXACT_QUBITS:
+        count = model.noise.trajectories
+        return (
+            f"averages over {count} random Pauli errors (exact up to {MAX_EXACT_QUBITS} qubits "
+            f"only): {count} times the memory, and about the time, of a noiseless gradient"
+        )
     num_bytes = exact_bytes(model.circuit, model.noise, classes, itemsize)
     return (
         f"exact, up to {MAX_EXACT_QUBITS} qubits: {classes} observables go back through the "

@@ -9,6 +9,7 @@ from fedket.errors import CircuitError, ConfigError, UserCodeError
 from fedket.quantum.circuit import Circuit, make_circuit
 from fedket.quantum.memory import check_memory
 from fedket.quantum.noise import check_exact_memory
+from fedket.quantum.noise.plan import MAX_EXACT_QUBITS
 from fedket.schema import PositiveInt
 from fedket.section import Context, FunctionOf, NamedFunction, Section, named_function
 
@@ -36,11 +37,13 @@ class CircuitKeys(Section):
     def check(self, context: Context) -> None:
         """Raise `CircuitError` if a gradient step does not fit, or noise is not served."""
         itemsize = 8 if context.dtype == "float64" else 4
-        if context.noise is not None:
-            values = context.num_classes
-            check_exact_memory(self.make_circuit(), context.noise, values, itemsize)
+        noise, columns = context.noise, context.batch_size
+        if noise is not None and self.num_qubits <= MAX_EXACT_QUBITS:
+            check_exact_memory(self.make_circuit(), noise, context.num_classes, itemsize)
             return
-        check_memory(self.num_qubits, context.batch_size, 2 * itemsize)
+        if noise is not None:
+            columns *= noise.trajectories
+        check_memory(self.num_qubits, columns, 2 * itemsize)
 
     def make_circuit(self) -> Circuit:
         """The circuit.

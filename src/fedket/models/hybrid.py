@@ -79,7 +79,9 @@ def hybrid(
     def apply(
         params: Params, x: Float[Array, "batch *features"], rng: PRNGKeyArray | None = None
     ) -> Float[Array, "batch classes"]:
-        return quantum.apply(params["circuit"], run_network(head, params["head"], x, rng))
+        # Apart from dropout's; without noise nothing is drawn.
+        errors = None if noise is None or rng is None else jax.random.fold_in(rng, 1)
+        return quantum.apply(params["circuit"], run_network(head, params["head"], x, rng), errors)
 
     layered = {"head": False, "circuit": quantum.layered}
     return Model(init, apply, layered=layered, circuit=circuit, noise=noise)

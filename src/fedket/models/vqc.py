@@ -8,14 +8,15 @@ import jax
 import numpy as np
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
-from fedket.errors import ConfigError
+from fedket.errors import CircuitError, ConfigError
 from fedket.models.circuit_keys import CircuitKeys
 from fedket.quantum import noise as noise_on
 from fedket.quantum.circuit import Circuit
 from fedket.quantum.encoding import ENCODINGS
 from fedket.quantum.engine import run_circuit
 from fedket.quantum.noise import NoiseModel
-from fedket.quantum.noise.plan import plan_noisy
+from fedket.quantum.noise.frames import check_trajectories
+from fedket.quantum.noise.plan import MAX_EXACT_QUBITS, plan_noisy
 from fedket.quantum.per_sample import per_sample_vjp
 from fedket.quantum.readout import expval_parity, probabilities
 from fedket.schema import PositiveFloat
@@ -49,12 +50,13 @@ def vqc(
         logit_scale: Logits are this times the read-out. Expectation values lie in [−1, 1], so a
             scale of 1 bounds the loss from below (ln(1 + e⁻²) for two classes).
         init_std: Angles start at N(0, init_std²).
-        noise: What follows the circuit's gates, and how bits are read; exactly, up to 8 qubits. The
-            encoding has no noise.
+        noise: What follows the circuit's gates, and how bits are read. Values are exact up to 8
+            qubits; beyond, averages over `noise.trajectories` random Pauli errors, drawn anew in
+            each training step and always the same in evaluation. The encoding has no noise.
 
     Raises:
         ConfigError: If the read-out has fewer values than classes.
-        CircuitError: The exact method does not serve the circuit and its noise.
+        CircuitError: The circuit's noise is not served.
     """
     measure = _readout(readout, circuit.num_qubits, num_classes)
     noisy = None if noise is None else _noisy_readout(readout, circuit, noise, num_classes)
@@ -66,11 +68,11 @@ def vqc(
     def apply(
         params: Float[Array, "layers slots"],
         x: Float[Array, "batch *features"],
-        rng: PRNGKeyArray | None = None,  # noqa: ARG001 - exact read-out draws nothing
+        rng: PRNGKeyArray | None = None,
     ) -> Float[Array, "batch classes"]:
         psi = encode(x, circuit.num_qubits)
         if noisy is not None:
-            return logit_scale * noisy(params, psi)
+            return logit_scale * noisy(params, psi, rng)
         return logit_scale * measure(run_circuit(circuit, params, psi))
 
     def vjp(
@@ -104,17 +106,48 @@ def _readout(
 
 def _noisy_readout(
     readout: Readout, circuit: Circuit, model: NoiseModel, num_classes: int
-) -> Callable[[Float[Array, "layers slots"], Complex[Array, "dim batch"]], Array]:
-    """The same as a function of the angles and of the states that enter the circuit."""
+) -> Callable[..., Array]:
+    """The same as a function of the angles, of the states that enter, and of randomness or None."""
+    if circuit.num_qubits > MAX_EXACT_QUBITS:
+        return _estimated_readout(readout, circuit, model, num_classes)
     plan_noisy(circuit, model)  # what is not served is said here, not in the first step
+    subsets, signs = _parities(readout, circuit.num_qubits, num_classes)
+
+    def exact(params: Array, psi: Array, rng: PRNGKeyArray | None) -> Array:  # noqa: ARG001
+        if readout == "probabilities":
+            return noise_on.probabilities(circuit, model, params, psi, num_classes)
+        return noise_on.expval_parity(circuit, model, params, psi, subsets) * signs
+
+    return exact
+
+
+def _estimated_readout(
+    readout: Readout, circuit: Circuit, model: NoiseModel, num_classes: int
+) -> Callable[..., Array]:
     if readout == "probabilities":
-        return lambda params, psi: noise_on.probabilities(circuit, model, params, psi, num_classes)
+        raise CircuitError(
+            f"read-out `probabilities` under noise serves up to {MAX_EXACT_QUBITS} qubits, this "
+            f'circuit has {circuit.num_qubits}; use "z" or "z_zz"'
+        )
+    check_trajectories(circuit, model)
+    subsets, signs = _parities(readout, circuit.num_qubits, num_classes)
+
+    def estimate(params: Array, psi: Array, rng: PRNGKeyArray | None) -> Array:
+        errors = jax.random.key(0) if rng is None else rng
+        count = model.trajectories
+        found = noise_on.trajectory_parity(circuit, model, params, psi, subsets, errors, count)
+        return found * signs
+
+    return estimate
+
+
+def _parities(
+    readout: Readout, num_qubits: int, num_classes: int
+) -> tuple[tuple[tuple[int, ...], ...], np.ndarray]:
+    """Qubits of each product of Zs that is measured, and the signs that make logits of it."""
     if readout == "z0":
-        signs = _z0_signs(num_classes)
-        z0: tuple[tuple[int, ...], ...] = ((0,),)
-        return lambda params, psi: noise_on.expval_parity(circuit, model, params, psi, z0) * signs
-    subsets = _subsets(readout, circuit.num_qubits)[:num_classes]
-    return lambda params, psi: noise_on.expval_parity(circuit, model, params, psi, subsets)
+        return ((0,),), _z0_signs(num_classes)
+    return _subsets(readout, num_qubits)[:num_classes], np.ones(1, np.int32)
 
 
 def _z0_signs(num_classes: int) -> np.ndarray:

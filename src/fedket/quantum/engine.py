@@ -215,7 +215,7 @@ def _unapply(circuit: Circuit, block: Block, matrix: Array, states: States) -> t
         return before, cross_matrix(states[1].conj(), before[0], block.qubits, num_qubits)
     if not block.trainable:
         return before, jnp.zeros_like(matrix)
-    cross = _qubit_cross_matrices(states[1].conj(), states[0], num_qubits)
+    cross = qubit_cross_matrices(states[1].conj(), states[0], num_qubits)
     return before, jnp.einsum("nik,nkj->nij", cross, matrix.conj())
 
 
@@ -226,7 +226,7 @@ def pair_matrix(matrices: Complex[Array, "n 2 2"], qubits: tuple[int, ...]) -> A
     return jnp.kron(matrices[qubits[0]], matrices[qubits[1]])
 
 
-def _qubit_cross_matrices(left: Batch, right: Batch, num_qubits: int) -> Complex[Array, "n 2 2"]:
+def qubit_cross_matrices(left: Batch, right: Batch, num_qubits: int) -> Complex[Array, "n 2 2"]:
     """Reduced cross matrix of every qubit, from one GEMM per group of neighbouring qubits."""
     parts = []
     for group in qubit_groups(num_qubits):

@@ -34,11 +34,9 @@ def apply_pair(step: PairStep, matrix: Complex[Array, "m m"], psi: States) -> St
     monomial = step.monomial
     slices = [view[:, j] for j in range(view.shape[1])]
     if monomial is not None:
-        slices = [
-            _signed(slices[s], g) for s, g in zip(monomial.source, monomial.sign, strict=True)
-        ]
+        slices = [signed(slices[s], g) for s, g in zip(monomial.source, monomial.sign, strict=True)]
     if step.dense:
-        slices = _multiply(matrix, slices)
+        slices = multiply_slices(matrix, slices)
     return jnp.stack(slices, axis=1).reshape(psi.shape)
 
 
@@ -47,10 +45,10 @@ def unapply_pair(step: PairStep, matrix: Complex[Array, "m m"], psi: States) -> 
     view = _view(step, psi)
     slices = [view[:, j] for j in range(view.shape[1])]
     if step.dense:
-        slices = _multiply(matrix.conj().T, slices)
+        slices = multiply_slices(matrix.conj().T, slices)
     if step.monomial is not None:
         back = step.monomial.inverse()
-        slices = [_signed(slices[s], g) for s, g in zip(back.source, back.sign, strict=True)]
+        slices = [signed(slices[s], g) for s, g in zip(back.source, back.sign, strict=True)]
     return jnp.stack(slices, axis=1).reshape(psi.shape)
 
 
@@ -58,11 +56,12 @@ def _view(step: PairStep, psi: States) -> Complex[Array, "outer window inner"]:
     return psi.reshape(psi.shape[0] * 2 ** step.qubits[0], 2**step.width, -1)
 
 
-def _signed(amplitudes: Array, sign: np.int8) -> Array:
+def signed(amplitudes: Array, sign: np.int8) -> Array:
+    """Amplitudes times ±1."""
     return -amplitudes if sign < 0 else amplitudes
 
 
-def _multiply(matrix: Array, slices: list[Array]) -> list[Array]:
+def multiply_slices(matrix: Array, slices: list[Array]) -> list[Array]:
     """Multiply the leading index of `slices`, split as (matrix index, spectator), by a matrix."""
     size, spectators = matrix.shape[0], len(slices) // matrix.shape[0]
     return [
@@ -86,7 +85,7 @@ def apply_window(
         product = jnp.einsum("ij,sajb->saib", embedded, _planes(view))
         return lax.complex(*jnp.split(product, 2, axis=2)).reshape(psi.shape)
     slices = [view[:, i, :, j] for i in range(2) for j in range(2)]
-    out = _multiply(matrix, slices)
+    out = multiply_slices(matrix, slices)
     rows = [jnp.stack(out[2 * i : 2 * i + 2], axis=2) for i in range(2)]
     return jnp.stack(rows, axis=1).reshape(psi.shape)
 

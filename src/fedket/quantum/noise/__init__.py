@@ -1,4 +1,4 @@
-"""Noise on circuits: channels, models of devices, and exact expectation values under them.
+"""Noise on circuits: channels, models of devices, and expectation values under them.
 
 `fk.noise.depolarising(0.001, 0.01) + fk.noise.readout_error(0.02, 0.05)` is a model; `fk.vqc` and
 `fk.hybrid` take one, and `fk.noise.expval` works out values of any circuit under it.
@@ -18,6 +18,7 @@ from fedket.quantum.noise.model import (
     readout_error,
 )
 from fedket.quantum.noise.observables import expval, expval_parity, probabilities
+from fedket.quantum.noise.trajectories import trajectory_parity
 
 __all__ = [
     "Channel",
@@ -35,4 +36,5 @@ __all__ = [
     "phase_damping",
     "probabilities",
     "readout_error",
+    "trajectory_parity",
 ]

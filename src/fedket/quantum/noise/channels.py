@@ -156,6 +156,12 @@ def pauli(probabilities: Mapping[str, float]) -> Channel:
     return Channel(np.diag(_characters(size) @ errors))
 
 
+def pauli_probabilities(channel: Channel) -> np.ndarray:
+    """Probability of each Pauli string, of a channel that applies random ones."""
+    diagonal = channel.transfer.diagonal()
+    return np.clip(_characters(channel.num_qubits) @ diagonal / len(diagonal), 0, 1)
+
+
 def pauli_strings(num_qubits: int) -> np.ndarray:
     """Matrices of all Pauli strings in order, shape (4**k, 2**k, 2**k)."""
     factors = product(PAULIS, repeat=num_qubits)

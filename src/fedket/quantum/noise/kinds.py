@@ -15,12 +15,12 @@ from fedket.quantum.noise.model import (
     phase_damping,
     readout_error,
 )
-from fedket.schema import NonNegativeInt
+from fedket.schema import NonNegativeInt, PositiveInt
 from fedket.section import Context, Info, Section
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
-EXACT = "expectation values are exact, without shot noise."
+EXACT = "expectation values are exact, without shot noise"
 
 
 class GatesConfig(Section):
@@ -37,10 +37,12 @@ class GatesConfig(Section):
     """Loss of phase after a gate: X and Y of its qubits shrink by √(1 − this)."""
     readout: tuple[Probability, Probability] = (0.0, 0.0)
     """Probabilities to read 1 for 0, and 0 for 1."""
+    trajectories: PositiveInt = 8
+    """Random Pauli errors that are averaged for each sample of a circuit of more than 8 qubits."""
 
     def build(self, context: Context) -> NoiseModel:
         """The noise model; rates of 0 leave no rule."""
-        model = NoiseModel()
+        model = NoiseModel(trajectories=self.trajectories)
         if self.one_qubit or self.two_qubit:
             model += depolarising(self.one_qubit, self.two_qubit)
         if self.amplitude_damping:
@@ -51,9 +53,10 @@ class GatesConfig(Section):
 
     def caveats(self) -> tuple[str, ...]:
         """What was simulated."""
-        given = self.model_dump(exclude={"kind"}, exclude_defaults=True)
+        given = self.model_dump(exclude={"kind", "trajectories"}, exclude_defaults=True)
         rates = ", ".join(f"{name} {value}" for name, value in given.items()) or "all rates 0"
-        return (f"Circuits ran under simulated noise ({rates}); {EXACT}",)
+        beyond = f"beyond 8 qubits averages over {self.trajectories} random Pauli errors a sample"
+        return (f"Circuits ran under simulated noise ({rates}); {EXACT}, {beyond}.",)
 
 
 def _is_beside(file: str) -> str:
@@ -100,5 +103,5 @@ class CalibrationConfig(Section):
         return (
             f"Circuits ran under simulated noise, from the calibration {self.file}: depolarising "
             "and relaxation after each gate, and read-out errors, but no crosstalk and no drift; "
-            f"{EXACT}",
+            f"{EXACT}.",
         )

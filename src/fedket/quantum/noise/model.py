@@ -71,6 +71,8 @@ class NoiseModel:
         readout: (P(1|0), P(0|1)) of each qubit: probabilities that a bit is read wrongly. A single
             pair is every qubit's; empty for none.
         coupled: Pairs of qubits that a gate may act on, in either order; None for all.
+        trajectories: Random Pauli errors that are averaged for each sample where a circuit is too
+            large for the exact method; of two models that add up, the larger number.
 
     Raises:
         CircuitError: A probability is not in 0 to 1.
@@ -79,6 +81,7 @@ class NoiseModel:
     rules: tuple[Rule, ...] = ()
     readout: tuple[tuple[float, float], ...] = ()
     coupled: tuple[tuple[int, int], ...] | None = None
+    trajectories: int = 1
 
     def __post_init__(self) -> None:
         for pair in self.readout:
@@ -86,13 +89,16 @@ class NoiseModel:
                 raise CircuitError(
                     f"a read-out error is two probabilities P(1|0), P(0|1) of 0 to 1, got {pair}"
                 )
+        if self.trajectories < 1:
+            raise CircuitError(f"at least 1 trajectory is averaged, got {self.trajectories}")
 
     def __add__(self, other: "NoiseModel") -> "NoiseModel":
         """Both, one after the other; only one of them may have read-out errors."""
         if self.readout and other.readout:
             raise CircuitError("two noise models with read-out errors do not add up; keep one's")
         coupled = other.coupled if self.coupled is None else self.coupled
-        return NoiseModel(self.rules + other.rules, self.readout or other.readout, coupled)
+        most = max(self.trajectories, other.trajectories)
+        return NoiseModel(self.rules + other.rules, self.readout or other.readout, coupled, most)
 
     def after(self, gate: Gate) -> list[tuple[Channel, tuple[int, ...]]]:
         """What happens after a gate, and to which qubits, in order."""

@@ -1,0 +1,132 @@
+"""Pauli trajectories: on average the exact noise, one by one the pure engine."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fedket.errors import CircuitError
+from fedket.quantum import ansatz, noise
+from fedket.quantum.circuit import make_circuit
+from fedket.quantum.engine import run_circuit
+from fedket.quantum.noise import channels
+from fedket.quantum.noise.frames import check_trajectories
+from fedket.quantum.noise.trajectories import trajectory_parity
+from fedket.quantum.readout import expval_parity
+from tests.quantum.circuits import random_inputs
+
+CIRCUITS = {
+    "chain, then rotations": ansatz.qfedfisher(4, 2),
+    "rotations, then signs": ansatz.qunetqfl(4, 2),
+    "ring by gather": ansatz.chen_yoo(4, 2),
+    "three blocks": make_circuit(
+        4,
+        [
+            *[("H", 0), ("RX", 1), ("CNOT", 0, 1), ("SWAP", 1, 2), ("CZ", 3, 2), ("Rot", 2)],
+            *[("RY", 2), ("CNOT", 2, 3), ("RZ", 0), ("RY", 3)],
+        ],
+        2,
+    ),
+}
+MODEL = (
+    noise.depolarising(0.03, 0.06)
+    + noise.after(channels.pauli({"XZ": 0.04, "IY": 0.02}), "CNOT", "CZ")
+    + noise.readout_error(0.02, 0.05)
+)
+SUBSETS = ((0,), (1,), (3,), (0, 1), (2, 3))
+TRAJECTORIES = 4000
+
+
+def inputs_of(circuit, batch=2):
+    angles, psi = random_inputs(circuit, 3, batch)
+    return jnp.asarray(angles), jnp.asarray(psi)
+
+
+def with_gradient(values, mix):
+    """Values, and the gradient of a mix of them in angles and states."""
+
+    def loss(params, psi):
+        found = values(params, psi)
+        return jnp.sum(found * mix), found
+
+    return jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))
+
+
+@pytest.mark.parametrize("name", CIRCUITS)
+def test_their_average_is_the_exact_noise(name):
+    circuit = CIRCUITS[name]
+    mix = np.random.default_rng(0).normal(size=(2, len(SUBSETS)))
+    with jax.enable_x64(True):
+        angles, psi = inputs_of(circuit)
+
+        def estimate(params, psi):
+            rng = jax.random.key(1)
+            return trajectory_parity(circuit, MODEL, params, psi, SUBSETS, rng, TRAJECTORIES)
+
+        def exact(params, psi):
+            return noise.expval_parity(circuit, MODEL, params, psi, SUBSETS)
+
+        (_, found), gradient = with_gradient(estimate, mix)(angles, psi)
+        (_, expected), expected_gradient = with_gradient(exact, mix)(angles, psi)
+        noiseless = expval_parity(run_circuit(circuit, angles, psi), SUBSETS)
+    allowed = 4 / TRAJECTORIES**0.5
+    np.testing.assert_allclose(found, expected, atol=allowed)
+    size = np.abs(mix).sum()
+    np.testing.assert_allclose(gradient[0], expected_gradient[0], atol=allowed * size / 2)
+    assert np.abs(noiseless - expected).max() > 2 * allowed
+
+
+@pytest.mark.parametrize("name", CIRCUITS)
+def test_without_noise_they_are_the_plain_engine(name):
+    circuit, mix = CIRCUITS[name], np.random.default_rng(0).normal(size=(2, len(SUBSETS)))
+    with jax.enable_x64(True):
+        angles, psi = inputs_of(circuit)
+
+        def estimate(params, psi):
+            rng = jax.random.key(1)
+            return trajectory_parity(circuit, noise.NoiseModel(), params, psi, SUBSETS, rng, 3)
+
+        def plain(params, psi):
+            return expval_parity(run_circuit(circuit, params, psi), SUBSETS)
+
+        found = with_gradient(estimate, mix)(angles, psi)
+        expected = with_gradient(plain, mix)(angles, psi)
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-12), found, expected)
+
+
+def test_the_gradient_is_that_of_the_drawn_errors():
+    """Central differences at one key, along a random direction."""
+    circuit = CIRCUITS["three blocks"]
+    with jax.enable_x64(True):
+        angles, psi = inputs_of(circuit)
+        direction = jnp.asarray(np.random.default_rng(2).normal(size=angles.shape))
+
+        @jax.jit
+        def value(params):
+            rng = jax.random.key(1)
+            return trajectory_parity(circuit, MODEL, params, psi, SUBSETS, rng, 5).sum()
+
+        slope = jnp.sum(jax.jit(jax.grad(value))(angles) * direction)
+        step = 1e-5
+        ahead, behind = (float(value(angles + sign * step * direction)) for sign in (1, -1))
+    np.testing.assert_allclose(slope, (ahead - behind) / (2 * step), atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("circuit", "model", "said"),
+    [
+        (ansatz.quantum_train(9, 1), noise.depolarising(0.1), "CNOT, CZ and SWAP, not CU3"),
+        (ansatz.chen_yoo(9, 1), noise.amplitude_damping(0.1), "not damping or relaxation"),
+        (
+            ansatz.qfedfisher(9, 1),
+            noise.after(channels.pauli({"X": 0.1})),
+            "between two gates on qubit 0 is served on up to 8 qubits",
+        ),
+    ],
+)
+def test_what_they_do_not_serve_is_one_line(circuit, model, said):
+    with pytest.raises(CircuitError, match=said) as raised:
+        check_trajectories(circuit, model)
+    assert "\n" not in str(raised.value)
