@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fedket.errors import KeyExhaustedError, KeyMaterialError, KeyReusedError
+from fedket.errors import KeyMaterialError
 from fedket.keys.store import streams
 from fedket.keys.store.database import (
     DATABASE_NAME,
@@ -41,91 +41,8 @@ from fedket.keys.store.disk import (
 from fedket.keys.store.ledger import Entry, Event, Use, append, is_sealed, seal
 from fedket.keys.store.segments import KEYS_NAME, Segment, SegmentFiles, drop_segments
 from fedket.keys.store.store_key import KEY_NAME, derive_keys, make_store_key, read_store_key
+from fedket.keys.store.streams import Reservation
 from fedket.types import Secret, Stream
-
-
-@dataclass(slots=True, eq=False)
-class Reservation:
-    """Bytes [start, end) of a stream, set aside for one use, while their process lives.
-
-    Bytes are handed out from low to high; what is skipped over is burned. None of this is written
-    before the reservation is settled: if the process dies first, all of it is burned.
-    """
-
-    stream: Stream
-    start: int
-    end: int
-    use: Use
-    pieces: list[tuple[Event, int, int]] = field(default_factory=list)
-    """What was handed out or skipped, as (event, start, length), from low to high."""
-
-    @property
-    def next(self) -> int:
-        """Offset of the first byte that may still be handed out."""
-        return self.pieces[-1][1] + self.pieces[-1][2] if self.pieces else self.start
-
-    def check(self, start: int, num_bytes: int) -> None:
-        """Refuse bytes that may not be handed out now.
-
-        Raises:
-            KeyReusedError: Some of them were handed out or skipped before.
-            KeyExhaustedError: They reach beyond the reservation.
-        """
-        where = f"{self.use.purpose} of stream {self.stream} for round {self.use.round_num}"
-        if start < self.next:
-            raise KeyReusedError(
-                f"{where} is spent up to byte {self.next}, asked for byte {start}; a pad is used "
-                "once: start a new round"
-            )
-        if start + num_bytes > self.end:
-            raise KeyExhaustedError(
-                f"{where} ends at byte {self.end}, {start + num_bytes} was asked for; reserve more "
-                "in the next round"
-            )
-
-    def hand_out(self, start: int, num_bytes: int) -> None:
-        """Mark bytes as handed out, and those before them as burned."""
-        self.check(start, num_bytes)
-        if self.next < start:
-            self.pieces.append((Event.BURNED, self.next, start - self.next))
-        if self.pieces and self.pieces[-1][0] is Event.CONSUMED:
-            _, first, length = self.pieces.pop()
-            start, num_bytes = first, length + num_bytes
-        self.pieces.append((Event.CONSUMED, start, num_bytes))
-
-    def ended(self) -> list[tuple[Event, int, int]]:
-        """All bytes of the reservation: those handed out or skipped, and the rest, burned."""
-        rest = (Event.BURNED, self.next, self.end - self.next)
-        return [*self.pieces, rest] if self.next < self.end else list(self.pieces)
-
-
-def holder(live: list[Reservation], stream: Stream, start: int, mark: int) -> Reservation:
-    """Find the reservation of a round that holds byte `start`.
-
-    Args:
-        live: The live reservations of the round, on the stream.
-        stream: The stream.
-        start: The byte.
-        mark: Below it, every byte was set aside at some time.
-
-    Raises:
-        KeyReusedError: It was set aside for another round, or is spent or burned.
-        KeyExhaustedError: It lies beyond the round's reservation.
-        KeyMaterialError: Nothing is reserved for the round.
-    """
-    for reservation in live:
-        if reservation.start <= start < reservation.end:
-            return reservation
-    where = f"byte {start} of stream {stream}"
-    if start < mark:
-        raise KeyReusedError(
-            f"{where} is spent, burned or another round's; a pad is used once: start a new round"
-        )
-    if live:
-        raise KeyExhaustedError(
-            f"{where} is beyond the round's reservation; reserve more in the next round"
-        )
-    raise KeyMaterialError(f"{where} is not reserved for this round; reserve first")
 
 
 @dataclass(slots=True)

@@ -25,8 +25,8 @@ from fedket.keys.store.database import read_all_marks, read_marks
 from fedket.keys.store.disk import CrashPoint, Disk, no_crash
 from fedket.keys.store.ledger import KeyPurpose, Mode, PurposeOf, Use, check_name, checked, uses_of
 from fedket.keys.store.segments import add_segments, covering, next_place, plan
-from fedket.keys.store.session import Change, OpenStore, Reservation, holder
-from fedket.keys.store.streams import Deposited
+from fedket.keys.store.session import Change, OpenStore
+from fedket.keys.store.streams import Deposited, Reservation, holder
 from fedket.types import SERVER, Secret, Stream
 
 
