@@ -2,8 +2,10 @@
 
 import importlib.util
 import json
+import os
 import shutil
 import stat
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -120,11 +122,16 @@ def test_nobody_else_reads_kits_or_the_state_that_signs_certificates(layout):
 
 
 @pytest.mark.parametrize("party", ["server", "ada"])
-def test_a_kit_s_script_starts_it_with_its_guard(layout, party):
+def test_a_kit_s_script_starts_it_with_its_guard(layout, party, tmp_path):
     scripts = [*layout.kits[party].rglob("*.sh")]
     assert [script.name for script in scripts] == ["start.sh"]
-    assert 'fedket deploy start "' in scripts[0].read_text()
-    assert scripts[0].stat().st_mode & stat.S_IXUSR
+    (tmp_path / "fedket").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "fedket").chmod(0o700)
+    paths = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    done = subprocess.run(
+        [scripts[0]], env={"PATH": paths}, cwd="/", check=True, capture_output=True, text=True
+    )
+    assert done.stdout == f"deploy start {layout.kits[party].resolve()}\n"
 
 
 def test_a_kit_whose_port_is_open_to_everybody_is_not_started(layout, tmp_path):
