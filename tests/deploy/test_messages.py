@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedket.deploy.engines.flare.messages import failure_of, pack, unpack
+from fedket.deploy.engines.flare.messages import checked, failure_of, pack, unpack
 from fedket.errors import ProtocolError
 from fedket.secure.phases import Failure, Reply
 
@@ -95,3 +95,16 @@ def test_others_are_told_of_unforeseen_errors_by_kind_alone(error, told):
 def test_the_text_of_an_unforeseen_error_stays_in_the_log(caplog):
     failure_of(ValueError("patient 17"))
     assert "patient 17" in caplog.text
+
+
+@given(payload=PAYLOADS)
+def test_a_request_arrives_as_it_was_sent(payload):
+    assert checked(payload) == payload
+
+
+@pytest.mark.parametrize(
+    "payload", [None, [], b"", {1: 1}, {"a": None}, {"a": 2**63}, {"a": True}, {"a": "\ud800"}]
+)
+def test_what_is_no_request_is_refused(payload):
+    with pytest.raises(ProtocolError, match="not the payload of a request"):
+        checked(payload)

@@ -7,11 +7,12 @@ What it cannot check by itself, whether others were told the same, clients tell 
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from fedket.data.raw import MAX_CLASSES
 from fedket.deploy.handshake import MOST
 from fedket.errors import ProtocolError
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated.cohort import sample_cohort
-from fedket.secure.phases import Payload, integers
+from fedket.secure.phases import Payload, integer, integers
 
 
 class Agreed(NamedTuple):
@@ -69,6 +70,21 @@ def check_round(agreed: Agreed, round_num: int, samples: Mapping[int, int]) -> N
                 f"the server says in round {round_num} that {whose} has {count} samples; "
                 f"{known} were agreed for the session"
             )
+
+
+def sizes_in(payload: Payload) -> tuple[int, int]:
+    """Return the classes of a session, and the samples of its largest site, as a message says.
+
+    Raises:
+        ProtocolError: No model has so many classes, or no site so many samples.
+    """
+    classes, largest = integer(payload, "classes"), integer(payload, "largest")
+    if not 0 < classes <= MAX_CLASSES or not 0 < largest <= MOST:
+        raise ProtocolError(
+            f"the server begins a session of {classes} classes, 1 to {MAX_CLASSES} can be, and "
+            f"{largest} samples at the largest site, 1 to {MOST} can be"
+        )
+    return classes, largest
 
 
 def samples_in(payload: Payload, sites: str) -> dict[int, int]:

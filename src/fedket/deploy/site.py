@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from fedket._version import __version__
-from fedket.deploy.agreed import Agreed, agree, check_round, samples_in
+from fedket.deploy.agreed import Agreed, agree, check_round, samples_in, sizes_in
 from fedket.deploy.party_keys import PartyKeys
 from fedket.deploy.patience import fill_patiently
 from fedket.deploy.site_trainer import SiteTrainer, Task, make_task
@@ -128,8 +128,15 @@ class Site:
             len(self._dataset.y_train),
             samples_in(payload, "sites"),
         )
-        task = make_task(self._config, features, integer(payload, "classes"))
-        trainer = SiteTrainer(task, self._dataset, self.client_id, integer(payload, "largest"))
+        classes, largest = sizes_in(payload)
+        if classes < self._dataset.num_classes or largest < len(self._dataset.y_train):
+            raise ProtocolError(
+                f"the server begins a session of {classes} classes and {largest} samples at the "
+                f"largest site; site {self.name} has {self._dataset.num_classes} classes and "
+                f"{len(self._dataset.y_train)} samples"
+            )
+        task = make_task(self._config, features, classes)
+        trainer = SiteTrainer(task, self._dataset, self.client_id, largest)
         trainer.compile()
         party, learn = Party(name, self._keys.source(name)), self._learn
         handler = client_side(

@@ -3,8 +3,8 @@
 import logging
 from typing import Any
 
-from fedket.errors import FedketError, printable
-from fedket.secure.phases import Failure, Outcome, Reply
+from fedket.errors import FedketError, ProtocolError, printable
+from fedket.secure.phases import Failure, Outcome, Payload, Reply
 
 LONGEST = 500
 """Characters of what another party says of an error."""
@@ -33,18 +33,32 @@ def failure_of(error: Exception) -> Failure:
 
 def unpack(message: Any, who: str) -> Outcome:
     """Return the outcome in a message, whatever arrived."""
-    if isinstance(message, dict) and isinstance(message.get("reply"), dict):
-        payload = message["reply"]
-        if all(_is_text(name) and _is_value(value) for name, value in payload.items()):
-            return Reply(payload)
+    if isinstance(message, dict) and _is_payload(message.get("reply")):
+        return Reply(message["reply"])
     if isinstance(message, dict) and isinstance(message.get("failure"), str):
         return Failure(f"{who}: {heard(message['failure'])}")
     return Failure(f"{who} sent {type(message).__name__} which is not an answer")
 
 
+def checked(payload: Any) -> Payload:
+    """Return what a request says, if it holds what payloads hold.
+
+    Raises:
+        ProtocolError: It does not.
+    """
+    if not _is_payload(payload):
+        raise ProtocolError(f"{type(payload).__name__} came that is not the payload of a request")
+    said: Payload = payload
+    return said
+
+
 def heard(reason: str) -> str:
     """Return what another party says of an error, in one line that steers no terminal."""
     return printable(" ".join(reason[:LONGEST].split()))
+
+
+def _is_payload(value: object) -> bool:
+    return isinstance(value, dict) and all(_is_text(k) and _is_value(v) for k, v in value.items())
 
 
 def _is_value(value: object) -> bool:

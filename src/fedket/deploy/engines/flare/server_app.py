@@ -6,7 +6,7 @@ from typing import Any
 
 from nvflare.collab import collab
 
-from fedket.deploy.engines.flare.messages import failure_of, heard, pack, unpack
+from fedket.deploy.engines.flare.messages import checked, failure_of, heard, pack, unpack
 from fedket.deploy.engines.flare.place import kit_folder
 from fedket.errors import FedketError
 from fedket.secure.phases import Failure, Outcome, Payload, Reply
@@ -60,7 +60,7 @@ class FederationServer:
             return pack(Failure(f"the server knows no site `{caller}` yet"))
         try:
             party = self._names.index(caller)
-            return pack(Reply(self._keys.answer(party, action, payload)))
+            return pack(Reply(self._keys.answer(party, action, checked(payload))))
         except Exception as error:  # the site names it
             return pack(failure_of(error))
 

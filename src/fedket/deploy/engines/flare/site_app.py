@@ -9,7 +9,7 @@ from nvflare.collab import collab
 
 from fedket.allocator import return_freed_memory
 from fedket.deploy.compile_cache import forget_tracing
-from fedket.deploy.engines.flare.messages import failure_of, heard, pack, unpack
+from fedket.deploy.engines.flare.messages import checked, failure_of, heard, pack, unpack
 from fedket.deploy.engines.flare.place import kit_folder
 from fedket.secure.phases import Failure, Outcome, Payload, Reply
 from fedket.types import SERVER
@@ -39,9 +39,16 @@ class FederationSite:
             return pack(Failure(f"phases come from the server, not from `{collab.caller}`"))
         if action == "heartbeat":
             return pack(Reply({"instance": self._instance}))
-        if action == "setup":
-            self._compile(kit_folder(collab.workspace), payload)
-        answer = self._answer(lambda site: site.handle(action, payload))
+        folder = kit_folder(collab.workspace)
+
+        def handle(site: Any) -> Outcome:
+            said = checked(payload)
+            if action == "setup":
+                self._compile(folder, said)
+            handled: Outcome = site.handle(action, said)
+            return handled
+
+        answer = self._answer(handle)
         if action == "setup":
             forget_tracing()
         elif action == "upload":
@@ -62,7 +69,7 @@ class FederationSite:
             if caller != "server" and caller not in self._names:
                 return Failure(f"`{caller}` is not a party of this federation")
             party = SERVER if caller == "server" else self._names.index(caller)
-            answered: Outcome = site.answer_peer(party, action, payload)
+            answered: Outcome = site.answer_peer(party, action, checked(payload))
             return answered
 
         return pack(self._answer(answer))
@@ -86,15 +93,15 @@ class FederationSite:
                 self._open(kit_folder(collab.workspace))
             return self._site
 
-    def _compile(self, folder: Path, payload: dict[str, Any]) -> None:
+    def _compile(self, folder: Path, payload: Payload) -> None:
         """Let another process compile what the setup will ask for."""
+        from fedket.deploy.agreed import sizes_in
         from fedket.deploy.compile_cache import compile_apart
         from fedket.deploy.files import SITE
 
-        sizes = payload.get("classes"), payload.get("largest")
-        if isinstance(sizes[0], int) and isinstance(sizes[1], int):
-            with self._compiling:  # a server that asks again finds it done
-                compile_apart(folder, folder / SITE, sizes[0], sizes[1])
+        classes, largest = sizes_in(payload)
+        with self._compiling:  # a server that asks again finds it done
+            compile_apart(folder, folder / SITE, classes, largest)
 
     def _open(self, folder: Path) -> None:
         from fedket.compile_cache import keep_compiled
