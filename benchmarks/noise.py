@@ -1,10 +1,10 @@
-"""Exact noise beside the noiseless engine: `python -m benchmarks.noise`.
+"""Noise beside the noiseless engine: `python -m benchmarks.noise`.
 
 Loss and gradient of batch 32, interleaved in one run, so that ratios hold on a busy machine: the
 noiseless engine, depolarising noise after every gate, the same with thermal relaxation, and
 PennyLane's default.mixed (autograd, one sample at a time) where that takes seconds. Prints one line
 per case; `--json` prints objects with times in ms (lower quartiles) and ratios to the noiseless
-engine. `exact_compile_s` is the first call.
+engine. `exact_compile_s` is the first call. Beyond 8 qubits: one Pauli trajectory, and eight.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from benchmarks.timing import wall_ms
 from fedket.quantum import ansatz, noise
 from fedket.quantum.circuit import Circuit
 from fedket.quantum.engine import run_circuit
+from fedket.quantum.noise.plan import MAX_EXACT_QUBITS
 from fedket.quantum.readout import expval_parity
 
 BATCH = 32
@@ -52,6 +53,7 @@ CASES = {
     "6x4": Case(ansatz.qunetqfl(6, 4), 1, 2.2),
     "6x20": Case(ansatz.qfedfisher(6, 20), 10, 12.0),
     "8x20": Case(ansatz.qfedfisher(8, 20), 10, 60.0),
+    "10x60": Case(ansatz.qfedfisher(10, 60), 10, 1.2),
 }
 
 
@@ -75,7 +77,7 @@ def main() -> None:
 
 
 def measure(case: Case, seconds: float) -> dict[str, Any]:
-    """Times of the noiseless engine and of exact noise, in turns."""
+    """Times of the noiseless engine and of noise, in turns."""
     subsets, angles, psi, labels = _inputs(case)
 
     def plain(params: jax.Array) -> jax.Array:
@@ -88,13 +90,26 @@ def measure(case: Case, seconds: float) -> dict[str, Any]:
 
         return loss
 
+    def drawn(count: int) -> Callable[[jax.Array], jax.Array]:
+        def loss(params: jax.Array) -> jax.Array:
+            values = noise.trajectory_parity(
+                case.circuit, DEPOLARISING, params, psi, subsets, jax.random.key(1), count
+            )
+            return _loss(values, labels)
+
+        return loss
+
+    if case.circuit.num_qubits > MAX_EXACT_QUBITS:
+        losses = {"plain": plain, "one": drawn(1), "eight": drawn(8)}
+        ms, _ = _timed(losses, angles, seconds)
+        return {
+            **{f"{name}_ms": time for name, time in ms.items()},
+            "trajectory_ratio": ms["one"] / ms["plain"],
+            "each_of_eight_ratio": ms["eight"] / 8 / ms["plain"],
+            "target_ratio": case.target,
+        }
     losses = {"plain": plain, "exact": under(DEPOLARISING), "thermal": under(THERMAL)}
-    steps = {name: jax.jit(jax.value_and_grad(loss)) for name, loss in losses.items()}
-    calls = {
-        name: lambda step=step: jax.block_until_ready(step(angles)) for name, step in steps.items()
-    }
-    first = {name: wall_ms(call) for name, call in calls.items()}
-    ms = _interleaved(calls, seconds)
+    ms, first = _timed(losses, angles, seconds)
     return {
         **{f"{name}_ms": time for name, time in ms.items()},
         "exact_ratio": ms["exact"] / ms["plain"],
@@ -144,14 +159,21 @@ def pennylane_ms(case: Case) -> float:
     return wall_ms(lambda: grad(params))
 
 
-def _interleaved(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
-    """Lower quartiles of calls taken in turns, in ms."""
+def _timed(
+    losses: dict[str, Callable[[jax.Array], jax.Array]], angles: jax.Array, seconds: float
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Lower quartiles of loss and gradient, taken in turns, and the first calls, in ms."""
+    steps = {name: jax.jit(jax.value_and_grad(loss)) for name, loss in losses.items()}
+    calls = {
+        name: lambda step=step: jax.block_until_ready(step(angles)) for name, step in steps.items()
+    }
+    first = {name: wall_ms(call) for name, call in calls.items()}
     times: dict[str, list[float]] = {name: [] for name in calls}
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times["plain"]) < 5:
         for name, call in calls.items():
             times[name].append(wall_ms(call))
-    return {name: float(np.quantile(found, 0.25)) for name, found in times.items()}
+    return {name: float(np.quantile(found, 0.25)) for name, found in times.items()}, first
 
 
 def _inputs(case: Case) -> tuple[tuple[tuple[int, ...], ...], jax.Array, jax.Array, np.ndarray]:
@@ -174,6 +196,12 @@ def _loss(values: jax.Array, labels: np.ndarray) -> jax.Array:
 
 
 def _line(name: str, record: dict[str, Any]) -> str:
+    if "trajectory_ratio" in record:
+        return (
+            f"{name:5s} noiseless {record['plain_ms']:.3g} ms   one trajectory "
+            f"{record['trajectory_ratio']:.2f}× (aim {record['target_ratio']:g}), each of eight "
+            f"{record['each_of_eight_ratio']:.2f}×"
+        )
     aim = f" (aim {record['target_ratio']:g})" if record["target_ratio"] else ""
     peer = record.get("pennylane_mixed_ms")
     beside = f"   PennyLane {peer:.0f} ms, {peer / record['exact_ms']:.0f}×" if peer else ""
