@@ -7,8 +7,11 @@ import pytest
 from key_parties import BACK, ROUND_BYTES, THERE, key_manager, parties
 
 from fedket.errors import FedketError, KeyMaterialError
+from fedket.keys.etsi014.answers import DeliveredKey
+from fedket.keys.etsi014.errors import AgreementError
 from fedket.keys.kme.pools import KeyPools
 from fedket.keys.link import Statement, StreamEnd
+from fedket.keys.material import KeyMaterial
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +133,11 @@ def test_a_key_manager_that_delivers_keys_again_gives_no_byte_twice(
         ours = [made.spend(THERE, 1536)[0] for _ in range(8)]
         pieces = [pad[i : i + 32] for pad in given + ours for i in range(0, 1536, 32)]
         assert len(set(pieces)) == len(pieces)
+
+
+def test_a_link_is_not_confirmed_under_a_key_that_can_be_guessed(saes, tmp_path, monkeypatch):
+    short = (DeliveredKey("00000000-0000-0000-0000-000000000000", KeyMaterial(bytes(8))),)
+    with parties(saes, tmp_path) as made:
+        monkeypatch.setattr("fedket.keys.link.fetch_new", lambda *_: short)
+        with pytest.raises(AgreementError, match="16 bytes of key or more"):
+            made.open[0].links([1])

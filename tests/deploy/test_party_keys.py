@@ -162,6 +162,10 @@ def test_messages_that_make_no_sense_are_errors_of_ours(saes, tmp_path):
             for payload in ({"content": content, "tag": b""}, {}, {"content": 7}):
                 with pytest.raises(FedketError):
                     made.open[0].answer(1, action, payload)
+        told = Hello(statement=made.open[1]._links[0]._statement([THERE]), key_ids=(), size_bits=8)
+        made.open[0]._links[1]._key = None
+        with pytest.raises(AgreementError, match="has not been confirmed"):
+            made.open[0].answer(1, "connect", {"content": told.model_dump_json().encode()})
         with pytest.raises(ProtocolError, match="no link with party 7"):
             made.open[0].answer(7, "connect", {})
 

@@ -206,7 +206,7 @@ class Link:
         return {}
 
     def _key_of(self, hello: Hello) -> KeyMaterial:
-        if hello.size_bits is None:
+        if not hello.key_ids or hello.size_bits is None:
             return self.check_confirmed()
         ids, size_bits = hello.key_ids, hello.size_bits
         return _sound(joined(fetch_chosen(self._kme, self._sae_id, ids, size_bits, self._pauses)))
