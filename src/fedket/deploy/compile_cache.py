@@ -8,6 +8,7 @@ import gc
 import hashlib
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from fedket._version import __version__
@@ -50,7 +51,8 @@ def forget_tracing() -> None:
     """
     import jax
 
-    jax.clear_caches()
+    with suppress(RuntimeError):  # another thread compiles at this moment
+        jax.clear_caches()
     gc.collect()
     gc.freeze()
     return_freed_memory()

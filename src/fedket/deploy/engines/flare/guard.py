@@ -185,15 +185,10 @@ def _asking(process: Callable[..., Any]) -> Callable[..., Any]:
     def guarded(self: Any, origin: str, message: Any) -> Any:
         own, header = self.get_fqcn(), message.get_header
         channel, topic = header(MessageHeaderKey.CHANNEL), header(MessageHeaderKey.TOPIC)
+        in_stream = channel == STREAM_CHANNEL and topic in (STREAM_ACK_TOPIC, STREAM_ERROR_TOPIC)
         if (channel, topic) == (STREAM_CHANNEL, STREAM_DATA_TOPIC):
             channel, topic = header(StreamHeaderKey.CHANNEL), header(StreamHeaderKey.TOPIC)
-        if channel == STREAM_CHANNEL:  # an error of a stream's may end the process
-            allowed = topic == STREAM_ACK_TOPIC or (
-                topic == STREAM_ERROR_TOPIC and _is_above(origin, own)
-            )
-        else:
-            allowed = answers(own, origin, channel, topic)
-        if allowed:
+        if in_stream or answers(own, origin, channel, topic):
             return process(self, origin, message)
         log.warning("refused %.80r of %.80r", f"{channel}/{topic}", origin)
         return make_reply(ReturnCode.INVALID_REQUEST, error="refused")
