@@ -1,10 +1,16 @@
 """Run directories that are damaged or made up: refused in one line, and never changed."""
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import save
 
+from fedket.errors import CheckpointError
 from fedket.experiment.run import resume_run, start_run
+from fedket.federated.checkpoint import _checksum, load_checkpoint, save_checkpoint
+from fedket.federated.federation import FederationState
 from fedket.models.network_file import read_network
 from fedket.record_files import read_json
 from fedket.report import read_run, write_report
@@ -94,3 +100,25 @@ def test_stored_results(repository, tmp_path, seed):
     path.write_bytes(garbage.json(stored.read_bytes()))
     with refused():
         read_json(path, RowResult)
+
+
+@pytest.mark.parametrize("said", [None, "", "-1", "one", "\u00b2", "9" * 5000])
+def test_a_round_that_is_no_number_is_refused_although_its_checksum_is_right(tmp_path, said):
+    template = FederationState(0, {"w": np.zeros(2, np.float32)}, (), ())
+    save_checkpoint(tmp_path / "right", template, "f00d")
+    with safe_open(tmp_path / "right", framework="np") as file:
+        arrays, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    metadata = {k: v for k, v in metadata.items() if k != "round"} | (
+        {"round": said} if said else {}
+    )
+    metadata["sha256"] = _checksum(arrays, said or "")
+    (tmp_path / "wrong").write_bytes(save(arrays, metadata))
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_checkpoint(tmp_path / "wrong", template, "f00d")
+
+
+def test_a_network_whose_layers_are_nested_without_end_is_refused(tmp_path):
+    path = tmp_path / "network.safetensors"
+    path.write_bytes(save({"fc.weight": np.zeros(2)}, {"layers": "[" * 100_000}))
+    with pytest.raises(CheckpointError, match="not a network"):
+        read_network(path)

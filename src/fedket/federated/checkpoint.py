@@ -54,7 +54,9 @@ def load_checkpoint(path: Path, template: FederationState, config_hash: str) -> 
         raise CheckpointError(f"{path}: format {metadata.get('format')!r}, expected {FORMAT!r}")
     if metadata.get("config") != config_hash:
         raise CheckpointError(f"{path} belongs to another configuration; resume with its own")
-    if metadata.get("sha256") != _checksum(arrays, metadata.get("round", "")):
+    said = metadata.get("round", "")
+    round_num = int(said) if said.isdecimal() and len(said) < 19 else -1
+    if round_num < 0 or metadata.get("sha256") != _checksum(arrays, said):
         raise CheckpointError(f"{path} is damaged (its checksum is wrong); nothing was changed")
     for name, leaf in expected.items():
         found = arrays.get(name)
@@ -65,7 +67,7 @@ def load_checkpoint(path: Path, template: FederationState, config_hash: str) -> 
             )
     leaves = [jax.numpy.asarray(arrays[name]) for name in expected]
     params, server, clients = jax.tree.unflatten(jax.tree.structure(tree), leaves)
-    return FederationState(int(metadata["round"]), params, server, clients)
+    return FederationState(round_num, params, server, clients)
 
 
 def save_params(path: Path, params: Params) -> None:

@@ -25,7 +25,16 @@ SUFFIX = {"kernel": "weight", "bias": "bias"}
 IMAGES, FEATURES = ("image_channels", "image_side"), ("features",)
 """What says which samples a network takes."""
 
-DAMAGED = (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError, ConfigError)
+DAMAGED = (
+    SafetensorError,
+    OSError,
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    RecursionError,
+    ConfigError,
+)
 """What comes of reading a file that is not a network."""
 
 
