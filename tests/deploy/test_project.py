@@ -1,5 +1,6 @@
 """`deploy init`: kits that allow our classes only, and all of a federation's folder or nothing."""
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -277,3 +278,49 @@ def test_a_cohort_larger_than_the_federation_is_all_of_it(config):
         update={"federation": config.federation.model_copy(update={"clients_per_round": 10})}
     )
     assert for_sites(sampled, 3).federation.clients_per_round == 3
+
+
+DEVICE = json.dumps(
+    {
+        "qubits": [[{"name": n, "value": 1e-4, "unit": "s"} for n in ("T1", "T2")]] * 2,
+        "gates": [
+            {
+                "gate": gate,
+                "qubits": qubits,
+                "parameters": [
+                    {"name": "gate_error", "value": 0.01, "unit": ""},
+                    {"name": "gate_length", "value": 3e-7, "unit": "s"},
+                ],
+            }
+            for gate, qubits in [("sx", [0]), ("sx", [1]), ("cz", [0, 1])]
+        ],
+    }
+)
+OWN = """
+import jax.numpy as jnp
+def mine(logits, labels):
+    return jnp.mean(logits**2)
+"""
+
+
+@pytest.mark.parametrize("code", [False, True])
+def test_data_that_an_experiment_names_go_into_kits_and_code_only_at_home(tmp_path, code):
+    """No code travels: every party puts its own copy there, which the guide names by its hash."""
+    beside = tmp_path / "mine"
+    beside.mkdir()
+    (beside / "own.py").write_text(OWN)
+    (beside / "device.json").write_text(DEVICE)
+    tables = ["training.loss=own.py:mine", "noise={kind='calibration', file='device.json'}"]
+    tables += ["model.circuit=chen_yoo", "model.num_layers=1", "model.num_qubits=2"]
+    (beside / "mine.toml").write_text(find_experiment(Path("quickstart")).read_text())
+    config = load_config(beside / "mine.toml", tables)
+    choices = Choices(("ada", "bob"), code=code)
+    layout = write_project(config, tmp_path / "federation", choices)
+    for party in ("server", "ada", "bob"):
+        assert (layout.files(party) / "device.json").read_text() == DEVICE
+        assert (layout.files(party) / "own.py").exists() == code
+    told = (layout.directory / "OPERATORS.md").read_text()
+    assert f"`own.py`, SHA-256 `{hashlib.sha256(OWN.encode()).hexdigest()}`" in told
+    if code:
+        again = load_config(layout.files("ada") / "experiment.toml")
+        assert config_hash(again) == config_hash(for_sites(config, 2))

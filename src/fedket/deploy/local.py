@@ -25,6 +25,7 @@ from fedket.deploy.project import Choices, Layout, for_sites, write_project
 from fedket.errors import ProtocolError
 from fedket.experiment.build import build_experiment
 from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.load import revised
 from fedket.files import write_atomic
 from fedket.keys.kme.trial import write_trial
 
@@ -74,6 +75,7 @@ def prepare(config: ExperimentConfig, sites: int, directory: Path) -> Layout:
         },
         test_data="test.npz",
         waits={"phase_s": 30.0, "training_s": 600.0, "join_s": 90.0, "silent_s": 6.0},
+        code=True,
     )
     built = build_experiment(_simulated(config))
     layout = write_project(config, directory, choices)
@@ -179,7 +181,7 @@ def _simulated(config: ExperimentConfig) -> ExperimentConfig:
     values = config.model_dump(mode="json")
     values["engine"]["kind"] = "sequential"
     values["keys"] = {"kind": "os_random"}
-    return ExperimentConfig.model_validate_json(json.dumps(values))
+    return revised(config, values)
 
 
 def _start(party: str, command: list[str], folder: Path, log: Path) -> Started:

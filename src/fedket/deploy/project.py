@@ -3,7 +3,6 @@
 One startup kit of the engine's per party, with the party's own files in it.
 """
 
-import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -33,10 +32,11 @@ from fedket.deploy.files import (
 )
 from fedket.errors import ConfigError
 from fedket.experiment.config import ExperimentConfig
-from fedket.experiment.load import dump_config
-from fedket.experiment.run_directory import config_hash
+from fedket.experiment.load import dump_config, revised
+from fedket.experiment.run_directory import config_hash, source_hashes
 from fedket.federated.engine_kinds import EngineConfig
 from fedket.schema import Table, read_table
+from fedket.section import user_files
 
 GUIDE = "OPERATORS.md"
 WAITS = ("phase_s", "training_s", "join_s", "silent_s")
@@ -78,6 +78,7 @@ class Choices(NamedTuple):
         sae_files: Party -> its file for its KME, or nothing: a template is written.
         test_data: The server's own samples for evaluation, or nothing.
         waits: Further values of `federation.toml`.
+        code: Whether files of users' own kinds go into kits, too: where one person is everybody.
     """
 
     sites: tuple[str, ...]
@@ -89,6 +90,7 @@ class Choices(NamedTuple):
     sae_files: Mapping[str, str] = {}
     test_data: str = ""
     waits: Mapping[str, Any] = {}
+    code: bool = False
 
 
 def write_project(config: ExperimentConfig, directory: Path, choices: Choices) -> Layout:
@@ -130,6 +132,10 @@ def _write_all(config: ExperimentConfig, directory: Path, choices: Choices) -> L
         folder = layout.files(party)
         folder.mkdir(parents=True)
         (folder / "experiment.toml").write_text(experiment, encoding="utf-8")
+        for name, path in user_files(config).items():
+            if choices.code or path.suffix != ".py":
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, folder / name)
         if party not in choices.sae_files:
             (folder / "sae.toml").write_text(_sae_template(party, choices), encoding="utf-8")
     _write(layout.files("server") / FEDERATION, server, FederationFile)
@@ -193,7 +199,7 @@ def for_sites(config: ExperimentConfig, sites: int) -> ExperimentConfig:
     values["federation"]["checkpoint_every"] = 1
     if values["federation"]["clients_per_round"] > sites:
         values["federation"]["clients_per_round"] = sites
-    return ExperimentConfig.model_validate_json(json.dumps(values))
+    return revised(config, values)
 
 
 def _simulating(config: ExperimentConfig) -> dict[str, Any]:
@@ -241,11 +247,22 @@ def _guide(config: ExperimentConfig, choices: Choices, layout: Layout, extra: st
     files = OWN_FILES
     sites = "\n".join(f"- `{layout.kits[name].name}`" for name in choices.sites)
     caveats = "\n".join(f"- {said}" for said in config.aggregation.caveats())
+    code = "".join(
+        f"\n- `{name}`, SHA-256 `{digest}`"
+        for name, digest in source_hashes(config).items()
+        if name.endswith(".py")
+    )
+    if code:
+        code = f"""
+It runs code of its author's, which no kit brings. Every party reads these files, and puts them
+beside `experiment.toml`:
+{code}
+"""
     return f"""# What each operator has to do
 
 Experiment `{config.name}`, fingerprint `{config_hash(config)[:16]}`. Every party reads
 `{files}/experiment.toml` in its kit: it says what is trained, and nothing else will be.
-
+{code}
 Give each party its own folder of `kits/` over a channel you trust: it holds that party's private
 key. Keep this folder to yourself: `provisioning/` holds the key that signs certificates.
 

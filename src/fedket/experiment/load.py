@@ -14,6 +14,7 @@ from fedket.errors import ConfigError
 from fedket.experiment.config import RENAMED, ExperimentConfig
 from fedket.experiment.rows import choose_row, put, split_row
 from fedket.schema import explain, parse_toml, read_toml, shortened
+from fedket.section import user_files
 
 FAST_SUFFIX = "-fast"
 """Ends the name of an experiment in its fast profile, so that its numbers never pass for full."""
@@ -94,6 +95,20 @@ def parse_config(
     except (ConfigError, ValidationError) as error:
         said = explain(error, ExperimentConfig) if isinstance(error, ValidationError) else error
         raise ConfigError(f"{source}: {_renamed(values) or said}") from None
+
+
+def revised(config: ExperimentConfig, values: dict[str, Any]) -> ExperimentConfig:
+    """An experiment with other values, whose files lie where they lay.
+
+    Args:
+        config: The experiment.
+        values: Of `model_dump(mode="json")`, some of them changed.
+
+    Raises:
+        ConfigError: They are no experiment.
+    """
+    folders = (path.parents[len(Path(name).parts) - 1] for name, path in user_files(config).items())
+    return parse_config(values, config.name, next(folders, Path()))
 
 
 def _renamed(values: dict[str, Any]) -> str:
