@@ -6,6 +6,7 @@ import tomli_w
 
 from fedket import cli
 from fedket.deploy.check import check_kit
+from fedket.deploy.engines.flare.kits import COMMUNICATION_FILE
 from fedket.deploy.files import FEDERATION, SITE, SiteFile, check_deployable, sae_ids
 from fedket.deploy.project import for_sites
 from fedket.deploy.site_data import load_site_data, load_test_data
@@ -45,6 +46,7 @@ def write_kit(folder, file=SITE, values=None, sae_id="b"):
     """The own files of a party, as an operator would have them."""
     own = folder / "local" / "fedket"
     own.mkdir(parents=True)
+    (own.parent / COMMUNICATION_FILE).touch()
     (own / file).write_text(tomli_w.dumps(values or site_values()))
     (own / "experiment.toml").write_text(dump_config(for_sites(experiment(), 2)))
     sae = {"kme_url": "https://kme", "ca": "ca", "certificate": "crt", "key": "key"}

@@ -57,12 +57,12 @@ def within_share(max_share: float, samples: Mapping[int, int]) -> tuple[list[int
 
 
 def check_max_share(max_share: float, context: Context) -> None:
-    """Check that a configured share can be kept at all.
+    """Check that a configured share can be kept at all; one client is told that it is too few.
 
     Raises:
         ConfigError: It is below an even share.
     """
-    if max_share < 1 / context.cohort_size - ROUNDING:
+    if context.cohort_size > 1 and max_share < 1 / context.cohort_size - ROUNDING:
         raise ConfigError(
             f"aggregation.max_share is {max_share:g}, an even share of {context.cohort_size} "
             f"clients is {1 / context.cohort_size:.3g}; use that or more"
