@@ -7,7 +7,7 @@ import pytest
 import fedket
 from fedket.deploy import engines
 from fedket.deploy.engines import DeploymentEngine, SitesConfig, deployment_of
-from fedket.errors import ConfigError
+from fedket.errors import ConfigError, UserCodeError
 from fedket.kinds import BUILT_IN
 from fedket.section import find_section
 
@@ -40,3 +40,11 @@ def test_only_an_engines_own_room_imports_it_or_its_package(kind):
         if own not in path.parents and any(word in path.read_text() for word in words)
     }
     assert found == {"kinds.py"}
+
+
+def test_an_engine_of_ones_own_without_a_deployment_says_what_to_define():
+    class Half(SitesConfig):
+        kind: str = "half.py:Half"
+
+    with pytest.raises(UserCodeError, match=r"Half has no `deployment\(self\)`; define one"):
+        deployment_of(Half())

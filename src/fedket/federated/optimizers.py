@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import optax
 from pydantic import Field
 
-from fedket.errors import ConfigError
+from fedket.errors import ConfigError, UserCodeError
 from fedket.federated.program import Number, tunable
 from fedket.schema import NonNegativeFloat, PositiveFloat
 from fedket.section import Context, Section
@@ -43,7 +43,7 @@ class OptimizerConfig(Section):
 
     def rule(self) -> tuple[Rule, Numbers]:
         """Optax's function that makes the bare optimiser, and its arguments but for the rate."""
-        raise NotImplementedError
+        raise UserCodeError(f"{type(self).__name__} has no `rule(self)`; define it, or `build`")
 
 
 def _compose(

@@ -60,6 +60,25 @@ def run_circuit(circuit: Circuit, params: Angles, psi: Batch) -> Batch:
     Raises:
         CircuitError: If the shapes do not fit the circuit.
     """
+    params, psi = match_arguments(circuit, params, psi)
+    dim = psi.shape[0]
+    if psi.shape[1] > dim:
+        unitary = _run(circuit, params, jnp.eye(dim, dtype=psi.dtype))
+        return unitary @ psi
+    return _run(circuit, params, psi)
+
+
+def match_arguments(circuit: Circuit, params: Angles, psi: Batch) -> tuple[Angles, Batch]:
+    """Return angles and states in their common precision.
+
+    Args:
+        circuit: The circuit.
+        params: Angles in radians, shape `circuit.params_shape`.
+        psi: States as columns, shape (2**num_qubits, batch).
+
+    Raises:
+        CircuitError: If the shapes do not fit the circuit.
+    """
     dim = 2**circuit.num_qubits
     if params.shape != circuit.params_shape or psi.ndim != 2 or psi.shape[0] != dim:
         raise CircuitError(
@@ -68,10 +87,7 @@ def run_circuit(circuit: Circuit, params: Angles, psi: Batch) -> Batch:
         )
     psi = psi.astype(jnp.result_type(params.dtype, psi.dtype, jnp.complex64))
     params = params.astype(psi.real.dtype)
-    if psi.shape[1] > dim:
-        unitary = _run(circuit, params, jnp.eye(dim, dtype=psi.dtype))
-        return unitary @ psi
-    return _run(circuit, params, psi)
+    return params, psi
 
 
 def circuit_unitary(circuit: Circuit, params: Angles) -> Complex[Array, "dim dim"]:

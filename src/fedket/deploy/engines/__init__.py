@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from fedket.errors import ConfigError
+from fedket.errors import ConfigError, UserCodeError
 from fedket.federated.engine_kinds import EngineConfig
 from fedket.federated.trainer import MakeEngine
 from fedket.section import Context
@@ -64,7 +64,10 @@ class SitesConfig(EngineConfig):
 
     def deployment(self) -> DeploymentEngine:
         """The engine; its own package need not be installed yet."""
-        raise NotImplementedError
+        raise UserCodeError(
+            f"{type(self).__name__} has no `deployment(self)`; define one that returns a "
+            "`DeploymentEngine`"
+        )
 
     def caveats(self) -> tuple[str, ...]:
         """What is real."""

@@ -14,6 +14,7 @@ from jaxtyping import Array, Complex, Float
 
 from fedket.errors import CircuitError
 from fedket.quantum.circuit import Circuit
+from fedket.quantum.engine import match_arguments
 from fedket.quantum.noise.channels import PAULIS
 from fedket.quantum.noise.heisenberg import Angles, States, evolve
 from fedket.quantum.noise.kernels import Observables, butterflies, num_qubits_of
@@ -87,14 +88,7 @@ def probabilities(
 def _values(
     circuit: Circuit, noise: NoiseModel, params: Angles, psi: States, coefficients: np.ndarray
 ) -> Values:
-    dim = 2**circuit.num_qubits
-    if params.shape != circuit.params_shape or psi.ndim != 2 or psi.shape[0] != dim:
-        raise CircuitError(
-            f"circuit takes angles {circuit.params_shape} and states ({dim}, batch), "
-            f"got {params.shape} and {psi.shape}"
-        )
-    psi = psi.astype(jnp.result_type(params.dtype, psi.dtype, jnp.complex64))
-    params = params.astype(psi.real.dtype)
+    params, psi = match_arguments(circuit, params, psi)
     return quadratic_forms(
         evolve(circuit, noise, params, jnp.asarray(coefficients, params.dtype)), psi
     )
