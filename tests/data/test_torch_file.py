@@ -152,6 +152,21 @@ def test_a_few_bytes_that_ask_for_gigabytes_are_refused(old, tmp_path):
         read_torch(path)
 
 
+NESTED = {
+    "remembered": b"\x80\x02}" + b")" + b"q\x00h\x00h\x00\x86" * 60 + b"K\x01s.",
+    "doubled": b"\x80\x02}" + b")" + b"2\x86" * 60 + b"K\x01s.",
+    "listed": b"\x80\x02}" + b")" + (b"q\x00(" + b"h\x00" * 20 + b"t") * 30 + b"K\x01s.",
+}
+
+
+@pytest.mark.parametrize("content", NESTED.values(), ids=NESTED)
+def test_tuples_of_tuples_that_take_for_ever_to_hash_are_refused(content, tmp_path):
+    path = tmp_path / "bomb.pth"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="parts is in no tensor"):
+        read_torch(path)
+
+
 SIX = np.arange(6, dtype="<f4").tobytes()
 
 

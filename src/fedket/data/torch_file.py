@@ -11,7 +11,7 @@ import pickle
 import pickletools
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from io import BufferedIOBase, BytesIO
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
@@ -26,6 +26,13 @@ MAGIC = 0x1950A86A20F9469CFC6C
 
 DTYPES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "LongStorage": "<i8"}
 """Storage class in module `torch` -> numpy dtype."""
+
+
+LARGEST = 1000
+"""So many parts no tuple has, with the tuples in it: those that describe a tensor have a dozen."""
+
+Operations = Iterable[tuple[pickletools.OpcodeInfo, Any, int | None]]
+"""Of a pickle: what each is, its argument and its place."""
 
 
 class Storage(NamedTuple):
@@ -207,14 +214,38 @@ class _TensorUnpickler(pickle.Unpickler):
 
 
 def _unpickle(file: BufferedIOBase) -> object:
-    """Read one pickle, from where the file stands to the pickle's end.
-
-    Objects that are referred to again have numbers, counted up from 0. The unpickler makes room up
-    to any number it meets, so that a high one would take all memory.
-    """
+    """Read one pickle, from where the file stands to the pickle's end."""
     start = file.tell()
-    for count, (code, number, _) in enumerate(pickletools.genops(cast("IO[bytes]", file))):
-        if "PUT" in code.name and int(number or 0) > count:
-            raise DataError(f"it numbers its objects up to {number}; get it again")
+    _check_cost(pickletools.genops(cast("IO[bytes]", file)))
     file.seek(start)
     return _TensorUnpickler(file).load()
+
+
+def _check_cost(operations: Operations) -> None:
+    """Refuse a pickle of few bytes that would take all memory, or all time.
+
+    Objects that are referred to again have numbers, counted up from 0; the unpickler makes room up
+    to any number it meets. Tuples of the same tuples, again and again, are small but take for ever
+    to hash, so each object on the pickle's stack is followed with how much hangs on it.
+    """
+    stack: list[int] = []
+    marks: list[int] = []
+    memo: dict[int, int] = {}
+    for count, (code, number, _) in enumerate(operations):
+        if "PUT" in code.name and int(number or 0) > count:
+            raise DataError(f"it numbers its objects up to {number}; get it again")
+        if code.name == "MARK":
+            marks.append(len(stack))
+        elif "PUT" in code.name or code.name == "MEMOIZE":
+            memo[len(memo) if number is None else int(number)] = stack[-1]
+        elif "GET" in code.name:
+            stack.append(memo[int(number or 0)])
+        else:
+            marked = pickletools.markobject in code.stack_before
+            kept = code.stack_before.index(pickletools.markobject) if marked else 0
+            start = marks.pop() - kept if marked else len(stack) - len(code.stack_before)
+            size = min(1 + sum(stack[start:]), LARGEST)  # no more is asked of it
+            if size == LARGEST and "TUPLE" in code.name:
+                raise DataError(f"a tuple of {LARGEST} parts is in no tensor; get it again")
+            made = 1 if code.name in ("REDUCE", "BINPERSID") else size
+            stack[start:] = [made] * len(code.stack_after)
