@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedket.federated.local import LocalTraining, local_train, masked_loss
+from fedket.federated.local import LocalTraining, local_train, masked_loss, shuffled
 from fedket.federated.strategies import fed_prox
 from fedket.models.classical import mlp
 from fedket.rng import Purpose, rng_for
@@ -90,6 +90,20 @@ def test_every_sample_is_visited_once_per_epoch():
     jax.effects_barrier()
     seen = np.concatenate(visited)[:11]
     np.testing.assert_array_equal(np.sort(seen), np.arange(11))
+
+
+@pytest.mark.parametrize("x64", [False, True])
+@pytest.mark.parametrize("length", [1, 9, 700])
+def test_shuffling_sorts_tickets_and_keeps_ties_in_their_order(x64, length):
+    with jax.enable_x64(x64):
+        mask = jnp.arange(length) < max(1, length - 3)
+        rngs = jax.random.split(jax.random.key(length), 20)
+        found = jax.jit(jax.vmap(lambda rng: shuffled(rng, mask, 8)))(rngs)
+        tickets = jax.vmap(lambda rng: jax.random.uniform(rng, mask.shape))(rngs)
+        expected = np.argsort(np.where(mask, tickets, 2), axis=1, kind="stable")
+    np.testing.assert_array_equal(found[:, :length], expected)
+    assert not found[:, length:].any()
+    assert found.shape[1] % 8 == 0
 
 
 @pytest.mark.parametrize("mu", [0.1, 10.0])

@@ -204,7 +204,7 @@ class SiteTrainer:
 
     def _arguments(self, params: Params, weight: float, round_num: int) -> tuple[Any, ...]:
         state, client = self._optimizer, self._client
-        rngs = round_rngs(self._task.config.seed, round_num)
+        rngs = round_rngs(jax.random.key(self._task.config.seed), round_num)
         return self._data, params, state, client, np.float32(weight), rngs
 
     def _metrics(self, weight: float, accuracy: float, loss: float) -> Contribution:

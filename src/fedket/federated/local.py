@@ -124,6 +124,19 @@ def shuffled(rng: PRNGKeyArray, mask: Bool[Array, " samples"], size: int) -> Int
     Sample i's ticket depends on `rng` and i alone (JAX's partitionable generator), so padding
     cannot change the order.
     """
-    ticket = jax.random.uniform(rng, mask.shape)
-    order = jnp.argsort(jnp.where(mask, ticket, 2.0))
-    return jnp.pad(order, (0, -mask.size % size))
+    ticket = jnp.where(mask, jax.random.uniform(rng, mask.shape), 2.0)
+    return jnp.pad(_ascending(ticket), (0, -mask.size % size))
+
+
+def _ascending(ticket: Float[Array, " samples"]) -> Int[Array, " samples"]:
+    """Indices that sort positive numbers, equal ones in their order: `jnp.argsort`.
+
+    On CPUs XLA sorts pairs ten times slower than words. The bits of a positive float32 sort as it
+    does, so bits and index make one word of 64 bits, in whatever precision the rest is.
+    """
+    if ticket.dtype != jnp.float32:
+        return jnp.argsort(ticket)
+    bits = jax.lax.bitcast_convert_type(ticket, jnp.uint32)
+    with jax.enable_x64(True):
+        words = (bits.astype(jnp.uint64) << 32) | jnp.arange(ticket.size, dtype=jnp.uint64)
+        return jnp.sort(words).astype(jnp.uint32).astype(jnp.int32)

@@ -42,6 +42,7 @@ def sequential_engine(
     """Build the engine. Contributions are added in ascending order of client ids."""
     program = Program(train_client, trainer)
     apply_sum = Program(server_step, trainer.strategy)
+    root = jax.random.key(seed)
     num_samples = np.asarray(data.clients.num_samples)
 
     def train(
@@ -50,7 +51,7 @@ def sequential_engine(
         state = select_clients(clients, client)
         with _stage("training", round_num, client):
             outcome: ClientOutcome = program(
-                data, params, state, jnp.int32(client), weight, round_rngs(seed, round_num)
+                data, params, state, jnp.int32(client), weight, round_rngs(root, round_num)
             )
             jax.block_until_ready(outcome)
         return outcome

@@ -111,14 +111,9 @@ class RoundRngs(NamedTuple):
     measure: PRNGKeyArray
 
 
-def round_rngs(seed: int, round_num: int) -> RoundRngs:
-    """Keys of a round."""
-    rngs: RoundRngs = _round_rngs(jax.random.key(seed), round_num)
-    return rngs
-
-
 @jax.jit
-def _round_rngs(root: PRNGKeyArray, round_num: Int[Array, ""] | int) -> RoundRngs:
+def round_rngs(root: PRNGKeyArray, round_num: Int[Array, ""] | int) -> RoundRngs:
+    """Keys of a round; `root` is the key made of the seed alone."""
     purposes = Purpose.TRAIN, Purpose.MEASURE
     return RoundRngs(*(purpose_rng(root, purpose, round_num) for purpose in purposes))
 
@@ -203,7 +198,7 @@ def nobody_left(round_num: int, reasons: dict[int, str]) -> RoundLostError:
     )
 
 
-def select_clients(states: Any, ids: Array | int) -> Any:
+def select_clients(states: Any, ids: Array | np.ndarray | int) -> Any:
     """Rows of the client states for some clients."""
     return jax.tree.map(lambda leaf: leaf[ids], states)
 

@@ -45,8 +45,8 @@ from fedket.types import Contribution, Params, Reducer, ServerState
 class Chunks(NamedTuple):
     """A cohort cut into chunks; padded places carry weight 0. Shapes (chunks, size)."""
 
-    ids: Int[Array, "*chunks size"]
-    weights: Float[Array, "*chunks size"]
+    ids: Int[Array | np.ndarray, "*chunks size"]
+    weights: Float[Array | np.ndarray, "*chunks size"]
 
 
 class ChunkedOutcome(NamedTuple):
@@ -76,6 +76,7 @@ def vectorised_engine(
     whole = _train_and_apply if reducer is None else _train_and_stack
     program = Program(whole, (trainer, mesh), results_everywhere(mesh))
     apply_sum = Program(server_step, trainer.strategy)
+    root = jax.random.key(seed)
     size: list[int] = []
 
     def run(
@@ -91,7 +92,7 @@ def vectorised_engine(
         while True:
             weights = cohort_weights(num_samples[ids], alive)
             chunks = _cut(ids, weights, size[0], num_devices)
-            chunks, rngs = across(mesh, (chunks, round_rngs(seed, round_num)))
+            chunks, rngs = across(mesh, (chunks, round_rngs(root, round_num)))
             first, outcome = program(data, params, server, clients, chunks, rngs)
             losses, finite = (np.asarray(a)[: len(ids)] for a in (outcome.loss, outcome.finite))
             broken = alive & ~finite
@@ -125,8 +126,8 @@ def _cut(ids: np.ndarray, weights: np.ndarray, size: int, num_devices: int) -> C
     """Chunks in the order of the ids, as many for every device."""
     pad = -len(ids) % (size * num_devices)
     return Chunks(
-        jnp.asarray(np.pad(ids, (0, pad), mode="edge").reshape(-1, size)),
-        jnp.asarray(np.pad(weights, (0, pad)).reshape(-1, size)),
+        np.pad(ids, (0, pad), mode="edge").reshape(-1, size),
+        np.pad(weights, (0, pad)).reshape(-1, size),
     )
 
 
@@ -139,7 +140,7 @@ def _choose_chunk(
 ) -> int:
     state = trainer.training.optimizer.init(params) if trainer.training.persistent else ()
     one = Program(train_client, trainer)
-    zero, rngs = jnp.zeros((), jnp.int32), round_rngs(0, 0)
+    zero, rngs = jnp.zeros((), jnp.int32), round_rngs(jax.random.key(0), 0)
     client_bytes = traced_bytes(one, data, params, state, zero, jnp.ones(()), rngs)
     return chunk_size(client_bytes, cohort_size, memory_limit_mb)
 
@@ -232,7 +233,7 @@ def _flat(tree: Any) -> Any:
 
 def _unchunk(clients: Any, chunks: Chunks, outcomes: ClientOutcome) -> ChunkedOutcome:
     """Write optimiser states of finite, unpadded clients back; keep the others as they were."""
-    ids, finite, weights = (a.reshape(-1) for a in (chunks.ids, outcomes.finite, chunks.weights))
+    ids, weights, finite = chunks.ids.ravel(), chunks.weights.ravel(), outcomes.finite.ravel()
     # Padding repeats a real client: out-of-range rows make its writes disappear.
     rows = jnp.where(finite & (weights > 0), ids, np.iinfo(np.int32).max)
     clients = jax.tree.map(

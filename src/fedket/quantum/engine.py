@@ -248,7 +248,7 @@ def qubit_cross_matrices(left: Batch, right: Batch, num_qubits: int) -> Complex[
     for group in qubit_groups(num_qubits):
         size = len(group)
         total = cross_matrix(left, right, group, num_qubits)
-        parts.append((trace_map(size, total.dtype) @ total.reshape(-1)).reshape(size, 2, 2))
+        parts.append(total.reshape(-1)[traced_places(size)].sum(axis=-1))
     return jnp.concatenate(parts)
 
 
@@ -264,15 +264,26 @@ def qubit_groups(num_qubits: int) -> list[tuple[int, ...]]:
 
 
 @lru_cache(maxsize=32)
-def trace_map(num_qubits: int, dtype: np.dtype) -> np.ndarray:
-    """Matrix taking a flattened cross matrix to the 2×2 partial traces of every qubit."""
-    dim = 2**num_qubits
-    result = np.zeros((num_qubits, 2, 2, dim, dim), dtype)
-    index = np.arange(dim)
+def traced_places(num_qubits: int) -> np.ndarray:
+    """Which entries of a flattened cross matrix add up to the 2×2 partial traces of every qubit.
+
+    Shape (qubits, 2, 2, 2**(qubits − 1)). `trace_map` as a list: of its matrix nearly all is zero.
+    """
+    index = np.arange(2**num_qubits)
+    places = np.zeros((num_qubits, 2, 2, len(index) // 2), np.int32)
     for qubit in range(num_qubits):
         bit = num_qubits - 1 - qubit
         for i in range(2):
             for j in range(2):
                 rows = index[(index >> bit) & 1 == i]
-                result[qubit, i, j, rows, rows ^ ((i ^ j) << bit)] = 1
-    return result.reshape(num_qubits * 4, dim * dim)
+                places[qubit, i, j] = rows * len(index) + (rows ^ ((i ^ j) << bit))
+    return places
+
+
+@lru_cache(maxsize=32)
+def trace_map(num_qubits: int, dtype: np.dtype) -> np.ndarray:
+    """Matrix taking a flattened cross matrix to the 2×2 partial traces of every qubit."""
+    dim = 2**num_qubits
+    result = np.zeros((num_qubits * 4, dim * dim), dtype)
+    np.put_along_axis(result, traced_places(num_qubits).reshape(num_qubits * 4, -1), 1, axis=1)
+    return result
