@@ -46,6 +46,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "cnn": "fedket.models.classical:CnnConfig",
         "lenet5": "fedket.models.classical:LeNetConfig",
         "mlp": "fedket.models.classical:MlpConfig",
+        "qasm": "fedket.bridges.qasm.kind:QasmConfig",
     },
     "noise": {
         "gates": "fedket.quantum.noise.kinds:GatesConfig",

@@ -254,6 +254,7 @@ class Facts(Content):
         at_sites: Whether clients are sites that are reached by messages.
         caveats: Table of the configuration -> what the kind that it names says for the report.
         noise: How noise on the circuit is worked out, and what that costs; empty without any.
+        runs_on: What runs a circuit that was written elsewhere; empty for fedket's own circuits.
     """
 
     parameters: Count
@@ -275,6 +276,7 @@ class Facts(Content):
     at_sites: bool
     caveats: Mapping[str, tuple[str, ...]]
     noise: str = ""
+    runs_on: str = ""
 
     @model_validator(mode="after")
     def _check_counts(self) -> "Facts":

@@ -8,10 +8,10 @@ import json
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from fedket.errors import ConfigError
@@ -27,6 +27,17 @@ NonNegativeInt = Annotated[int, Field(ge=0, lt=2**31)]
 """A key that is a whole number from 0."""
 
 Seed = NonNegativeInt
+
+
+def _is_beside(file: str) -> str:
+    path = PurePosixPath(file)
+    if not file or path.is_absolute() or ".." in path.parts:
+        raise ValueError("the value should be a file beside the experiment, or in a folder below")
+    return file
+
+
+FileBeside = Annotated[str, AfterValidator(_is_beside)]
+"""A key that names a file beside the experiment, or in a folder below."""
 
 FREE = "decides no number"
 """Marks a field that a run may change and still be the same: `Annotated[str, FREE]`."""
@@ -75,6 +86,23 @@ def read_toml(path: Path, what: str = "file", hint: str = "") -> dict[str, Any]:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
     except OSError as error:
         raise ConfigError(f"{path} is not a readable file: {error.strerror}") from None
+
+
+def read_beside(path: Path, key: str, what: str) -> str:
+    """The text of a file that a key names; `ConfigError` with key and path if there is none.
+
+    Args:
+        path: Where it lies.
+        key: The key.
+        what: What the file should be, in words.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{key}: {path} is not a readable text file "
+            f"({getattr(error, 'strerror', None) or 'not UTF-8'}); put {what} beside the experiment"
+        ) from None
 
 
 def parse_toml(text: str) -> dict[str, Any]:

@@ -77,6 +77,7 @@ class Model(NamedTuple):
         noise: Noise model that `apply` computes under; None for none.
         plain_network: params -> `fedket.models.Network` and its weights, which give the same
             logits without a circuit (`fedket export`); None if there is none.
+        runs_on: What runs a circuit that was written elsewhere, in words; empty for fedket's own.
     """
 
     init: Callable[[PRNGKeyArray], Params]
@@ -86,6 +87,7 @@ class Model(NamedTuple):
     circuit: Any = None
     noise: Any = None
     plain_network: Callable[[Params], tuple[Any, Any]] | None = None
+    runs_on: str = ""
 
 
 class ClientResult(NamedTuple):

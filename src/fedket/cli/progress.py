@@ -210,6 +210,7 @@ def print_facts(facts: Facts) -> None:
     rows = {
         "parameters": f"{facts.parameters:,}",
         "qubits": str(facts.qubits),
+        **({"runs on": facts.runs_on} if facts.runs_on else {}),
         **({"noise": facts.noise} if facts.noise else {}),
         "clients": f"{facts.clients}, {facts.clients_per_round} per round",
         "samples": f"{facts.num_train:,} training, {facts.num_test:,} test, "

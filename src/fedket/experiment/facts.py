@@ -55,6 +55,7 @@ def count_facts(experiment: Experiment) -> Facts:
         at_sites=False,
         caveats=_caveats(config, takes_key=bool(needs)),
         noise=_noise(experiment, itemsize),
+        runs_on=experiment.model.runs_on,
     )
 
 

@@ -164,7 +164,7 @@ def check_same_facts(directory: Path, facts: Facts) -> None:
     path = directory / FACTS
     old = read_json(path, Facts)
     for name, value in facts:
-        if name != "caveats" and getattr(old, name) != value:  # words may change
+        if name not in ("caveats", "runs_on") and getattr(old, name) != value:  # words may change
             raise CheckpointError(
                 f"`{name}` differs from {path}: the data or fedket changed since the run started; "
                 f"restore them, or start a new run"

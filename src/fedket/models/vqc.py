@@ -58,7 +58,7 @@ def vqc(
         ConfigError: If the read-out has fewer values than classes.
         CircuitError: The circuit's noise is not served.
     """
-    measure = _readout(readout, circuit.num_qubits, num_classes)
+    measure = measure_states(readout, circuit.num_qubits, num_classes)
     noisy = None if noise is None else _noisy_readout(readout, circuit, noise, num_classes)
     encode = ENCODINGS[encoding]
 
@@ -86,9 +86,14 @@ def vqc(
     return Model(init, apply, fast, layered=True, circuit=circuit, noise=noise)
 
 
-def _readout(
+def measure_states(
     readout: Readout, num_qubits: int, num_classes: int
 ) -> Callable[[Complex[Array, "dim batch"]], Float[Array, "batch classes"]]:
+    """A read-out as a function of final states, one value per class; see `vqc`.
+
+    Raises:
+        ConfigError: It has fewer values than classes.
+    """
     values = readout_size(readout, num_qubits)
     if values < num_classes:
         raise ConfigError(

@@ -1,12 +1,11 @@
 """Noise as an experiment names it: `[noise]`; without the table, circuits are noiseless."""
 
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
-from fedket.errors import ConfigError
 from fedket.quantum.noise.calibration import read_calibration
 from fedket.quantum.noise.model import (
     NoiseModel,
@@ -15,7 +14,7 @@ from fedket.quantum.noise.model import (
     phase_damping,
     readout_error,
 )
-from fedket.schema import NonNegativeInt, PositiveInt
+from fedket.schema import FileBeside, NonNegativeInt, PositiveInt, read_beside
 from fedket.section import Context, Info, Section
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -59,18 +58,11 @@ class GatesConfig(Section):
         return (f"Circuits ran under simulated noise ({rates}); {EXACT}, {beyond}.",)
 
 
-def _is_beside(file: str) -> str:
-    path = PurePosixPath(file)
-    if not file or path.is_absolute() or ".." in path.parts:
-        raise ValueError("the value should be a file beside the experiment, or in a folder below")
-    return file
-
-
 class CalibrationConfig(Section):
     """The noise of a device, from the properties that IBM publishes of it (JSON)."""
 
     kind: Literal["calibration"] = "calibration"
-    file: Annotated[str, AfterValidator(_is_beside)]
+    file: FileBeside
     """The device's properties, a file beside the experiment; a run keeps a copy."""
     qubits: tuple[NonNegativeInt, ...] = ()
     """The device's qubits that the circuit's 0, 1, … are; empty for its first 8."""
@@ -80,14 +72,7 @@ class CalibrationConfig(Section):
     @model_validator(mode="after")
     def _read(self, info: Info) -> "CalibrationConfig":
         self._path = Path((info.context or {}).get("folder", "")) / self.file
-        try:
-            self._text = self._path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"noise.file: {self._path} is not a readable text file "
-                f"({getattr(error, 'strerror', None) or 'not UTF-8'}); put the device's properties "
-                "beside the experiment"
-            ) from None
+        self._text = read_beside(self._path, "noise.file", "the device's properties")
         return self
 
     def files(self) -> Mapping[str, Path]:

@@ -1,0 +1,36 @@
+"""Keys of every model whose circuit was written elsewhere and runs on fedket's own engine."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from fedket.bridges.model import ForeignEncoding
+from fedket.models.vqc import Readout
+from fedket.quantum.memory import check_memory
+from fedket.schema import PositiveFloat
+from fedket.section import Context, Section
+
+
+class ForeignCircuitKeys(Section):
+    """How features enter a foreign circuit, and what is read from it."""
+
+    inputs: tuple[str, ...] = ("x", "inputs")
+    """Parameters that are features of the sample, in their order: names without numbers (`x` for
+    `x0`, `x_1`, `x[2]`). All others are trained."""
+    encoding: ForeignEncoding = "inputs"
+    """`inputs`: the circuit reads the features itself. Else fedket encodes them before it, as in
+    `vqc`."""
+    readout: Readout = "z"
+    """Expectation values (or probabilities) that become logits, one per class."""
+    observables: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """In place of `readout`: a Pauli string per class, `["Z0", "Z0 Z1"]`; a single one for two
+    classes."""
+    logit_scale: PositiveFloat = 1.0
+    """Logits are this factor times the read-out."""
+    init_std: PositiveFloat = 0.1
+    """Weights start at N(0, init_std²)."""
+
+
+def check_simulation(num_qubits: int, context: Context) -> None:
+    """Raise `CircuitError` if a gradient step does not fit into memory."""
+    check_memory(num_qubits, context.batch_size, 16 if context.dtype == "float64" else 8)

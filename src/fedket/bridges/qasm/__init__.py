@@ -1,0 +1,1 @@
+"""OpenQASM 3: circuits as data."""
