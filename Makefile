@@ -16,7 +16,7 @@ help:
 	@echo "make reference  write docs/reference.md and docs/python.md anew from the code"
 	@echo "make lock   write locked.txt: every dependency of a party with its hashes"
 	@echo "make sbom   write dist/sbom.cdx.json and docs/licences.md from what locked.txt installs"
-	@echo "make bench  set up the peers and measure fedket beside them"
+	@echo "make bench  measure fedket beside C and its peers on an idle machine, and renew README's tables"
 
 demo: $(VENV)/.installed
 	$(BIN)/fedket run quickstart
@@ -63,9 +63,8 @@ sbom: $(VENV)/.installed-tools
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.setup_peers
-	$(BIN)/python -m benchmarks.gradient --save
-	$(BIN)/python -m benchmarks.round --save
-	$(BIN)/python -m benchmarks.secure --save
+	for name in gradient scale secure; do $(BIN)/python -m benchmarks.$$name --publish || exit 1; done
+	$(BIN)/python -m benchmarks.table --write
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -24,12 +24,13 @@ class MismatchError(Exception):
     """Something else than the reference's function was computed."""
 
 
-def check_gradient(workload: Workload, loss: float, grads: Params) -> None:
-    """Compare a loss and its gradient at the workload's inputs with the reference."""
+def check_gradient(workload: Workload, loss: float, grads: Params) -> float:
+    """Compare a loss and its gradient at the workload's inputs with the reference's; return its."""
     expected = reference(workload)
     slope = slope_along(expected.direction, grads)
     _check("loss", loss, expected.loss, TOLERANCE)
     _check("slope", slope, expected.slope, RELATIVE_SLOPE_TOLERANCE * abs(expected.slope))
+    return expected.loss
 
 
 def expected_round_loss() -> float:

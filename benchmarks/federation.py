@@ -1,21 +1,21 @@
 """A federation on this machine, on NVIDIA FLARE: seconds per round, and memory per idle site.
 
-`python -m benchmarks.federation --sites 3 --json` runs a circuit of 240 angles (1 KB), masked, with
+`python -m benchmarks.federation` runs a circuit of 240 angles (1 KB), masked, with
 8 samples per site, so that a round is nearly all overhead: phases over mutually authenticated TLS,
 durable reservation of pads, checkpoint and record. `training_ms` is one site's share of training
 by itself, in this process, and can be taken off.
 """
 
-import argparse
 import json
 import statistics
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
+from benchmarks import run
 from fedket.deploy.local import prepare, running
 from fedket.deploy.project import Layout
 from fedket.experiment.build import build_experiment
@@ -93,12 +93,10 @@ def measure(sites: int) -> dict[str, Any]:
         lines = _rounds(layout)
     seconds = [line["seconds"] for line in lines]
     return {
-        "workload": f"federation-{sites}",
-        "sites": sites,
         "round_s": statistics.median(seconds[5:]),
         "slowest_round_s": max(seconds[5:]),
         "training_ms": training_ms(sites),
-        "mib_per_site": statistics.median(memory) if memory else None,
+        "mib_per_site": statistics.median(memory),
         "phases_s": {
             phase["name"]: statistics.median(
                 p["seconds"]
@@ -124,26 +122,6 @@ def _rounds(layout: Layout) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
-def main() -> None:
-    """Measure, print, and keep the result if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sites", type=int, nargs="+", default=[3, 10])
-    parser.add_argument("--json", action="store_true", help="one JSON line per federation")
-    parser.add_argument("--save", action="store_true", help="keep the result in benchmarks/results")
-    choice = parser.parse_args()
-    for sites in choice.sites:
-        result = measure(sites)
-        if choice.save:
-            machine.save(result, machine.describe())
-        if choice.json:
-            print(json.dumps(result))
-            continue
-        print(
-            f"{sites} sites: {result['round_s']:.3f} s per round (slowest "
-            f"{result['slowest_round_s']:.3f} s), of which training {result['training_ms']:.1f} ms "
-            f"per site; {result['mib_per_site']:.0f} MiB per site"
-        )
-
-
 if __name__ == "__main__":
-    main()
+    WORKLOADS = {f"{sites}-sites": partial(measure, sites) for sites in (3, 10)}
+    run.main(__doc__, "federation", WORKLOADS)

@@ -118,7 +118,8 @@ def _round(
 ) -> jax.Array:
     def client(x: jax.Array, y: jax.Array, mask: jax.Array, key: jax.Array) -> jax.Array:
         state = TRAINING.optimizer.init(params)
-        return local_train(MODEL, TRAINING, 0.0, params, state, x, y, mask, key).params
+        rows = jnp.arange(len(y))
+        return local_train(MODEL, TRAINING, 0.0, params, state, x, y, rows, mask, key).params
 
     keys = jax.random.split(key, len(clients.x))
     trained = jax.vmap(client)(clients.x, clients.y, clients.mask, keys)

@@ -1,29 +1,58 @@
-"""Loss and gradient of four workloads: `python -m benchmarks.gradient`.
+"""Training steps and whole rounds beside C and the peers: `python -m benchmarks.gradient`.
 
-Prints one line per workload; `--json` prints objects with the keys `workload`, `fedket_ms`,
-`compile_s`, `peers` (name -> ms or null), `notes` (why something is null), `threads`, `versions`
-and `repeats`. Times are medians in ms of one training step's loss and gradient, see `workloads`.
+Loss and gradient of `workloads` a to d, and rounds of 5 to 1,000 clients that each take 4 Adam
+steps, in ms. fedket runs on all cores, on one, and on all while another process takes one: fewer or
+busy cores are the system's doing, fedket is not told. Peers train the clients of a round one after
+the other, 20 of them at most. A side that computes another loss than fedket, which is checked
+against a reference in numpy, has no time.
 """
 
-from benchmarks import machine
-from benchmarks.sides import compare, parser, publish, readable
-from benchmarks.workloads import GRADIENT_WORKLOADS, load, reference
+import sys
+
+from benchmarks import run
+from benchmarks.run import Side
+
+USUAL = ("a", "b", "c", "round-20", "round-100")
+WORKLOADS = ("a", "b", "c", "d", "round-5", "round-20", "round-100", "round-1000")
+ON_FEWER_CORES = ("a", "b", "round-100")
+TOO_MANY_CLIENTS = ("round-100", "round-1000")
+"""For peers, of which one takes 0.4 s per client."""
+
+NOT_OF_PEER = {"torchquantum_modules": ("b",)}
+"""In static mode b is not possible, so that `torchquantum` runs it gate by gate already."""
+
+PEERS = {  # name -> environment
+    "torchquantum": "torchquantum",
+    "torchquantum_modules": "torchquantum",
+    "pennylane_default": "pennylane",
+    "pennylane_lightning": "pennylane",
+}
+FEDKET = {
+    "fedket": {},
+    "fedket_one_core": {"cores": 1},
+    "fedket_one_taken": {"taken": True},
+}
 
 
 def main() -> None:
-    """Measure the workloads chosen on the command line."""
-    options_parser = parser("Time loss and gradient of fedket and its peers.", repeats=5)
-    options_parser.add_argument(
-        "--workload", nargs="+", choices=GRADIENT_WORKLOADS, default=list(GRADIENT_WORKLOADS)
-    )
-    options = options_parser.parse_args()
-    described = machine.describe()
-    for workload in options.workload:
-        peers = [] if options.no_peers else options.peers
-        record = compare(workload, reference(load(workload)).loss, peers, options)
-        sides = {"fedket": record["fedket_ms"], **record["peers"]}
-        times = "   ".join(f"{name} {readable(ms)}" for name, ms in sides.items())
-        publish(record, f"{workload}   {times}", described, options)
+    """Measure what the command line asks for."""
+    parser = run.parser(__doc__, WORKLOADS, USUAL)
+    names = [*FEDKET, *PEERS]
+    parser.add_argument("--sides", nargs="+", choices=names, default=names, metavar="SIDE",
+        help=f"of {', '.join(names)}")  # fmt: skip
+    options = parser.parse_args()
+    asked = tuple(options.workload)
+    fewer = tuple(name for name in asked if name in ON_FEWER_CORES)
+    ours = (sys.executable, "-m", "benchmarks.fedket_side")
+    sides = [
+        Side(name, ours, asked if name == "fedket" else fewer, **how)
+        for name, how in FEDKET.items()
+    ]
+    for name, venv in PEERS.items():
+        left_out = (*TOO_MANY_CLIENTS, *NOT_OF_PEER.get(name, ()))
+        sides.append(run.peer(name, venv, [w for w in asked if w not in left_out]))
+    sides = [side for side in sides if side.name in options.sides and side.workloads]
+    run.run("gradient", sides, options)
 
 
 if __name__ == "__main__":

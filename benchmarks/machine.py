@@ -1,42 +1,50 @@
-"""The machine a result comes from, and the files results are kept in.
+"""The machine a result comes from, and what C reaches on one of its cores.
 
 No host name, user or path is recorded: results are published.
 """
 
 import datetime
-import json
 import os
 import platform
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).resolve().parent / "results"
+HERE = Path(__file__).resolve().parent
 PACKAGES = ("fedket", "jax", "jaxlib", "numpy")
+COMPILE = ("gcc", "-O3", "-march=native", "-ffast-math")
 
 
 def describe() -> dict[str, Any]:
-    """Return what a reader needs to place a timing: processor, cores, load, versions, date."""
+    """Return what a reader needs to place a timing: processor, cores, memory, versions, date."""
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 2),  # of the last minute; above 0.5, others are at work
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {name: found for name in PACKAGES if (found := _version(name))},
+        "revision": _said("git", "-C", str(HERE), "describe", "--always", "--dirty"),
+        "compiler": _said(COMPILE[0], "--version"),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
 
 
-def save(record: dict[str, Any], machine: dict[str, Any]) -> Path:
-    """Append a workload's record to `results/<date>-<workload>.json`, a list, and return it."""
-    path = RESULTS / f"{machine['date'][:10]}-{record['workload']}.json"
-    path.parent.mkdir(exist_ok=True)
-    records = json.loads(path.read_text()) if path.exists() else []
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(json.dumps([*records, {"machine": machine, **record}], indent=1) + "\n")
-    unfinished.replace(path)
-    return path
+def compile_limit(folder: Path) -> Path | None:
+    """Compile `limit.c` into a folder and return the program, or None if there is no gcc."""
+    program = folder / "limit"
+    command = (*COMPILE, str(HERE / "limit.c"), "-lm", "-o", str(program))
+    return None if _said(*command) is None else program
+
+
+def _said(*command: str) -> str | None:
+    """Return the first line that a command prints, or None if it is missing or fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return (done.stdout.splitlines() or [""])[0]
 
 
 def _cpu_model() -> str:
@@ -53,7 +61,3 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-if __name__ == "__main__":
-    print(json.dumps(describe(), indent=1))

@@ -1,16 +1,15 @@
 """Noise beside the noiseless engine: `python -m benchmarks.noise`.
 
-Loss and gradient of batch 32, interleaved in one run, so that ratios hold on a busy machine: the
-noiseless engine, depolarising noise after every gate, the same with thermal relaxation, and
-PennyLane's default.mixed (autograd, one sample at a time) where that takes seconds. Prints one line
-per case; `--json` prints objects with times in ms (lower quartiles) and ratios to the noiseless
-engine. `exact_compile_s` is the first call. Beyond 8 qubits: one Pauli trajectory, and eight.
+Loss and gradient of batch 32, interleaved in one process, so that ratios hold on a busy machine:
+the noiseless engine, depolarising noise after every gate, the same with thermal relaxation, and
+PennyLane's default.mixed (autograd, one sample at a time) where that takes seconds. Times in ms are
+lower quartiles, ratios are to the noiseless engine, `exact_compile_s` is the first call. Beyond 8
+qubits: one Pauli trajectory, and eight.
 """
 
-import argparse
-import json
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import machine
+from benchmarks import run
 from benchmarks.timing import wall_ms
 from fedket.quantum import ansatz, noise
 from fedket.quantum.circuit import Circuit
@@ -57,27 +56,21 @@ CASES = {
 }
 
 
-def main() -> None:
-    """Measure the cases chosen on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="print one JSON object per case")
-    parser.add_argument("--save", action="store_true", help="append to benchmarks/results/")
-    parser.add_argument("--seconds", type=float, default=15.0, help="time for each case")
-    parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--pennylane", nargs="*", choices=CASES, default=["4x2"], metavar="CASE")
-    options = parser.parse_args()
-    described = machine.describe()
-    for name in options.case:
-        record = {"workload": f"noise-{name}", **measure(CASES[name], options.seconds)}
-        if name in options.pennylane:
-            record["pennylane_mixed_ms"] = pennylane_ms(CASES[name])
-        print(json.dumps(record) if options.json else _line(name, record), flush=True)
-        if options.save:
-            machine.save(record, described)
+PENNYLANE = ("4x2",)
+"""Cases that take PennyLane seconds, not minutes."""
+
+SECONDS = 2.0
+"""Time for each case in a process."""
 
 
-def measure(case: Case, seconds: float) -> dict[str, Any]:
+def measure(name: str) -> dict[str, Any]:
     """Times of the noiseless engine and of noise, in turns."""
+    case = CASES[name]
+    beside = {"pennylane_mixed_ms": pennylane_ms(case)} if name in PENNYLANE else {}
+    return _measure(case) | beside
+
+
+def _measure(case: Case) -> dict[str, Any]:
     subsets, angles, psi, labels = _inputs(case)
 
     def plain(params: jax.Array) -> jax.Array:
@@ -101,7 +94,7 @@ def measure(case: Case, seconds: float) -> dict[str, Any]:
 
     if case.circuit.num_qubits > MAX_EXACT_QUBITS:
         losses = {"plain": plain, "one": drawn(1), "eight": drawn(8)}
-        ms, _ = _timed(losses, angles, seconds)
+        ms, _ = _timed(losses, angles)
         return {
             **{f"{name}_ms": time for name, time in ms.items()},
             "trajectory_ratio": ms["one"] / ms["plain"],
@@ -109,7 +102,7 @@ def measure(case: Case, seconds: float) -> dict[str, Any]:
             "target_ratio": case.target,
         }
     losses = {"plain": plain, "exact": under(DEPOLARISING), "thermal": under(THERMAL)}
-    ms, first = _timed(losses, angles, seconds)
+    ms, first = _timed(losses, angles)
     return {
         **{f"{name}_ms": time for name, time in ms.items()},
         "exact_ratio": ms["exact"] / ms["plain"],
@@ -160,7 +153,7 @@ def pennylane_ms(case: Case) -> float:
 
 
 def _timed(
-    losses: dict[str, Callable[[jax.Array], jax.Array]], angles: jax.Array, seconds: float
+    losses: dict[str, Callable[[jax.Array], jax.Array]], angles: jax.Array
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Lower quartiles of loss and gradient, taken in turns, and the first calls, in ms."""
     steps = {name: jax.jit(jax.value_and_grad(loss)) for name, loss in losses.items()}
@@ -169,7 +162,7 @@ def _timed(
     }
     first = {name: wall_ms(call) for name, call in calls.items()}
     times: dict[str, list[float]] = {name: [] for name in calls}
-    end = time.perf_counter() + seconds
+    end = time.perf_counter() + SECONDS
     while time.perf_counter() < end or len(times["plain"]) < 5:
         for name, call in calls.items():
             times[name].append(wall_ms(call))
@@ -195,22 +188,5 @@ def _loss(values: jax.Array, labels: np.ndarray) -> jax.Array:
     return -logits[np.arange(BATCH), labels].mean()
 
 
-def _line(name: str, record: dict[str, Any]) -> str:
-    if "trajectory_ratio" in record:
-        return (
-            f"{name:5s} noiseless {record['plain_ms']:.3g} ms   one trajectory "
-            f"{record['trajectory_ratio']:.2f}× (aim {record['target_ratio']:g}), each of eight "
-            f"{record['each_of_eight_ratio']:.2f}×"
-        )
-    aim = f" (aim {record['target_ratio']:g})" if record["target_ratio"] else ""
-    peer = record.get("pennylane_mixed_ms")
-    beside = f"   PennyLane {peer:.0f} ms, {peer / record['exact_ms']:.0f}×" if peer else ""
-    return (
-        f"{name:5s} noiseless {record['plain_ms']:.3g} ms   exact {record['exact_ms']:.3g} ms, "
-        f"{record['exact_ratio']:.2f}×{aim}   thermal {record['thermal_to_exact']:.2f}× exact"
-        f"{beside}"
-    )
-
-
 if __name__ == "__main__":
-    main()
+    run.main(__doc__, "noise", {name: partial(measure, name) for name in CASES})

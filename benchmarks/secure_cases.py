@@ -6,6 +6,7 @@ Costs of a side are facts: bytes of the payloads, bits of key, CPU seconds of th
 phase (all threads, all clients and the server together), and the wall time of all phases.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
@@ -15,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 CLIP = 1.0
-LONG_ENOUGH_S = 8.0
+REPEATS = 3
+LONG_ENOUGH_S = 2.0
 """No further repeats once all of them together took this long."""
 
 
@@ -41,6 +43,11 @@ class Case(NamedTuple):
     degree: int
 
     @property
+    def name(self) -> str:
+        """The case in one word, as on a command line: `n64-d61706-q16-lost0-k22`."""
+        return "n{}-d{}-q{}-lost{}-k{}".format(*self)
+
+    @property
     def survivors(self) -> tuple[int, ...]:
         """Clients that stay, ascending; those that drop out are spread evenly."""
         gone = {j * self.clients // self.dropped for j in range(self.dropped)}
@@ -50,6 +57,11 @@ class Case(NamedTuple):
         """Return a client's values, shape (values,), float32."""
         rng = np.random.default_rng([client, self.values])
         return rng.uniform(-CLIP, CLIP, self.values).astype(np.float32)
+
+
+def named(name: str) -> Case:
+    """Return the case of a name."""
+    return Case(*map(int, re.findall(r"\d+", name)))
 
 
 class Clock:
@@ -84,25 +96,24 @@ def check_sum(case: Case, total: np.ndarray, tolerance: float) -> None:
         raise WrongSumError(f"the sum is off by {error:.3g}, {tolerance:.3g} is allowed")
 
 
-def timed(call: Callable[[Clock], dict[str, Any]], repeats: int) -> dict[str, Any]:
-    """Return the facts of a call and the medians of its times.
+def timed(run: Callable[[Case, Clock], dict[str, Any]], name: str) -> dict[str, Any]:
+    """Return the facts of a case and the medians of its times.
 
     Args:
-        call: Runs one round and checks its sum; gets a fresh clock, returns facts.
-        repeats: Rounds after the first, which warms up; fewer when they take long.
+        run: Runs one round and checks its sum; gets a fresh clock, returns facts.
+        name: Of the case.
     """
     clocks: list[Clock] = []
-    while len(clocks) <= repeats:
+    while len(clocks) <= REPEATS:  # the first warms up, unless it takes long
         clocks.append(Clock())
-        facts = call(clocks[-1])
+        facts = run(named(name), clocks[-1])
         if sum(clock.wall_s for clock in clocks) > LONG_ENOUGH_S:
             break
     counted = clocks[1:] or clocks
-    phases = {name: median(c.cpu_s[name] for c in counted) for name in counted[0].cpu_s}
+    phases = {phase: median(c.cpu_s[phase] for c in counted) for phase in counted[0].cpu_s}
     return {
         **facts,
-        "cpu_s": {name: round(seconds, 6) for name, seconds in phases.items()},
-        "cpu_s_total": round(median(sum(c.cpu_s.values()) for c in counted), 6),
-        "wall_s": round(median(c.wall_s for c in counted), 6),
-        "rounds_timed": len(counted),
+        "cpu_s": median(sum(c.cpu_s.values()) for c in counted),
+        "wall_s": median(c.wall_s for c in counted),
+        "cpu_s_by_phase": {phase: round(seconds, 6) for phase, seconds in phases.items()},
     }

@@ -2,8 +2,11 @@
 
 Keys are the operating system's random bytes, drawn while the protocol asks for them: their time
 is inside the phases; that of QKD hardware or a key store on disk is not.
+
+    python -m benchmarks.secure_fedket pairwise n64-d61706-q16-lost0-k22 ...
 """
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from time import process_time
@@ -11,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.secure_cases import CLIP, Case, Clock, check_sum
+from benchmarks.secure_cases import CLIP, Case, Clock, check_sum, timed
+from benchmarks.timing import answer
 from fedket.keys import OsRandomSource
 from fedket.secure import (
     Party,
@@ -25,7 +29,6 @@ from fedket.secure import (
     shared_masks_protocol,
 )
 from fedket.secure.metering import metered
-from fedket.secure.pairwise.protocol import PAD_MEMORY_BYTES
 from fedket.secure.phases import Failure, Handler, Outcome, Payload, drive, in_process
 from fedket.types import SERVER, RoundContext
 
@@ -58,18 +61,6 @@ def shared(case: Case, clock: Clock) -> dict[str, Any]:
 def colluders_and_threshold(clients: int) -> tuple[int, int]:
     """Return T = n/3 and U = n - 0.3 n, rounded down and up: 30 % may drop out at every n."""
     return clients // 3, clients - 3 * clients // 10
-
-
-def memory_bytes(case: Case, side: str) -> int:
-    """Return about what a case takes in this process, where every party's data live at once."""
-    updates = 4 * case.clients * case.values
-    quantised = case.clients * case.values * (16 if side == "shared" else 8)
-    if side != "shared":
-        return updates + quantised + PAD_MEMORY_BYTES
-    colluders, threshold = colluders_and_threshold(case.clients)
-    shares = case.clients**2 * -(-case.values // (threshold - colluders))
-    masks_and_uploads = 2 * 8 * case.clients * case.values
-    return updates + quantised + masks_and_uploads + shares * (8 + 2 * (case.bits + 8) // 8)
 
 
 def _run(protocol: Protocol, case: Case, clock: Clock) -> dict[str, Any]:
@@ -122,3 +113,13 @@ def _lost_at_upload(
     if action == "upload":
         return Failure("connection lost"), state
     return handler(action, payload, state)
+
+
+SIDES = {
+    "pairwise": pairwise,
+    "pairwise_confirmed": partial(pairwise, confirm=True),
+    "shared": shared,
+}
+
+if __name__ == "__main__":
+    answer(partial(timed, SIDES[sys.argv[1]]), sys.argv[2:])

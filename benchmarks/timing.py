@@ -1,12 +1,20 @@
-"""How everything here is timed: the median of repeated calls after a warm-up, in milliseconds."""
+"""What a measured process does: time calls, and print one line of JSON for each workload asked for.
 
+Figures are floats and differ from process to process: times in ms or s, memory in MiB. What is not
+a float (threads, versions, bytes of payloads) is a fact. Needs the standard library only.
+"""
+
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
+from typing import Any
 
 WARM_UP_CALLS = 2
-SHORTEST_MS = 1_000.0  # fast calls are repeated until this much time has been measured
+LEAST_CALLS = 3
 MOST_CALLS = 1000
+SHORT_MS, LONG_MS = 700.0, 5_000.0
+"""Fast calls are repeated until this much time has been measured; slow ones not beyond that."""
 
 
 def wall_ms(call: Callable[[], object]) -> float:
@@ -16,16 +24,24 @@ def wall_ms(call: Callable[[], object]) -> float:
     return 1e3 * (time.perf_counter() - start)
 
 
-def median_ms(call: Callable[[], object], repeats: int) -> float:
-    """Return the median wall time of `call`, which must wait for its own result, in ms.
-
-    Args:
-        call: Does the work once; its result is dropped.
-        repeats: The least number of timed calls.
-    """
-    for _ in range(WARM_UP_CALLS):
+def median_ms(call: Callable[[], object], warm_up: int = WARM_UP_CALLS) -> float:
+    """Return the median wall time of `call`, which must wait for its own result, in ms."""
+    for _ in range(warm_up):
         call()
     times: list[float] = []
-    while len(times) < repeats or (sum(times) < SHORTEST_MS and len(times) < MOST_CALLS):
+    while len(times) < MOST_CALLS and (
+        sum(times) < SHORT_MS or (len(times) < LEAST_CALLS and sum(times) < LONG_MS)
+    ):
         times.append(wall_ms(call))
     return median(times)
+
+
+def answer(measure: Callable[[str], dict[str, Any]], workloads: Sequence[str]) -> None:
+    """Print what `measure` finds for each workload, or a note that says why there is nothing."""
+    for name in workloads:
+        try:
+            found = measure(name)
+        except Exception as error:  # whatever it is, the other workloads go on
+            lines = str(error).splitlines() or ["no message"]
+            found = {"note": f"{type(error).__name__}: {lines[0]}"}
+        print(json.dumps({"workload": name, **found}), flush=True)

@@ -1,25 +1,27 @@
-"""What every peer's script does: build, check against the reference, time, print one line of JSON.
+"""What every peer's script does: build, check against the reference, time, print lines of JSON.
 
 A script runs in the environment of its peer, in the root of the repository:
 
-    .venv-torchquantum/bin/python -m benchmarks.peers.torchquantum WORKLOAD REPEATS
+    .venv-torchquantum/bin/python -m benchmarks.peers.torchquantum WORKLOAD ...
 
-A peer that does not compute the reference's loss and slope is not timed: the script ends with an
-error that says by how much it is off.
+A peer that does not compute the reference's loss and slope is not timed: there is a note that says
+by how much it is off.
 """
 
-import json
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from benchmarks.checks import check_gradient, check_round
-from benchmarks.timing import median_ms, wall_ms
+from benchmarks.timing import answer, median_ms, wall_ms
 from benchmarks.workloads import Params, Round, Workload, load, load_round
+
+PROBES = 3
 
 
 class Gradient(NamedTuple):
@@ -38,33 +40,35 @@ class Peer(NamedTuple):
 
     `gradient` builds a workload; `client` builds the local training of a round, a function of
     angles (2, 4, 3), features (steps, batch, 4) and labels (steps, batch) that returns new angles.
+    `threaded` says that PyTorch's threads may help.
     """
 
     packages: Sequence[str]
     gradient: Callable[[Workload], Gradient]
     client: Callable[[], Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]]
+    threaded: bool = True
 
 
 def main(peer: Peer) -> None:
-    """Measure the workload named on the command line and print the result as JSON."""
-    if len(sys.argv) != 3:
-        raise SystemExit(f"usage: {sys.argv[0]} WORKLOAD REPEATS")
-    workload, repeats = sys.argv[1], int(sys.argv[2])
-    if workload.startswith("round-"):
-        result = _time_round(peer, int(workload.removeprefix("round-")), repeats)
-    else:
-        result = _time_gradient(peer, load(workload), repeats)
-    print(json.dumps(result | {"versions": {name: version(name) for name in peer.packages}}))
+    """Measure the workloads named on the command line."""
+    answer(partial(_measure, peer), sys.argv[1:])
 
 
-def _time_gradient(peer: Peer, workload: Workload, repeats: int) -> dict[str, float]:
+def _measure(peer: Peer, workload: str) -> dict[str, Any]:
+    is_round = workload.startswith("round-")
+    found = _time_round(peer, workload) if is_round else _time_gradient(peer, load(workload))
+    return found | {"versions": {name: version(name) for name in peer.packages}}
+
+
+def _time_gradient(peer: Peer, workload: Workload) -> dict[str, Any]:
     gradient = peer.gradient(workload)
     loss = gradient.step()
     check_gradient(workload, loss, gradient.grads())
-    return _fastest(gradient.step, repeats) | {"loss": loss}
+    threads = _best_threads(peer, gradient.step)
+    return {"ms": median_ms(gradient.step, warm_up=0), "threads": threads, "loss": loss}
 
 
-def _time_round(peer: Peer, num_clients: int, repeats: int) -> dict[str, float]:
+def _time_round(peer: Peer, workload: str) -> dict[str, Any]:
     train = peer.client()
 
     def run(task: Round) -> np.ndarray:
@@ -72,25 +76,26 @@ def _time_round(peer: Peer, num_clients: int, repeats: int) -> dict[str, float]:
         return np.mean([train(task.angles, x, y) for x, y in clients], axis=0)
 
     loss = check_round(run)
-    task = load_round(num_clients)
-    return _fastest(lambda: run(task), repeats) | {"loss": loss}
+    one, task = load_round(1), load_round(int(workload.removeprefix("round-")))
+    threads = _best_threads(peer, lambda: run(one))
+    return {"ms": median_ms(lambda: run(task), warm_up=0), "threads": threads, "loss": loss}
 
 
-def _fastest(call: Callable[[], object], repeats: int) -> dict[str, float]:
-    """Time on one thread and on as many as PyTorch takes by default; return the better of the two.
+def _best_threads(peer: Peer, call: Callable[[], object]) -> int:
+    """Let PyTorch use one thread or as many as it does by default, whatever is faster.
 
     Small tensors gain little from a second thread, and lose a lot if another process holds its
-    core, so a setting that starts out twice as slow is dropped at once.
+    core.
     """
-    default = torch.get_num_threads()
+    default = torch.get_num_threads() if peer.threaded else 1
     torch.set_num_threads(1)
-    best = {"ms": median_ms(call, repeats), "threads": 1}
-    torch.set_num_threads(default)
-    call()  # starts the threads
-    if default > 1 and wall_ms(call) < 2 * best["ms"]:
-        best = min(best, {"ms": median_ms(call, repeats), "threads": default}, key=_ms)
+    if default == 1:
+        return 1
+    times: dict[int, float] = {}
+    for threads in (1, default):
+        torch.set_num_threads(threads)
+        call()  # starts them
+        times[threads] = min(wall_ms(call) for _ in range(PROBES))
+    best = min(times, key=times.__getitem__)
+    torch.set_num_threads(best)
     return best
-
-
-def _ms(timing: dict[str, float]) -> float:
-    return timing["ms"]

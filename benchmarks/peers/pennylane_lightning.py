@@ -113,4 +113,7 @@ def _client() -> Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
 
 
 if __name__ == "__main__":
-    main(Peer(("pennylane", "pennylane-lightning", "torch", "numpy"), _gradient, _client))
+    packages = ("pennylane", "pennylane-lightning", "torch", "numpy")
+    main(
+        Peer(packages, _gradient, _client, threaded=False)
+    )  # nothing of one sample is large enough

@@ -1,23 +1,18 @@
-"""What every secure aggregation peer's script does: run the case named, print one line of JSON.
+"""What every secure aggregation peer's script does: run the cases named, print lines of JSON.
 
-    .venv-flower/bin/python -m benchmarks.peers.flower_secaggplus CASE REPEATS
-
-CASE is the fields of a `Case`, as a JSON list.
+.venv-flower/bin/python -m benchmarks.peers.flower_secaggplus n16-d2000-q16-lost0-k15 ...
 """
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
 from benchmarks.secure_cases import Case, Clock, timed
+from benchmarks.timing import answer
 
 
 def main(packages: Sequence[str], run: Callable[[Case, Clock], dict[str, Any]]) -> None:
-    """Measure the case on the command line; `run` does one round, checks it, returns facts."""
-    if len(sys.argv) != 3:
-        raise SystemExit(f"usage: {sys.argv[0]} CASE REPEATS")
-    case, repeats = Case(*json.loads(sys.argv[1])), int(sys.argv[2])
-    found = timed(lambda clock: run(case, clock), repeats)
-    print(json.dumps(found | {"versions": {name: version(name) for name in packages}}))
+    """Measure the cases on the command line; `run` does one round, checks it, returns facts."""
+    versions = {name: version(name) for name in packages}
+    answer(lambda name: timed(run, name) | {"versions": versions}, sys.argv[1:])

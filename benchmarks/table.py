@@ -1,0 +1,188 @@
+"""README's tables of speed, from the stored runs alone: `python -m benchmarks.table [--write]`.
+
+A ratio is taken within a pass of a run; a cell gives the median over the passes of all stored runs
+and, in brackets, the least and the largest: never the best alone.
+"""
+
+import argparse
+import json
+from collections.abc import Iterable
+from statistics import median
+from typing import Any
+
+from benchmarks.run import LEAST_PROCESSES, RESULTS, ROOT, paired
+
+README = ROOT / "README.md"
+START, END = "<!-- from stored runs: make bench -->\n", "<!-- until here -->\n"
+STEPS = {
+    "a": "10 qubits × 60 layers, batch 32 (QFedFisher)",
+    "b": "13-qubit generator + CNN, batch 128 (QFed)",
+    "c": "6 qubits × 20 layers, batch 32",
+    "round-20": "a round of 20 clients, 4 steps of 32 each (Chen and Yoo)",
+    "round-100": "a round of 100 clients",
+}
+PEERS = {
+    "torchquantum": "TorchQuantum, static",
+    "torchquantum_modules": "gate by gate",
+    "pennylane_default": "PennyLane default (torch)",
+    "pennylane_lightning": "lightning",
+}
+SUMS = {
+    "n200-d61706-q16-lost0-k22": "200 clients, pairwise pads, 22 neighbours, 16 bits",
+    "n64-d61706-q16-lost0-k22": "64 clients, the same",
+    "n16-d61706-q16-lost0-k15": "16 clients, shared masks, 5 colluders, 12 of 16 open",
+}
+
+Run = dict[str, Any]
+
+
+def main() -> None:
+    """Print the tables, or put them into README."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--write", action="store_true", help="put them into README.md")
+    text = tables(stored())
+    if not parser.parse_args().write:
+        print(text, end="")
+        return
+    before, _, rest = README.read_text().partition(START)
+    README.write_text(before + START + text + END + rest.partition(END)[2])
+
+
+def stored() -> list[Run]:
+    """Return the published runs, oldest first."""
+    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+
+
+def tables(runs: list[Run]) -> str:
+    """Return what README says between its marks."""
+    parts = [steps(runs), cores(runs), sums(runs), scale(runs), federations(runs)]
+    if not any(parts):
+        return "No run is stored: `make bench` makes some on a machine that does nothing else.\n"
+    return "\n".join(["\n".join([*_source(runs), ""]), *("\n".join([*p, ""]) for p in parts if p)])
+
+
+def steps(runs: list[Run]) -> list[str]:
+    """Times of fedket, and how many times longer each peer takes."""
+    found = _of(runs, "gradient")
+    rows = []
+    for workload, name in STEPS.items():
+        if ours := _values(found, "fedket", workload, "ms"):
+            limit = _ratios(found, ("fedket", workload), None) if workload == "a" else []
+            peers = (_ratios(found, (peer, workload), ("fedket", workload)) for peer in PEERS)
+            cells = [_cell(ours), _cell(limit), *(_cell(peer, "×") for peer in peers)]
+            rows.append(_row(name, *cells))
+    head = ("loss and gradient of", "fedket, ms", "÷ C on one core", *PEERS.values())
+    return [_row(*head), _rule(head), *rows] if rows else []
+
+
+def cores(runs: list[Run]) -> list[str]:
+    """What fewer cores cost."""
+    found = _of(runs, "gradient")
+    rows = []
+    for workload, name in STEPS.items():
+        sides = [(side, workload) for side in ("fedket_one_core", "fedket_one_taken")]
+        ratios = [_ratios(found, side, ("fedket", workload)) for side in sides]
+        if any(ratios):
+            rows.append(_row(name, *(_cell(ratio, "×") for ratio in ratios)))
+    head = ("the same, beside all cores", "one core", "one core taken by another process")
+    return [_row(*head), _rule(head), *rows] if rows else []
+
+
+def sums(runs: list[Run]) -> list[str]:
+    """CPU seconds of secure sums."""
+    found = _of(runs, "secure")
+    sides = ("pairwise", "shared", "flower_secaggplus", "tenseal_ckks")
+    rows = []
+    for case, name in SUMS.items():
+        ours, shared, *peers = (_values(found, side, case, "cpu_s") for side in sides)
+        if ours or shared:
+            rows.append(_row(name, *map(_cell, (ours or shared, *peers))))
+    head = ("secure sum of 61,706 numbers, CPU seconds", "fedket", "Flower SecAgg+", "TenSEAL CKKS")
+    return [_row(*head), _rule(head), *rows] if rows else []
+
+
+def scale(runs: list[Run]) -> list[str]:
+    """Time and memory of the largest things."""
+    names = {
+        "1000-of-1000000": "a round of 1,000 clients sampled from a million",
+        "20-qubits": "gradient of 20 qubits × 10 layers, batch 4",
+    }
+    found = _of(runs, "scale")
+    rows = []
+    for workload, name in names.items():
+        ms, mib = (_values(found, "fedket", workload, what) for what in ("ms", "peak_mib"))
+        if ms:
+            rows.append(_row(name, _cell(ms), _cell([value / 1024 for value in mib])))
+    head = ("large", "ms", "peak memory, GiB")
+    return [_row(*head), _rule(head), *rows] if rows else []
+
+
+def federations(runs: list[Run]) -> list[str]:
+    """Rounds on NVIDIA FLARE."""
+    found = _of(runs, "federation")
+    rows = []
+    for sites in (3, 10):
+        figures = ("round_s", "training_ms", "mib_per_site")
+        values = [_values(found, "fedket", f"{sites}-sites", figure) for figure in figures]
+        if any(values):
+            rows.append(_row(f"{sites} sites", *map(_cell, values)))
+    head = ("masked round on NVIDIA FLARE, mutual TLS, one machine", "s", "of it training, ms",
+        "MiB per site")  # fmt: skip
+    return [_row(*head), _rule(head), *rows] if rows else []
+
+
+def _source(runs: list[Run]) -> list[str]:
+    """Where the numbers come from."""
+    machines = sorted({f"{run['machine']['cpu']}, {run['machine']['cores']} cores" for run in runs})
+    passes = sum(run["processes"] for run in runs)
+    return [
+        f"Median (least to largest) over {len(runs)} stored runs, {passes} passes of fresh",
+        f"processes, at least {LEAST_PROCESSES} a run; {'; '.join(machines)}. × is times fedket's.",
+    ]
+
+
+def _of(runs: list[Run], benchmark: str) -> list[Run]:
+    return [run for run in runs if run["benchmark"] == benchmark]
+
+
+def _values(runs: Iterable[Run], side: str, workload: str, figure: str) -> list[float]:
+    found = (run["sides"].get(side, {}).get(workload, {}).get(figure) for run in runs)
+    return [value for spread in found if spread for value in spread["values"]]
+
+
+def _ratios(
+    runs: Iterable[Run], one: tuple[str, str], other: tuple[str, str] | None
+) -> list[float]:
+    """Ratios of times of one side's workload to another's, or to C."""
+    ratios: list[float] = []
+    for run in runs:
+        records = [run["sides"].get(side, {}).get(w, {}) for side, w in filter(None, (one, other))]
+        times = [record.get("ms") for record in records]
+        times += [] if other else [(run["limit"] or {}).get("ms")]
+        if all(times):
+            ratios += paired(*times)
+    return ratios
+
+
+def _cell(values: list[float], unit: str = "") -> str:
+    if not values:
+        return "–"
+    low, middle, high = (_short(f(values)) for f in (min, median, max))
+    return f"{middle}{unit}" + (f" ({low} to {high})" if low != high else "")
+
+
+def _short(value: float) -> str:
+    """Two digits, three from 100 on."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _rule(cells: Iterable[str]) -> str:
+    return "|" + "---|" * len(list(cells))
+
+
+if __name__ == "__main__":
+    main()
