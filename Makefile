@@ -73,8 +73,14 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml constraints.txt
+NATIVE := $(wildcard native/pyproject.toml native/CMakeLists.txt native/src/* native/fedket_native/*.py)
+
+$(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml constraints.txt $(NATIVE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	if command -v $(CXX) >/dev/null; then \
+	  PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --no-deps --no-build-isolation ./native; \
+	else echo "no C++ compiler: the compiled kernels are neither built nor tested"; fi
 	@touch $(VENV)/.installed $@
 
 $(VENV)/.installed-tools: $(VENV)/bin/python constraints.txt

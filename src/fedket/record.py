@@ -289,7 +289,11 @@ class Facts(Content):
 
 
 class Environment(Content):
-    """Versions and machine, without names of hosts or people; `started` is UTC, ISO 8601."""
+    """Versions and machine, without names of hosts or people; `started` is UTC, ISO 8601.
+
+    `num_cpus` are the cores that the run may use, `engine` is what runs circuits on them; a run
+    that went on with another engine names both.
+    """
 
     format: int
     fedket: str
@@ -300,4 +304,5 @@ class Environment(Content):
     machine: str
     num_cpus: Count | None
     devices: tuple[str, ...]
+    engine: str = "JAX"
     started: str

@@ -207,10 +207,13 @@ def print_summary(summary: Summary, directory: Path, report: Path) -> None:
 
 def print_facts(facts: Facts) -> None:
     """What `fedket show` says of an experiment."""
+    from fedket.quantum.native import engine_name
+
     rows = {
         "parameters": f"{facts.parameters:,}",
         "qubits": str(facts.qubits),
         **({"runs on": facts.runs_on} if facts.runs_on else {}),
+        **({"engine": f"{engine_name()} (of circuits)"} if facts.qubits else {}),
         **({"noise": facts.noise} if facts.noise else {}),
         "clients": f"{facts.clients}, {facts.clients_per_round} per round",
         "samples": f"{facts.num_train:,} training, {facts.num_test:,} test, "

@@ -10,14 +10,19 @@ import numpy as np
 
 from fedket._version import __version__
 from fedket.record import FORMAT, Environment
+from fedket.quantum.native import engine_name
 from fedket.record_files import ENVIRONMENT, read_json, write_json
 
 
 def write_environment(directory: Path) -> None:
-    """Write what computes now; a resumed run keeps the time of its start."""
+    """Write what computes now; a resumed run keeps the time of its start, and earlier engines."""
     path, values = directory / ENVIRONMENT, environment()
     if path.exists():
-        values = values.model_copy(update={"started": read_json(path, Environment).started})
+        before = read_json(path, Environment)
+        engines = before.engine
+        if engines.split(", then ")[-1] != values.engine:
+            engines += f", then {values.engine}"
+        values = values.model_copy(update={"started": before.started, "engine": engines})
     write_json(path, values)
 
 
@@ -31,7 +36,15 @@ def environment() -> Environment:
         numpy=np.__version__,
         platform=platform.system(),
         machine=platform.machine(),
-        num_cpus=os.cpu_count(),
+        num_cpus=num_cores(),
         devices=tuple(device.device_kind for device in jax.devices()),
+        engine=engine_name(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def num_cores() -> int | None:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()

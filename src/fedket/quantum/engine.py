@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from fedket.errors import CircuitError
+from fedket.quantum import native
 from fedket.quantum.circuit import Circuit, Gate
 from fedket.quantum.gates import GATES, multiply
 from fedket.quantum.kernels import (
@@ -62,7 +63,7 @@ def run_circuit(circuit: Circuit, params: Angles, psi: Batch) -> Batch:
     """
     params, psi = match_arguments(circuit, params, psi)
     dim = psi.shape[0]
-    if psi.shape[1] > dim:
+    if psi.shape[1] > dim * (native.WIDE if native.kernels() else 1):
         unitary = _run(circuit, params, jnp.eye(dim, dtype=psi.dtype))
         return unitary @ psi
     return _run(circuit, params, psi)
@@ -104,13 +105,22 @@ def blocks_of(circuit: Circuit, psi: Batch) -> tuple[Block, ...]:
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _run(circuit: Circuit, params: Angles, psi: Batch) -> Batch:
     blocks = blocks_of(circuit, psi)
+    matrices = block_matrices(blocks, params)
+    scan = partial(_scan, circuit, blocks)
+    if native.kernels() is None:
+        return scan(matrices, psi)
+    compiled = partial(native.run, circuit, blocks)
+    final: Batch = jax.lax.platform_dependent(matrices, psi, cpu=compiled, default=scan)
+    return final
 
+
+def _scan(circuit: Circuit, blocks: tuple[Block, ...], matrices: list[Array], psi: Batch) -> Batch:
     def layer(states: States, matrices: list[Array]) -> tuple[States, None]:
         for block, matrix in zip(blocks, matrices, strict=True):
             states = _apply(circuit, block, matrix, states)
         return states, None
 
-    states, _ = jax.lax.scan(layer, psi[None], block_matrices(blocks, params))
+    states, _ = jax.lax.scan(layer, psi[None], matrices)
     return states[0]
 
 
@@ -126,7 +136,25 @@ def _run_backward(
 ) -> tuple[Angles, Batch]:
     params, final = saved
     blocks = blocks_of(circuit, final)
-    matrices, pull_back = jax.vjp(partial(block_matrices, blocks), params)
+    matrices, to_angles = jax.vjp(partial(block_matrices, blocks), params)
+    scan = partial(_scan_back, circuit, blocks)
+    arguments = matrices, final, cotangent
+    if native.kernels() is None:
+        grads, initial = scan(*arguments)
+    else:
+        compiled = partial(native.pull_back, circuit, blocks)
+        grads, initial = jax.lax.platform_dependent(*arguments, cpu=compiled, default=scan)
+    return to_angles(grads)[0], initial
+
+
+def _scan_back(
+    circuit: Circuit,
+    blocks: tuple[Block, ...],
+    matrices: list[Array],
+    final: Batch,
+    cotangent: Batch,
+) -> tuple[list[Array], Batch]:
+    """Cotangents of the matrices and of the initial states."""
 
     def layer(states: States, matrices: list[Array]) -> tuple[States, list[Array]]:
         grads = []
@@ -137,7 +165,7 @@ def _run_backward(
 
     states = jnp.stack([final, cotangent.conj()])
     states, grads = jax.lax.scan(layer, states, matrices, reverse=True)
-    return pull_back(grads)[0], states[1].conj()
+    return grads, states[1].conj()
 
 
 _run.defvjp(_run_forward, _run_backward)

@@ -49,6 +49,7 @@ class ProductBlock(NamedTuple):
     """
 
     gates: tuple[tuple[Gate, ...], ...]
+    moves: tuple[Gate, ...]
     prelude: Monomial | None
     steps: tuple[PairStep, ...]
 
@@ -108,9 +109,9 @@ def _product_block(moves: list[Gate], turns: list[list[Gate]]) -> ProductBlock:
     if any(turns):
         steps = _folded_steps(moves, gates)
         if steps is not None:
-            return ProductBlock(gates, None, steps)
+            return ProductBlock(gates, tuple(moves), None, steps)
     prelude = compose_monomials(moves, range(num_qubits)) if moves else None
-    return ProductBlock(gates, prelude, _folded_steps([], gates) or ())
+    return ProductBlock(gates, tuple(moves), prelude, _folded_steps([], gates) or ())
 
 
 def _folded_steps(

@@ -1,0 +1,33 @@
+"""Compiled kernels of fedket's circuit engine: XLA custom calls for CPUs.
+
+fedket finds this package by itself; nothing here is meant to be called by others. There is one
+library per level of the x86-64 instruction set (2: any, 3: AVX2, 4: AVX-512), one elsewhere.
+"""
+
+import ctypes
+from pathlib import Path
+from typing import Any
+
+
+def _load(level: int) -> ctypes.CDLL:
+    return ctypes.CDLL(str(Path(__file__).with_name(f"libfedket_v{level}.so")))
+
+
+def _best() -> tuple[int, ctypes.CDLL]:
+    lowest = next(level for level in (2, 0) if _path(level).exists())
+    level = int(_load(lowest).fedket_level())
+    return level, _load(level)
+
+
+def _path(level: int) -> Path:
+    return Path(__file__).with_name(f"libfedket_v{level}.so")
+
+
+LEVEL, _LIBRARY = _best()
+"""Level of x86-64 that the kernels in use were compiled for; 0 on other machines."""
+
+TARGETS: dict[str, Any] = {
+    "fedket_forward": _LIBRARY.fedket_forward,
+    "fedket_backward": _LIBRARY.fedket_backward,
+}
+"""XLA FFI handlers, by the name that programs call them by."""

@@ -1,0 +1,152 @@
+// The two XLA custom calls, and the sharing of work on XLA's own threads.
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "problem.h"
+#include "simulate.h"
+#include "xla/ffi/api/ffi.h"
+
+namespace ffi = xla::ffi;
+
+namespace fedket {
+
+// Every thread takes the next item until none is left. The caller takes part, so nothing waits for
+// a thread that is not running.
+struct Sharing {
+  const std::function<void(int64_t)>* work;
+  int64_t items;
+  std::atomic<int64_t> next{0};
+  int64_t finished = 0;
+  std::mutex mutex;
+  std::condition_variable all_finished;
+
+  void take() {
+    for (int64_t item = next++; item < items; item = next++) {
+      (*work)(item);
+      const std::lock_guard<std::mutex> lock(mutex);
+      if (++finished == items) all_finished.notify_one();
+    }
+  }
+};
+
+// Amplitudes times gates that are worth waking a thread: about a quarter of a millisecond.
+constexpr int64_t kShared = int64_t{1} << 19;
+
+ForEach on_threads(ffi::ThreadPool pool, const Problem& problem) {
+  int64_t gates = 0;
+  for (const Block& block : problem.blocks) gates += block.qubits.size();
+  const int64_t size = problem.instances * problem.batch * problem.dim() * problem.layers * gates;
+  return [=](int64_t items, const std::function<void(int64_t)>& work) mutable {
+    const int64_t threads = size < kShared ? 1 : std::min(pool.num_threads(), items);
+    if (threads < 2) {
+      for (int64_t item = 0; item < items; ++item) work(item);
+      return;
+    }
+    const auto sharing = std::make_shared<Sharing>();
+    sharing->work = &work, sharing->items = items;
+    for (int64_t i = 1; i < threads; ++i) pool.Schedule([sharing] { sharing->take(); });
+    sharing->take();
+    std::unique_lock<std::mutex> lock(sharing->mutex);
+    sharing->all_finished.wait(lock, [&] { return sharing->finished == items; });
+  };
+}
+
+// Blocks as numbers: 0, moves, (gate, first, second) each, qubits, each; or 1, qubits, each.
+Problem read_problem(int64_t num_qubits, ffi::Span<const int64_t> code, ffi::AnyBuffer matrices,
+                     ffi::AnyBuffer states) {
+  const auto shape = states.dimensions(), per_layer = matrices.dimensions();
+  Problem problem{static_cast<int>(num_qubits), {}, 0, 0, 1, 0};
+  problem.layers = per_layer[per_layer.size() - 2];
+  problem.matrices = per_layer[per_layer.size() - 1];
+  problem.batch = shape[shape.size() - 1];
+  for (size_t i = 0; i + 2 < shape.size(); ++i) problem.instances *= shape[i];
+  int64_t offset = 0;
+  for (size_t at = 0; at < code.size();) {
+    const auto next = [&] { return static_cast<int>(code[at++]); };
+    Block block{next() == 1, {}, {}, offset};
+    if (!block.window)
+      for (int count = next(); count > 0; --count) {
+        const int gate = next(), first = next();
+        block.moves.push_back({gate, first, next()});
+      }
+    for (int count = next(); count > 0; --count) block.qubits.push_back(next());
+    offset += block.window ? int64_t{1} << (2 * block.qubits.size()) : 4 * num_qubits;
+    problem.blocks.push_back(block);
+  }
+  return problem;
+}
+
+template <typename T>
+T* numbers(ffi::AnyBuffer buffer) {
+  return static_cast<T*>(buffer.untyped_data());
+}
+
+ffi::Error run_forward(ffi::ThreadPool pool, ffi::AnyBuffer matrices, ffi::AnyBuffer states,
+                       ffi::Result<ffi::AnyBuffer> result, int64_t num_qubits,
+                       ffi::Span<const int64_t> code) {
+  const Problem problem = read_problem(num_qubits, code, matrices, states);
+  const auto run = [&](auto zero) {
+    using T = decltype(zero);
+    forward<T>(problem, {numbers<T>(matrices), numbers<T>(states), numbers<T>(*result)},
+               on_threads(pool, problem));
+    return ffi::Error::Success();
+  };
+  return states.element_type() == ffi::DataType::C64 ? run(0.0f) : run(0.0);
+}
+
+ffi::Error run_backward(ffi::ThreadPool pool, ffi::AnyBuffer matrices, ffi::AnyBuffer states,
+                        ffi::AnyBuffer cotangent, ffi::Result<ffi::AnyBuffer> matrix_cotangent,
+                        ffi::Result<ffi::AnyBuffer> state_cotangent, int64_t num_qubits,
+                        ffi::Span<const int64_t> code) {
+  const Problem problem = read_problem(num_qubits, code, matrices, states);
+  const auto run = [&](auto zero) {
+    using T = decltype(zero);
+    backward<T>(problem,
+                {numbers<T>(matrices), numbers<T>(states), numbers<T>(cotangent),
+                 numbers<T>(*state_cotangent), numbers<T>(*matrix_cotangent)},
+                on_threads(pool, problem));
+    return ffi::Error::Success();
+  };
+  return states.element_type() == ffi::DataType::C64 ? run(0.0f) : run(0.0);
+}
+
+}  // namespace fedket
+
+#define FEDKET_EXPORT extern "C" __attribute__((visibility("default")))
+
+// Which library to load on this machine: the level of x86-64 (psABI), 0 elsewhere.
+FEDKET_EXPORT int fedket_level() {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("x86-64-v4")) return 4;
+  if (__builtin_cpu_supports("x86-64-v3")) return 3;
+  return 2;
+#else
+  return 0;
+#endif
+}
+
+FEDKET_EXPORT XLA_FFI_Error* fedket_forward(XLA_FFI_CallFrame*);
+FEDKET_EXPORT XLA_FFI_Error* fedket_backward(XLA_FFI_CallFrame*);
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(fedket_forward, fedket::run_forward,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Ret<ffi::AnyBuffer>()
+                                  .Attr<int64_t>("num_qubits")
+                                  .Attr<ffi::Span<const int64_t>>("code"));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(fedket_backward, fedket::run_backward,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Ret<ffi::AnyBuffer>()
+                                  .Ret<ffi::AnyBuffer>()
+                                  .Attr<int64_t>("num_qubits")
+                                  .Attr<ffi::Span<const int64_t>>("code"));

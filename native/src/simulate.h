@@ -1,0 +1,210 @@
+// A tile of states through all layers and back. Tiles do not depend on each other, and sums over
+// them are taken in their order, so that results do not depend on threads.
+#pragma once
+
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "layout.h"
+#include "problem.h"
+#include "product.h"
+#include "rows.h"
+#include "window.h"
+
+namespace {
+
+using fedket::Block;
+using fedket::Layout;
+using fedket::Permutation;
+using fedket::Problem;
+
+template <typename T>
+struct FreeRows {
+  void operator()(Row<T>* rows) const { std::free(rows); }
+};
+template <typename T>
+using Rows = std::unique_ptr<Row<T>[], FreeRows<T>>;
+
+template <typename T>
+Rows<T> make_rows(int64_t count) {
+  return Rows<T>(static_cast<Row<T>*>(std::aligned_alloc(64, count * sizeof(Row<T>))));
+}
+
+template <typename T>
+constexpr int lane_bits() {
+  return __builtin_ctz(kWidth<T>);
+}
+
+// Source of every place when amplitudes go from one layout to another; empty if they stay.
+std::vector<int32_t> relocation(const Layout& from, const Layout& to) {
+  if (from.place == to.place) return {};
+  std::vector<int32_t> source(int64_t{1} << from.place.size());
+  for (int64_t k = 0; k < static_cast<int64_t>(source.size()); ++k)
+    source[fedket::place_of(to, k)] = static_cast<int32_t>(fedket::place_of(from, k));
+  return source;
+}
+
+constexpr int64_t kFewStates = 4;  // fewer than these do not fill lanes
+
+// How a problem is laid out in rows and lanes, and what each of its blocks needs.
+template <typename T>
+struct Plan {
+  const Problem& problem;
+  bool lanes_are_states;
+  int64_t rows;
+  std::vector<Layout> layouts;                     // of each block
+  std::vector<std::vector<int32_t>> enter, leave;  // forward before a block, backward after it
+  std::vector<Permutation> moves;
+  std::vector<std::vector<Pass<T>>> passes;
+  std::vector<Window> windows;
+
+  explicit Plan(const Problem& p) : problem(p) {
+    const auto lanes = p.batch < kFewStates ? fedket::lane_layouts(p, lane_bits<T>())
+                                            : std::optional<std::vector<Layout>>{};
+    lanes_are_states = !lanes || lanes->empty();
+    layouts = lanes_are_states
+                  ? std::vector<Layout>(p.blocks.size(), fedket::batch_layout(p.num_qubits))
+                  : *lanes;
+    rows = p.dim() >> (lanes_are_states ? 0 : lane_bits<T>());
+    for (size_t i = 0; i < p.blocks.size(); ++i) {
+      const Block& block = p.blocks[i];
+      const bool moved = !block.window && !block.moves.empty();
+      moves.push_back(moved ? fedket::compose(block.moves, p.num_qubits) : Permutation{});
+      passes.push_back(block.window ? std::vector<Pass<T>>{} : passes_of<T>(block, layouts[i]));
+      windows.push_back(block.window ? Window(block, layouts[i], rows) : Window());
+      const Layout& before = i ? layouts[i - 1] : entry();
+      enter.push_back(relocation(before, layouts[i]));
+      leave.push_back(relocation(layouts[i], before));
+    }
+  }
+
+  int64_t tiles() const {
+    return lanes_are_states ? (problem.batch + kWidth<T> - 1) / kWidth<T> : problem.batch;
+  }
+  const Layout& entry() const { return layouts.back(); }
+  const Permutation* moved(size_t i) const {
+    return moves[i].source.empty() ? nullptr : &moves[i];
+  }
+};
+
+template <typename T>
+T* part(Row<T>* rows, int64_t place, int lane_bits) {
+  return reinterpret_cast<T*>(rows + (place >> lane_bits)) + (place & ((1 << lane_bits) - 1));
+}
+
+// Read or write a tile: `batch` interleaved complex columns in memory, rows of lanes here.
+template <typename T, bool WRITE, bool CONJUGATE, typename Memory>
+void copy_tile(const Plan<T>& plan, int64_t tile, Memory* states, Row<T>* rows) {
+  const int64_t dim = plan.problem.dim(), batch = plan.problem.batch;
+  constexpr T kSign = CONJUGATE ? -1 : 1;
+  const auto move = [&](Memory* memory, T* row) {
+    if constexpr (WRITE)
+      memory[0] = row[0], memory[1] = kSign * row[kWidth<T>];
+    else
+      row[0] = memory[0], row[kWidth<T>] = kSign * memory[1];
+  };
+  if (!plan.lanes_are_states) {
+    for (int64_t k = 0; k < dim; ++k)
+      move(states + 2 * (k * batch + tile),
+           part(rows, fedket::place_of(plan.entry(), k), lane_bits<T>()));
+    return;
+  }
+  const int64_t first = tile * kWidth<T>, count = std::min<int64_t>(kWidth<T>, batch - first);
+  for (int64_t k = 0; k < dim; ++k) {
+    if (!WRITE && count < kWidth<T>) rows[k] = Row<T>{};
+    for (int64_t w = 0; w < count; ++w)
+      move(states + 2 * (k * batch + first + w), reinterpret_cast<T*>(rows + k) + w);
+  }
+}
+
+// Whether anything had to move: then amplitudes are in `to`.
+template <typename T>
+bool relocate(const std::vector<int32_t>& source, Row<T>* from, Row<T>* to) {
+  constexpr int kBits = lane_bits<T>();
+  for (size_t place = 0; place < source.size(); ++place) {
+    const T* x = part(from, source[place], kBits);
+    T* y = part(to, static_cast<int64_t>(place), kBits);
+    y[0] = x[0], y[kWidth<T>] = x[kWidth<T>];
+  }
+  return !source.empty();
+}
+
+template <typename T>
+void forward_tile(const Plan<T>& plan, const fedket::Forward<T>& arrays, int64_t item) {
+  const Problem& problem = plan.problem;
+  const int64_t instance = item / plan.tiles(), tile = item % plan.tiles();
+  const int64_t size = 2 * problem.dim() * problem.batch;
+  const Rows<T> memory = make_rows<T>(2 * plan.rows);
+  Row<T>*at = memory.get(), *spare = at + plan.rows;
+  copy_tile<T, false, false>(plan, tile, arrays.states + instance * size, at);
+  for (int64_t layer = 0; layer < problem.layers; ++layer) {
+    const int64_t first = 2 * (instance * problem.layers + layer) * problem.matrices;
+    for (size_t i = 0; i < problem.blocks.size(); ++i) {
+      const T* matrices = arrays.matrices + first + 2 * problem.blocks[i].offset;
+      if (relocate<T>(plan.enter[i], at, spare)) std::swap(at, spare);
+      if (problem.blocks[i].window)
+        apply_window<T>(plan.windows[i], matrices, false, at);
+      else if (apply_product<T>(plan.passes[i], plan.moved(i), matrices, at, spare, plan.rows))
+        std::swap(at, spare);
+    }
+  }
+  copy_tile<T, true, false>(plan, tile, arrays.result + instance * size, at);
+}
+
+// Gradients of the tile's states alone go to `partial`, (layers, matrices).
+template <typename T>
+void backward_tile(const Plan<T>& plan, const fedket::Backward<T>& arrays, T* partial,
+                   int64_t item) {
+  const Problem& problem = plan.problem;
+  const int64_t instance = item / plan.tiles(), tile = item % plan.tiles();
+  const int64_t size = 2 * problem.dim() * problem.batch;
+  const Rows<T> memory = make_rows<T>(4 * plan.rows);
+  Pair<T> at{memory.get(), memory.get() + plan.rows};
+  Pair<T> spare{at.psi + 2 * plan.rows, at.lam + 2 * plan.rows};
+  auto passes = plan.passes;
+  copy_tile<T, false, false>(plan, tile, arrays.final_states + instance * size, at.psi);
+  copy_tile<T, false, true>(plan, tile, arrays.cotangent + instance * size, at.lam);
+  for (int64_t layer = problem.layers; layer-- > 0;) {
+    const int64_t first = 2 * (instance * problem.layers + layer) * problem.matrices;
+    for (size_t i = problem.blocks.size(); i-- > 0;) {
+      const int64_t offset = 2 * problem.blocks[i].offset;
+      const T* matrices = arrays.matrices + first + offset;
+      T* grads = partial + 2 * layer * problem.matrices + offset;
+      if (problem.blocks[i].window)
+        undo_window<T>(plan.windows[i], matrices, grads, at.psi, at.lam);
+      else if (undo_product<T>(passes[i], plan.moved(i), matrices, grads, at, spare, plan.rows))
+        std::swap(at, spare);
+      if (relocate<T>(plan.leave[i], at.psi, spare.psi)) {
+        relocate<T>(plan.leave[i], at.lam, spare.lam);
+        std::swap(at, spare);
+      }
+    }
+  }
+  copy_tile<T, true, true>(plan, tile, arrays.state_cotangent + instance * size, at.lam);
+}
+
+template <typename T>
+void forward(const Problem& problem, const fedket::Forward<T>& arrays,
+             const fedket::ForEach& for_each) {
+  const Plan<T> plan(problem);
+  for_each(problem.instances * plan.tiles(),
+           [&](int64_t item) { forward_tile<T>(plan, arrays, item); });
+}
+
+template <typename T>
+void backward(const Problem& problem, const fedket::Backward<T>& arrays,
+              const fedket::ForEach& for_each) {
+  const Plan<T> plan(problem);
+  const int64_t size = 2 * problem.layers * problem.matrices, tiles = plan.tiles();
+  std::vector<T> partial(problem.instances * tiles * size);
+  for_each(problem.instances * tiles, [&](int64_t item) {
+    backward_tile<T>(plan, arrays, partial.data() + item * size, item);
+  });
+  std::fill_n(arrays.matrix_cotangent, problem.instances * size, T{0});
+  for (int64_t item = 0; item < problem.instances * tiles; ++item)
+    for (int64_t i = 0; i < size; ++i)
+      arrays.matrix_cotangent[item / tiles * size + i] += partial[item * size + i];
+}
+
+}  // namespace

@@ -1,0 +1,103 @@
+"""The engine's two passes as compiled kernels, if the package `fedket-native` is installed.
+
+Same arguments, same results to rounding as the scans in `engine`, which remain the reference and
+what runs elsewhere: on GPUs, under `FEDKET_NATIVE=0`, or without the package. The kernels work on
+tiles of states that fit into a core's cache, a tile per thread; results do not depend on threads.
+"""
+
+import os
+from functools import cache
+from types import ModuleType
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex
+
+from fedket.quantum.circuit import Circuit
+from fedket.quantum.plan import Block, ProductBlock
+
+WIDE = 4
+"""From this many times more states than amplitudes on, the circuit's matrix is worked out first."""
+
+MOVES = ("CNOT", "CZ", "SWAP")
+Batch = Complex[Array, "dim batch"]
+
+
+@cache
+def kernels() -> ModuleType | None:
+    """The compiled kernels, registered with XLA; None if they are not installed or switched off."""
+    if os.environ.get("FEDKET_NATIVE") == "0":
+        return None
+    try:
+        import fedket_native
+    except ImportError:
+        return None
+    for name, function in fedket_native.TARGETS.items():
+        jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(function), platform="cpu")
+    return fedket_native
+
+
+def engine_name() -> str:
+    """What runs circuits on this machine's CPU, in words."""
+    package = kernels()
+    if package is None:
+        return "JAX"
+    return f"native, x86-64-v{package.LEVEL}" if package.LEVEL else "native"
+
+
+def run(circuit: Circuit, blocks: tuple[Block, ...], matrices: list[Array], psi: Batch) -> Batch:
+    """Apply all layers to a batch of states."""
+    call = jax.ffi.ffi_call(
+        "fedket_forward", jax.ShapeDtypeStruct(psi.shape, psi.dtype), vmap_method="broadcast_all"
+    )
+    result: Array = call(
+        _packed(matrices), psi, num_qubits=np.int64(circuit.num_qubits), code=_code(blocks)
+    )
+    return result
+
+
+def pull_back(
+    circuit: Circuit,
+    blocks: tuple[Block, ...],
+    matrices: list[Array],
+    final: Batch,
+    cotangent: Batch,
+) -> tuple[list[Array], Batch]:
+    """Cotangents of the matrices and of the initial states, from the final states and theirs.
+
+    Those of one-qubit matrices are exact along unitary matrices only, which all gates are.
+    """
+    packed = _packed(matrices)
+    results = (
+        jax.ShapeDtypeStruct(packed.shape, packed.dtype),
+        jax.ShapeDtypeStruct(final.shape, final.dtype),
+    )
+    call = jax.ffi.ffi_call("fedket_backward", results, vmap_method="broadcast_all")
+    grads, initial = call(
+        packed, final, cotangent, num_qubits=np.int64(circuit.num_qubits), code=_code(blocks)
+    )
+    ends = np.cumsum([matrix[0].size for matrix in matrices])[:-1]
+    parts = jnp.split(grads, ends, axis=1)
+    return [part.reshape(m.shape) for part, m in zip(parts, matrices, strict=True)], initial
+
+
+def _packed(matrices: list[Array]) -> Complex[Array, "layers numbers"]:
+    """All matrices of a layer, one after the other."""
+    return jnp.concatenate([matrix.reshape(len(matrix), -1) for matrix in matrices], axis=1)
+
+
+def _code(blocks: tuple[Block, ...]) -> np.ndarray:
+    """Blocks as the kernels read them: the moves and qubits of a product, the qubits of a window."""
+    numbers: list[int] = []
+    for block in blocks:
+        if isinstance(block, ProductBlock):
+            numbers += [0, len(block.moves)]
+            for gate in block.moves:
+                numbers += [MOVES.index(gate.name), *gate.qubits]
+            qubits = [qubit for qubit, gates in enumerate(block.gates) if gates]
+        else:
+            numbers += [1]
+            qubits = list(block.qubits)
+        numbers += [len(qubits), *qubits]
+    return np.array(numbers, np.int64)

@@ -1,0 +1,129 @@
+"""The compiled kernels against the scans in JAX: same values, same gradients, whatever the lanes."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fedket.quantum import ansatz, engine, native
+from fedket.quantum.engine import run_circuit
+from fedket.quantum.plan import NARROW_BATCH, ProductBlock, plan_layer
+from tests.quantum.circuits import CIRCUITS, random_inputs
+
+pytestmark = pytest.mark.skipif(
+    native.kernels() is None, reason="fedket-native is not installed (pip install ./native)"
+)
+
+WIDE_ENOUGH = {
+    "a chain on ten qubits": ansatz.qfedfisher(10, 2),
+    "windows that change lanes": ansatz.quantum_train(11, 2),
+    "signs and lanes": ansatz.qunetqfl(9, 2),
+}
+ALL = CIRCUITS | WIDE_ENOUGH
+TOLERANCE = {np.complex128: 1e-12, np.complex64: 2e-6}
+
+
+def random_unitaries(circuit, blocks, seed):
+    """A matrix for every block and layer, as `block_matrices` would give them."""
+    rng = np.random.default_rng(seed)
+    matrices = []
+    for block in blocks:
+        product = isinstance(block, ProductBlock)
+        shape = (circuit.num_qubits, 2, 2) if product else 2 * (2 ** len(block.qubits),)
+        draws = rng.normal(size=(2, circuit.num_layers, *shape))
+        unitaries = np.linalg.qr(draws[0] + 1j * draws[1])[0]
+        if product:
+            unitaries[:, [not gates for gates in block.gates]] = np.eye(2)
+        matrices.append(unitaries)
+    return matrices
+
+
+def what_matters(block, cotangent, matrix):
+    """Of a window's cotangent all; of a product's what turns qubits with angles: G Mᵀ less its
+    Hermitian part."""
+    if not isinstance(block, ProductBlock):
+        return cotangent
+    turned = [qubit for qubit, gates in enumerate(block.gates) if gates and block.trainable]
+    product = (cotangent @ matrix.swapaxes(-1, -2))[:, turned]
+    return product - product.conj().swapaxes(-1, -2)
+
+
+def both_passes(circuit, blocks, run, pull_back):
+    def passes(matrices, psi, cotangent):
+        final = run(circuit, blocks, matrices, psi)
+        return final, *pull_back(circuit, blocks, matrices, final, cotangent)
+
+    return jax.jit(passes)
+
+
+@pytest.mark.parametrize(
+    ("precision", "batch"), [(np.complex128, 1), (np.complex128, 33), (np.complex64, 5)]
+)
+@pytest.mark.parametrize("name", ALL)
+def test_kernels_agree_with_the_scans(name, precision, batch):
+    """Batches below, at and beyond a tile; narrow ones keep qubits in lanes where they can."""
+    circuit = ALL[name]
+    _, psi = random_inputs(circuit, batch, batch)
+    _, cotangent = random_inputs(circuit, batch + 1, batch)
+    blocks = plan_layer(circuit, batch < NARROW_BATCH)
+    with jax.enable_x64(True):
+        matrices = [jnp.asarray(m, precision) for m in random_unitaries(circuit, blocks, batch)]
+        inputs = matrices, jnp.asarray(psi, precision), jnp.asarray(cotangent, precision)
+        found = both_passes(circuit, blocks, native.run, native.pull_back)(*inputs)
+        expected = both_passes(circuit, blocks, engine._scan, engine._scan_back)(*inputs)
+    gradients = [
+        [
+            what_matters(b, np.asarray(g), np.asarray(m))
+            for b, g, m in zip(blocks, result[1], matrices, strict=True)
+        ]
+        for result in (found, expected)
+    ]
+    close = partial(np.testing.assert_allclose, atol=TOLERANCE[precision])
+    jax.tree.map(
+        close, (found[0], found[2], gradients[0]), (expected[0], expected[2], gradients[1])
+    )
+    assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {np.dtype(precision)}
+
+
+@pytest.mark.parametrize("batch", [2, 40])
+def test_clients_with_angles_of_their_own_are_independent(batch):
+    circuit = ansatz.qfedfisher(6, 2)
+    inputs = [random_inputs(circuit, seed, batch) for seed in range(3)]
+    angles = jnp.stack([jnp.asarray(a, jnp.float32) for a, _ in inputs])
+    psi = jnp.asarray(inputs[0][1], jnp.complex64)
+
+    def loss(angles, psi):
+        return jnp.sum(jnp.abs(run_circuit(circuit, angles, psi)[:7]) ** 4)
+
+    together = jax.jit(jax.vmap(jax.grad(loss), in_axes=(0, None)))(angles, psi)
+    for row, one in zip(together, angles, strict=True):
+        np.testing.assert_allclose(row, jax.jit(jax.grad(loss))(one, psi), atol=1e-6)
+
+
+def test_the_same_bits_every_time_however_threads_share_the_work():
+    circuit = ansatz.qfedfisher(10, 8)
+    angles, psi = random_inputs(circuit, 0, 64)
+    inputs = jnp.asarray(angles, np.float32), jnp.asarray(psi, np.complex64)
+    run = jax.jit(lambda a, x: jax.vjp(partial(run_circuit, circuit), a, x)[1](x))
+    first = run(*inputs)
+    for _ in range(5):
+        jax.tree.map(np.testing.assert_array_equal, run(*inputs), first)
+
+
+def test_nothing_runs_on_no_states():
+    circuit = ansatz.qfedfisher(3, 1)
+    final = jax.jit(partial(run_circuit, circuit))(
+        jnp.zeros(circuit.params_shape), jnp.zeros((8, 0), jnp.complex64)
+    )
+    assert final.shape == (8, 0)
+
+
+def test_the_engine_names_its_kernels():
+    assert native.engine_name().startswith("native")
+
+
+def test_kernels_can_be_switched_off(monkeypatch):
+    monkeypatch.setenv("FEDKET_NATIVE", "0")
+    assert native.kernels.__wrapped__() is None
