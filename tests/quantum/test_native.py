@@ -1,4 +1,4 @@
-"""The compiled kernels against the scans in JAX: same values, same gradients, whatever the lanes."""
+"""The compiled kernels against the scans in JAX: values and gradients, whatever the lanes."""
 
 from functools import partial
 

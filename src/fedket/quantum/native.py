@@ -88,7 +88,7 @@ def _packed(matrices: list[Array]) -> Complex[Array, "layers numbers"]:
 
 
 def _code(blocks: tuple[Block, ...]) -> np.ndarray:
-    """Blocks as the kernels read them: the moves and qubits of a product, the qubits of a window."""
+    """Blocks as the kernels read them: moves and qubits of a product, qubits of a window."""
     numbers: list[int] = []
     for block in blocks:
         if isinstance(block, ProductBlock):
