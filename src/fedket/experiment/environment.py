@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from fedket._version import __version__
-from fedket.record import FORMAT, Environment
 from fedket.quantum.native import engine_name
+from fedket.record import FORMAT, Environment
 from fedket.record_files import ENVIRONMENT, read_json, write_json
 
 
