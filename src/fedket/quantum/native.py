@@ -7,6 +7,7 @@ tiles of states that fit into a core's cache, a tile per thread; results do not 
 
 import os
 from functools import cache
+from importlib import import_module
 from types import ModuleType
 
 import jax
@@ -30,12 +31,12 @@ def kernels() -> ModuleType | None:
     if os.environ.get("FEDKET_NATIVE") == "0":
         return None
     try:
-        import fedket_native
+        package = import_module("fedket_native")
     except ImportError:
         return None
-    for name, function in fedket_native.TARGETS.items():
+    for name, function in package.TARGETS.items():
         jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(function), platform="cpu")
-    return fedket_native
+    return package
 
 
 def engine_name() -> str:
