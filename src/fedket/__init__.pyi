@@ -54,6 +54,7 @@ from .models.quantum_train import quantum_train as quantum_train
 from .models.vqc import vqc as vqc
 from .quantum import ansatz as ansatz
 from .quantum import noise as noise
+from .quantum import shots as shots
 from .quantum.circuit import Circuit as Circuit
 from .quantum.circuit import make_circuit as make_circuit
 from .quantum.draw import draw_circuit as draw_circuit

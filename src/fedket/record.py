@@ -255,6 +255,7 @@ class Facts(Content):
         caveats: Table of the configuration -> what the kind that it names says for the report.
         noise: How noise on the circuit is worked out, and what that costs; empty without any.
         runs_on: What runs a circuit that was written elsewhere; empty for fedket's own circuits.
+        shots: What finite shots cost, and how they are simulated; empty for infinitely many.
     """
 
     parameters: Count
@@ -277,6 +278,7 @@ class Facts(Content):
     caveats: Mapping[str, tuple[str, ...]]
     noise: str = ""
     runs_on: str = ""
+    shots: str = ""
 
     @model_validator(mode="after")
     def _check_counts(self) -> "Facts":

@@ -21,6 +21,7 @@ class Purpose(enum.IntEnum):
     QUANTISE = 4
     MEASURE = 5
     SILENCE = 6
+    EVALUATE = 7
 
 
 def rng_for(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # JAX is imported when something is built, not when names are
     import numpy as np
 
     from fedket.quantum.noise import NoiseModel
+    from fedket.quantum.shots import Shots
     from fedket.types import Dataset
 
 Info = Any
@@ -43,6 +44,7 @@ class Context(NamedTuple):
         batch_size: Samples of a training step, at most.
         loss: (logits, labels) -> loss of each sample.
         noise: Noise model that the circuit runs under; None for none.
+        shots: Finite shots of the circuit; None for infinitely many.
         params: Shapes and types of the model's parameters.
         name: Name of the experiment.
         server_links: Whether clients share key with the server.
@@ -57,6 +59,7 @@ class Context(NamedTuple):
     batch_size: int = 0
     loss: Callable[..., Any] | None = None
     noise: "NoiseModel | None" = None
+    shots: "Shots | None" = None
     params: Any = None
     name: str = ""
     server_links: bool = False

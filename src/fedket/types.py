@@ -75,6 +75,10 @@ class Model(NamedTuple):
         layered: Tree prefix of the parameters: whether the first axis of a leaf counts layers.
         circuit: The model's `fedket.quantum.Circuit`, to be drawn and counted; None without one.
         noise: Noise model that `apply` computes under; None for none.
+        shots: `fedket.quantum.shots.ShotPlan` of what `apply` draws with an `rng`; None for exact
+            values.
+        evaluate: (params, x, rng) -> logits of evaluation's finite shots; None if `apply` without
+            `rng` is what is evaluated.
         plain_network: params -> `fedket.models.Network` and its weights, which give the same
             logits without a circuit (`fedket export`); None if there is none.
         runs_on: What runs a circuit that was written elsewhere, in words; empty for fedket's own.
@@ -86,6 +90,8 @@ class Model(NamedTuple):
     layered: Any = False
     circuit: Any = None
     noise: Any = None
+    shots: Any = None
+    evaluate: Callable[..., Float[Array, "batch classes"]] | None = None
     plain_network: Callable[[Params], tuple[Any, Any]] | None = None
     runs_on: str = ""
 

@@ -215,6 +215,7 @@ def print_facts(facts: Facts) -> None:
         **({"runs on": facts.runs_on} if facts.runs_on else {}),
         **({"engine": f"{engine_name()} (of circuits)"} if facts.qubits else {}),
         **({"noise": facts.noise} if facts.noise else {}),
+        **({"shots": facts.shots} if facts.shots else {}),
         "clients": f"{facts.clients}, {facts.clients_per_round} per round",
         "samples": f"{facts.num_train:,} training, {facts.num_test:,} test, "
         f"{facts.num_classes} classes",

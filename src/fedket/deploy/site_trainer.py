@@ -15,7 +15,7 @@ from fedket.experiment.aggregation import first_context
 from fedket.experiment.build import build_learning, precision
 from fedket.experiment.check import parameter_shapes
 from fedket.experiment.config import ExperimentConfig
-from fedket.federated.evaluate import Score, evaluation_batch, make_scorer
+from fedket.federated.evaluate import Score, evaluation_batch, make_scorer, scoring_rng
 from fedket.federated.local import LocalTraining
 from fedket.federated.program import Program
 from fedket.federated.trainer import (
@@ -26,6 +26,7 @@ from fedket.federated.trainer import (
     round_rngs,
     train_client,
 )
+from fedket.rng import Rng
 from fedket.section import Context
 from fedket.secure import Protocol
 from fedket.secure.sides import count_values
@@ -185,7 +186,8 @@ class SiteTrainer:
                 return None
             if self._training.persistent:
                 self._optimizer = outcome.opt_state
-            accuracy = float(self._score(params, *self._test).correct.mean())
+            shown = self._scoring_rng(context.round_num)
+            accuracy = float(self._score(params, *self._test, shown).correct.mean())
             metrics = self._metrics(weight, accuracy, float(outcome.loss))
             return outcome.contribution, metrics
 
@@ -200,7 +202,10 @@ class SiteTrainer:
         with precision(self._task.config):
             params = self.read_model(self.blank)
             self._train = self._training_program.compile(*self._arguments(params, 1.0, 0))
-            self._score = self._scoring_program.compile(params, *self._test)
+            self._score = self._scoring_program.compile(params, *self._test, self._scoring_rng(0))
+
+    def _scoring_rng(self, round_num: int) -> Rng | None:
+        return scoring_rng(self._task.model, self._task.config.seed, round_num, int(self._client))
 
     def _arguments(self, params: Params, weight: float, round_num: int) -> tuple[Any, ...]:
         state, client = self._optimizer, self._client

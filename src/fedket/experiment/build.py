@@ -20,6 +20,7 @@ from fedket.experiment.config import ExperimentConfig
 from fedket.federated.federation import Federation, make_federation
 from fedket.federated.local import LocalTraining
 from fedket.quantum.noise import NoiseModel
+from fedket.quantum.shots import Shots
 from fedket.section import Context, Section
 from fedket.types import Dataset, KeySource, Model, Partition, Reducer, Strategy, Transform
 from fedket.user_code import naming_users_lines
@@ -160,6 +161,15 @@ def noise_of(config: ExperimentConfig, context: Context) -> NoiseModel | None:
     return noise if noise.rules or noise.readout else None
 
 
+def shots_of(config: ExperimentConfig) -> Shots | None:
+    """Shots of an experiment's circuit; None if they change nothing."""
+    if config.shots is None:
+        return None
+    shots = config.shots.shots()
+    finite = shots.training or shots.evaluation or shots.gradient != "adjoint"
+    return shots if finite else None
+
+
 class Learning(NamedTuple):
     """What a client learns, and how; the same in a simulation and at a site."""
 
@@ -178,7 +188,7 @@ def build_learning(config: ExperimentConfig, context: Context, largest: int) -> 
     """
     batch_size, loss = min(config.training.batch_size, largest), config.training.loss.function
     context = context._replace(batch_size=batch_size, loss=loss)
-    context = context._replace(noise=noise_of(config, context))
+    context = context._replace(noise=noise_of(config, context), shots=shots_of(config))
     model = build(config.model, context, Model)
     check_noise(config, model, context)
     check_fit(model, context.samples, config.engine.dtype)

@@ -35,10 +35,15 @@ def check_threshold(config: ExperimentConfig) -> None:
 
 
 def check_noise(config: ExperimentConfig, model: Model, context: Context) -> None:
-    """Raise `ConfigError` if the model leaves the experiment's noise out."""
+    """Raise `ConfigError` if the model leaves the experiment's noise or shots out."""
     if model.noise != context.noise:
         raise ConfigError(
             f"model `{config.model.kind}` cannot be trained under [noise]; use `vqc` or `hybrid`, "
+            "or leave the table out"
+        )
+    if (model.shots and model.shots.shots) != context.shots:
+        raise ConfigError(
+            f"model `{config.model.kind}` cannot be trained with [shots]; use `vqc` or `hybrid`, "
             "or leave the table out"
         )
 

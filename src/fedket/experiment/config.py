@@ -16,6 +16,7 @@ from fedket.errors import ConfigError
 from fedket.experiment.rows import flatten
 from fedket.federated.engine_kinds import EngineConfig
 from fedket.keys.config import KeysConfig
+from fedket.quantum.shots.settings import ShotsConfig
 from fedket.schema import FREE, NonNegativeInt, PositiveInt, Seed, Table, shortened, show_value
 from fedket.section import FunctionOf, Kind, NamedFunction, Section, kind_field, named_function
 
@@ -149,6 +150,8 @@ class ExperimentConfig(Table):
     model: Annotated[Section, Kind("model")] = kind_field("model", "vqc")
     noise: Annotated[Section, Kind("noise", "gates")] | None = None
     """Noise that the model's circuit runs under; absent for none."""
+    shots: ShotsConfig | None = None
+    """Shots of the model's circuit; absent for infinitely many."""
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     optimizer: Annotated[Section, Kind("optimizer", "adam")] = kind_field("optimizer", "adam")
     strategy: Annotated[Section, Kind("strategy", "fed_avg")] = kind_field("strategy", "fed_avg")

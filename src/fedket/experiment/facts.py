@@ -16,6 +16,7 @@ from fedket.keys.source_kinds import SimulatedConfig
 from fedket.quantum.circuit import Circuit
 from fedket.quantum.noise import exact_bytes
 from fedket.quantum.noise.plan import MAX_EXACT_QUBITS
+from fedket.quantum.shots.settings import ShotsConfig
 from fedket.record import MAX_LINKS, Facts, KeyFeed, LinkFeed, link_name
 from fedket.section import Context, Section
 from fedket.secure import per_link
@@ -56,6 +57,7 @@ def count_facts(experiment: Experiment) -> Facts:
         caveats=_caveats(config, takes_key=bool(needs)),
         noise=_noise(experiment, itemsize),
         runs_on=experiment.model.runs_on,
+        shots=_shots(experiment),
     )
 
 
@@ -77,6 +79,23 @@ def _noise(experiment: Experiment, itemsize: int) -> str:
     )
 
 
+def _shots(experiment: Experiment) -> str:
+    """What finite shots cost on hardware, and how they are simulated, in words."""
+    config, plan, dataset = experiment.config, experiment.model.shots, experiment.dataset
+    if plan is None:
+        return ""
+    num_train, share = len(dataset.y_train), config.cohort_size / config.num_clients
+    samples = config.training.epochs * num_train * share
+    runs = samples / config.training.batch_size if plan.shared else samples
+    trained = plan.shots.training * plan.circuits * runs
+    evaluated = plan.shots.evaluation * (1 if plan.shared else num_train + len(dataset.y_test))
+    whose = "step" if plan.shared else "sample"
+    return (
+        f"{plan.circuits:,} circuits per {whose} and gradient, as hardware would run them, and "
+        f"about {trained:.2g} shots a round, {evaluated:.2g} an evaluation; {plan.method}"
+    )
+
+
 def _caveats(config: ExperimentConfig, takes_key: bool) -> dict[str, tuple[str, ...]]:
     """What the kinds of an experiment say of themselves, by table.
 
@@ -87,18 +106,22 @@ def _caveats(config: ExperimentConfig, takes_key: bool) -> dict[str, tuple[str, 
     for name in type(config).model_fields:
         value = getattr(config, name)
         for section in value if isinstance(value, tuple) else (value,):
-            if not isinstance(section, Section) or (name == "keys" and not takes_key):
+            if not isinstance(section, Section | ShotsConfig) or (name == "keys" and not takes_key):
                 continue
             with naming_users_lines():
                 said: object = section.caveats()
             if not isinstance(said, tuple) or not all(isinstance(words, str) for words in said):
                 raise UserCodeError(
-                    f"`caveats` of {section.kind} returned {said!r}; it should return a tuple of "
+                    f"`caveats` of {_name(section)} returned {said!r}; it should return a tuple of "
                     "sentences"
                 )
             if said:
                 found[name] = (*found.get(name, ()), *said)
     return found
+
+
+def _name(section: Section | ShotsConfig) -> str:
+    return section.kind if isinstance(section, Section) else type(section).__name__
 
 
 def _key_feed(keys: SimulatedConfig, context: Context, needs: dict[Pair, int]) -> KeyFeed:

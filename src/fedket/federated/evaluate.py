@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 from fedket.federated.losses import Loss, cross_entropy
 from fedket.federated.program import Program
 from fedket.federated.working_set import traced_bytes
+from fedket.rng import Purpose, Rng, rng_for
 from fedket.types import Model, Params, Partition
 
 EVAL_BATCH = 512
@@ -47,7 +48,7 @@ def evaluation_batch(model: Model, x: Array, memory_limit_mb: int) -> int:
         memory_limit_mb: Limit in MiB; a single sample may exceed it.
     """
     params = jax.eval_shape(lambda: model.init(jax.random.key(0)))
-    logits = Program(_logits, model.apply)
+    logits = Program(_logits, (model.apply, model.evaluate))
     batch = EVAL_BATCH
     while batch > 1:
         some = jax.ShapeDtypeStruct((batch, *x.shape[1:]), x.dtype)
@@ -57,32 +58,50 @@ def evaluation_batch(model: Model, x: Array, memory_limit_mb: int) -> int:
     return batch
 
 
-def _logits(apply: Callable[..., Array], params: Params, x: Array) -> Array:
-    return apply(params, x)
+Functions = tuple[Callable[..., Array], Callable[..., Array] | None]
+"""A model's `apply` and `evaluate`."""
+
+
+def _logits(functions: Functions, params: Params, x: Array, rng: Rng | None = None) -> Array:
+    apply, evaluate = functions
+    if evaluate is None:
+        return apply(params, x)
+    return evaluate(params, x, jax.random.key(0) if rng is None else rng)
 
 
 def make_scorer(model: Model, batch: int = EVAL_BATCH, loss: Loss = cross_entropy) -> Program:
-    """Return a program (params, x, y) -> Score that walks through the samples in batches.
+    """Return a program (params, x, y, rng) -> Score that walks through the samples in batches.
 
-    All batches have one size, so that a sample's score does not depend on what follows it.
+    All batches have one size, so that a sample's score does not depend on what follows it. `rng` is
+    of `scoring_rng`.
     """
-    return Program(_score, (model.apply, loss, batch))
+    return Program(_score, ((model.apply, model.evaluate), loss, batch))
+
+
+def scoring_rng(model: Model, seed: int, round_num: int, client_id: int = 0) -> Rng | None:
+    """What decides the shots of an evaluation; None for a model that is evaluated exactly."""
+    if model.evaluate is None:
+        return None
+    return rng_for(seed, Purpose.EVALUATE, round_num, client_id)
 
 
 def _score(
-    bound: tuple[Callable[..., Array], Loss, int], params: Params, x: Array, y: Array
+    bound: tuple[Functions, Loss, int], params: Params, x: Array, y: Array, rng: Rng | None
 ) -> Score:
-    apply, loss, batch = bound
+    functions, loss, batch = bound
     count = x.shape[0]
     pad = -count % batch
     xs = jnp.pad(x, ((0, pad), *((0, 0),) * (x.ndim - 1))).reshape(-1, batch, *x.shape[1:])
     ys = jnp.pad(y, (0, pad)).reshape(-1, batch)
 
-    def of_batch(samples: tuple[Array, Array]) -> Score:
-        logits = apply(params, samples[0])
-        return Score(loss(logits, samples[1]), logits.argmax(axis=-1) == samples[1])
+    def of_batch(batch: tuple[Array, Array, Array]) -> Score:
+        number, some, labels = batch
+        drawn = None if rng is None else jax.random.fold_in(rng, number)
+        logits = _logits(functions, params, some, drawn)
+        return Score(loss(logits, labels), logits.argmax(axis=-1) == labels)
 
-    return Score(*(a.reshape(-1)[:count] for a in jax.lax.map(of_batch, (xs, ys))))
+    numbered = jnp.arange(len(xs)), xs, ys
+    return Score(*(a.reshape(-1)[:count] for a in jax.lax.map(of_batch, numbered)))
 
 
 def client_accuracy(correct: np.ndarray, partition: Partition) -> np.ndarray:

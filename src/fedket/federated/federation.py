@@ -27,6 +27,7 @@ from fedket.federated.evaluate import (
     client_accuracy,
     evaluation_batch,
     make_scorer,
+    scoring_rng,
 )
 from fedket.federated.local import LocalTraining
 from fedket.federated.trainer import (
@@ -67,12 +68,12 @@ class Federation(NamedTuple):
     Attributes:
         init: () -> state before the first round.
         run_round: (state, evaluate) -> (next state, record).
-        evaluate: params -> Evaluation.
+        evaluate: (params, round=0) -> Evaluation; the round decides what finite shots show.
     """
 
     init: Callable[[], FederationState]
     run_round: Callable[..., tuple[FederationState, RoundRecord]]
-    evaluate: Callable[[Params], Evaluation]
+    evaluate: Callable[..., Evaluation]
 
 
 def make_federation(
@@ -136,10 +137,10 @@ def make_federation(
             clients = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(partition)), one)
         return FederationState(0, params, strategy.init(params), clients)
 
-    def evaluate(params: Params) -> Evaluation:
+    def evaluate(params: Params, round_num: int = 0) -> Evaluation:
         if not num_test:
             raise TrainingError("there are no test samples to evaluate on")
-        score: Score = scorer(params, x, y)
+        score: Score = scorer(params, x, y, scoring_rng(model, seed, round_num))
         loss, correct = np.asarray(score.loss), np.asarray(score.correct)
         of_clients = np.zeros(0)
         if num_train:
@@ -161,7 +162,7 @@ def make_federation(
                 raise TrainingError(f"the mean training loss is {outcome.train_loss}")
         except ProtocolError as error:
             outcome, lost = _unchanged(state, cohort, error), str(error)
-        evaluation = evaluate(outcome.params) if with_evaluation and num_test else None
+        evaluation = evaluate(outcome.params, round_num) if with_evaluation and num_test else None
         jax.block_until_ready(outcome.params)
         record = RoundRecord(
             round=round_num,

@@ -10,6 +10,7 @@ from fedket.quantum.circuit import Circuit, make_circuit
 from fedket.quantum.memory import check_memory
 from fedket.quantum.noise import check_exact_memory
 from fedket.quantum.noise.plan import MAX_EXACT_QUBITS
+from fedket.quantum.shots.memory import check_shots_memory
 from fedket.schema import PositiveInt
 from fedket.section import Context, FunctionOf, NamedFunction, Section, named_function
 
@@ -37,9 +38,13 @@ class CircuitKeys(Section):
     def check(self, context: Context) -> None:
         """Raise `CircuitError` if a gradient step does not fit, or noise is not served."""
         itemsize = 8 if context.dtype == "float64" else 4
-        noise, columns = context.noise, context.batch_size
-        if noise is not None and self.num_qubits <= MAX_EXACT_QUBITS:
-            check_exact_memory(self.make_circuit(), noise, context.num_classes, itemsize)
+        noise, shots, columns = context.noise, context.shots, context.batch_size
+        exact, classes = self.num_qubits <= MAX_EXACT_QUBITS, context.num_classes
+        if shots is not None and exact:
+            circuit = self.make_circuit()
+            check_shots_memory(circuit, noise, shots, classes, columns, itemsize)
+        if noise is not None and exact:
+            check_exact_memory(self.make_circuit(), noise, classes, itemsize)
             return
         if noise is not None:
             columns *= noise.trajectories

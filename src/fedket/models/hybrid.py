@@ -16,7 +16,9 @@ from fedket.models.circuit_keys import CircuitKeys, Qubits
 from fedket.models.network import init_weights, plan_dense, run_network
 from fedket.models.vqc import Encoding, Readout, vqc
 from fedket.quantum.circuit import Circuit
+from fedket.quantum.encoding import ROTATIONS
 from fedket.quantum.noise import NoiseModel
+from fedket.quantum.shots import TWO_TERMS, ShotPlan, Shots
 from fedket.schema import PositiveFloat, PositiveInt
 from fedket.section import Context, FunctionOf, NamedFunction, named_function
 from fedket.types import Model, Params
@@ -34,6 +36,7 @@ def hybrid(
     logit_scale: float = 1.0,
     init_std: float = 0.01,
     noise: NoiseModel | None = None,
+    shots: Shots | None = None,
 ) -> Model:
     """A head from features to one number per qubit, and a circuit from these to logits.
 
@@ -52,12 +55,13 @@ def hybrid(
         logit_scale: As of `vqc`; 1 is the paper's.
         init_std: Angles start at N(0, init_std²), radians.
         noise: As of `vqc`.
+        shots: As of `vqc`; gradient rules shift the encoding's rotations as well, for the head.
 
     Raises:
         ConfigError: The encoding does not take one number per qubit, or the read-out has fewer
             values than classes.
     """
-    if encoding == "amplitude":
+    if encoding not in ROTATIONS:
         raise ConfigError(
             'the head gives one number per qubit; use model.encoding = "arctan" or "angle"'
         )
@@ -69,6 +73,7 @@ def hybrid(
         logit_scale=logit_scale,
         init_std=init_std,
         noise=noise,
+        shots=shots,
     )
     head = plan_dense((num_features, *hidden, circuit.num_qubits), ("relu", f"dropout {dropout}"))
 
@@ -79,12 +84,35 @@ def hybrid(
     def apply(
         params: Params, x: Float[Array, "batch *features"], rng: PRNGKeyArray | None = None
     ) -> Float[Array, "batch classes"]:
-        # Apart from dropout's; without noise nothing is drawn.
-        errors = None if noise is None or rng is None else jax.random.fold_in(rng, 1)
-        return quantum.apply(params["circuit"], run_network(head, params["head"], x, rng), errors)
+        # Apart from dropout's; without noise and shots nothing is drawn.
+        drawn = None
+        if rng is not None and not (noise is None and shots is None):
+            drawn = jax.random.fold_in(rng, 1)
+        return quantum.apply(params["circuit"], run_network(head, params["head"], x, rng), drawn)
+
+    def evaluate(
+        params: Params, x: Float[Array, "batch *features"], rng: PRNGKeyArray
+    ) -> Float[Array, "batch classes"]:
+        shown = quantum.evaluate or quantum.apply
+        return shown(params["circuit"], run_network(head, params["head"], x), rng)
 
     layered = {"head": False, "circuit": quantum.layered}
-    return Model(init, apply, layered=layered, circuit=circuit, noise=noise)
+    return Model(
+        init,
+        apply,
+        layered=layered,
+        circuit=circuit,
+        noise=noise,
+        shots=_with_encoding(quantum.shots, circuit.num_qubits * ROTATIONS[encoding]),
+        evaluate=evaluate if quantum.evaluate is not None else None,
+    )
+
+
+def _with_encoding(plan: ShotPlan | None, rotations: int) -> ShotPlan | None:
+    """Count the shifted encodings that the head's gradient takes."""
+    if plan is None or plan.shots.gradient != "parameter_shift":
+        return plan
+    return plan._replace(circuits=plan.circuits + len(TWO_TERMS.shifts) * rotations)
 
 
 class HybridConfig(CircuitKeys):
@@ -122,4 +150,5 @@ class HybridConfig(CircuitKeys):
             logit_scale=self.logit_scale,
             init_std=self.init_std,
             noise=context.noise,
+            shots=context.shots,
         )

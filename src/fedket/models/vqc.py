@@ -8,17 +8,20 @@ import jax
 import numpy as np
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
-from fedket.errors import CircuitError, ConfigError
+from fedket.errors import ConfigError
 from fedket.models.circuit_keys import CircuitKeys
-from fedket.quantum import noise as noise_on
 from fedket.quantum.circuit import Circuit
-from fedket.quantum.encoding import ENCODINGS
-from fedket.quantum.engine import run_circuit
+from fedket.quantum.encoding import ENCODINGS, ROTATIONS, encoding_angles
+from fedket.quantum.measurement import (
+    Measurement,
+    check_measurement,
+    expected_values,
+    pure_values,
+)
 from fedket.quantum.noise import NoiseModel
-from fedket.quantum.noise.frames import check_trajectories
-from fedket.quantum.noise.plan import MAX_EXACT_QUBITS, plan_noisy
 from fedket.quantum.per_sample import per_sample_vjp
 from fedket.quantum.readout import expval_parity, probabilities
+from fedket.quantum.shots import Shots, draw_values, plan_shots, sampled_values
 from fedket.schema import PositiveFloat
 from fedket.section import Context
 from fedket.types import Model
@@ -36,6 +39,7 @@ def vqc(
     logit_scale: float = 10.0,
     init_std: float = 0.1,
     noise: NoiseModel | None = None,
+    shots: Shots | None = None,
 ) -> Model:
     """A classifier whose only parameters are the circuit's angles.
 
@@ -53,14 +57,20 @@ def vqc(
         noise: What follows the circuit's gates, and how bits are read. Values are exact up to 8
             qubits; beyond, averages over `noise.trajectories` random Pauli errors, drawn anew in
             each training step and always the same in evaluation. The encoding has no noise.
+        shots: How often circuits are measured, and how gradients come from that; None for
+            infinitely many shots. `apply` without `rng` has none in any case.
 
     Raises:
         ConfigError: If the read-out has fewer values than classes.
         CircuitError: The circuit's noise is not served.
     """
-    measure = measure_states(readout, circuit.num_qubits, num_classes)
-    noisy = None if noise is None else _noisy_readout(readout, circuit, noise, num_classes)
+    subsets, signs = _values(readout, circuit.num_qubits, num_classes)
+    measured = Measurement(circuit, noise, subsets, num_classes if subsets is None else 0)
+    check_measurement(measured)
     encode = ENCODINGS[encoding]
+
+    def logits_of(values: Float[Array, "batch values"]) -> Float[Array, "batch classes"]:
+        return logit_scale * (values if signs is None else values * signs)
 
     def init(rng: PRNGKeyArray) -> Float[Array, "layers slots"]:
         return init_std * jax.random.normal(rng, circuit.params_shape)
@@ -70,20 +80,38 @@ def vqc(
         x: Float[Array, "batch *features"],
         rng: PRNGKeyArray | None = None,
     ) -> Float[Array, "batch classes"]:
+        if rng is None or shots is None:
+            psi = encode(x, circuit.num_qubits)
+            return logits_of(expected_values(measured, params, psi, rng))
+        inputs = encode(x, circuit.num_qubits)
+        if encoding in ROTATIONS:
+            inputs = encoding_angles(encoding, x, circuit.num_qubits)
+        return logits_of(sampled_values(measured, shots, params, inputs, rng))
+
+    def evaluate(
+        params: Float[Array, "layers slots"], x: Float[Array, "batch *features"], rng: PRNGKeyArray
+    ) -> Float[Array, "batch classes"]:
+        count = 0 if shots is None else shots.evaluation
         psi = encode(x, circuit.num_qubits)
-        if noisy is not None:
-            return logit_scale * noisy(params, psi, rng)
-        return logit_scale * measure(run_circuit(circuit, params, psi))
+        return logits_of(draw_values(measured, count, params, psi, rng))
 
     def vjp(
         params: Float[Array, "layers slots"], x: Float[Array, "batch *features"]
     ) -> tuple[Array, Callable[[Array], Array]]:
         final, to_angles = per_sample_vjp(circuit, params, encode(x, circuit.num_qubits))
-        logits, to_states = jax.vjp(lambda psi: logit_scale * measure(psi), final)
+        logits, to_states = jax.vjp(lambda psi: logits_of(pure_values(measured, psi)), final)
         return logits, lambda cotangent: to_angles(to_states(cotangent)[0])
 
-    fast = vjp if noise is None else None
-    return Model(init, apply, fast, layered=True, circuit=circuit, noise=noise)
+    return Model(
+        init,
+        apply,
+        vjp if noise is None else None,
+        layered=True,
+        circuit=circuit,
+        noise=noise,
+        shots=None if shots is None else plan_shots(measured, shots),
+        evaluate=evaluate if shots is not None and shots.evaluation else None,
+    )
 
 
 def measure_states(
@@ -94,6 +122,21 @@ def measure_states(
     Raises:
         ConfigError: It has fewer values than classes.
     """
+    subsets, signs = _values(readout, num_qubits, num_classes)
+
+    def measure(psi: Complex[Array, "dim batch"]) -> Float[Array, "batch classes"]:
+        if subsets is None:
+            return probabilities(psi)[:num_classes].T
+        values = expval_parity(psi, subsets)
+        return values if signs is None else values * signs
+
+    return measure
+
+
+def _values(
+    readout: Readout, num_qubits: int, num_classes: int
+) -> tuple[tuple[tuple[int, ...], ...] | None, np.ndarray | None]:
+    """Qubits of each product of Zs, None for probabilities; signs that make logits, if any do."""
     values = readout_size(readout, num_qubits)
     if values < num_classes:
         raise ConfigError(
@@ -101,62 +144,10 @@ def measure_states(
             f"classes; use more qubits or another read-out"
         )
     if readout == "probabilities":
-        return lambda psi: probabilities(psi)[:num_classes].T
+        return None, None
     if readout == "z0":
-        signs = _z0_signs(num_classes)
-        return lambda psi: expval_parity(psi, ((0,),)) * signs
-    subsets = _subsets(readout, num_qubits)[:num_classes]
-    return lambda psi: expval_parity(psi, subsets)
-
-
-def _noisy_readout(
-    readout: Readout, circuit: Circuit, model: NoiseModel, num_classes: int
-) -> Callable[..., Array]:
-    """The same as a function of the angles, of the states that enter, and of randomness or None."""
-    if circuit.num_qubits > MAX_EXACT_QUBITS:
-        return _estimated_readout(readout, circuit, model, num_classes)
-    plan_noisy(circuit, model)  # what is not served is said here, not in the first step
-    subsets, signs = _parities(readout, circuit.num_qubits, num_classes)
-
-    def exact(params: Array, psi: Array, rng: PRNGKeyArray | None) -> Array:  # noqa: ARG001
-        if readout == "probabilities":
-            return noise_on.probabilities(circuit, model, params, psi, num_classes)
-        return noise_on.expval_parity(circuit, model, params, psi, subsets) * signs
-
-    return exact
-
-
-def _estimated_readout(
-    readout: Readout, circuit: Circuit, model: NoiseModel, num_classes: int
-) -> Callable[..., Array]:
-    if readout == "probabilities":
-        raise CircuitError(
-            f"read-out `probabilities` under noise serves up to {MAX_EXACT_QUBITS} qubits, this "
-            f'circuit has {circuit.num_qubits}; use "z" or "z_zz"'
-        )
-    check_trajectories(circuit, model)
-    subsets, signs = _parities(readout, circuit.num_qubits, num_classes)
-
-    def estimate(params: Array, psi: Array, rng: PRNGKeyArray | None) -> Array:
-        errors = jax.random.key(0) if rng is None else rng
-        count = model.trajectories
-        found = noise_on.trajectory_parity(circuit, model, params, psi, subsets, errors, count)
-        return found * signs
-
-    return estimate
-
-
-def _parities(
-    readout: Readout, num_qubits: int, num_classes: int
-) -> tuple[tuple[tuple[int, ...], ...], np.ndarray]:
-    """Qubits of each product of Zs that is measured, and the signs that make logits of it."""
-    if readout == "z0":
-        return ((0,),), _z0_signs(num_classes)
-    return _subsets(readout, num_qubits)[:num_classes], np.ones(1, np.int32)
-
-
-def _z0_signs(num_classes: int) -> np.ndarray:
-    return np.array([1, -1][:num_classes], np.int32)
+        return ((0,),), np.array([1, -1][:num_classes], np.int32)
+    return _subsets(readout, num_qubits)[:num_classes], None
 
 
 def _subsets(readout: Readout, num_qubits: int) -> tuple[tuple[int, ...], ...]:
@@ -202,4 +193,5 @@ class VqcConfig(CircuitKeys):
             logit_scale=self.logit_scale,
             init_std=self.init_std,
             noise=context.noise,
+            shots=context.shots,
         )

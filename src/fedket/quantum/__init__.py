@@ -2,3 +2,4 @@
 
 from fedket.quantum import ansatz as ansatz
 from fedket.quantum import noise as noise
+from fedket.quantum import shots as shots

@@ -78,6 +78,26 @@ def arctan_state(
     return product_state(jnp.stack([phase.conj() * cos, phase * sin], axis=-1))
 
 
+def rotated_state(angles: Float[Array, "batch qubits kinds"]) -> Complex[Array, "dim batch"]:
+    """RZ(b) RY(a)|0⟩ on every qubit, of its angles (a) or (a, b) in radians."""
+    half = angles / 2
+    cos, sin = jnp.cos(half[..., 0]) + 0j, jnp.sin(half[..., 0]) + 0j
+    if angles.shape[2] == 2:
+        phase = jnp.exp(1j * half[..., 1])
+        cos, sin = phase.conj() * cos, phase * sin
+    return product_state(jnp.stack([cos, sin], axis=-1))
+
+
+def encoding_angles(
+    encoding: str, x: Float[Array, "batch *features"], num_qubits: int
+) -> Float[Array, "batch qubits kinds"]:
+    """What `rotated_state` takes for the encodings `angle` and `arctan`."""
+    features = _one_feature_per_qubit(x, num_qubits)
+    if encoding == "angle":
+        return features[..., None]
+    return jnp.arctan(jnp.stack([features, features**2], axis=-1))
+
+
 def _half_arctan(x: Float[Array, "..."]) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
     """Cosine and sine of arctan(x)/2; half-angle formulas vectorise where arctan does not."""
     cos_whole = 1 / jnp.sqrt(1 + x**2)
@@ -95,6 +115,9 @@ def _one_feature_per_qubit(
         )
     return flat
 
+
+ROTATIONS = {"angle": 1, "arctan": 2}
+"""Encodings that rotate each qubit, and how many rotations that takes: see `encoding_angles`."""
 
 ENCODINGS = {
     "amplitude": amplitude_state,

@@ -9,7 +9,7 @@ import re
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Shaped
 
 from fedket.errors import CircuitError
 
@@ -67,13 +67,23 @@ def expval_parity(psi: States, subsets: tuple[tuple[int, ...], ...]) -> Values:
 
     Returns:
         Values in [−1, 1], shape (batch, len(subsets)).
-
-    The signs of S factorise over two halves of the register, so that no table of
-    len(subsets) × 2**num_qubits is ever built: a GEMM over the upper half, a sum over the lower.
     """
-    num_qubits = _num_qubits(psi)
+    return parities(probabilities(psi), subsets)
+
+
+def parities(probs: Float[Array, "dim batch"], subsets: tuple[tuple[int, ...], ...]) -> Values:
+    """`expval_parity` of the probabilities of basis states, or of how often each was seen.
+
+    Args:
+        probs: Columns of shape (2**num_qubits, batch).
+        subsets: Qubits of each product.
+
+    The signs of a subset factorise over two halves of the register, so that no table of
+    len(subsets) × 2**num_qubits is built for many qubits: a GEMM over the upper half, a sum over
+    the lower.
+    """
+    num_qubits = _num_qubits(probs)
     upper = num_qubits // 2
-    probs = probabilities(psi)
     high = _signs(subsets, range(upper))
     low = _signs(subsets, range(upper, num_qubits))
     dtype = probs.dtype
@@ -119,8 +129,8 @@ def _qubits(string: PauliString, names: str) -> tuple[int, ...]:
     return tuple(sorted(qubit for qubit, name in string.items() if name in names))
 
 
-def _num_qubits(psi: States) -> int:
-    return psi.shape[0].bit_length() - 1
+def _num_qubits(columns: Shaped[Array, "dim batch"]) -> int:
+    return columns.shape[0].bit_length() - 1
 
 
 def _signs(subsets: tuple[tuple[int, ...], ...], qubits: range) -> np.ndarray:

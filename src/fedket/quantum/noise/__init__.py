@@ -18,7 +18,8 @@ from fedket.quantum.noise.model import (
     readout_error,
 )
 from fedket.quantum.noise.observables import expval, expval_parity, probabilities
-from fedket.quantum.noise.trajectories import trajectory_parity
+from fedket.quantum.noise.schrodinger import outcome_probabilities
+from fedket.quantum.noise.trajectories import trajectory_parity, trajectory_probabilities
 
 __all__ = [
     "Channel",
@@ -33,8 +34,10 @@ __all__ = [
     "expval",
     "expval_parity",
     "from_calibration",
+    "outcome_probabilities",
     "phase_damping",
     "probabilities",
     "readout_error",
     "trajectory_parity",
+    "trajectory_probabilities",
 ]

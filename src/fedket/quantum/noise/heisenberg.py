@@ -55,12 +55,13 @@ def evolve(
     Returns:
         Coefficients of the same shape: what to measure on the states that enter.
     """
-    return _evolve_forward(circuit, noise, params, observables)[0]
+    return evolve_keeping(circuit, noise, params, observables)[0]
 
 
-def _evolve_forward(
+def evolve_keeping(
     circuit: Circuit, noise: NoiseModel, params: Angles, observables: Observables
 ) -> tuple[Observables, tuple[Angles, list[Array]]]:
+    """As `evolve`, and the result of each trainable block's matrices, (layers, K, 4**n) each."""
     blocks = plan_noisy(circuit, noise)
 
     def layer(v: Observables, matrices: list[Matrices]) -> tuple[Observables, list[Array]]:
@@ -73,7 +74,7 @@ def _evolve_forward(
                 v = permute(v, block.move.transposed())
         return v, results[::-1]
 
-    noisy = _with_noise(blocks, _unitaries(blocks, params))
+    noisy = with_noise(blocks, unitaries_of(blocks, params))
     final, results = jax.lax.scan(layer, observables, noisy, reverse=True)
     return final, (params, results)
 
@@ -86,7 +87,7 @@ def _evolve_backward(
 ) -> tuple[Angles, Observables]:
     params, results = saved
     blocks = plan_noisy(circuit, noise)
-    unitaries, pull_back = jax.vjp(partial(_unitaries, blocks), params)
+    unitaries, pull_back = jax.vjp(partial(unitaries_of, blocks), params)
 
     def layer(
         a: Observables, inputs: tuple[list[Matrices], list[Matrices], list[Array]]
@@ -99,12 +100,12 @@ def _evolve_backward(
             a = apply_factors(block, *noisy, a)
         return a, grads
 
-    inputs = unitaries, _with_noise(blocks, unitaries), results
+    inputs = unitaries, with_noise(blocks, unitaries), results
     a, grads = jax.lax.scan(layer, cotangent, inputs)
     return pull_back(grads)[0], a
 
 
-evolve.defvjp(_evolve_forward, _evolve_backward)
+evolve.defvjp(evolve_keeping, _evolve_backward)
 
 
 def _gradient(block: Block, unitary: Matrices, a: Observables, b: Observables) -> Matrices:
@@ -119,7 +120,7 @@ def _gradient(block: Block, unitary: Matrices, a: Observables, b: Observables) -
     return Matrices(singles, pairs)
 
 
-def _unitaries(blocks: tuple[Block, ...], params: Angles) -> list[Matrices]:
+def unitaries_of(blocks: tuple[Block, ...], params: Angles) -> list[Matrices]:
     """Transfer matrices R of every block's gates, for all layers at once."""
     return [
         Matrices(
@@ -142,7 +143,7 @@ def _pair_transfers(factors: tuple[Factor, ...], params: Angles) -> Float[Array,
     return transfer(stacked)
 
 
-def _with_noise(blocks: tuple[Block, ...], unitaries: list[Matrices]) -> list[Matrices]:
+def with_noise(blocks: tuple[Block, ...], unitaries: list[Matrices]) -> list[Matrices]:
     """M = N R of every block."""
     return [
         Matrices(

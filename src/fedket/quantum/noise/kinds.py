@@ -19,7 +19,7 @@ from fedket.section import Context, Info, Section
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
-EXACT = "expectation values are exact, without shot noise"
+EXACT = "averages over errors are exact"
 
 
 class GatesConfig(Section):
@@ -54,8 +54,8 @@ class GatesConfig(Section):
         """What was simulated."""
         given = self.model_dump(exclude={"kind", "trajectories"}, exclude_defaults=True)
         rates = ", ".join(f"{name} {value}" for name, value in given.items()) or "all rates 0"
-        beyond = f"beyond 8 qubits averages over {self.trajectories} random Pauli errors a sample"
-        return (f"Circuits ran under simulated noise ({rates}); {EXACT}, {beyond}.",)
+        beyond = f"beyond of {self.trajectories} random Pauli errors a sample"
+        return (f"Circuits ran under simulated noise ({rates}); {EXACT} up to 8 qubits, {beyond}.",)
 
 
 class CalibrationConfig(Section):

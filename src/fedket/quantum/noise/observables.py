@@ -160,11 +160,9 @@ def _forms_forward(h: Observables, psi: States) -> tuple[Values, tuple[Array, St
 
 def _forms_backward(saved: tuple[Array, States], cotangent: Values) -> tuple[Observables, States]:
     applied, psi = saved
-    dim = len(psi)
     weighted = (psi[None] * cotangent.T[:, None, :]).reshape(-1, psi.shape[1])
-    rho = (weighted @ psi.conj().T).reshape(-1, dim * dim)  # Σ_b c_kb |ψ_b⟩⟨ψ_b|
-    back = np.argsort(_interleaved(num_qubits_of(rho))).astype(np.int32)
-    to_h = butterflies(rho[:, back], TO_MATRIX.conj().T).real
+    rho = (weighted @ psi.conj().T).reshape(-1, len(psi), len(psi))  # Σ_b c_kb |ψ_b⟩⟨ψ_b|
+    to_h = pauli_averages(rho)
     # JAX's cotangent of a real function of ψ is ∂/∂Re ψ − i ∂/∂Im ψ.
     return to_h, 2 * jnp.einsum("bk,kib->ib", cotangent.astype(psi.dtype), applied).conj()
 
@@ -182,6 +180,13 @@ def to_matrices(h: Observables) -> Complex[Array, "k dim dim"]:
     n = num_qubits_of(h)
     entries = butterflies(h.astype(jnp.result_type(h.dtype, jnp.complex64)), TO_MATRIX)
     return entries[:, _interleaved(n)].reshape(-1, 2**n, 2**n)
+
+
+def pauli_averages(rho: Complex[Array, "k dim dim"]) -> Float[Array, "k strings"]:
+    """Tr(P ρ) of every Pauli string P, of Hermitian matrices; shape (K, 4**n)."""
+    flat = rho.reshape(len(rho), -1)
+    back = np.argsort(_interleaved(num_qubits_of(flat))).astype(np.int32)
+    return butterflies(flat[:, back], TO_MATRIX.conj().T).real
 
 
 @lru_cache(maxsize=16)

@@ -18,7 +18,7 @@ from fedket.quantum.kernels import States, multiply_slices, permute, signed
 from fedket.quantum.noise.frames import Frame, check_trajectories, sample_frames
 from fedket.quantum.noise.model import NoiseModel
 from fedket.quantum.plan import PairStep, ProductBlock, plan_layer
-from fedket.quantum.readout import expval_parity
+from fedket.quantum.readout import expval_parity, probabilities
 
 Angles = Float[Array, "layers slots"]
 Batch = Complex[Array, "dim batch"]
@@ -52,17 +52,70 @@ def trajectory_parity(
     Raises:
         CircuitError: A gate or a channel is not served.
     """
-    check_trajectories(circuit, noise)
-    psi = psi.astype(jnp.result_type(params.dtype, psi.dtype, jnp.complex64))
-    columns = jnp.repeat(psi, trajectories, axis=1)
-    num_blocks = len(plan_layer(circuit, narrow=False))
-    before, last = sample_frames(rng, circuit, noise, num_blocks, columns.shape[1])
-    final = run_with_paulis(circuit, params.astype(psi.real.dtype), columns, before)
+    final, last = _run_all(circuit, noise, params, psi, rng, trajectories)
     parts, mix = _read(subsets, noise)
     flips = jnp.stack([jnp.where(_parity(last, part), -1, 1) for part in parts], axis=1)
     values = expval_parity(final, parts) * flips
     means = values.reshape(psi.shape[1], trajectories, len(parts)).mean(axis=1)
     return means @ jnp.asarray(mix, means.dtype)
+
+
+def trajectory_probabilities(
+    circuit: Circuit,
+    noise: NoiseModel,
+    params: Angles,
+    psi: Batch,
+    rng: PRNGKeyArray,
+    trajectories: int,
+) -> Values:
+    """Probability of every basis state to be read after a noisy circuit, estimated.
+
+    Args are those of `trajectory_parity`.
+
+    Returns:
+        Shape (batch, 2**num_qubits); rows sum to 1.
+
+    Raises:
+        CircuitError: A gate or a channel is not served.
+    """
+    final, last = _run_all(circuit, noise, params, psi, rng, trajectories)
+    n = circuit.num_qubits
+    flipped = jnp.tensordot(1 << np.arange(n)[::-1], last.x.astype(jnp.int32), axes=1)
+    places = jnp.arange(2**n)[:, None] ^ flipped[None]
+    seen = jnp.take_along_axis(probabilities(final), places, axis=0)
+    means = seen.reshape(2**n, psi.shape[1], trajectories).mean(axis=2)
+    return _misread(means, noise).T
+
+
+def _run_all(
+    circuit: Circuit,
+    noise: NoiseModel,
+    params: Angles,
+    psi: Batch,
+    rng: PRNGKeyArray,
+    trajectories: int,
+) -> tuple[Complex[Array, "dim columns"], Frame]:
+    """Final states of every sample's trajectories, and what is pending in each."""
+    check_trajectories(circuit, noise)
+    psi = psi.astype(jnp.result_type(params.dtype, psi.dtype, jnp.complex64))
+    columns = jnp.repeat(psi, trajectories, axis=1)
+    num_blocks = len(plan_layer(circuit, narrow=False))
+    before, last = sample_frames(rng, circuit, noise, num_blocks, columns.shape[1])
+    return run_with_paulis(circuit, params.astype(psi.real.dtype), columns, before), last
+
+
+def _misread(probs: Float[Array, "dim batch"], noise: NoiseModel) -> Float[Array, "dim batch"]:
+    """Probabilities of what is read, where bits are flipped by themselves."""
+    for qubit in range(probs.shape[0].bit_length() - 1):
+        wrong_one, wrong_zero = noise.readout_of(qubit)
+        if wrong_one or wrong_zero:
+            zero, one = jnp.moveaxis(probs.reshape(2**qubit, 2, -1, probs.shape[1]), 1, 0)
+            read = (
+                (1 - wrong_one) * zero + wrong_zero * one,
+                wrong_one * zero + (1 - wrong_zero) * one,
+            )
+            probs = jnp.stack(read, axis=1).reshape(probs.shape)
+    return probs
 
 
 def _parity(last: Frame, subset: tuple[int, ...]) -> Array:
