@@ -1,6 +1,7 @@
 """What the command line promises: one line per error, one object per `--json`, help at once."""
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -85,6 +86,28 @@ def test_show_says_what_an_experiment_costs(fedket):
     assert facts["upload_bytes_per_client"] == 240 * 16 // 8
     assert facts["key_bits_per_pair"] == 240 * 16
     assert parse_config(facts["config"]) == load_config(shipped_experiments()[0].path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ((), "every round, on the test set and the samples of all 4 clients"),
+        (
+            ("federation.clients_per_round=2", "federation.eval_every=2"),
+            "every 2 rounds, on the test set and the samples of the 2 clients drawn for the round",
+        ),
+        (("federation.eval_clients=none",), "every round, on the test set"),
+        (
+            ("federation.clients_per_round=2", "federation.eval_clients=all"),
+            "every round, on the test set and the samples of all 4 clients",
+        ),
+    ],
+)
+def test_show_says_when_and_on_what_is_evaluated(fedket, settings, said):
+    options = [word for setting in settings for word in ("--set", setting)]
+    code, output, _ = fedket("show", "tiny.toml", *options)
+    assert code == 0
+    assert re.search(rf"^evaluation +{re.escape(said)}$", output, re.MULTILINE)
 
 
 def test_show_prints_a_file_that_can_be_run(fedket):

@@ -76,8 +76,8 @@ class RoundRecord(Content):
         train_loss: Mean local training loss, weighted by samples; None if the round was lost.
         test_loss: Of the global model; None without evaluation, or if it is not finite.
         test_accuracy: Of the global model; None without evaluation.
-        client_accuracy: The same on each client's own samples, in client order; None for a client
-            without samples.
+        client_accuracy: The same on clients' own samples: of each client of the cohort, in its
+            order, or of all clients in theirs. None for a client without samples.
         clipped: Coordinates of updates that were beyond the clip, over all clients; None where each
             client keeps its own count.
         clipped_share: The same as a share of all coordinates that clients sent.

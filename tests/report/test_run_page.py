@@ -144,6 +144,21 @@ def test_rounds_without_evaluation_leave_gaps_not_errors(make_run: MakeRun) -> N
     assert tile_values(text)["Test accuracy"] == ""
 
 
+@pytest.mark.parametrize(("num_clients", "drawn"), [(6, 1), (6, 3), (700, 20), (5000, 600)])
+def test_figures_say_which_clients_a_round_was_evaluated_on(
+    make_run: MakeRun, num_clients: int, drawn: int
+) -> None:
+    run = make_run(rounds=3, num_clients=num_clients)
+    lines = [json.loads(line) for line in (run / "rounds.jsonl").read_text().splitlines()]
+    for first, line in enumerate(lines):
+        chosen = range(first, first + drawn)
+        line |= {"cohort": list(chosen), "client_accuracy": line["client_accuracy"][:drawn]}
+    (run / "rounds.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = write_report([run]).read_text().replace("\u202f", "").replace(",", "")
+    assert f"drawn for the round ({drawn} of {num_clients} others each round)" in text
+    assert (f"After round 3 the {drawn} clients drawn for it." in text) == (drawn > 1)
+
+
 def test_an_unfinished_run_says_so(make_run: MakeRun) -> None:
     run = make_run(rounds=12, status=None)
     with (run / "rounds.jsonl").open("a") as file:

@@ -39,6 +39,17 @@ def test_a_round_keeps_quantiles_and_the_last_evaluation_keeps_every_client(
     assert median == pytest.approx(np.median(clients))
 
 
+def test_of_a_cohort_only_its_clients_have_an_accuracy(make_run: MakeRun) -> None:
+    run = make_run(rounds=3, num_clients=6)
+    lines = [json.loads(line) for line in (run / "rounds.jsonl").read_text().splitlines()]
+    lines[2] |= {"cohort": [1, 4], "client_accuracy": [0.25, None]}
+    (run / "rounds.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    record = read_run(run)
+    np.testing.assert_array_equal(record.client_accuracy, [np.nan, 0.25, *[np.nan] * 4])
+    assert record.client_quantiles[3].tolist() == [0.25] * 5
+    assert record.evaluated_clients == 6
+
+
 def test_without_summary_the_totals_are_summed_over_the_rounds(make_run: MakeRun) -> None:
     dropped = ((2, 1, "late"), (3, 1, "late"))
     finished = read_run(make_run("finished", rounds=4, dropped=dropped)).summary

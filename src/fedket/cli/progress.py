@@ -205,8 +205,8 @@ def print_summary(summary: Summary, directory: Path, report: Path) -> None:
     print_pairs(rows.items())
 
 
-def print_facts(facts: Facts) -> None:
-    """What `fedket show` says of an experiment."""
+def print_facts(facts: Facts, evaluation: str) -> None:
+    """What `fedket show` says of an experiment; `evaluation`: when and on what it is evaluated."""
     from fedket.quantum.native import engine_name
 
     rows = {
@@ -219,6 +219,7 @@ def print_facts(facts: Facts) -> None:
         "clients": f"{facts.clients}, {facts.clients_per_round} per round",
         "samples": f"{facts.num_train:,} training, {facts.num_test:,} test, "
         f"{facts.num_classes} classes",
+        "evaluation": evaluation,
         "upload": f"{_size('B', facts.upload_bytes_per_client)} per client and round",
         "download": f"{_size('B', facts.download_bytes_per_client)} per client and round",
         "key": _key_use(facts),

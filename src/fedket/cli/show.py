@@ -53,7 +53,7 @@ def show(
         typer.echo(json.dumps(values))
         return
     typer.echo(dump_config(config))
-    print_facts(facts)
+    print_facts(facts, config.federation.evaluation(config.num_clients))
     if drawing:
         typer.echo(f"\n{drawing}")
 

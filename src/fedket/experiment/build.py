@@ -95,6 +95,7 @@ def build_experiment(
             parts.training,
             reducer=reducer,
             clients_per_round=config.federation.clients_per_round,
+            eval_clients=config.federation.eval_clients,
             seed=config.seed,
             engine=engine,
             memory_limit_mb=config.engine.memory_limit_mb,

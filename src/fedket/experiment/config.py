@@ -15,6 +15,7 @@ from fedket.data.partition_kinds import PartitionConfig
 from fedket.errors import ConfigError
 from fedket.experiment.rows import flatten
 from fedket.federated.engine_kinds import EngineConfig
+from fedket.federated.evaluate import EvaluatedClients
 from fedket.keys.config import KeysConfig
 from fedket.quantum.shots.settings import ShotsConfig
 from fedket.schema import FREE, NonNegativeInt, PositiveInt, Seed, Table, shortened, show_value
@@ -68,8 +69,20 @@ class FederationConfig(Table):
     """Clients sampled per round without replacement; 0 means all."""
     eval_every: PositiveInt = 1
     """Rounds from one evaluation to the next; the last round always has one."""
+    eval_clients: Annotated[EvaluatedClients, FREE] = "cohort"
+    """On whose own samples the model is evaluated then, beside the test set: those of the round's
+    `cohort`, of `all` clients, which may take longer than the round, or of `none`."""
     checkpoint_every: Annotated[PositiveInt, FREE] = 1
     """Rounds from one checkpoint to the next; a killed run goes back to the last."""
+
+    def evaluation(self, num_clients: int) -> str:
+        """When the model is evaluated, and on what, in words."""
+        when = "every round" if self.eval_every == 1 else f"every {self.eval_every} rounds"
+        cohort = self.clients_per_round or num_clients
+        clients = {"all": num_clients, "cohort": cohort, "none": 0}[self.eval_clients]
+        own = {0: "", num_clients: f" and the samples of all {num_clients} clients"}
+        drawn = f" and the samples of the {cohort} clients drawn for the round"
+        return f"{when}, on the test set{own.get(clients, drawn)}"
 
 
 class PaperConfig(Table):

@@ -88,7 +88,8 @@ def _shots(experiment: Experiment) -> str:
     samples = config.training.epochs * num_train * share
     runs = samples / config.training.batch_size if plan.shared else samples
     trained = plan.shots.training * plan.circuits * runs
-    evaluated = plan.shots.evaluation * (1 if plan.shared else num_train + len(dataset.y_test))
+    own = {"all": num_train, "cohort": num_train * share, "none": 0}[config.federation.eval_clients]
+    evaluated = plan.shots.evaluation * (1 if plan.shared else own + len(dataset.y_test))
     whose = "step" if plan.shared else "sample"
     return (
         f"{plan.circuits:,} circuits per {whose} and gradient, as hardware would run them, and "

@@ -1,21 +1,25 @@
-"""Loss and accuracy of the global model, on the test set and on every client's own samples."""
+"""Loss and accuracy of the global model, on the test set and on clients' own samples."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
+from fedket.data.batches import PaddedClients, shared_length
 from fedket.federated.losses import Loss, cross_entropy
 from fedket.federated.program import Program
 from fedket.federated.working_set import traced_bytes
 from fedket.rng import Purpose, Rng, rng_for
-from fedket.types import Model, Params, Partition
+from fedket.types import Model, Params
 
 EVAL_BATCH = 512
 """Samples per evaluation batch; more than 2**n for small circuits, which then cost one GEMM."""
+
+EvaluatedClients = Literal["cohort", "all", "none"]
+"""On whose own samples the global model is evaluated, beside the test set."""
 
 
 class Score(NamedTuple):
@@ -31,7 +35,8 @@ class Evaluation(NamedTuple):
     Attributes:
         test_loss: Mean loss on the test set, the loss being that of training.
         test_accuracy: Share of the test set classified correctly.
-        client_accuracy: The same on each client's training samples, shape (clients,).
+        client_accuracy: The same on the training samples of each client that was asked for, in
+            the order of their ids; NaN for one without samples.
     """
 
     test_loss: float
@@ -79,7 +84,10 @@ def make_scorer(model: Model, batch: int = EVAL_BATCH, loss: Loss = cross_entrop
 
 
 def scoring_rng(model: Model, seed: int, round_num: int, client_id: int = 0) -> Rng | None:
-    """What decides the shots of an evaluation; None for a model that is evaluated exactly."""
+    """What decides the shots of an evaluation; None for a model that is evaluated exactly.
+
+    A site's are of its id; of a simulation's, 0 stands for the test set and 1 for clients' samples.
+    """
     if model.evaluate is None:
         return None
     return rng_for(seed, Purpose.EVALUATE, round_num, client_id)
@@ -104,12 +112,66 @@ def _score(
     return Score(*(a.reshape(-1)[:count] for a in jax.lax.map(of_batch, numbered)))
 
 
-def client_accuracy(correct: np.ndarray, partition: Partition) -> np.ndarray:
-    """Mean of `correct` over each client's samples; NaN for a client without samples."""
-    sizes = np.array([len(indices) for indices in partition])
-    owners = np.repeat(np.arange(len(partition)), sizes)
-    hits = np.bincount(owners, correct[np.concatenate(partition)], len(partition))
-    result: np.ndarray = np.divide(
-        hits, sizes, out=np.full(len(partition), np.nan), where=sizes > 0
-    )
-    return result
+ClientAccuracy = Callable[[Params, np.ndarray, Rng | None], np.ndarray]
+"""(params, ids of clients, rng of `scoring_rng`) -> accuracy on each one's own samples; NaN for one
+without samples."""
+
+
+def make_client_accuracy(
+    model: Model, x: Array, y: Array, clients: PaddedClients, most: int, batch: int = EVAL_BATCH
+) -> ClientAccuracy:
+    """Return a function that scores the samples of some clients, back to back, and no others.
+
+    Args:
+        model: The model.
+        x: Samples of all clients.
+        y: Their labels.
+        clients: Who holds which.
+        most: Clients scored by one call of the program, whose shapes it decides; more take more.
+        batch: Samples per batch.
+    """
+    indices, offsets, num_samples = (np.asarray(array) for array in clients[:3])
+    capacity = min(len(indices), most * shared_length(num_samples))
+    places = -(-capacity // batch) * batch
+    program = Program(_hits, (model.apply, model.evaluate))
+
+    def of_some(params: Params, ids: np.ndarray, rng: Rng | None) -> np.ndarray:
+        sizes = num_samples[ids]
+        ends = np.cumsum(sizes)
+        total = int(ends[-1])
+        held = indices[np.arange(total) + np.repeat(offsets[ids] - (ends - sizes), sizes)]
+        rows = np.pad(held, (0, places - total)).reshape(-1, batch)
+        correct = program(params, x, y, rows, np.int32(-(-total // batch)), rng)
+        owners = np.repeat(np.arange(len(ids)), sizes)
+        hits = np.bincount(owners, np.asarray(correct).ravel()[:total], len(ids))
+        result: np.ndarray = np.divide(hits, sizes, out=np.full(len(ids), np.nan), where=sizes > 0)
+        return result
+
+    def accuracy(params: Params, ids: np.ndarray, rng: Rng | None) -> np.ndarray:
+        parts = [np.zeros(0)]
+        for start in range(0, len(ids), most):
+            own = None if rng is None else jax.random.fold_in(rng, start)
+            parts.append(of_some(params, ids[start : start + most], own))
+        return np.concatenate(parts)
+
+    return accuracy
+
+
+def _hits(
+    functions: Functions,
+    params: Params,
+    x: Array,
+    y: Array,
+    rows: Int[Array, "batches batch"],
+    num_batches: Int[Array, ""],
+    rng: Rng | None,
+) -> Bool[Array, "batches batch"]:
+    """Whether the samples of the first batches of rows are classified correctly."""
+
+    def step(b: Int[Array, ""], correct: Bool[Array, "batches batch"]) -> Any:
+        drawn = None if rng is None else jax.random.fold_in(rng, b)
+        logits = _logits(functions, params, x[rows[b]], drawn)
+        return correct.at[b].set(logits.argmax(axis=-1) == y[rows[b]])
+
+    correct: Array = jax.lax.fori_loop(0, num_batches, step, jnp.zeros(rows.shape, bool))
+    return correct

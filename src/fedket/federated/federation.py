@@ -22,10 +22,12 @@ from fedket.data.batches import pack_partition, shared_length
 from fedket.errors import ProtocolError, RoundLostError, TrainingError
 from fedket.federated.cohort import sample_cohort
 from fedket.federated.evaluate import (
+    ClientAccuracy,
+    EvaluatedClients,
     Evaluation,
     Score,
-    client_accuracy,
     evaluation_batch,
+    make_client_accuracy,
     make_scorer,
     scoring_rng,
 )
@@ -41,7 +43,7 @@ from fedket.federated.trainer import (
 )
 from fedket.federated.vectorised import vectorised_engine
 from fedket.record import LOST, RoundRecord, costs
-from fedket.rng import Purpose, rng_for
+from fedket.rng import Purpose, Rng, rng_for
 from fedket.traffic import PhaseCost, traffic_of
 from fedket.types import Dataset, Model, Params, Partition, Reducer, ServerState, Strategy
 
@@ -68,7 +70,8 @@ class Federation(NamedTuple):
     Attributes:
         init: () -> state before the first round.
         run_round: (state, evaluate) -> (next state, record).
-        evaluate: (params, round=0) -> Evaluation; the round decides what finite shots show.
+        evaluate: (params, ids of clients or None for all, round=0) -> Evaluation; the round decides
+            what finite shots show.
     """
 
     init: Callable[[], FederationState]
@@ -85,6 +88,7 @@ def make_federation(
     *,
     reducer: Reducer | None = None,
     clients_per_round: int = 0,
+    eval_clients: EvaluatedClients = "cohort",
     seed: int = 0,
     engine: MakeEngine | Engine = vectorised_engine,
     memory_limit_mb: int = 2048,
@@ -101,6 +105,8 @@ def make_federation(
         training: Local training.
         reducer: How contributions become a sum; None adds them in floating point.
         clients_per_round: Cohort size; 0 means all clients.
+        eval_clients: On whose own samples rounds are evaluated, beside the test set: those of the
+            round's cohort, of all clients, or of none.
         seed: All randomness is a function of it, the round and the client.
         engine: `vectorised_engine` is fast; `sequential_engine` trains one client at a time and
             says in which client, round and stage a failure happened; `sharded_engine` deals
@@ -111,19 +117,20 @@ def make_federation(
     """
     cohort_size = clients_per_round or len(partition)
     sample_cohort(seed, 1, len(partition), cohort_size)
-    # Test samples first, then those of the clients: one program scores both.
-    x = jnp.asarray(np.concatenate([dataset.x_test, dataset.x_train]), dtype)
-    y = jnp.asarray(np.concatenate([dataset.y_test, dataset.y_train]))
-    num_test, num_train = len(dataset.y_test), len(dataset.y_train)
+    num_clients, num_test = len(partition), len(dataset.y_test)
+    test = jnp.asarray(dataset.x_test, dtype), jnp.asarray(dataset.y_test)
+    batch = evaluation_batch(model, test[0], memory_limit_mb)
+    scorer = make_scorer(model, batch, training.loss)
+    accuracy: ClientAccuracy = _unknown
     if isinstance(engine, Engine):
         runner, has_client_states = engine, False
     else:
-        packed = pack_partition([num_test + indices for indices in partition])
-        trainer = ClientTrainer(model, strategy, training, shared_length(packed.num_samples))
-        data = TrainingData(x, y, packed)
+        data, length = _on_device(dataset, partition, dtype)
+        most = num_clients if eval_clients == "all" else cohort_size
+        accuracy = make_client_accuracy(model, *data, most, batch)
+        trainer = ClientTrainer(model, strategy, training, length)
         runner = engine(trainer, data, seed, reducer, cohort_size, memory_limit_mb)
         has_client_states = training.persistent
-    scorer = make_scorer(model, evaluation_batch(model, x, memory_limit_mb), training.loss)
     shapes = jax.eval_shape(lambda: model.init(rng_for(seed, Purpose.INIT)))
     num_values = contribution_size(strategy, shapes)
 
@@ -134,26 +141,26 @@ def make_federation(
         clients: Any = ()
         if has_client_states:
             one = training.optimizer.init(params)
-            clients = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(partition)), one)
+            clients = jax.tree.map(lambda leaf: jnp.stack([leaf] * num_clients), one)
         return FederationState(0, params, strategy.init(params), clients)
 
-    def evaluate(params: Params, round_num: int = 0) -> Evaluation:
+    def evaluate(
+        params: Params, clients: np.ndarray | None = None, round_num: int = 0
+    ) -> Evaluation:
         if not num_test:
             raise TrainingError("there are no test samples to evaluate on")
-        score: Score = scorer(params, x, y, scoring_rng(model, seed, round_num))
-        loss, correct = np.asarray(score.loss), np.asarray(score.correct)
-        of_clients = np.zeros(0)
-        if num_train:
-            of_clients = client_accuracy(correct[num_test:], partition)
-        test_loss, test_accuracy = loss[:num_test].mean(), correct[:num_test].mean()
-        return Evaluation(float(test_loss), float(test_accuracy), of_clients)
+        ids = np.arange(num_clients) if clients is None else clients
+        rngs = [scoring_rng(model, seed, round_num, part) for part in (0, 1)]
+        score: Score = scorer(params, *test, rngs[0])
+        loss, correct = np.asarray(score.loss).mean(), np.asarray(score.correct).mean()
+        return Evaluation(float(loss), float(correct), accuracy(params, ids, rngs[1]))
 
     def run_round(
         state: FederationState, with_evaluation: bool = True
     ) -> tuple[FederationState, RoundRecord]:
         start = perf_counter()
         round_num = state.round_num + 1
-        drawn = sample_cohort(seed, round_num, len(partition), cohort_size)
+        drawn = sample_cohort(seed, round_num, num_clients, cohort_size)
         cohort, absent = runner.attend(drawn, round_num)
         lost = ""
         try:
@@ -162,7 +169,9 @@ def make_federation(
                 raise TrainingError(f"the mean training loss is {outcome.train_loss}")
         except ProtocolError as error:
             outcome, lost = _unchanged(state, cohort, error), str(error)
-        evaluation = evaluate(outcome.params, round_num) if with_evaluation and num_test else None
+        scored = {"cohort": drawn, "all": None, "none": drawn[:0]}[eval_clients]
+        evaluated = with_evaluation and num_test
+        evaluation = evaluate(outcome.params, scored, round_num) if evaluated else None
         jax.block_until_ready(outcome.params)
         record = RoundRecord(
             round=round_num,
@@ -179,6 +188,23 @@ def make_federation(
         return FederationState(round_num, outcome.params, outcome.server, outcome.clients), record
 
     return Federation(init, run_round, evaluate)
+
+
+def _on_device(dataset: Dataset, partition: Partition, dtype: str) -> tuple[TrainingData, int]:
+    """The training samples, who holds which, and the length that clients are padded to."""
+    packed = pack_partition(partition)
+    arrays = packed._replace(
+        indices=jnp.asarray(packed.indices),
+        offsets=jnp.asarray(packed.offsets),
+        num_samples=jnp.asarray(packed.num_samples),
+    )
+    x, y = jnp.asarray(dataset.x_train, dtype), jnp.asarray(dataset.y_train)
+    return TrainingData(x, y, arrays), shared_length(packed.num_samples)
+
+
+def _unknown(params: Params, ids: np.ndarray, rng: Rng | None) -> np.ndarray:  # noqa: ARG001
+    """Accuracy of clients whose samples are not here."""
+    return np.zeros(0)
 
 
 def _unchanged(state: FederationState, cohort: np.ndarray, error: ProtocolError) -> CohortOutcome:

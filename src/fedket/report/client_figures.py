@@ -40,20 +40,30 @@ def paint_client_spread(ax: Axes, record: RunRecord) -> str:
         100 * np.array([record.client_quantiles[number] for number in rounds]).T
     )
     _paint_band(ax, rounds, lowest, highest, 0.14)
-    if record.num_clients >= 10:
+    if record.evaluated_clients >= 10:
         _paint_band(ax, rounds, low, high, 0.22)
     marker = "o" if len(rounds) == 1 else ""
     ax.plot(rounds, median, color=SERIES[0], marker=marker, clip_on=False)
     percent_axis(ax)
     round_axis(ax, len(record.rounds))
     ax.set_title("accuracy on a client's own samples, %")
-    label_ends(ax, _spread_labels(record.num_clients, lowest[-1], median[-1], highest[-1]))
+    label_ends(ax, _spread_labels(record.evaluated_clients, lowest[-1], median[-1], highest[-1]))
     if record.num_clients == 1:
         return "Global model on the only client's training samples."
-    middle = "dark band: the middle 80 % of clients, " if record.num_clients >= 10 else ""
+    middle = "dark band: the middle 80 % of clients, " if record.evaluated_clients >= 10 else ""
     return (
-        f"Global model on each client's own training samples; line: median client, {middle}"
-        "light band: lowest to highest."
+        f"Global model on the own training samples of {_evaluated(record)}; line: median client, "
+        f"{middle}light band: lowest to highest."
+    )
+
+
+def _evaluated(record: RunRecord) -> str:
+    """Which clients a round was evaluated on, in words."""
+    if record.evaluated_clients == record.num_clients:
+        return "each client"
+    return (
+        f"the clients that were drawn for the round ({count(record.evaluated_clients)} of "
+        f"{count(record.num_clients)}, others each round)"
     )
 
 
@@ -103,7 +113,9 @@ def paint_final_clients(ax: Axes, record: RunRecord) -> str:
         _samples_axis(ax, samples)
     percent_axis(ax)
     ax.set_title("accuracy on a client's own samples, %")
-    return f"After round {max(record.client_quantiles)}. {how}."
+    drawn = len(everyone) > record.evaluated_clients
+    who = f", the {count(len(clients))} clients drawn for it" if drawn else ""
+    return f"After round {max(record.client_quantiles)}{who}. {how}."
 
 
 def _samples_axis(ax: Axes, samples: np.ndarray) -> None:

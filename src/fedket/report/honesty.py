@@ -17,7 +17,7 @@ TITLES = {
 """Tables of the configuration whose kinds answer a question that every reader has."""
 
 CLIENT_ACCURACY = (
-    "The global model on each client's own training samples, which it has partly been trained on: "
+    "The global model on clients' own training samples, which it has partly been trained on: "
     "it shows how even the model is over clients, not how well it generalises. A real server "
     "could not see these numbers; the simulation computes them for this report."
 )

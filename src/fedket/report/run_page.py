@@ -150,7 +150,7 @@ _Drawing = tuple[str, str, Callable[[Axes, RunRecord], str], bool]
 def _drawings(record: RunRecord) -> list[_Drawing]:
     started = bool(record.rounds)
     evaluated = record.client_accuracy is not None
-    several = evaluated and record.num_clients > 1
+    several = record.evaluated_clients > 1
     has_loss = any(len(curve(record, field)[0]) for field in ("train_loss", "test_loss"))
     has_accuracy = len(curve(record, "test_accuracy")[0]) > 0
     has_levels = started and all(r.key_levels for r in record.rounds)

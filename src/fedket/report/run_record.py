@@ -40,8 +40,10 @@ class RunRecord(NamedTuple):
         facts: What was trained and on what; without `label_counts`.
         label_counts: Training samples, shape (clients, classes).
         rounds: Finished rounds in order, from round 1; without `cohort` and `client_accuracy`.
-        client_quantiles: Round -> `QUANTILES` of the clients' accuracies, if it was evaluated.
-        client_accuracy: Of the last evaluation, shape (clients,), or None.
+        client_quantiles: Round -> `QUANTILES` of the accuracies of the clients it was evaluated on.
+        client_accuracy: Of the last evaluation, shape (clients,), NaN where a client was not
+            evaluated then; or None.
+        evaluated_clients: The most clients that any round was evaluated on.
         summary: The run in numbers.
     """
 
@@ -54,6 +56,7 @@ class RunRecord(NamedTuple):
     rounds: list[RoundRecord]
     client_quantiles: dict[int, np.ndarray]
     client_accuracy: np.ndarray | None
+    evaluated_clients: int
     summary: Summary
 
     @property
@@ -92,7 +95,7 @@ def read_run(directory: Path) -> RunRecord:
     # Before the rounds: a run that ends while we read must not look short of rounds.
     path = directory / SUMMARY
     summary = read_json(path, Summary) if path.exists() else None
-    rounds, quantiles, last = _condense(directory, facts.clients)
+    rounds, quantiles, last, evaluated = _condense(directory, facts.clients)
     return RunRecord(
         directory=directory.resolve().name,
         config=config,
@@ -103,6 +106,7 @@ def read_run(directory: Path) -> RunRecord:
         rounds=rounds,
         client_quantiles=quantiles,
         client_accuracy=last,
+        evaluated_clients=evaluated,
         summary=_up_to_date(summary, rounds, directory / ROUNDS),
     )
 
@@ -120,22 +124,28 @@ def _read_config(path: Path) -> tuple[dict[str, Any], str]:
 
 def _condense(
     directory: Path, num_clients: int
-) -> tuple[list[RoundRecord], dict[int, np.ndarray], np.ndarray | None]:
-    """Rounds, quantiles over clients by round, and every client's last accuracy."""
+) -> tuple[list[RoundRecord], dict[int, np.ndarray], np.ndarray | None, int]:
+    """Rounds, quantiles over clients by round, the last accuracies, and how many there are."""
     rounds: list[RoundRecord] = []
     quantiles: dict[int, np.ndarray] = {}
     last: np.ndarray | None = None
+    most = 0
     for record in read_rounds(directory):
         if record.client_accuracy is not None:
-            if len(record.client_accuracy) != num_clients:
+            found = np.array(record.client_accuracy, dtype=float)  # NaN: no samples, no accuracy
+            ids = np.arange(num_clients) if len(found) == num_clients else np.array(record.cohort)
+            if len(found) != len(ids) or ids.max() >= num_clients:
                 raise damaged(
                     directory / ROUNDS,
-                    f"line {record.round}: `client_accuracy` must name {num_clients} clients",
+                    f"line {record.round}: `client_accuracy` must name the {len(record.cohort)} "
+                    f"clients of the cohort, or all {num_clients}",
                 )
-            last = np.array(record.client_accuracy, dtype=float)  # NaN: no samples, no accuracy
-            quantiles[record.round] = np.nanquantile(last, QUANTILES)
+            last = np.full(num_clients, np.nan)
+            last[ids] = found
+            quantiles[record.round] = np.nanquantile(found, QUANTILES)
+            most = max(most, len(ids))
         rounds.append(record.model_copy(update={"cohort": (), "client_accuracy": None}))
-    return rounds, quantiles, last
+    return rounds, quantiles, last, most
 
 
 def _up_to_date(summary: Summary | None, rounds: list[RoundRecord], path: Path) -> Summary:
