@@ -12,7 +12,7 @@ import sys
 from benchmarks import run
 from benchmarks.run import Side
 
-USUAL = ("a", "b", "c", "round-20", "round-100")
+USUAL = ("a", "b", "round-20", "round-100")
 WORKLOADS = ("a", "b", "c", "d", "round-5", "round-20", "round-100", "round-1000")
 ON_FEWER_CORES = ("a", "b", "round-100")
 TOO_MANY_CLIENTS = ("round-100", "round-1000")

@@ -174,7 +174,7 @@ def _passes(
         for side in sides:
             for attempt in range(1, MOST_ATTEMPTS + 1):
                 start = load.read()
-                answers = process(side, cache, options.limit_s)
+                answers = process(side, cache / side.name, options.limit_s)
                 used = load.others(start, load.read())
                 if load.is_quiet(used) or not options.publish:
                     break
@@ -188,11 +188,18 @@ def _passes(
 
 
 def process(side: Side, cache: Path, limit_s: float) -> dict[str, dict[str, Any]]:
-    """Start one process of a side and return workload -> figures and facts, or a note."""
+    """Start one process of a side and return workload -> figures and facts, or a note.
+
+    Args:
+        side: Which.
+        cache: Folder for what JAX compiles: the side's own, since a program for two cores is
+            another than that for one, and JAX takes them for the same.
+        limit_s: Wall time after which it is stopped.
+    """
     environment = os.environ | {
         "PYTHONWARNINGS": "ignore",
         "JAX_PLATFORMS": side.platform,
-        "JAX_COMPILATION_CACHE_DIR": str(cache),  # a side compiles in the first pass only
+        "JAX_COMPILATION_CACHE_DIR": str(cache),  # it compiles in the first pass only
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     with load.restricted(side.cores, side.taken):

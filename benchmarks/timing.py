@@ -13,8 +13,8 @@ from typing import Any
 WARM_UP_CALLS = 2
 LEAST_CALLS = 3
 MOST_CALLS = 1000
-SHORT_MS, LONG_MS = 700.0, 5_000.0
-"""Fast calls are repeated until this much time has been measured; slow ones not beyond that."""
+SHORT_MS, LONG_MS = 500.0, 3_000.0
+"""Calls are repeated until this much has been measured; slow ones, too few by then, up to that."""
 
 
 def wall_ms(call: Callable[[], object]) -> float:
