@@ -62,9 +62,7 @@ sbom: $(VENV)/.installed-tools
 	$(BIN)/python .ci/licences dist/sbom.cdx.json docs/licences.md
 
 bench: $(VENV)/.installed-dev
-	$(BIN)/python -m benchmarks.setup_peers
-	for name in gradient scale secure; do $(BIN)/python -m benchmarks.$$name --publish || exit 1; done
-	$(BIN)/python -m benchmarks.table --write
+	$(BIN)/python -m benchmarks
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -4,8 +4,11 @@
 and the time that compiling it takes in s, next to nothing where a cache of JAX's has it.
 """
 
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -36,18 +39,48 @@ from fedket.models.network import plan_network
 from fedket.models.quantum_train import quantum_train
 from fedket.models.vqc import vqc
 from fedket.quantum import ansatz
+from fedket.quantum.native import engine_name
 from fedket.types import Dataset, Model
 
 SHUFFLED_TOLERANCE = 1e-3
 """Of the loss after a round, which lowers it by 7e-3: fedket shuffles, the reference does not."""
 
+SWEEP = """
+name = "sweep"
+data = { kind = "digits" }
+partition = { kind = "iid", num_clients = 10 }
+model = { kind = "vqc", num_qubits = 6, num_layers = 20 }
+federation = { rounds = 20, eval_every = 20 }
+paper = { source = "none", row = "sweep", seeds = [0, 1, 2, 3, 4, 5, 6, 7] }
+"""
+
 
 def measure(workload: str) -> dict[str, Any]:
-    """Return the median in ms, the compile time in s and the reference's loss."""
+    """Return the median in ms, the compile time in s, the reference's loss and the engine."""
     keep_freed_memory()  # as the command line does
+    if workload == "sweep":
+        return {"ms": _sweep_ms()}
     if workload.startswith("round-"):
-        return _measure_round(int(workload.removeprefix("round-")))
-    return _measure_gradient(load(workload))
+        found = _measure_round(int(workload.removeprefix("round-")))
+    else:
+        found = _measure_gradient(load(workload))
+    return found | {"engine": engine_name()}
+
+
+def _sweep_ms() -> float:
+    """Wall time of one command: eight seeds of a small experiment, what they share included."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "sweep.toml").write_text(SWEEP)
+        command = (
+            sys.executable,
+            "-m",
+            "fedket",
+            "reproduce",
+            folder,
+            "--output",
+            f"{folder}/runs",
+        )
+        return wall_ms(lambda: subprocess.run(command, check=True, capture_output=True))
 
 
 def _measure_gradient(workload: Workload) -> dict[str, Any]:

@@ -2,24 +2,28 @@
 
 Loss and gradient of `workloads` a to d, and rounds of 5 to 1,000 clients that each take 4 Adam
 steps, in ms. fedket runs on all cores, on one, and on all while another process takes one: fewer or
-busy cores are the system's doing, fedket is not told. Peers train the clients of a round one after
-the other, 20 of them at most. A side that computes another loss than fedket, which is checked
-against a reference in numpy, has no time.
+busy cores are the system's doing, fedket is not told. `fedket_jax` is fedket without the compiled
+kernels that the others use where they are installed (the fact `engine` of a workload says so).
+Peers train the clients of a round one after the other, 20 at most. A side that computes another
+loss than fedket, which is checked against a reference in numpy, has no time. `sweep`: one command
+that runs a small experiment for eight seeds, on the clock.
 """
 
 import sys
+from importlib.util import find_spec
 
 from benchmarks import run
 from benchmarks.run import Side
 
 USUAL = ("a", "b", "round-20", "round-100")
-WORKLOADS = ("a", "b", "c", "d", "round-5", "round-20", "round-100", "round-1000")
-ON_FEWER_CORES = ("a", "b", "round-100")
-TOO_MANY_CLIENTS = ("round-100", "round-1000")
-"""For peers, of which one takes 0.4 s per client."""
+WORKLOADS = ("a", "b", "c", "d", "round-5", "round-20", "round-100", "round-1000", "sweep")
+RESTRICTED = ("a", "b", "round-100", "sweep")
+OURS_ONLY = ("round-100", "round-1000", "sweep")
+"""A client takes a peer 0.4 s."""
 
-NOT_OF_PEER = {"torchquantum_modules": ("b",)}
-"""In static mode b is not possible, so that `torchquantum` runs it gate by gate already."""
+NOT_OF_PEER = {"torchquantum_modules": ("b", "round-20"), "pennylane_lightning": ("round-20",)}
+"""In static mode b is not possible, so that `torchquantum` runs it gate by gate already; what takes
+ten seconds, or says the same again."""
 
 PEERS = {  # name -> environment
     "torchquantum": "torchquantum",
@@ -31,6 +35,7 @@ FEDKET = {
     "fedket": {},
     "fedket_one_core": {"cores": 1},
     "fedket_one_taken": {"taken": True},
+    "fedket_jax": {"variables": {"FEDKET_NATIVE": "0"}},
 }
 
 
@@ -42,14 +47,15 @@ def main() -> None:
         help=f"of {', '.join(names)}")  # fmt: skip
     options = parser.parse_args()
     asked = tuple(options.workload)
-    fewer = tuple(name for name in asked if name in ON_FEWER_CORES)
+    some = tuple(name for name in asked if name in RESTRICTED)
     ours = (sys.executable, "-m", "benchmarks.fedket_side")
     sides = [
-        Side(name, ours, asked if name == "fedket" else fewer, **how)
+        Side(name, ours, asked if name == "fedket" else some, **how)
         for name, how in FEDKET.items()
+        if name != "fedket_jax" or find_spec("fedket_native")
     ]
     for name, venv in PEERS.items():
-        left_out = (*TOO_MANY_CLIENTS, *NOT_OF_PEER.get(name, ()))
+        left_out = (*OURS_ONLY, *NOT_OF_PEER.get(name, ()))
         sides.append(run.peer(name, venv, [w for w in asked if w not in left_out]))
     sides = [side for side in sides if side.name in options.sides and side.workloads]
     run.run("gradient", sides, options)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-PACKAGES = ("fedket", "jax", "jaxlib", "numpy")
+PACKAGES = ("fedket", "fedket-native", "jax", "jaxlib", "numpy")
 COMPILE = ("gcc", "-O3", "-march=native", "-ffast-math")
 
 

@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, NamedTuple
@@ -43,7 +43,7 @@ class Side(NamedTuple):
         workloads: What it is measured on, in one process.
         cores: How many cores it may use; all if None.
         taken: A process that always computes runs beside it.
-        platform: Of JAX.
+        variables: Of its environment, beside ours.
         missing: Why it cannot run.
     """
 
@@ -52,7 +52,7 @@ class Side(NamedTuple):
     workloads: tuple[str, ...]
     cores: int | None = None
     taken: bool = False
-    platform: str = "cpu"
+    variables: Mapping[str, str] = {}
     missing: str | None = None
 
 
@@ -198,9 +198,10 @@ def process(side: Side, cache: Path, limit_s: float) -> dict[str, dict[str, Any]
     """
     environment = os.environ | {
         "PYTHONWARNINGS": "ignore",
-        "JAX_PLATFORMS": side.platform,
+        "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": str(cache),  # it compiles in the first pass only
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        **side.variables,
     }
     with load.restricted(side.cores, side.taken):
         started = subprocess.Popen(
@@ -230,7 +231,8 @@ def with_gpu(sides: list[Side], notes: dict[str, str]) -> tuple[list[Side], dict
     if subprocess.run(command, capture_output=True, check=False).returncode:
         return sides, notes | {"gpu": "JAX finds no GPU on this machine: only the CPU is measured"}
     ours = [side for side in sides if side.name == "fedket"]
-    return [*sides, *(s._replace(name="fedket_gpu", platform="cuda") for s in ours)], notes
+    gpu = {"JAX_PLATFORMS": "cuda"}
+    return [*sides, *(side._replace(name="fedket_gpu", variables=gpu) for side in ours)], notes
 
 
 def summary(processes: list[dict[str, Any]]) -> dict[str, Any]:

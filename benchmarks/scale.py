@@ -4,8 +4,8 @@
 four features and trains Chen and Yoo's circuit for one epoch. Memory grows with the samples, which
 are held once, and not with the cohort beyond a chunk.
 
-`20-qubits`: loss and gradient of ten layers of QFedFisher's circuit on 20 qubits, 400 angles, batch
-of 4, single precision.
+`20-qubits`: loss and gradient of five layers of QFedFisher's circuit on 20 qubits, 200 angles,
+batch of 4, single precision.
 
 Times are in ms, memory is the peak of a process that does nothing else, in MiB.
 """
@@ -32,7 +32,7 @@ from fedket.types import Dataset
 
 SAMPLES_PER_CLIENT = 10
 CASES = ((1_000, 100), (100_000, 1_000), (100_000, 10_000), (1_000_000, 1_000))
-QUBITS, LAYERS, BATCH = 20, 10, 4
+QUBITS, LAYERS, BATCH = 20, 5, 4
 
 
 def measure_round(num_clients: int, cohort: int) -> dict[str, Any]:

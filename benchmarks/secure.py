@@ -27,16 +27,16 @@ AXES = {
     "bits": (8, 16, 32),
     "dropout": (0.0, 0.1, 0.3),
 }
-MASKING, OPENING = Case(64, 61_706, 16, 0, 22), Case(16, 61_706, 16, 0, 15)
+MANY, FEW = Case(200, 61_706, 16, 0, 22), Case(16, 61_706, 16, 0, 15)
 USUAL = {
-    "pairwise": [MASKING._replace(clients=200), MASKING],
+    "pairwise": [MANY, FEW],
     "pairwise_confirmed": [],
-    "shared": [OPENING],
-    "flower_secaggplus": [MASKING],
+    "shared": [FEW],
+    "flower_secaggplus": [FEW],
     "flower_secaggplus_aes": [],
-    "tenseal_ckks": [MASKING],
+    "tenseal_ckks": [FEW],
 }
-"""LeNet-5's 61,706 numbers. Of 200 clients a peer takes 10 to 20 s."""
+"""LeNet-5's 61,706 numbers. Sums of 200 clients take the peers 10 to 20 s."""
 
 PEERS = {  # name -> environment
     "flower_secaggplus": "flower",
