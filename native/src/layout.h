@@ -24,16 +24,6 @@ inline Layout batch_layout(int num_qubits) {
   return layout;
 }
 
-inline Layout lanes_layout(int num_qubits, const std::vector<int>& lanes) {
-  Layout layout{static_cast<int>(lanes.size()), std::vector<int>(num_qubits)};
-  int lane = layout.lane_bits, row = num_qubits;
-  for (int q = 0; q < num_qubits; ++q) {
-    const bool is_lane = std::find(lanes.begin(), lanes.end(), q) != lanes.end();
-    layout.place[q] = is_lane ? --lane : --row;
-  }
-  return layout;
-}
-
 inline int64_t place_of(const Layout& layout, int64_t state) {
   const int n = static_cast<int>(layout.place.size());
   int64_t result = 0;
@@ -41,34 +31,69 @@ inline int64_t place_of(const Layout& layout, int64_t state) {
   return result;
 }
 
-// Layouts of a layer's blocks such that none acts on a lane; as few changes as a greedy choice
-// needs. Nothing if there is none: then lanes are states, most of them padding.
-inline std::optional<std::vector<Layout>> lane_layouts(const Problem& problem, int lane_bits) {
-  const int n = problem.num_qubits;
+// Two bits of a place that change roles.
+struct Exchange {
+  int lane_bit, row_bit;
+};
+
+// Layouts of a layer's blocks such that none acts on a lane, and what to exchange before each of
+// them: before the first what leads back from the last.
+struct LaneLayouts {
   std::vector<Layout> layouts;
-  std::vector<int> used;
-  size_t first = 0;
-  const auto close = [&](size_t end) {
-    std::vector<int> lanes;
-    for (int q = n - 1; q >= 0 && static_cast<int>(lanes.size()) < lane_bits; --q)
-      if (std::find(used.begin(), used.end(), q) == used.end()) lanes.push_back(q);
-    for (; first < end; ++first) layouts.push_back(lanes_layout(n, lanes));
-    used.clear();
-  };
+  std::vector<std::vector<Exchange>> before;
+};
+
+inline bool contains(const std::vector<int>& numbers, int number) {
+  return std::find(numbers.begin(), numbers.end(), number) != numbers.end();
+}
+
+// The layout in which `count` of the qubits that are not in `used` are lanes, later ones first.
+// Qubits that may stay where they are in `last` do.
+inline Layout change_lanes(Layout last, const std::vector<int>& used, std::vector<Exchange>& path) {
+  const int n = static_cast<int>(last.place.size());
+  int candidate = n - 1;
+  for (int q = 0; q < n; ++q) {
+    if (last.row_bit(q) >= 0 || !contains(used, q)) continue;
+    while (last.row_bit(candidate) < 0 || contains(used, candidate)) --candidate;
+    path.push_back({last.place[q], last.row_bit(candidate)});
+    std::swap(last.place[q], last.place[candidate]);
+  }
+  return last;
+}
+
+// Greedy: lanes change when the next block would act on too many qubits. Nothing if a block leaves
+// too few qubits for lanes, or is no window: then lanes are states, most of them padding.
+inline std::optional<LaneLayouts> lane_layouts(const Problem& problem, int lane_bits) {
+  const int n = problem.num_qubits;
+  LaneLayouts result;
+  std::vector<std::vector<int>> used;  // by the blocks between two changes, once for each of them
+  std::vector<size_t> starts;
   for (size_t i = 0; i < problem.blocks.size(); ++i) {
     const Block& block = problem.blocks[i];
     if (!block.window || n - static_cast<int>(block.qubits.size()) < lane_bits) return {};
-    std::vector<int> both = used;
+    std::vector<int> both = used.empty() ? block.qubits : used.back();
     for (int q : block.qubits)
-      if (std::find(both.begin(), both.end(), q) == both.end()) both.push_back(q);
-    if (n - static_cast<int>(both.size()) < lane_bits) {
-      close(i);
-      both = block.qubits;
+      if (!contains(both, q)) both.push_back(q);
+    if (used.empty() || n - static_cast<int>(both.size()) < lane_bits) {
+      starts.push_back(i);
+      used.push_back(block.qubits);
+    } else {
+      used.back() = both;
     }
-    used = both;
   }
-  close(problem.blocks.size());
-  return layouts;
+  Layout layout = batch_layout(n);
+  layout.lane_bits = lane_bits;  // the last qubits, for a start
+  std::vector<Exchange> ignored, way_back;
+  result.before.resize(problem.blocks.size());
+  for (size_t part = 0; part < starts.size(); ++part) {
+    auto& path = part ? result.before[starts[part]] : ignored;
+    layout = change_lanes(layout, used[part], path);
+    if (part) way_back.insert(way_back.begin(), path.rbegin(), path.rend());
+    const size_t end = part + 1 < starts.size() ? starts[part + 1] : problem.blocks.size();
+    result.layouts.resize(end, layout);
+  }
+  if (!starts.empty()) result.before[0] = way_back;
+  return result;
 }
 
 // source[k], sign[k]: a block's moves take amplitude source[k] times sign[k] to k.

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
+#include <utility>
 
 namespace {
 
@@ -70,6 +70,41 @@ inline int64_t spread(int64_t r, const int* bits, int count) {
     r = ((r & ~low) << 1) | (r & low);
   }
   return r;
+}
+
+template <typename T, int BIT, bool UPPER, size_t... LANE>
+inline Vec<T> exchanged(Vec<T> a, Vec<T> b, std::index_sequence<LANE...>) {
+  constexpr int kBit = 1 << BIT;
+  if constexpr (UPPER)
+    return __builtin_shufflevector(a, b, (LANE & kBit ? kWidth<T> + LANE : LANE | kBit)...);
+  else
+    return __builtin_shufflevector(a, b, (LANE & kBit ? kWidth<T> + (LANE ^ kBit) : LANE)...);
+}
+
+template <typename T, int BIT>
+void exchange_bits(Row<T>* rows, int64_t count, int row_bit) {
+  if constexpr ((1 << BIT) < kWidth<T>) {
+    constexpr auto kLanes = std::make_index_sequence<kWidth<T>>();
+    for (int64_t r = 0; r < count / 2; ++r) {
+      const int64_t k = spread(r, &row_bit, 1);
+      const Row<T> a = rows[k], b = rows[k + (int64_t{1} << row_bit)];
+      rows[k] = {exchanged<T, BIT, false>(a.re, b.re, kLanes),
+                 exchanged<T, BIT, false>(a.im, b.im, kLanes)};
+      rows[k + (int64_t{1} << row_bit)] = {exchanged<T, BIT, true>(a.re, b.re, kLanes),
+                                           exchanged<T, BIT, true>(a.im, b.im, kLanes)};
+    }
+  }
+}
+
+// Let a bit of the lane's number and one of the row's change roles, for all amplitudes.
+template <typename T>
+void exchange(Row<T>* rows, int64_t count, int lane_bit, int row_bit) {
+  switch (lane_bit) {
+    case 0: return exchange_bits<T, 0>(rows, count, row_bit);
+    case 1: return exchange_bits<T, 1>(rows, count, row_bit);
+    case 2: return exchange_bits<T, 2>(rows, count, row_bit);
+    default: return exchange_bits<T, 3>(rows, count, row_bit);
+  }
 }
 
 }  // namespace

@@ -36,15 +36,6 @@ constexpr int lane_bits() {
   return __builtin_ctz(kWidth<T>);
 }
 
-// Source of every place when amplitudes go from one layout to another; empty if they stay.
-std::vector<int32_t> relocation(const Layout& from, const Layout& to) {
-  if (from.place == to.place) return {};
-  std::vector<int32_t> source(int64_t{1} << from.place.size());
-  for (int64_t k = 0; k < static_cast<int64_t>(source.size()); ++k)
-    source[fedket::place_of(to, k)] = static_cast<int32_t>(fedket::place_of(from, k));
-  return source;
-}
-
 constexpr int64_t kFewStates = 4;  // fewer than these do not fill lanes
 
 // How a problem is laid out in rows and lanes, and what each of its blocks needs.
@@ -53,19 +44,19 @@ struct Plan {
   const Problem& problem;
   bool lanes_are_states;
   int64_t rows;
-  std::vector<Layout> layouts;                     // of each block
-  std::vector<std::vector<int32_t>> enter, leave;  // forward before a block, backward after it
+  std::vector<Layout> layouts;                         // of each block
+  std::vector<std::vector<fedket::Exchange>> before;  // what leads from one to the next
   std::vector<Permutation> moves;
   std::vector<std::vector<Pass<T>>> passes;
   std::vector<Window> windows;
 
   explicit Plan(const Problem& p) : problem(p) {
     const auto lanes = p.batch < kFewStates ? fedket::lane_layouts(p, lane_bits<T>())
-                                            : std::optional<std::vector<Layout>>{};
-    lanes_are_states = !lanes || lanes->empty();
-    layouts = lanes_are_states
-                  ? std::vector<Layout>(p.blocks.size(), fedket::batch_layout(p.num_qubits))
-                  : *lanes;
+                                            : std::optional<fedket::LaneLayouts>{};
+    lanes_are_states = !lanes || lanes->layouts.empty();
+    before.resize(p.blocks.size());
+    layouts.assign(p.blocks.size(), fedket::batch_layout(p.num_qubits));
+    if (!lanes_are_states) layouts = lanes->layouts, before = lanes->before;
     rows = p.dim() >> (lanes_are_states ? 0 : lane_bits<T>());
     for (size_t i = 0; i < p.blocks.size(); ++i) {
       const Block& block = p.blocks[i];
@@ -73,9 +64,6 @@ struct Plan {
       moves.push_back(moved ? fedket::compose(block.moves, p.num_qubits) : Permutation{});
       passes.push_back(block.window ? std::vector<Pass<T>>{} : passes_of<T>(block, layouts[i]));
       windows.push_back(block.window ? Window(block, layouts[i], rows) : Window());
-      const Layout& before = i ? layouts[i - 1] : entry();
-      enter.push_back(relocation(before, layouts[i]));
-      leave.push_back(relocation(layouts[i], before));
     }
   }
 
@@ -118,18 +106,6 @@ void copy_tile(const Plan<T>& plan, int64_t tile, Memory* states, Row<T>* rows) 
   }
 }
 
-// Whether anything had to move: then amplitudes are in `to`.
-template <typename T>
-bool relocate(const std::vector<int32_t>& source, Row<T>* from, Row<T>* to) {
-  constexpr int kBits = lane_bits<T>();
-  for (size_t place = 0; place < source.size(); ++place) {
-    const T* x = part(from, source[place], kBits);
-    T* y = part(to, static_cast<int64_t>(place), kBits);
-    y[0] = x[0], y[kWidth<T>] = x[kWidth<T>];
-  }
-  return !source.empty();
-}
-
 template <typename T>
 void forward_tile(const Plan<T>& plan, const fedket::Forward<T>& arrays, int64_t item) {
   const Problem& problem = plan.problem;
@@ -142,7 +118,8 @@ void forward_tile(const Plan<T>& plan, const fedket::Forward<T>& arrays, int64_t
     const int64_t first = 2 * (instance * problem.layers + layer) * problem.matrices;
     for (size_t i = 0; i < problem.blocks.size(); ++i) {
       const T* matrices = arrays.matrices + first + 2 * problem.blocks[i].offset;
-      if (relocate<T>(plan.enter[i], at, spare)) std::swap(at, spare);
+      for (const auto& bits : plan.before[i])
+        exchange<T>(at, plan.rows, bits.lane_bit, bits.row_bit);
       if (problem.blocks[i].window)
         apply_window<T>(plan.windows[i], matrices, false, at);
       else if (apply_product<T>(plan.passes[i], plan.moved(i), matrices, at, spare, plan.rows))
@@ -175,9 +152,9 @@ void backward_tile(const Plan<T>& plan, const fedket::Backward<T>& arrays, T* pa
         undo_window<T>(plan.windows[i], matrices, grads, at.psi, at.lam);
       else if (undo_product<T>(passes[i], plan.moved(i), matrices, grads, at, spare, plan.rows))
         std::swap(at, spare);
-      if (relocate<T>(plan.leave[i], at.psi, spare.psi)) {
-        relocate<T>(plan.leave[i], at.lam, spare.lam);
-        std::swap(at, spare);
+      for (auto bits = plan.before[i].rbegin(); bits != plan.before[i].rend(); ++bits) {
+        exchange<T>(at.psi, plan.rows, bits->lane_bit, bits->row_bit);
+        exchange<T>(at.lam, plan.rows, bits->lane_bit, bits->row_bit);
       }
     }
   }

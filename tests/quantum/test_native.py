@@ -59,15 +59,16 @@ def both_passes(circuit, blocks, run, pull_back):
 
 
 @pytest.mark.parametrize(
-    ("precision", "batch"), [(np.complex128, 1), (np.complex128, 33), (np.complex64, 5)]
+    ("precision", "batch", "max_window"),
+    [(np.complex128, 1, 2), (np.complex128, 2, 3), (np.complex128, 33, 4), (np.complex64, 5, 2)],
 )
 @pytest.mark.parametrize("name", ALL)
-def test_kernels_agree_with_the_scans(name, precision, batch):
+def test_kernels_agree_with_the_scans(name, precision, batch, max_window):
     """Batches below, at and beyond a tile; narrow ones keep qubits in lanes where they can."""
     circuit = ALL[name]
     _, psi = random_inputs(circuit, batch, batch)
     _, cotangent = random_inputs(circuit, batch + 1, batch)
-    blocks = plan_layer(circuit, batch < NARROW_BATCH)
+    blocks = plan_layer(circuit, batch < NARROW_BATCH, max_window)
     with jax.enable_x64(True):
         matrices = [jnp.asarray(m, precision) for m in random_unitaries(circuit, blocks, batch)]
         inputs = matrices, jnp.asarray(psi, precision), jnp.asarray(cotangent, precision)

@@ -30,6 +30,7 @@ from fedket.quantum.kernels import (
     unapply_pair,
 )
 from fedket.quantum.plan import (
+    MAX_WINDOW,
     NARROW_BATCH,
     Block,
     ProductBlock,
@@ -99,7 +100,8 @@ def circuit_unitary(circuit: Circuit, params: Angles) -> Complex[Array, "dim dim
 
 def blocks_of(circuit: Circuit, psi: Batch) -> tuple[Block, ...]:
     """How a layer is executed on a batch of states."""
-    return plan_layer(circuit, narrow=psi.shape[1] < NARROW_BATCH)
+    window = native.MAX_WINDOW if native.kernels() else MAX_WINDOW
+    return plan_layer(circuit, psi.shape[1] < NARROW_BATCH, window)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -21,6 +21,9 @@ from fedket.quantum.plan import Block, ProductBlock
 WIDE = 4
 """From this many times more states than amplitudes on, the circuit's matrix is worked out first."""
 
+MAX_WINDOW = 2
+"""Qubits of a window: of 2, 3 and 4 the fastest, though twice as many pass over the states."""
+
 MOVES = ("CNOT", "CZ", "SWAP")
 Batch = Complex[Array, "dim batch"]
 

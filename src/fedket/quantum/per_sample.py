@@ -18,14 +18,13 @@ from fedket.quantum.engine import (
     Angles,
     Batch,
     block_matrices,
-    blocks_of,
     qubit_groups,
     run_circuit,
     trace_map,
     undo_block,
 )
 from fedket.quantum.kernels import States
-from fedket.quantum.plan import Block, WindowBlock
+from fedket.quantum.plan import NARROW_BATCH, Block, WindowBlock, plan_layer
 
 PerSample = Float[Array, "batch layers slots"]
 
@@ -57,7 +56,7 @@ def per_sample_vjp(
 
 
 def _gradients(circuit: Circuit, params: Angles, final: Batch, cotangent: Batch) -> PerSample:
-    blocks = blocks_of(circuit, final)
+    blocks = plan_layer(circuit, final.shape[1] < NARROW_BATCH)
     matrices, to_angles = jax.vjp(partial(block_matrices, blocks), params)
 
     def layer(states: States, matrices: list[Array]) -> tuple[States, list[Array]]:

@@ -14,7 +14,7 @@ from fedket.quantum.gates import GATES
 from fedket.quantum.monomial import Monomial, compose_monomials
 
 MAX_WINDOW = 4
-"""Qubits of a window: of 3, 4 and 5 the fastest for a chain of two-qubit gates on 13 qubits."""
+"""Qubits of a window in JAX: of 3, 4 and 5 the fastest for a chain of two-qubit gates on 13."""
 
 MAX_FOLD = 4
 """Qubits a folded kernel may read: 16 slices."""
@@ -70,18 +70,21 @@ Block = ProductBlock | WindowBlock
 
 
 @lru_cache(maxsize=256)
-def plan_layer(circuit: Circuit, narrow: bool) -> tuple[Block, ...]:
+def plan_layer(
+    circuit: Circuit, narrow: bool, max_window: int = MAX_WINDOW
+) -> tuple[Block, ...]:
     """Cut the layer of a circuit into blocks.
 
     Args:
         circuit: The circuit.
         narrow: Whether fewer than `NARROW_BATCH` states are simulated at once.
+        max_window: Neighbouring qubits that a window may cover, 2 or more.
     """
     entangles = any(
         GATES[gate.name].num_qubits == 2 and not GATES[gate.name].monomial for gate in circuit.layer
     )
     if narrow or entangles:
-        return _window_blocks(circuit)
+        return _window_blocks(circuit, max_window)
     return _product_blocks(circuit)
 
 
@@ -151,7 +154,7 @@ def _causal_past(gates: list[Gate], qubits: set[int]) -> tuple[list[Gate], list[
     return past[::-1], rest[::-1], reach
 
 
-def _window_blocks(circuit: Circuit) -> tuple[WindowBlock, ...]:
+def _window_blocks(circuit: Circuit, max_window: int) -> tuple[WindowBlock, ...]:
     """Put every gate into the earliest window it can join without passing a gate it must follow.
 
     One-qubit gates wait until a two-qubit gate takes their qubit along, so that a ring such as
@@ -164,16 +167,21 @@ def _window_blocks(circuit: Circuit) -> tuple[WindowBlock, ...]:
             waiting.setdefault(gate.qubits[0], []).append(gate)
             continue
         group = [g for qubit in gate.qubits for g in waiting.pop(qubit, [])] + [gate]
-        _join(windows, set(gate.qubits), group)
+        _join(windows, set(gate.qubits), group, max_window)
     for qubit in sorted(waiting):
-        _join(windows, {qubit}, waiting[qubit])
-    return tuple(WindowBlock(_covering(qubits), tuple(gates)) for qubits, gates in windows)
+        _join(windows, {qubit}, waiting[qubit], max_window)
+    return tuple(WindowBlock(_covering(qubits, max_window), tuple(gates)) for qubits, gates in windows)
 
 
-def _join(windows: list[tuple[set[int], list[Gate]]], qubits: set[int], gates: list[Gate]) -> None:
+def _join(
+    windows: list[tuple[set[int], list[Gate]]],
+    qubits: set[int],
+    gates: list[Gate],
+    max_window: int,
+) -> None:
     earliest = max((i for i, (seen, _) in enumerate(windows) if seen & qubits), default=0)
     for seen, members in windows[earliest:]:
-        if qubits <= seen or _span(seen | qubits) <= MAX_WINDOW:
+        if qubits <= seen or _span(seen | qubits) <= max_window:
             seen |= qubits
             members.extend(gates)
             return
@@ -184,8 +192,8 @@ def _span(qubits: set[int]) -> int:
     return max(qubits) - min(qubits) + 1
 
 
-def _covering(qubits: set[int]) -> tuple[int, ...]:
+def _covering(qubits: set[int], max_window: int) -> tuple[int, ...]:
     """The run of neighbours around the qubits, or the qubits themselves if two are far apart."""
-    if _span(qubits) > MAX_WINDOW:
+    if _span(qubits) > max_window:
         return tuple(sorted(qubits))
     return tuple(range(min(qubits), max(qubits) + 1))
