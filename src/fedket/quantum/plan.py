@@ -70,9 +70,7 @@ Block = ProductBlock | WindowBlock
 
 
 @lru_cache(maxsize=256)
-def plan_layer(
-    circuit: Circuit, narrow: bool, max_window: int = MAX_WINDOW
-) -> tuple[Block, ...]:
+def plan_layer(circuit: Circuit, narrow: bool, max_window: int = MAX_WINDOW) -> tuple[Block, ...]:
     """Cut the layer of a circuit into blocks.
 
     Args:
@@ -170,7 +168,9 @@ def _window_blocks(circuit: Circuit, max_window: int) -> tuple[WindowBlock, ...]
         _join(windows, set(gate.qubits), group, max_window)
     for qubit in sorted(waiting):
         _join(windows, {qubit}, waiting[qubit], max_window)
-    return tuple(WindowBlock(_covering(qubits, max_window), tuple(gates)) for qubits, gates in windows)
+    return tuple(
+        WindowBlock(_covering(qubits, max_window), tuple(gates)) for qubits, gates in windows
+    )
 
 
 def _join(
