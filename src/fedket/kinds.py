@@ -47,6 +47,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "lenet5": "fedket.models.classical:LeNetConfig",
         "mlp": "fedket.models.classical:MlpConfig",
         "qasm": "fedket.bridges.qasm.kind:QasmConfig",
+        "pennylane": "fedket.bridges.pennylane.kind:PennylaneConfig",
     },
     "noise": {
         "gates": "fedket.quantum.noise.kinds:GatesConfig",

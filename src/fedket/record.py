@@ -85,6 +85,7 @@ class RoundRecord(Content):
         starvation: What was given up for want of key, in words.
         key_levels: Link -> key bits in store after the round.
         metrics: What the strategy reports, by name.
+        device_jobs: Ids of the jobs on a device that the model's circuit ran on, in order.
     """
 
     round: Count
@@ -108,6 +109,7 @@ class RoundRecord(Content):
     starvation: str = ""
     phases: tuple[Annotated[PhaseCost, PlainSerializer(PhaseCost._asdict)], ...] = ()
     metrics: Mapping[str, Number] = {}
+    device_jobs: tuple[str, ...] = ()
 
     @property
     def clips_much(self) -> bool:

@@ -175,11 +175,13 @@ class NamedFunction(NamedTuple):
 
     Attributes:
         name: As written.
-        function: What it stands for.
+        function: What it stands for; a circuit of another package may be no function.
+        file: The file that it is in, if that is a user's own.
     """
 
     name: str
-    function: Callable[..., Any]
+    function: Any
+    file: Path | None = None
 
 
 class FunctionOf:
@@ -205,7 +207,8 @@ class FunctionOf:
 
 def named_function(group: str, name: str, folder: Path = Path()) -> NamedFunction:
     """The function of that name in a group; see `fedket.kinds.find`."""
-    return NamedFunction(name, find(group, name, folder))
+    file = folder / name.partition(":")[0] if ".py:" in name else None
+    return NamedFunction(name, find(group, name, folder), file)
 
 
 def find_section(group: str, name: str, folder: Path) -> type[Section]:
@@ -231,15 +234,14 @@ def user_files(table: Table) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for field in type(table).model_fields:
         for value in _each(getattr(table, field)):
-            named = value.name if isinstance(value, NamedFunction) else ""
-            thing: Any = value.function if isinstance(value, NamedFunction) else type(value)
-            if isinstance(value, Section):
-                named = value.kind
-                files |= value.files()
+            if isinstance(value, NamedFunction) and value.file is not None:
+                files[value.name.partition(":")[0]] = value.file
             if isinstance(value, Table):
                 files |= user_files(value)
-            if ".py:" in named:
-                files[named.partition(":")[0]] = _file_of(thing)
+            if isinstance(value, Section):
+                files |= value.files()
+                if ".py:" in value.kind:
+                    files[value.kind.partition(":")[0]] = _file_of(type(value))
     return files
 
 

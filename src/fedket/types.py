@@ -64,6 +64,14 @@ Partition = list[np.ndarray]
 """One int array of training-sample indices per client; every sample belongs to one client."""
 
 
+@runtime_checkable
+class ForeignDevice(Protocol):
+    """A device that a model calls from within the compiled program."""
+
+    def finish(self) -> tuple[str, ...]:
+        """End a round: ids of its jobs; raises what went wrong in one of its calls."""
+
+
 class Model(NamedTuple):
     """A trainable function. `rng=None` means evaluation (no dropout, no shot noise).
 
@@ -82,6 +90,7 @@ class Model(NamedTuple):
         plain_network: params -> `fedket.models.Network` and its weights, which give the same
             logits without a circuit (`fedket export`); None if there is none.
         runs_on: What runs a circuit that was written elsewhere, in words; empty for fedket's own.
+        device: What `apply` calls outside this program; None for nothing.
     """
 
     init: Callable[[PRNGKeyArray], Params]
@@ -94,6 +103,7 @@ class Model(NamedTuple):
     evaluate: Callable[..., Float[Array, "batch classes"]] | None = None
     plain_network: Callable[[Params], tuple[Any, Any]] | None = None
     runs_on: str = ""
+    device: "ForeignDevice | None" = None
 
 
 class ClientResult(NamedTuple):

@@ -1,16 +1,19 @@
 """Foreign circuits in experiments: trained, said, kept with the run, and continued from there."""
 
 import json
+import sys
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from fedket import cli
-from fedket.errors import ConfigError
+from fedket.errors import ConfigError, UserCodeError
 from fedket.experiment.load import load_config
 from fedket.experiment.run import resume_run, start_run
 
 TOML = """
-data = {kind = "digits", classes = [0, 1], max_train = 60, max_test = 30}
+data = {kind = "digits", classes = [0, 1], max_train = 16, max_test = 8}
 transform = [{kind = "pca", components = 2}]
 partition = {kind = "iid", num_clients = 2}
 federation = {rounds = 1}
@@ -41,12 +44,7 @@ def experiment(tmp_path):
     return write
 
 
-def shown(path, capsys):
-    assert cli.main(["show", str(path), "--json"]) in (0, None)
-    return json.loads(capsys.readouterr().out)
-
-
-def test_a_qasm_file_is_trained_and_kept_with_its_run(experiment, tmp_path, capsys):
+def test_a_qasm_file_is_trained_and_kept_with_its_run(experiment, tmp_path):
     path = experiment('kind = "qasm"\nfile = "mine.qasm"', mine_qasm=QASM)
     config = load_config(path)
     run = start_run(config, output=tmp_path / "run").directory
@@ -73,3 +71,50 @@ def test_a_file_that_does_not_serve_is_one_line(experiment, tmp_path, model, sai
     path = experiment(f'kind = "qasm"\n{model}', mine_qasm=QASM)
     with pytest.raises(ConfigError, match=said):
         start_run(load_config(path), output=tmp_path / "run")
+
+
+QNODE = """import pennylane as qml
+
+@qml.qnode(qml.device("lightning.qubit", wires=2))
+def circuit(inputs, weights):
+    qml.AngleEmbedding(inputs, wires=range(2))
+    qml.BasicEntanglerLayers(weights, wires=range(2))
+    return [qml.expval(qml.PauliZ(wire)) for wire in range(2)]
+"""
+PENNYLANE = 'kind = "pennylane"\ncircuit = "mine.py:circuit"\nweights = { weights = [2, 2] }'
+
+
+def test_a_qnode_is_trained_natively_and_on_its_device_to_the_same_weights(experiment, tmp_path):
+    path = experiment(PENNYLANE, mine_py=QNODE)
+    runs = {
+        engine: start_run(load_config(path, [f"model.engine={engine}"]), output=tmp_path / engine)
+        for engine in ("auto", "device")
+    }
+    native, device = (load_file(run.directory / "model.safetensors") for run in runs.values())
+    assert native.keys() == device.keys()
+    for name, array in native.items():
+        np.testing.assert_allclose(array, device[name], atol=1e-5)
+    said = [json.loads((run.directory / "model.json").read_text()) for run in runs.values()]
+    assert "translated from QNode `circuit`" in said[0]["runs_on"]
+    assert "on its own device `lightning.qubit`" in said[1]["runs_on"]
+    assert "model" not in said[0]["caveats"]
+    assert "did not run on fedket's engine" in said[1]["caveats"]["model"][0]
+    assert (runs["auto"].directory / "mine.py").read_text() == QNODE
+
+
+def test_a_device_that_fails_ends_the_run_in_one_line(experiment, tmp_path):
+    broken = QNODE.replace(
+        "    qml.Angle", "    if abs(weights[0, 0]) > 1e6: raise OSError('off')\n    qml.Angle"
+    )
+    model = f"{PENNYLANE}\nengine = 'device'\nretries = 0\ninit_std = 1e10"
+    path = experiment(model, mine_py=broken)
+    with pytest.raises(UserCodeError, match=r"mine.py, line 5: OSError: off"):
+        start_run(load_config(path), output=tmp_path / "run")
+
+
+def test_show_says_what_runs_the_circuit(experiment, capsys, monkeypatch):
+    path = experiment(PENNYLANE, mine_py=QNODE)
+    monkeypatch.setattr(sys, "argv", ["fedket", "show", str(path)])
+    assert cli.execute() == 0
+    assert "runs on" in (shown := capsys.readouterr().out)
+    assert "fedket's own engine, translated from QNode `circuit`: for each sample 2 gates" in shown

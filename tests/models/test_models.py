@@ -48,8 +48,14 @@ SMALL = {  # kind, keys, shape of a sample, classes
     "lenet5": ("lenet5", {}, (28, 28), 4),
     "mlp": ("mlp", {"hidden": (5,)}, (8, 8), 10),
     "qasm": ("qasm", {"file": "reuploading.qasm"}, (3,), 2),
+    "pennylane": (
+        "pennylane",
+        {"circuit": "qnode.py:reuploading", "weights": {"weights": (2, 3)}},
+        (3,),
+        2,
+    ),
 }
-FOREIGN = {"qasm"}
+FOREIGN = {"qasm", "pennylane"}
 """Kinds whose circuits are the user's."""
 
 

@@ -1,13 +1,14 @@
 """Keys of every model whose circuit was written elsewhere and runs on fedket's own engine."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from fedket.bridges.device import Patience
 from fedket.bridges.model import ForeignEncoding
 from fedket.models.vqc import Readout
 from fedket.quantum.memory import check_memory
-from fedket.schema import PositiveFloat
+from fedket.schema import NonNegativeInt, PositiveFloat
 from fedket.section import Context, Section
 
 
@@ -29,6 +30,26 @@ class ForeignCircuitKeys(Section):
     """Logits are this factor times the read-out."""
     init_std: PositiveFloat = 0.1
     """Weights start at N(0, init_std²)."""
+
+
+Engine = Literal["auto", "native", "device"]
+
+
+class DeviceKeys(Section):
+    """Where a foreign circuit runs, and how long it is waited for."""
+
+    engine: Engine = "auto"
+    """`native`: translated for fedket's own engine; `device`: on the device that it names itself;
+    `auto`: native, if the circuit can be translated and its device is an exact simulator."""
+    timeout_s: PositiveFloat = 600.0
+    """Seconds that a device has for one batch."""
+    retries: Annotated[NonNegativeInt, Field(le=20)] = 2
+    """How often a call to a device that failed is repeated, after 1, 2, 4, … seconds."""
+
+    @property
+    def patience(self) -> Patience:
+        """How long a device is waited for."""
+        return Patience(self.timeout_s, self.retries)
 
 
 def check_simulation(num_qubits: int, context: Context) -> None:

@@ -20,7 +20,7 @@ from fedket.quantum.shots.settings import ShotsConfig
 from fedket.record import MAX_LINKS, Facts, KeyFeed, LinkFeed, link_name
 from fedket.section import Context, Section
 from fedket.secure import per_link
-from fedket.types import SERVER
+from fedket.types import SERVER, Model
 from fedket.user_code import naming_users_lines
 
 
@@ -54,7 +54,7 @@ def count_facts(experiment: Experiment) -> Facts:
         label_counts=tuple(map(tuple, counts.tolist())),
         measured=dict(dataset.measured),
         at_sites=False,
-        caveats=_caveats(config, takes_key=bool(needs)),
+        caveats=_caveats(config, takes_key=bool(needs)) | _of_device(experiment.model),
         noise=_noise(experiment, itemsize),
         runs_on=experiment.model.runs_on,
         shots=_shots(experiment),
@@ -95,6 +95,13 @@ def _shots(experiment: Experiment) -> str:
         f"{plan.circuits:,} circuits per {whose} and gradient, as hardware would run them, and "
         f"about {trained:.2g} shots a round, {evaluated:.2g} an evaluation; {plan.method}"
     )
+
+
+def _of_device(model: Model) -> dict[str, tuple[str, ...]]:
+    """What a reader must know of a circuit that ran elsewhere."""
+    if model.device is None:
+        return {}
+    return {"model": (f"The circuit did not run on fedket's engine: {model.runs_on}.",)}
 
 
 def _caveats(config: ExperimentConfig, takes_key: bool) -> dict[str, tuple[str, ...]]:

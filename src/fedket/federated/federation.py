@@ -10,7 +10,8 @@ same updates in another group would give single ones away.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -45,7 +46,16 @@ from fedket.federated.vectorised import vectorised_engine
 from fedket.record import LOST, RoundRecord, costs
 from fedket.rng import Purpose, Rng, rng_for
 from fedket.traffic import PhaseCost, traffic_of
-from fedket.types import Dataset, Model, Params, Partition, Reducer, ServerState, Strategy
+from fedket.types import (
+    Dataset,
+    ForeignDevice,
+    Model,
+    Params,
+    Partition,
+    Reducer,
+    ServerState,
+    Strategy,
+)
 
 
 class FederationState(NamedTuple):
@@ -164,15 +174,17 @@ def make_federation(
         cohort, absent = runner.attend(drawn, round_num)
         lost = ""
         try:
-            outcome = runner.run(state.params, state.server, state.clients, cohort, round_num)
+            with _told_by(model.device) as jobs:
+                outcome = runner.run(state.params, state.server, state.clients, cohort, round_num)
+                jax.block_until_ready(outcome.params)
             if not np.isfinite(outcome.train_loss):
                 raise TrainingError(f"the mean training loss is {outcome.train_loss}")
         except ProtocolError as error:
             outcome, lost = _unchanged(state, cohort, error), str(error)
         scored = {"cohort": drawn, "all": None, "none": drawn[:0]}[eval_clients]
         evaluated = with_evaluation and num_test
-        evaluation = evaluate(outcome.params, scored, round_num) if evaluated else None
-        jax.block_until_ready(outcome.params)
+        with _told_by(model.device) as more_jobs:
+            evaluation = evaluate(outcome.params, scored, round_num) if evaluated else None
         record = RoundRecord(
             round=round_num,
             cohort=tuple(int(client) for client in drawn),
@@ -182,6 +194,7 @@ def make_federation(
             seconds=perf_counter() - start,
             download_bytes=tree_bytes(state.params) * len(cohort),
             metrics=outcome.metrics,
+            device_jobs=(*jobs, *more_jobs),
             **costs(outcome.traffic, num_values * (len(cohort) - len(outcome.dropped))),
             **(evaluation._asdict() if evaluation else {}),
         )
@@ -205,6 +218,17 @@ def _on_device(dataset: Dataset, partition: Partition, dtype: str) -> tuple[Trai
 def _unknown(params: Params, ids: np.ndarray, rng: Rng | None) -> np.ndarray:  # noqa: ARG001
     """Accuracy of clients whose samples are not here."""
     return np.zeros(0)
+
+
+@contextmanager
+def _told_by(device: ForeignDevice | None) -> Iterator[list[str]]:
+    """Collect the ids of a device's jobs; what failed there is raised in place of its results."""
+    jobs: list[str] = []
+    try:
+        yield jobs
+    finally:
+        if device is not None:
+            jobs += device.finish()
 
 
 def _unchanged(state: FederationState, cohort: np.ndarray, error: ProtocolError) -> CohortOutcome:

@@ -58,7 +58,7 @@ class CircuitKeys(Section):
         """
         if self.layer:
             return _inline(self.layer, self.num_qubits, self.num_layers)
-        name, function = self.circuit
+        name, function, _ = self.circuit
         circuit = function(self.num_qubits, self.num_layers)
         if not isinstance(circuit, Circuit):
             raise UserCodeError(
