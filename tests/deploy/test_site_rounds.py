@@ -25,6 +25,10 @@ from fedket.secure.phases import Failure, Reply
 from fedket.secure.shared_masks.protocol import answers_of
 
 # 8 bits cannot tell Fisher information at the threshold from none.
+SMALL = {"kind": "vqc", "num_qubits": 6, "num_layers": 1}
+NOISE = {"kind": "gates", "one_qubit": 0.01, "two_qubit": 0.05, "readout": [0.02, 0.05]}
+SPSA = {"training": 60, "gradient": "spsa"}
+
 TRAINED = [("fed_adam", kind) for kind in KINDS | CONFIRMED] + [
     ("qfedfisher", kind) for kind in KINDS if KINDS[kind]["bits"] > 8
 ]
@@ -41,6 +45,14 @@ def test_sites_arrive_at_the_weights_of_the_sequential_engine(strategy, kind):
         assert record.test_accuracy == line.test_accuracy
         assert record.train_loss == pytest.approx(line.train_loss, abs=0.35)
         assert 0 <= record.metrics["site_accuracy"] <= 1
+
+
+def test_noise_and_shots_at_sites_are_those_of_the_simulation():
+    """Each client draws its own errors and shots, and those of a round anew, wherever it is."""
+    config = experiment(KINDS["masked"], model=SMALL, noise=NOISE, shots=SPSA)
+    built = build_experiment(config)
+    deployed, _ = run(federation_of(config, built)[0], 2)
+    assert params_sha256(deployed.params) == params_sha256(run(built.federation, 2)[0].params)
 
 
 def test_persistent_optimisers_stay_at_the_sites():

@@ -142,11 +142,6 @@ def test_beyond_eight_qubits_noise_is_an_average_that_training_draws_anew(blobs,
             r"model `mlp` cannot be trained under \[noise",
         ),
         (
-            ["model={kind='quantum_train'}", RATES],
-            ConfigError,
-            r"`quantum_train` cannot be trained",
-        ),
-        (
             ["model={kind='vqc', num_qubits=9}", RATES],
             CircuitError,
             "worked out by Pauli trajectories, which serve depolarising and Pauli channels, not d",

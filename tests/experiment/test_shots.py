@@ -50,7 +50,7 @@ def test_what_shots_show_is_decided_by_seed_round_and_client(blobs, tmp_path):
 
 def test_circuits_and_shots_are_counted_before_the_run(blobs):
     facts = count_facts(build_experiment(config_of(blobs, VQC, SHOTS)))
-    assert facts.shots.startswith("9 circuits per sample and gradient, as hardware would run them")
+    assert facts.shots.startswith("9 circuits per sample and gradient, as hardware would run them,")
     # 60 samples, 9 circuits of 50 shots; an evaluation of 90 samples with 20 each.
     assert f"about {60 * 9 * 50:.2g} shots a round, {90 * 20:.2g} an evaluation" in facts.shots
     assert "all shifted values come from one pass" in facts.shots

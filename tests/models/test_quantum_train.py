@@ -1,5 +1,7 @@
 """Networks named by their layers, and generators of their weights."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,9 +12,13 @@ from hypothesis import strategies as st
 from fedket.errors import ConfigError
 from fedket.models.network import cut_weights, plan_network, run_network
 from fedket.models.quantum_train import generate_weights, plan_generator, quantum_train
+from fedket.quantum import noise
+from fedket.quantum.noise.reference import reference_density, reference_probabilities
+from fedket.quantum.shots import Shots
 
 SMALL = plan_network(("conv 2 3", "pool", "relu", "linear 3"), (1, 6, 6))
 """2·9 + 2 + 3·8 + 3 = 47 weights."""
+DAMPED = noise.amplitude_damping(0.05) + noise.readout_error(0.02, 0.05)
 
 
 def num_params(params):
@@ -120,3 +126,50 @@ def test_generators_beyond_the_limit_name_the_blocks_that_help():
     with pytest.raises(ConfigError, match=r"2,385,010 weights .* 3 or more"):
         plan_generator(large)
     assert plan_generator(large, blocks=3).circuit.num_qubits == 20
+
+
+@pytest.mark.parametrize("model", [noise.depolarising(0.01, 0.05), DAMPED])
+def test_a_noisy_generator_reads_the_density_matrix(model):
+    plan = plan_generator(SMALL, num_layers=1, blocks=6)
+    assert plan.circuit.num_qubits == 3
+    noisy = quantum_train(plan, noise=model)
+    params = noisy.init(jax.random.key(0))
+    rho = jax.jit(partial(reference_density, plan.circuit, model))(
+        params["angles"], jnp.eye(8, 1) + 0j
+    )
+    p = reference_probabilities(rho, model)[: plan.num_states, 0]
+    expected = cut_weights(SMALL, generate_weights(plan, params, p))
+    found = jax.jit(lambda params: noisy.plain_network(params)[1])(params)
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), found, expected)
+    x = jax.random.uniform(jax.random.key(1), (2, 6, 6))
+    gradient = jax.jit(jax.grad(lambda params: noisy.apply(params, x, jax.random.key(2)).sum()))
+    assert np.abs(gradient(params)["angles"]).max() > 0
+
+
+def test_noise_of_a_large_generator_is_drawn_in_training_and_fixed_in_evaluation():
+    plan = plan_generator(plan_network(("linear 2",), (150,)), num_layers=1)
+    assert plan.circuit.num_qubits == 9
+    noisy = quantum_train(plan, noise=noise.depolarising(0.2, 0.2))
+    params, x = noisy.init(jax.random.key(0)), jax.random.uniform(jax.random.key(1), (2, 150))
+    apply = jax.jit(noisy.apply)
+    first, again, other = (apply(params, x, jax.random.key(seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1e-4
+    np.testing.assert_array_equal(apply(params, x), apply(params, x))
+
+
+@pytest.mark.parametrize("model", [None, DAMPED])
+def test_shots_of_a_generator_are_shared_by_all_samples(model):
+    plan = plan_generator(SMALL, num_layers=1, blocks=6)
+    rule = "spsa" if model is None else "parameter_shift"
+    few = quantum_train(plan, noise=model, shots=Shots(100, 10**6, rule))
+    params, x = few.init(jax.random.key(0)), jax.random.uniform(jax.random.key(1), (1, 6, 6))
+    drawn = jax.jit(few.apply)(params, jnp.concatenate([x, x]), jax.random.key(2))
+    np.testing.assert_allclose(drawn[0], drawn[1], atol=1e-6)
+    infinite, many = few.apply(params, x), few.evaluate(params, x, jax.random.key(3))
+    assert np.abs(drawn[:1] - infinite).max() > 5 * np.abs(many - infinite).max() > 0
+    gradient = jax.jit(jax.grad(lambda params: few.apply(params, x, jax.random.key(2)).sum()))
+    assert np.isfinite(gradient(params)["angles"]).all()
+    # 3 U3 of three angles, two shifts each; 3 CU3 of one with four and two with two.
+    assert few.shots.circuits == 1 + (2 if model is None else 3 * 6 + 3 * 8)
+    assert few.shots.shared

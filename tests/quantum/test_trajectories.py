@@ -12,7 +12,7 @@ from fedket.quantum import ansatz, noise
 from fedket.quantum.circuit import make_circuit
 from fedket.quantum.engine import run_circuit
 from fedket.quantum.noise import channels
-from fedket.quantum.noise.frames import check_trajectories
+from fedket.quantum.noise.frames import check_trajectories, pushes_forward
 from fedket.quantum.noise.trajectories import trajectory_parity
 from fedket.quantum.readout import expval_parity
 from tests.quantum.circuits import random_inputs
@@ -29,12 +29,14 @@ CIRCUITS = {
         ],
         2,
     ),
+    "controlled rotations": ansatz.quantum_train(4, 1),
 }
 MODEL = (
     noise.depolarising(0.03, 0.06)
     + noise.after(channels.pauli({"XZ": 0.04, "IY": 0.02}), "CNOT", "CZ")
     + noise.readout_error(0.02, 0.05)
 )
+BAD_READOUT = noise.NoiseModel(readout=((0.1, 0.1), (0.2, 0.2)))
 SUBSETS = ((0,), (1,), (3,), (0, 1), (2, 3))
 TRAJECTORIES = 4000
 
@@ -117,16 +119,28 @@ def test_the_gradient_is_that_of_the_drawn_errors():
 @pytest.mark.parametrize(
     ("circuit", "model", "said"),
     [
-        (ansatz.quantum_train(9, 1), noise.depolarising(0.1), "CNOT, CZ and SWAP, not CU3"),
         (ansatz.chen_yoo(9, 1), noise.amplitude_damping(0.1), "not damping or relaxation"),
-        (
-            ansatz.qfedfisher(9, 1),
-            noise.after(channels.pauli({"X": 0.1})),
-            "between two gates on qubit 0 is served on up to 8 qubits",
-        ),
+        (ansatz.chen_yoo(9, 1), noise.depolarising(0.1) + BAD_READOUT, "read-out errors of 2"),
     ],
 )
 def test_what_they_do_not_serve_is_one_line(circuit, model, said):
     with pytest.raises(CircuitError, match=said) as raised:
         check_trajectories(circuit, model)
     assert "\n" not in str(raised.value)
+
+
+def test_pauli_noise_between_two_rotations_becomes_gates():
+    """It does not commute with them, so it can neither wait nor be pushed forward."""
+    circuit = make_circuit(2, [("RY", 0), ("RX", 0), ("CNOT", 0, 1)], 2)
+    flips = noise.after(channels.pauli({"X": 0.1}), "RY")
+    assert pushes_forward(circuit, noise.depolarising(0.1, 0.1))
+    assert not pushes_forward(circuit, flips)
+    angles, psi = random_inputs(circuit, 3, 1)
+    given = jnp.asarray(angles, jnp.float32), jnp.asarray(psi, jnp.complex64)
+    found = jax.jit(
+        lambda *given: trajectory_parity(
+            circuit, flips, *given, ((0,), (1,)), jax.random.key(0), 3000
+        )
+    )(*given)
+    expected = noise.expval_parity(circuit, flips, *given, ((0,), (1,)))
+    np.testing.assert_allclose(found, expected, atol=4 / 3000**0.5)

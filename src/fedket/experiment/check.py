@@ -38,13 +38,13 @@ def check_noise(config: ExperimentConfig, model: Model, context: Context) -> Non
     """Raise `ConfigError` if the model leaves the experiment's noise or shots out."""
     if model.noise != context.noise:
         raise ConfigError(
-            f"model `{config.model.kind}` cannot be trained under [noise]; use `vqc` or `hybrid`, "
-            "or leave the table out"
+            f"model `{config.model.kind}` cannot be trained under [noise]; use `vqc`, `hybrid` "
+            "or `quantum_train`, or leave the table out"
         )
     if (model.shots and model.shots.shots) != context.shots:
         raise ConfigError(
-            f"model `{config.model.kind}` cannot be trained with [shots]; use `vqc` or `hybrid`, "
-            "or leave the table out"
+            f"model `{config.model.kind}` cannot be trained with [shots]; use `vqc`, `hybrid` "
+            "or `quantum_train`, or leave the table out"
         )
 
 

@@ -91,9 +91,11 @@ def _shots(experiment: Experiment) -> str:
     own = {"all": num_train, "cohort": num_train * share, "none": 0}[config.federation.eval_clients]
     evaluated = plan.shots.evaluation * (1 if plan.shared else own + len(dataset.y_test))
     whose = "step" if plan.shared else "sample"
+    # Sites alone know how many samples they have.
+    total = f", about {trained:.2g} shots a round, {evaluated:.2g} an evaluation" * bool(num_train)
     return (
-        f"{plan.circuits:,} circuits per {whose} and gradient, as hardware would run them, and "
-        f"about {trained:.2g} shots a round, {evaluated:.2g} an evaluation; {plan.method}"
+        f"{plan.circuits:,} circuits per {whose} and gradient, as hardware would run them{total}; "
+        f"{plan.method}"
     )
 
 

@@ -53,7 +53,7 @@ def evaluation_batch(model: Model, x: Array, memory_limit_mb: int) -> int:
         memory_limit_mb: Limit in MiB; a single sample may exceed it.
     """
     params = jax.eval_shape(lambda: model.init(jax.random.key(0)))
-    logits = Program(_logits, (model.apply, model.evaluate))
+    logits = Program(_logits, _functions(model))
     batch = EVAL_BATCH
     while batch > 1:
         some = jax.ShapeDtypeStruct((batch, *x.shape[1:]), x.dtype)
@@ -63,12 +63,16 @@ def evaluation_batch(model: Model, x: Array, memory_limit_mb: int) -> int:
     return batch
 
 
-Functions = tuple[Callable[..., Array], Callable[..., Array] | None]
-"""A model's `apply` and `evaluate`."""
+Functions = tuple[Callable[..., Array], Callable[..., Array] | None, bool]
+"""A model's `apply` and `evaluate`, and whether all samples share what is drawn."""
+
+
+def _functions(model: Model) -> Functions:
+    return model.apply, model.evaluate, bool(model.shots) and model.shots.shared
 
 
 def _logits(functions: Functions, params: Params, x: Array, rng: Rng | None = None) -> Array:
-    apply, evaluate = functions
+    apply, evaluate, _ = functions
     if evaluate is None:
         return apply(params, x)
     return evaluate(params, x, jax.random.key(0) if rng is None else rng)
@@ -80,7 +84,7 @@ def make_scorer(model: Model, batch: int = EVAL_BATCH, loss: Loss = cross_entrop
     All batches have one size, so that a sample's score does not depend on what follows it. `rng` is
     of `scoring_rng`.
     """
-    return Program(_score, ((model.apply, model.evaluate), loss, batch))
+    return Program(_score, (_functions(model), loss, batch))
 
 
 def scoring_rng(model: Model, seed: int, round_num: int, client_id: int = 0) -> Rng | None:
@@ -104,7 +108,7 @@ def _score(
 
     def of_batch(batch: tuple[Array, Array, Array]) -> Score:
         number, some, labels = batch
-        drawn = None if rng is None else jax.random.fold_in(rng, number)
+        drawn = rng if rng is None or functions[2] else jax.random.fold_in(rng, number)
         logits = _logits(functions, params, some, drawn)
         return Score(loss(logits, labels), logits.argmax(axis=-1) == labels)
 

@@ -4,6 +4,7 @@ Only the circuit's angles and the map are trained and sent; what is deployed is 
 Constants are those of the authors' public code, listed in the docstrings.
 """
 
+from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
@@ -27,8 +28,13 @@ from fedket.quantum.ansatz import quantum_train as quantum_train_circuit
 from fedket.quantum.circuit import Circuit
 from fedket.quantum.encoding import zero_state
 from fedket.quantum.engine import run_circuit
+from fedket.quantum.measurement import Measurement, check_measurement, expected_values
 from fedket.quantum.memory import check_memory
+from fedket.quantum.noise import NoiseModel, check_exact_memory
+from fedket.quantum.noise.plan import MAX_EXACT_QUBITS
 from fedket.quantum.readout import probabilities
+from fedket.quantum.shots import Shots, draw_values, plan_shots, sampled_values
+from fedket.quantum.shots.memory import check_shots_memory
 from fedket.schema import PositiveInt
 from fedket.section import Context
 from fedket.types import Model, Params
@@ -66,6 +72,11 @@ class GeneratorPlan(NamedTuple):
         return self.target.num_weights
 
     @property
+    def num_states(self) -> int:
+        """Basis states whose probabilities become weights."""
+        return -(-self.num_weights // self.blocks)
+
+    @property
     def num_trained(self) -> int:
         """Trained numbers: angles and map."""
         return self.circuit.num_params + self.map.num_weights
@@ -100,14 +111,27 @@ def plan_generator(
     return GeneratorPlan(target, quantum_train_circuit(num_qubits, num_layers), weight_map, blocks)
 
 
-def quantum_train(plan: GeneratorPlan | None = None) -> Model:
+def quantum_train(
+    plan: GeneratorPlan | None = None,
+    *,
+    noise: NoiseModel | None = None,
+    shots: Shots | None = None,
+) -> Model:
     """A model whose parameters are a generator's; it classifies with the generated network.
 
     Args:
         plan: Network and generator; QFed's by default: 13 qubits, 1,248 angles and 249 map
             parameters generate 6,690 weights.
+        noise: What the generating circuit runs under, see `vqc`.
+        shots: How often it is measured, see `vqc`; all samples of a step share one measurement.
+
+    Raises:
+        CircuitError: The circuit's noise is not served.
     """
     plan = plan or plan_generator(plan_network())
+    measured = Measurement(plan.circuit, noise, None, plan.num_states)
+    check_measurement(measured)
+    start = partial(zero_state, plan.circuit.num_qubits)
 
     def init(rng: PRNGKeyArray) -> Params:
         angle_rng, map_rng = jax.random.split(rng)
@@ -115,32 +139,61 @@ def quantum_train(plan: GeneratorPlan | None = None) -> Model:
         angles = jax.random.uniform(angle_rng, shape, minval=-jnp.pi, maxval=jnp.pi)
         return {"angles": angles, "map": init_weights(plan.map, map_rng)}
 
+    def network(params: Params, values: Float[Array, "one states"]) -> tuple[Network, Tensors]:
+        weights = generate_weights(plan, params, values[0])
+        return plan.target, cut_weights(plan.target, weights)
+
     def plain_network(params: Params) -> tuple[Network, Tensors]:
-        return plan.target, cut_weights(plan.target, generate_weights(plan, params))
+        return network(params, expected_values(measured, params["angles"], start()))
 
     def apply(
         params: Params, x: Float[Array, "batch *shape"], rng: PRNGKeyArray | None = None
     ) -> Float[Array, "batch classes"]:
-        return run_network(*plain_network(params), x, rng)
+        if rng is None or (noise is None and shots is None):
+            return run_network(*plain_network(params), x, rng)
+        drawn = jax.random.fold_in(rng, 1)
+        if shots is None:
+            values = expected_values(measured, params["angles"], start(), drawn)
+        else:
+            values = sampled_values(measured, shots, params["angles"], start(), drawn)
+        return run_network(*network(params, values), x, rng)
 
-    layered = {"angles": True, "map": False}
-    return Model(init, apply, layered=layered, circuit=plan.circuit, plain_network=plain_network)
+    def evaluate(
+        params: Params, x: Float[Array, "batch *shape"], rng: PRNGKeyArray
+    ) -> Float[Array, "batch classes"]:
+        count = 0 if shots is None else shots.evaluation
+        values = draw_values(measured, count, params["angles"], start(), rng)
+        return run_network(*network(params, values), x)
+
+    return Model(
+        init,
+        apply,
+        layered={"angles": True, "map": False},
+        circuit=plan.circuit,
+        noise=noise,
+        shots=None if shots is None else plan_shots(measured, shots)._replace(shared=True),
+        evaluate=evaluate if shots is not None and shots.evaluation else None,
+        plain_network=plain_network,
+    )
 
 
-def generate_weights(plan: GeneratorPlan, params: Params) -> Float[Array, " weights"]:
+def generate_weights(
+    plan: GeneratorPlan, params: Params, p: Float[Array, " states"] | None = None
+) -> Float[Array, " weights"]:
     """Weights from measurement probabilities, mean 0.
 
-    p: the first ⌈weights / blocks⌉ Born probabilities of the circuit on |0…0>, not renormalised.
+    p: the first ⌈weights / blocks⌉ probabilities of the circuit on |0…0>, not renormalised; None
+    takes Born's, without noise.
     x = (0.8 tanh(0.1 · 2**(n−1) · p) + ε)**0.3, minus its mean; the map takes the basis state's
     bits as ±1 (most significant first) and x; its outputs, one basis state after the other, minus
     their mean are the weight vector.
     """
+    if p is None:
+        psi = run_circuit(plan.circuit, params["angles"], zero_state(plan.circuit.num_qubits))
+        p = probabilities(psi)[: plan.num_states, 0]
     num_qubits = plan.circuit.num_qubits
-    states = -(-plan.num_weights // plan.blocks)
-    psi = run_circuit(plan.circuit, params["angles"], zero_state(num_qubits))
-    p = probabilities(psi)[:states, 0]
     x = (0.8 * jnp.tanh(0.1 * 2 ** (num_qubits - 1) * p) + _EPSILON) ** 0.3
-    bits = _basis_bits(num_qubits, states)
+    bits = _basis_bits(num_qubits, plan.num_states)
     features = jnp.concatenate([jnp.asarray(bits, x.dtype), (x - x.mean())[None]])
     weights = run_layers(plan.map, params["map"], features).T.reshape(-1)[: plan.num_weights]
     return weights - weights.mean()
@@ -168,8 +221,17 @@ class QuantumTrainConfig(NetworkKeys):
 
     def check(self, context: Context) -> None:
         """Raise `CircuitError` if the circuit would not fit into memory."""
-        check_memory(self.plan().circuit.num_qubits, 1, 16 if context.dtype == "float64" else 8)
+        circuit, noise = self.plan().circuit, context.noise
+        itemsize, shots = (8 if context.dtype == "float64" else 4), context.shots
+        if circuit.num_qubits <= MAX_EXACT_QUBITS:
+            if noise is not None:
+                check_exact_memory(circuit, noise, 1, itemsize)
+            if shots is not None:
+                states = self.plan().num_states
+                check_shots_memory(circuit, noise, shots, states, 1, itemsize)
+        columns = 1 if noise is None else noise.trajectories
+        check_memory(circuit.num_qubits, columns, 2 * itemsize)
 
     def build(self, context: Context) -> Model:
         """The model."""
-        return quantum_train(self.plan())
+        return quantum_train(self.plan(), noise=context.noise, shots=context.shots)

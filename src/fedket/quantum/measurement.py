@@ -79,12 +79,12 @@ def expected_values(
     circuit, noise, subsets = m.circuit, m.noise, m.subsets
     if noise is None:
         return pure_values(m, run_circuit(circuit, params, psi))
-    if m.exact and subsets is None:
-        return noise_on.probabilities(circuit, noise, params, psi, m.outcomes)
-    if m.exact:
-        return noise_on.expval_parity(circuit, noise, params, psi, subsets or ())
     if subsets is None:
+        if m.exact and m.outcomes <= psi.shape[1]:
+            return noise_on.probabilities(circuit, noise, params, psi, m.outcomes)
         return values_of(m, outcome_probabilities(m, params, psi, rng))
+    if m.exact:
+        return noise_on.expval_parity(circuit, noise, params, psi, subsets)
     return noise_on.trajectory_parity(
         circuit, noise, params, psi, subsets, _errors(rng), noise.trajectories
     )

@@ -31,28 +31,40 @@ def check_trajectories(circuit: Circuit, noise: NoiseModel) -> None:
     """Refuse what Pauli trajectories do not serve.
 
     Raises:
-        CircuitError: A gate on two qubits takes angles, a channel is not a random Pauli, or one
-            stands between gates on one qubit that it does not commute with.
+        CircuitError: A channel is not a random Pauli, or the noise model does not describe the
+            circuit.
     """
     noise.check(circuit)
-    many = f"noise on {circuit.num_qubits} qubits is worked out by Pauli trajectories, which"
     for gate in circuit.layer:
-        if len(gate.qubits) == 2 and not GATES[gate.name].monomial:
-            raise CircuitError(
-                f"{many} serve CNOT, CZ and SWAP, not {gate.name}; use another circuit, or up to "
-                "8 qubits"
-            )
         if not all(channel.is_pauli for channel, _ in noise.after(gate)):
             raise CircuitError(
-                f"{many} serve depolarising and Pauli channels, not damping or relaxation; use "
-                "those, or up to 8 qubits"
+                f"noise on {circuit.num_qubits} qubits is worked out by Pauli trajectories, which "
+                "serve depolarising and Pauli channels, not damping or relaxation; use those, or "
+                "up to 8 qubits"
             )
-    nothing = np.zeros((circuit.num_qubits, 1), bool)
-    walk = _Walk(nothing, nothing)
+
+
+def pushes_forward(circuit: Circuit, noise: NoiseModel) -> bool:
+    """Whether every error reaches the next rotation of its qubit, or the end, as a Pauli.
+
+    Rotations of two qubits let none through; between two gates on one qubit only noise that
+    commutes with both may stand, since the engine multiplies them into one.
+    """
+    turned: dict[int, bool] = {}
     for gate in circuit.layer:
-        walk.gate(gate)
+        if len(gate.qubits) == 2:
+            if not GATES[gate.name].monomial:
+                return False
+            if any(qubit in turned for qubit in gate.qubits):
+                turned = {}
+        else:
+            if not turned.get(gate.qubits[0], True):
+                return False
+            turned[gate.qubits[0]] = True
         for channel, qubits in noise.after(gate):
-            walk.error(channel, qubits, np.zeros(1, int))
+            for qubit in turned.keys() & set(qubits):
+                turned[qubit] &= channel.is_depolarising
+    return True
 
 
 def sample_frames(
@@ -80,7 +92,7 @@ def sample_frames(
         for gate in circuit.layer:
             walk.gate(gate)
             for channel, qubits in noise.after(gate):
-                walk.error(channel, qubits, _draw(channel, next(draws)))
+                walk.error(qubits, draw_paulis(channel, next(draws)))
         return walk.frame(), walk.before(num_blocks, nothing)
 
     rngs = jax.random.split(rng, circuit.num_layers)
@@ -88,7 +100,7 @@ def sample_frames(
     return before, last
 
 
-def _draw(channel: Channel, bits: UInt32[Array, " columns"]) -> Int[Array, " columns"]:
+def draw_paulis(channel: Channel, bits: UInt32[Array, " columns"]) -> Int[Array, " columns"]:
     """Index of a random Pauli string of a channel, from uniform bits."""
     bounds = np.cumsum(pauli_probabilities(channel))[:-1] * 2.0**32
     bounds = np.minimum(bounds, 2.0**32 - 1).astype(np.uint32)
@@ -101,7 +113,7 @@ class _Walk:
     def __init__(self, x: Any, z: Any) -> None:
         self._x, self._z = list(x), list(z)
         self._block = 0
-        self._turned: dict[int, bool] = {}  # whether all errors since commute with rotations
+        self._turned: set[int] = set()
         self._before: dict[tuple[int, int], tuple[Any, Any]] = {}
 
     def frame(self) -> Frame:
@@ -122,29 +134,22 @@ class _Walk:
             self._rotate(gate.qubits[0])
             return
         if any(qubit in self._turned for qubit in gate.qubits):
-            self._block, self._turned = self._block + 1, {}
+            self._block, self._turned = self._block + 1, set()
         self._push(gate.name, *gate.qubits)
 
-    def error(self, channel: Channel, qubits: tuple[int, ...], index: Any) -> None:
+    def error(self, qubits: tuple[int, ...], index: Any) -> None:
         """Add a drawn Pauli string: two bits of its index per qubit, the first most significant."""
         for place, qubit in enumerate(reversed(qubits)):
             letter = (index >> (2 * place)) & 3
             self._x[qubit] = self._x[qubit] ^ ((letter == 1) | (letter == 2))
             self._z[qubit] = self._z[qubit] ^ (letter >= 2)
-            if qubit in self._turned:
-                self._turned[qubit] &= channel.is_depolarising
 
     def _rotate(self, qubit: int) -> None:
-        if not self._turned.get(qubit, True):
-            raise CircuitError(
-                f"a Pauli channel between two gates on qubit {qubit} is served on up to 8 qubits; "
-                "beyond, only depolarising noise may stand there"
-            )
         x, z = self._before.get((self._block, qubit), (False, False))
         self._before[self._block, qubit] = self._x[qubit] ^ x, self._z[qubit] ^ z
         self._x[qubit] = self._x[qubit] & False
         self._z[qubit] = self._z[qubit] & False
-        self._turned[qubit] = True
+        self._turned.add(qubit)
 
     def _push(self, name: str, first: int, second: int) -> None:
         x, z = self._x, self._z
