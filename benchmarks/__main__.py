@@ -3,6 +3,7 @@
 Needs a quarter of an hour of a machine that does nothing else. Makes the peers' environments where
 they are missing, publishes a run of each benchmark named below, and renews README's tables. One
 that others disturbed is left out; it can be run again: `python -m benchmarks.NAME --publish`.
+The tables show all files of `results/` together: who changes what is measured removes the old ones.
 """
 
 import subprocess

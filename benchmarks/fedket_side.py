@@ -60,7 +60,9 @@ def measure(workload: str) -> dict[str, Any]:
     keep_freed_memory()  # as the command line does
     if workload == "sweep":
         return {"ms": _sweep_ms()}
-    if workload.startswith("round-"):
+    if workload == "a-of-1000":
+        found = _measure_many_clients()
+    elif workload.startswith("round-"):
         found = _measure_round(int(workload.removeprefix("round-")))
     else:
         found = _measure_gradient(load(workload))
@@ -107,6 +109,18 @@ def _measure_round(num_clients: int) -> dict[str, Any]:
     first_ms = wall_ms(lambda: federation.run_round(state, with_evaluation=False))
     ms = median_ms(lambda: federation.run_round(state, with_evaluation=False))
     return {"ms": ms, "compile_s": (first_ms - ms) / 1e3, "loss": expected}
+
+
+def _measure_many_clients() -> dict[str, Any]:
+    """A round of 1,000 clients that each take one step of a, all on the same batch."""
+    model, angles, x = _layers_side(load("a"))
+    model, y = model._replace(init=lambda _rng: angles), load("a").y.astype(np.int32)
+    dataset = Dataset("a", np.asarray(x), y, np.asarray(x[:1]), y[:1], 10)
+    training = LocalTraining(optax.adam(LEARNING_RATE), epochs=1, batch_size=len(y))
+    partition = [np.arange(len(y))] * 1_000
+    federation = make_federation(model, dataset, partition, fed_avg(), training)
+    state = federation.init()
+    return {"ms": median_ms(lambda: federation.run_round(state, with_evaluation=False), warm_up=1)}
 
 
 def _check_round() -> float:

@@ -17,10 +17,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import median, quantiles
 from typing import Any, NamedTuple
 
 from benchmarks import load, machine
+from benchmarks.figures import differs, paired, shown, spread, summary
 from benchmarks.setup_peers import environment, is_ready
 from benchmarks.timing import answer
 
@@ -28,7 +28,6 @@ ROOT = machine.HERE.parent
 RESULTS = machine.HERE / "results"
 LEAST_PROCESSES = 5
 MOST_ATTEMPTS = 3
-LOSS_TOLERANCE = 1e-4
 
 Found = dict[tuple[str, str], list[dict[str, Any]]]
 """(side, workload) -> what each process found."""
@@ -140,7 +139,7 @@ def measure(name: str, sides: list[Side], options: argparse.Namespace) -> dict[s
     summaries = {key: summary(processes) for key, processes in found.items()}
     c = summaries.pop(("limit", "limit"), None)
     for (side, workload), record in summaries.items():
-        if reason := _differs(record, [r for (_, w), r in summaries.items() if w == workload]):
+        if reason := differs(record, [r for (_, w), r in summaries.items() if w == workload]):
             record.clear()
             record["note"] = reason
         if "note" in record:
@@ -235,66 +234,21 @@ def with_gpu(sides: list[Side], notes: dict[str, str]) -> tuple[list[Side], dict
     return [*sides, *(side._replace(name="fedket_gpu", variables=gpu) for side in ours)], notes
 
 
-def summary(processes: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the spread of each figure and the last process's facts, or a note if one has it."""
-    for process in processes:
-        if "note" in process:
-            return {"note": process["note"]}
-    return {
-        name: spread([process[name] for process in processes]) if isinstance(last, float) else last
-        for name, last in processes[-1].items()
-    }
-
-
-def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Return median, quartiles, range and the values themselves, in the order of the passes."""
-    inner = quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
-    rounded = [_rounded(value) for value in values]
-    return {
-        "median": _rounded(median(values)),
-        "quartiles": [_rounded(inner[0]), _rounded(inner[2])],
-        "range": [min(rounded), max(rounded)],
-        "values": rounded,
-    }
-
-
-def paired(ours: dict[str, Any], theirs: dict[str, Any]) -> list[float]:
-    """Return the ratios of two figures, pass by pass."""
-    return [a / b for a, b in zip(ours["values"], theirs["values"], strict=True)]
-
-
 def readable(record: dict[str, Any]) -> str:
     """Return a run for people: medians and ranges over its processes."""
     lines = []
     if record["limit"]:
-        lines.append(f"limit.c on one core   ms {_range(record['limit']['ms'])}")
+        lines.append(f"limit.c on one core   ms {shown(record['limit']['ms'])}")
     for side, workloads in record["sides"].items():
         for workload, found in workloads.items():
             figures = {n: f for n, f in found.items() if isinstance(f, dict) and "median" in f}
-            parts = (f"{n} {_range(f)}" for n, f in figures.items() if n != "loss")
+            parts = (f"{n} {shown(f)}" for n, f in figures.items() if n != "loss")
             lines.append(f"{side} {workload}   {'   '.join(parts)}")
     lines += [f"    {who}: {note}" for who, note in record["notes"].items()]
     if not record["quiet"]:
         most = max(record["others_before_cores"] or 0, record["others_cores"] or 0)
         lines.append(f"These figures cannot be published: {_use(most, 'meanwhile')}.")
     return "\n".join(lines)
-
-
-def _differs(record: dict[str, Any], everybody: list[dict[str, Any]]) -> str | None:
-    """Return what is wrong if a loss is not that of the first side, fedket's."""
-    losses = [r["loss"]["median"] for r in everybody if "loss" in r]
-    if "loss" not in record or abs(record["loss"]["median"] - losses[0]) <= LOSS_TOLERANCE:
-        return None
-    return f"its loss is {record['loss']['median']:.8g}, not {losses[0]:.8g}"
-
-
-def _range(figure: dict[str, Any]) -> str:
-    low, high = figure["range"]
-    return f"{figure['median']:.4g}" + (f" ({low:.4g} to {high:.4g})" if low < high else "")
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.6g}")
 
 
 def _use(cores: float | None, when: str) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks.secure_cases import CLIP, Case, Clock, check_sum, timed
 from benchmarks.timing import answer
+from fedket.allocator import keep_freed_memory
 from fedket.keys import OsRandomSource
 from fedket.secure import (
     Party,
@@ -122,4 +123,5 @@ SIDES = {
 }
 
 if __name__ == "__main__":
+    keep_freed_memory()  # as the command line does
     answer(partial(timed, SIDES[sys.argv[1]]), sys.argv[2:])

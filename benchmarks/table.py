@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from statistics import median
 from typing import Any
 
-from benchmarks.run import LEAST_PROCESSES, RESULTS, ROOT, paired
+from benchmarks.figures import paired
+from benchmarks.run import LEAST_PROCESSES, RESULTS, ROOT
 
 README = ROOT / "README.md"
 START, END = "<!-- from stored runs: make bench -->\n", "<!-- until here -->\n"
@@ -63,7 +64,7 @@ def tables(runs: list[Run]) -> str:
     parts = [steps(runs), cores(runs), sums(runs), scale(runs), federations(runs)]
     if not any(parts):
         return "No run is stored: `make bench` makes some on a machine that does nothing else.\n"
-    return "\n".join(["\n".join([*_source(runs), ""]), *("\n".join([*p, ""]) for p in parts if p)])
+    return "\n".join("\n".join([*part, ""]) for part in (_source(runs), *parts) if part)
 
 
 def steps(runs: list[Run]) -> list[str]:
@@ -77,7 +78,7 @@ def steps(runs: list[Run]) -> list[str]:
             cells = [_cell(ours), _cell(limit), *(_cell(peer, "×") for peer in peers)]
             rows.append(_row(name, *cells))
     head = ("loss and gradient of", "fedket, ms", "÷ C on one core", *PEERS.values())
-    return [_row(*head), _rule(head), *rows] if rows else []
+    return _table(head, rows)
 
 
 def cores(runs: list[Run]) -> list[str]:
@@ -90,7 +91,7 @@ def cores(runs: list[Run]) -> list[str]:
         if any(ratios):
             rows.append(_row(name, *(_cell(ratio, "×") for ratio in ratios)))
     head = ("fedket's time, beside all cores", *RESTRICTED.values())
-    return [_row(*head), _rule(head), *rows] if rows else []
+    return _table(head, rows)
 
 
 def sums(runs: list[Run]) -> list[str]:
@@ -104,7 +105,7 @@ def sums(runs: list[Run]) -> list[str]:
             rows.append(_row(name, *map(_cell, values)))
     head = ("secure sum of 61,706 numbers, CPU seconds", "pairwise pads", "shared masks",
         "Flower SecAgg+", "TenSEAL CKKS")  # fmt: skip
-    return [_row(*head), _rule(head), *rows] if rows else []
+    return _table(head, rows)
 
 
 def scale(runs: list[Run]) -> list[str]:
@@ -120,7 +121,7 @@ def scale(runs: list[Run]) -> list[str]:
         if ms:
             rows.append(_row(name, _cell(ms), _cell([value / 1024 for value in mib])))
     head = ("large", "ms", "peak memory, GiB")
-    return [_row(*head), _rule(head), *rows] if rows else []
+    return _table(head, rows)
 
 
 def federations(runs: list[Run]) -> list[str]:
@@ -134,16 +135,17 @@ def federations(runs: list[Run]) -> list[str]:
             rows.append(_row(f"{sites} sites", *map(_cell, values)))
     head = ("masked round on NVIDIA FLARE, mutual TLS, one machine", "s", "of it training, ms",
         "MiB per site")  # fmt: skip
-    return [_row(*head), _rule(head), *rows] if rows else []
+    return _table(head, rows)
 
 
 def _source(runs: list[Run]) -> list[str]:
     """Where the numbers come from."""
     machines = sorted({f"{run['machine']['cpu']}, {run['machine']['cores']} cores" for run in runs})
     passes = sum(run["processes"] for run in runs)
+    how_many = f"{len(runs)} stored run{'s' * (len(runs) > 1)}"
     return [
-        f"Median (least to largest) over {len(runs)} stored runs, {passes} passes of fresh",
-        f"processes, at least {LEAST_PROCESSES} a run; {'; '.join(machines)}. × is times fedket's.",
+        f"Median (least to largest) over {how_many}, {passes} passes of fresh processes, at least",
+        f"{LEAST_PROCESSES} a run; {'; '.join(machines)}. × is times fedket's.",
     ]
 
 
@@ -178,16 +180,16 @@ def _cell(values: list[float], unit: str = "") -> str:
 
 
 def _short(value: float) -> str:
-    """Two digits, three from 100 on."""
+    """Two digits below ten, whole numbers from there on."""
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def _table(head: tuple[str, ...], rows: list[str]) -> list[str]:
+    return [_row(*head), "|" + "---|" * len(head), *rows] if rows else []
 
 
 def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _rule(cells: Iterable[str]) -> str:
-    return "|" + "---|" * len(list(cells))
 
 
 if __name__ == "__main__":

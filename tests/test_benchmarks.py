@@ -7,7 +7,8 @@ from argparse import Namespace
 
 import pytest
 from benchmarks import load, machine, run, table
-from benchmarks.run import Side, paired, spread
+from benchmarks.figures import paired, spread
+from benchmarks.run import Side
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,16 @@ SCRIPT = "import sys, json; [print(json.dumps({'workload': w, **%s})) for w in s
 
 def side(name, found="{'ms': 2.0, 'loss': 1.0, 'threads': 2}", workloads=("a",), **how):
     return Side(name, (sys.executable, "-c", SCRIPT % found), workloads, **how)
+
+
+def stored_run(benchmark, **sides):
+    return {
+        "benchmark": benchmark,
+        "machine": {"cpu": "some", "cores": 2},
+        "processes": 3,
+        "limit": {"ms": spread([20.0] * 3)},
+        "sides": sides,
+    }
 
 
 def options(**given_):
@@ -140,13 +151,32 @@ def test_ratios_are_taken_within_a_pass_and_shown_with_their_range():
     drift = [1.0, 2.0, 4.0]
     ours, theirs = spread([10 * d for d in drift]), spread([200 * d for d in drift])
     assert paired(theirs, ours) == [20, 20, 20]
-    sides = {"fedket": {"a": {"ms": ours}}, "torchquantum": {"a": {"ms": theirs}}}
-    stored = {
-        "benchmark": "gradient",
-        "machine": {"cpu": "some", "cores": 2},
-        "processes": 3,
-        "limit": {"ms": spread([20.0, 20.0, 20.0])},
-        "sides": sides,
-    }
-    (row,) = [line for line in table.steps([stored]) if line.startswith("| 10 qubits")]
+    found = stored_run("gradient", fedket={"a": {"ms": ours}}, torchquantum={"a": {"ms": theirs}})
+    (row,) = [line for line in table.steps([found]) if line.startswith("| 10 qubits")]
     assert "| 20 (10 to 40) | 1 (0.5 to 2) | 20× | – |" in row
+
+
+SHOWN = {  # benchmark -> (side, workload, figures), what README says of it
+    "gradient": ("fedket", "round-20", ["ms"], "| a round of 20 clients, 4 steps of 32 each"),
+    "scale": ("fedket", "20-qubits", ["ms", "peak_mib"], "| gradient of 20 qubits"),
+    "secure": ("shared", "n16-d61706-q16-lost0-k15", ["cpu_s"], "| 16 clients | – | 2,000 | –"),
+    "federation": ("fedket", "3-sites", ["round_s", "training_ms", "mib_per_site"], "| 3 sites"),
+}
+
+
+@pytest.mark.parametrize("benchmark", SHOWN)
+def test_a_stored_run_is_shown(benchmark):
+    name, workload, figures, line = SHOWN[benchmark]
+    record = {figure: spread([2000.0] * 3) for figure in figures}
+    text = table.tables([stored_run(benchmark, **{name: {workload: record}})])
+    assert f"\n{line}" in text
+    assert "1 stored run, 3 passes" in text
+
+
+def test_a_side_that_a_run_lacks_takes_nothing_from_the_others():
+    """Two runs, one of them without the peer: the peer's ratios are those of the other."""
+    ours, theirs = spread([10.0] * 3), spread([50.0] * 3)
+    whole = stored_run("gradient", fedket={"a": {"ms": ours}}, torchquantum={"a": {"ms": theirs}})
+    part = stored_run("gradient", fedket={"a": {"ms": spread([20.0] * 3)}})
+    (row,) = [line for line in table.steps([whole, part]) if line.startswith("| 10 qubits")]
+    assert "| 15 (10 to 20) | 0.75 (0.5 to 1) | 5× |" in row
