@@ -78,6 +78,12 @@ def _logits(functions: Functions, params: Params, x: Array, rng: Rng | None = No
     return evaluate(params, x, jax.random.key(0) if rng is None else rng)
 
 
+def _drawn(functions: Functions, rng: Rng | None, batch: Int[Array, ""]) -> Rng | None:
+    """What decides the shots of a batch."""
+    shared = functions[2]
+    return rng if rng is None or shared else jax.random.fold_in(rng, batch)
+
+
 def make_scorer(model: Model, batch: int = EVAL_BATCH, loss: Loss = cross_entropy) -> Program:
     """Return a program (params, x, y, rng) -> Score that walks through the samples in batches.
 
@@ -108,8 +114,7 @@ def _score(
 
     def of_batch(batch: tuple[Array, Array, Array]) -> Score:
         number, some, labels = batch
-        drawn = rng if rng is None or functions[2] else jax.random.fold_in(rng, number)
-        logits = _logits(functions, params, some, drawn)
+        logits = _logits(functions, params, some, _drawn(functions, rng, number))
         return Score(loss(logits, labels), logits.argmax(axis=-1) == labels)
 
     numbered = jnp.arange(len(xs)), xs, ys
@@ -137,7 +142,7 @@ def make_client_accuracy(
     indices, offsets, num_samples = (np.asarray(array) for array in clients[:3])
     capacity = min(len(indices), most * shared_length(num_samples))
     places = -(-capacity // batch) * batch
-    program = Program(_hits, (model.apply, model.evaluate))
+    program = Program(_hits, _functions(model))
 
     def of_some(params: Params, ids: np.ndarray, rng: Rng | None) -> np.ndarray:
         sizes = num_samples[ids]
@@ -173,8 +178,7 @@ def _hits(
     """Whether the samples of the first batches of rows are classified correctly."""
 
     def step(b: Int[Array, ""], correct: Bool[Array, "batches batch"]) -> Any:
-        drawn = None if rng is None else jax.random.fold_in(rng, b)
-        logits = _logits(functions, params, x[rows[b]], drawn)
+        logits = _logits(functions, params, x[rows[b]], _drawn(functions, rng, b))
         return correct.at[b].set(logits.argmax(axis=-1) == y[rows[b]])
 
     correct: Array = jax.lax.fori_loop(0, num_batches, step, jnp.zeros(rows.shape, bool))
