@@ -22,6 +22,7 @@ class Purpose(enum.IntEnum):
     MEASURE = 5
     SILENCE = 6
     EVALUATE = 7
+    NOISE = 8
 
 
 def rng_for(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fedket.errors import CheckpointError, CircuitError, ConfigError
+from fedket.experiment.aggregation import first_context
 from fedket.experiment.build import build_experiment
 from fedket.experiment.facts import count_facts
 from fedket.experiment.load import load_config
@@ -23,6 +24,7 @@ VQC = "model={kind='vqc', circuit='qunetqfl', num_qubits=2, num_layers=1}"
 RATES = "noise={one_qubit=0.01, two_qubit=0.1, amplitude_damping=0.02, readout=[0.02, 0.05]}"
 PAULI = "noise={one_qubit=0.01, two_qubit=0.1, readout=[0.02, 0.05], trajectories=2}"
 DEVICE = "noise={kind='calibration', file='device.json'}"
+SEQUENTIAL = "engine={kind='sequential'}"
 TIMES = {"T1": 100e-6, "T2": 80e-6, "prob_meas1_prep0": 0.02, "prob_meas0_prep1": 0.05}
 
 
@@ -82,6 +84,48 @@ def test_a_calibration_stays_with_its_run_and_another_one_is_another_experiment(
     assert resume_run(tmp_path / "run").summary.rounds == 3
     with pytest.raises(ConfigError, match=r"noise.file: .*device.json is not a readable text file"):
         load_config(file)
+
+
+def test_clients_train_under_their_own_noise_and_the_server_evaluates_under_one(blobs):
+    """A client alone ends where a federation of its noise alone would."""
+    spread = RATES.replace("readout", "clients={spread=1.0}, readout")
+    config = config_of(blobs, VQC, spread, SEQUENTIAL)
+    experiment = build_experiment(config)
+    params, x = experiment.model.init(jax.random.key(0)), jnp.ones((2, 4))
+    base = build_experiment(config_of(blobs, VQC, RATES)).model
+    np.testing.assert_array_equal(experiment.model.apply(params, x), base.apply(params, x))
+    own = config.noise.of_clients(first_context(config))
+    assert len(set(own)) == 4
+    circuit = experiment.model.circuit
+
+    def gradient(model):
+        return jax.grad(lambda params: model.apply(params, x).sum())(params)
+
+    at_client = jax.jit(lambda client: gradient(experiment.model.at_client(client)))
+    for client, model in enumerate(own):
+        alone = gradient(vqc(circuit, 3, noise=model))
+        np.testing.assert_allclose(at_client(client), alone, atol=1e-5)
+    assert "noise of their own in training" in count_facts(experiment).noise
+    assert "of clients times exp(1.0 z)" in config.noise.caveats()[0]
+
+
+def test_clients_have_devices_of_their_own(blobs, tmp_path):
+    import tomli_w
+
+    file, files = tmp_path / "mine.toml", ["a.json", "b.json", "a.json", "b.json"]
+    own = f"noise={{kind='calibration', file='a.json', clients={{files={files}}}}}"
+    for name, error in ("a", 0.01), ("b", 0.05):
+        (tmp_path / f"{name}.json").write_text(calibration(error))
+    file.write_text(tomli_w.dumps(values_of(blobs, VQC, own, SEQUENTIAL, "federation.rounds=1")))
+    config = load_config(file)
+    first, second, third, _ = config.noise.of_clients(first_context(config))
+    assert first == third != second
+    start_run(config, output=tmp_path / "run")
+    assert (tmp_path / "run/b.json").read_text() == calibration(0.05)
+    assert (
+        "from the calibration a.json, and of clients from a.json, b.json"
+        in (config.noise.caveats()[0])
+    )
 
 
 def test_more_noise_brings_logits_nearer_to_each_other():
@@ -154,6 +198,12 @@ def test_beyond_eight_qubits_noise_is_an_average_that_training_draws_anew(blobs,
             ConfigError,
             "unknown key `noise.two`; did you mean `noise.two_q",
         ),
+        (
+            [VQC, "noise={one_qubit=0.1, clients={spread=0.5}}"],
+            ConfigError,
+            'noise.clients: clients of different devices .* use engine.kind = "sequential"',
+        ),
+        ([VQC, "noise={clients={spread=0}}"], ConfigError, "`noise.clients.spread` should be gre"),
         ([VQC, "noise=0.1"], ConfigError, "`noise` should be a table, got 0.1"),
         ([VQC, "noise={kind='calibration'}"], ConfigError, "`noise.file` is missing"),
         (

@@ -15,11 +15,19 @@ from fedket.experiment.aggregation import (
     first_context,
     protocol_of,
 )
-from fedket.experiment.check import check_fit, check_noise, check_threshold, parameter_shapes
+from fedket.experiment.check import (
+    check_engine_of_clients,
+    check_fit,
+    check_noise,
+    check_threshold,
+    parameter_shapes,
+)
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated.federation import Federation, make_federation
 from fedket.federated.local import LocalTraining
+from fedket.models.per_client import per_client
 from fedket.quantum.noise import NoiseModel
+from fedket.quantum.noise.kinds import NoiseConfig
 from fedket.quantum.shots import Shots
 from fedket.section import Context, Section
 from fedket.types import Dataset, KeySource, Model, Partition, Reducer, Strategy, Transform
@@ -192,12 +200,26 @@ def build_learning(config: ExperimentConfig, context: Context, largest: int) -> 
     context = context._replace(noise=noise_of(config, context), shots=shots_of(config))
     model = build(config.model, context, Model)
     check_noise(config, model, context)
+    model = _at_clients(config, context, model)
     check_fit(model, context.samples, config.engine.dtype)
     context = context._replace(params=parameter_shapes(model))
     optimizer = build(config.optimizer, context, optax.GradientTransformation)
     persistent = config.training.persistent_optimizer
     training = LocalTraining(optimizer, config.training.epochs, batch_size, persistent, loss)
     return Learning(model, training, build(config.strategy, context, Strategy))
+
+
+def _at_clients(config: ExperimentConfig, context: Context, model: Model) -> Model:
+    """The model, trained by each client under noise of its own if the experiment asks for it."""
+    if context.noise is None or not isinstance(config.noise, NoiseConfig):
+        return model
+    noises = config.noise.of_clients(context)
+    if not noises:
+        return model
+    check_engine_of_clients(config)
+    distinct = tuple(dict.fromkeys(noises))
+    models = [build(config.model, context._replace(noise=noise), Model) for noise in distinct]
+    return per_client(model, models, tuple(map(distinct.index, noises)))
 
 
 def build(section: Section, context: Context, wanted: type[T]) -> T:

@@ -48,6 +48,15 @@ def check_noise(config: ExperimentConfig, model: Model, context: Context) -> Non
         )
 
 
+def check_engine_of_clients(config: ExperimentConfig) -> None:
+    """Raise `ConfigError` if the engine would run every client's noise on every client."""
+    if config.engine.kind in ("vectorised", "sharded"):
+        raise ConfigError(
+            "noise.clients: clients of different devices train one after the other; use "
+            'engine.kind = "sequential"'
+        )
+
+
 def parameter_shapes(model: Model) -> Params:
     """Shapes and types of a model's parameters; nothing compiles, not even a random key."""
     return jax.eval_shape(lambda: model.init(jax.random.key(0)))

@@ -66,12 +66,24 @@ def _noise(experiment: Experiment, itemsize: int) -> str:
     model, classes = experiment.model, experiment.dataset.num_classes
     if model.noise is None or model.circuit is None:
         return ""
+    return _noise_alike(model, classes, itemsize) + _noise_of_clients(experiment)
+
+
+def _noise_of_clients(experiment: Experiment) -> str:
+    if experiment.model.at_client is None:
+        return ""
+    return "; clients have noise of their own in training, so they train one after the other"
+
+
+def _noise_alike(model: Model, classes: int, itemsize: int) -> str:
     if model.circuit.num_qubits > MAX_EXACT_QUBITS:
         count = model.noise.trajectories
         return (
             f"averages over {count} random Pauli errors (exact up to {MAX_EXACT_QUBITS} qubits "
             f"only): {count} times the memory, and about the time, of a noiseless gradient"
         )
+    if model.plain_network is not None:
+        return f"exact, up to {MAX_EXACT_QUBITS} qubits: the state goes through as Pauli averages"
     num_bytes = exact_bytes(model.circuit, model.noise, classes, itemsize)
     return (
         f"exact, up to {MAX_EXACT_QUBITS} qubits: {classes} observables go back through the "

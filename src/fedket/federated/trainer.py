@@ -139,6 +139,8 @@ def train_client(
         rngs: The round's keys.
     """
     model, strategy, training, length = trainer
+    if model.at_client is not None:
+        model = model.at_client(client)
     rows, mask = padded_rows(data.clients, client, length)
     if not training.persistent:
         opt_state = training.optimizer.init(params)
