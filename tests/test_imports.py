@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-HEAVY = {"matplotlib", "pennylane", "torch", "sklearn", "pooch", "PIL"}
+HEAVY = {"matplotlib", "pennylane", "torch", "sklearn", "pooch", "PIL", "qiskit", "openqasm3"}
 
 
 def modules_after(statement):

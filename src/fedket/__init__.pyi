@@ -4,6 +4,7 @@ from ._version import __version__ as __version__
 from .allocator import keep_freed_memory as keep_freed_memory
 from .bridges.pennylane.kind import pennylane_model as pennylane_model
 from .bridges.qasm.kind import qasm_model as qasm_model
+from .bridges.qiskit.kind import qiskit_model as qiskit_model
 from .compile_cache import use_compile_cache as use_compile_cache
 from .data.partition import by_group as by_group
 from .data.partition import dirichlet as dirichlet

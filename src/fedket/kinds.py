@@ -47,6 +47,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "lenet5": "fedket.models.classical:LeNetConfig",
         "mlp": "fedket.models.classical:MlpConfig",
         "qasm": "fedket.bridges.qasm.kind:QasmConfig",
+        "qiskit": "fedket.bridges.qiskit.kind:QiskitConfig",
         "pennylane": "fedket.bridges.pennylane.kind:PennylaneConfig",
     },
     "noise": {

@@ -118,3 +118,39 @@ def test_show_says_what_runs_the_circuit(experiment, capsys, monkeypatch):
     assert cli.execute() == 0
     assert "runs on" in (shown := capsys.readouterr().out)
     assert "fedket's own engine, translated from QNode `circuit`: for each sample 2 gates" in shown
+
+
+CIRCUIT = """from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
+from qiskit.primitives import StatevectorEstimator
+
+x, w = ParameterVector("x", 2), ParameterVector("w", 2)
+circuit = QuantumCircuit(2)
+circuit.ry(x[0], 0)
+circuit.ry(x[1], 1)
+circuit.cx(0, 1)
+circuit.ry(w[0], 0)
+circuit.ry(w[1], 1)
+estimator = StatevectorEstimator()
+"""
+
+
+def test_a_qiskit_circuit_is_trained_on_an_estimator_whose_jobs_are_in_the_record(
+    experiment, tmp_path
+):
+    model = "kind = 'qiskit'\ncircuit = 'mine.py:circuit'\n"
+    path = experiment(model, mine_py=CIRCUIT)
+    backends = {"native": "", "own": "mine.py:estimator"}
+    runs = {
+        name: start_run(
+            load_config(path, [f"model.backend={backend!r}"]), output=tmp_path / name
+        ).directory
+        for name, backend in backends.items()
+    }
+    native, own = (load_file(run / "model.safetensors") for run in runs.values())
+    for name, array in native.items():
+        np.testing.assert_allclose(array, own[name], atol=1e-5)
+    jobs = [json.loads((run / "rounds.jsonl").read_text())["device_jobs"] for run in runs.values()]
+    assert jobs[0] == []
+    assert len(set(jobs[1])) == len(jobs[1]) > 4
+    assert (runs["own"] / "mine.py").read_text() == CIRCUIT

@@ -54,8 +54,9 @@ SMALL = {  # kind, keys, shape of a sample, classes
         (3,),
         2,
     ),
+    "qiskit": ("qiskit", {"circuit": "qiskit_circuit.py:reuploading"}, (3,), 2),
 }
-FOREIGN = {"qasm", "pennylane"}
+FOREIGN = {"qasm", "pennylane", "qiskit"}
 """Kinds whose circuits are the user's."""
 
 

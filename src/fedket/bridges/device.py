@@ -13,7 +13,6 @@ from time import sleep
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -21,7 +20,11 @@ from fedket.errors import FedketError, TrainingError
 from fedket.user_code import in_user_code
 
 Values = Callable[[np.ndarray, np.ndarray], np.ndarray]
-Pulled = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+Pulled = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+Arrays = tuple[np.ndarray, ...]
+Calls = Callable[..., Arrays]
 
 
 class Patience(NamedTuple):
@@ -44,9 +47,11 @@ class ForeignFunction(NamedTuple):
     Attributes:
         name: What it runs on, for messages.
         num_outputs: Values of a sample.
-        values: (weights (W,), x (batch, features)) -> (batch, num_outputs).
-        pulled: (weights, x, cotangent (batch, num_outputs)) -> gradient (W,), summed over samples.
+        values: (weights (W,), rows (batch, R)) -> (batch, num_outputs).
+        pulled: (weights, rows, cotangent (batch, num_outputs)) -> gradients (W,), summed over
+            samples, and (batch, R); zeros for what is not differentiated.
         take_jobs: Ids of the device's jobs since it was asked last.
+        cancel: Called when a call took too long.
     """
 
     name: str
@@ -54,6 +59,7 @@ class ForeignFunction(NamedTuple):
     values: Values
     pulled: Pulled
     take_jobs: Callable[[], tuple[str, ...]] = tuple
+    cancel: Callable[[], object] = tuple
 
 
 class Device:
@@ -70,10 +76,10 @@ class Device:
         self._failure: FedketError | None = None
 
     def __call__(
-        self, weights: Float[Array, " weights"], x: Float[Array, "batch features"]
+        self, weights: Float[Array, " weights"], rows: Float[Array, "batch columns"]
     ) -> Float[Array, "batch outputs"]:
-        """Values of a batch; differentiable in the weights, not in the samples."""
-        return _values(self, weights, jax.lax.stop_gradient(x))
+        """Values of a batch; differentiable in what the function differentiates."""
+        return _values(self, weights, rows)
 
     @property
     def num_outputs(self) -> int:
@@ -93,35 +99,40 @@ class Device:
             raise failure
         return jobs
 
-    def on_host(self, wanted: str, *arrays: Array) -> np.ndarray:
-        """Call `values` or `pulled`; NaN if that fails, or if an earlier call did."""
+    def values(self, weights: Array, rows: Array) -> np.ndarray:
+        """What the program calls for values; a row that is there twice is asked for once."""
+        unique, places = np.unique(np.asarray(rows, np.float64), axis=0, return_inverse=True)
+        failed = (np.full((len(unique), self.num_outputs), np.nan),)
+        (found,) = self._call(
+            lambda *given: (self._function.values(*given),), failed, weights, unique
+        )
+        return found.reshape(-1, self.num_outputs)[places.reshape(-1)]
+
+    def pulled(
+        self, weights: Array, rows: Array, cotangent: Array
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What the program calls for gradients; padding has no part in the loss."""
+        used = np.asarray(cotangent).any(axis=1)
+        of_rows = np.zeros(rows.shape)
+        if not used.any():
+            return np.zeros(weights.shape), of_rows
+        chosen = np.asarray(rows)[used], np.asarray(cotangent)[used]
+        failed = np.full(weights.shape, np.nan), np.full(chosen[0].shape, np.nan)
+        of_weights, of_rows[used] = self._call(self._function.pulled, failed, weights, *chosen)
+        return of_weights, of_rows
+
+    def _call(self, function: Calls, failed: Arrays, *arrays: Array | np.ndarray) -> Arrays:
+        """The function's results, or `failed` if it or an earlier call failed."""
         given = [np.asarray(array, np.float64) for array in arrays]
-        samples = len(given[1])
-        shape = (samples, self._function.num_outputs) if wanted == "values" else given[0].shape
         with self._lock:
             if self._failure is None:
                 try:
-                    found = self._values(*given) if wanted == "values" else self._pulled(*given)
-                    return np.asarray(found, np.float64).reshape(shape)
+                    return self._patiently(function, given)
                 except Exception as error:
                     self._failure = self._explained(error)
-        return np.full(shape, np.nan)
+        return failed
 
-    def _values(self, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """Padding repeats a sample, which a device is asked for once."""
-        rows, places = np.unique(x, axis=0, return_inverse=True)
-        return self._patiently(self._function.values, [weights, rows])[places.reshape(-1)]
-
-    def _pulled(self, weights: np.ndarray, x: np.ndarray, cotangent: np.ndarray) -> np.ndarray:
-        """Padding has no part in the loss."""
-        rows = cotangent.any(axis=1)
-        if not rows.any():
-            return np.zeros_like(weights)
-        return self._patiently(self._function.pulled, [weights, x[rows], cotangent[rows]])
-
-    def _patiently(
-        self, function: Callable[..., np.ndarray], given: list[np.ndarray]
-    ) -> np.ndarray:
+    def _patiently(self, function: Calls, given: list[np.ndarray]) -> Arrays:
         wait = self._patience.wait_s
         for _ in range(self._patience.retries):
             try:
@@ -133,10 +144,13 @@ class Device:
                 wait *= 2
         return self._in_time(function, given)
 
-    def _in_time(self, function: Callable[..., np.ndarray], given: list[np.ndarray]) -> np.ndarray:
+    def _in_time(self, function: Calls, given: list[np.ndarray]) -> Arrays:
         pool = ThreadPoolExecutor(1)
         try:
             return pool.submit(function, *given).result(self._patience.timeout_s)
+        except OutOfTimeError:
+            self._function.cancel()
+            raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -154,33 +168,35 @@ class Device:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _values(device: Device, weights: Array, x: Array) -> Array:
-    shape = x.shape[0], device.num_outputs
-    result = jax.ShapeDtypeStruct(shape, weights.dtype)
-    found: Array = jax.pure_callback(
-        partial(_host, device, "values", result.dtype), result, weights, x, vmap_method="sequential"
-    )
+def _values(device: Device, weights: Array, rows: Array) -> Array:
+    result = jax.ShapeDtypeStruct((rows.shape[0], device.num_outputs), weights.dtype)
+
+    def host(weights: Array, rows: Array) -> np.ndarray:
+        return device.values(weights, rows).astype(result.dtype)
+
+    found: Array = jax.pure_callback(host, result, weights, rows, vmap_method="sequential")
     return found
 
 
-def _values_forward(device: Device, weights: Array, x: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _values(device, weights, x), (weights, x)
+def _values_forward(
+    device: Device, weights: Array, rows: Array
+) -> tuple[Array, tuple[Array, Array]]:
+    return _values(device, weights, rows), (weights, rows)
 
 
 def _values_backward(
     device: Device, saved: tuple[Array, Array], cotangent: Array
 ) -> tuple[Array, Array]:
-    weights, x = saved
-    result = jax.ShapeDtypeStruct(weights.shape, weights.dtype)
-    host = partial(_host, device, "pulled", result.dtype)
-    gradient: Array = jax.pure_callback(
-        host, result, weights, x, cotangent, vmap_method="sequential"
+    dtype = cotangent.dtype
+    results = tuple(jax.ShapeDtypeStruct(array.shape, dtype) for array in saved)
+
+    def host(*arrays: Array) -> Arrays:
+        return tuple(found.astype(dtype) for found in device.pulled(*arrays))
+
+    of_weights, of_rows = jax.pure_callback(
+        host, results, *saved, cotangent, vmap_method="sequential"
     )
-    return gradient, jnp.zeros_like(x)
+    return of_weights, of_rows
 
 
 _values.defvjp(_values_forward, _values_backward)
-
-
-def _host(device: Device, wanted: str, dtype: np.dtype, *arrays: Array) -> np.ndarray:
-    return device.on_host(wanted, *arrays).astype(dtype)

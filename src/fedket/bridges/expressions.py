@@ -40,6 +40,11 @@ class Symbol(NamedTuple):
         """Whether it differs from sample to sample."""
         return self.name in ("feature", "traced") or any(a.of_sample for a in self.arguments)
 
+    @property
+    def of_weights(self) -> bool:
+        """Whether it differs from weights to weights."""
+        return self.name in ("weight", "traced") or any(a.of_weights for a in self.arguments)
+
 
 class Angle(NamedTuple):
     """Radians: `constant` + Σ coefficient · symbol."""
@@ -51,6 +56,11 @@ class Angle(NamedTuple):
     def of_sample(self) -> bool:
         """Whether it differs from sample to sample."""
         return any(symbol.of_sample for symbol, _ in self.terms)
+
+    @property
+    def of_weights(self) -> bool:
+        """Whether it differs from weights to weights."""
+        return any(symbol.of_weights for symbol, _ in self.terms)
 
     def plus(self, other: "Angle") -> "Angle":
         """The sum."""

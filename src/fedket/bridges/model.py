@@ -5,18 +5,22 @@ from typing import Literal
 
 import jax
 import numpy as np
-from jaxtyping import Array, Complex, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from fedket.bridges.native import native_run, sections_of
 from fedket.bridges.program import CircuitProgram
 from fedket.errors import ConfigError
-from fedket.models.vqc import Readout, measure_states
+from fedket.models.vqc import Readout, measured_subsets
 from fedket.quantum.circuit import Circuit
-from fedket.quantum.readout import expval, parse_pauli
-from fedket.types import Model
+from fedket.quantum.readout import expval, parse_pauli, probabilities
+from fedket.types import ForeignDevice, Model
 
 ForeignEncoding = Literal["inputs", "amplitude", "angle", "arctan", "state"]
-Measure = Callable[[Complex[Array, "dim batch"]], Float[Array, "batch classes"]]
+ForeignValues = Callable[
+    [Float[Array, " weights"], Float[Array, "batch features"]], Float[Array, "batch values"]
+]
+MakeDevice = Callable[[tuple[str, ...]], tuple[ForeignValues, ForeignDevice, str]]
+"""Pauli strings -> their values on a device, what calls it, and that in words."""
 
 
 def program_model(
@@ -29,8 +33,10 @@ def program_model(
     observables: tuple[str, ...] = (),
     logit_scale: float = 1.0,
     init_std: float = 0.1,
+    checked: str = "",
+    make_device: MakeDevice | None = None,
 ) -> Model:
-    """A classifier whose parameters are a circuit's weights, on fedket's own engine.
+    """A classifier whose parameters are a circuit's weights, on fedket's own engine or a device.
 
     Args:
         program: The circuit.
@@ -43,17 +49,24 @@ def program_model(
             value v makes the logits (v, −v) of two classes.
         logit_scale: Logits are this times the read-out.
         init_std: Weights start at N(0, init_std²).
+        checked: What the translation was compared with, in words.
+        make_device: Runs Pauli strings elsewhere; None for fedket's engine.
 
     Raises:
         ConfigError: Features enter nowhere or twice, or the read-out does not suit the classes.
         CircuitError: An observable is no Pauli string of the circuit's qubits.
     """
     _check_encoding(program, encoding, origin)
-    if observables:
-        measure = _measure_strings(observables, program.num_qubits, num_classes)
+    strings, signs = read_strings(readout, observables, program.num_qubits, num_classes)
+    device: ForeignDevice | None = None
+    if make_device is None:
+        values = _native_values(program, encoding, strings, num_classes)
+        words = "; ".join(filter(None, (native_words(program, origin), checked)))
+    elif strings is None:
+        raise ConfigError('model.readout = "probabilities" is fedket\'s own; a device gives "z"')
     else:
-        measure = measure_states(readout, program.num_qubits, num_classes)
-    run = native_run(program, encoding)
+        values, device, where = make_device(strings)
+        words = f"{origin} on {where}"
 
     def init(rng: PRNGKeyArray) -> Float[Array, " weights"]:
         return init_std * jax.random.normal(rng, (program.num_weights,))
@@ -63,11 +76,26 @@ def program_model(
         x: Float[Array, "batch *features"],
         rng: PRNGKeyArray | None = None,  # noqa: ARG001 - every model takes one
     ) -> Float[Array, "batch classes"]:
-        return logit_scale * measure(run(params, x))
+        found = values(params, x)
+        return logit_scale * (found if signs is None else found * signs)
 
-    return Model(
-        init, apply, circuit=largest_section(program), runs_on=native_words(program, origin)
-    )
+    circuit = largest_section(program)
+    return Model(init, apply, circuit=circuit, runs_on=words, device=device)
+
+
+def _native_values(
+    program: CircuitProgram,
+    encoding: ForeignEncoding,
+    strings: tuple[str, ...] | None,
+    num_classes: int,
+) -> ForeignValues:
+    run = native_run(program, encoding)
+
+    def values(weights: Array, x: Array) -> Array:
+        psi = run(weights, x)
+        return probabilities(psi)[:num_classes].T if strings is None else expval(psi, *strings)
+
+    return values
 
 
 def largest_section(program: CircuitProgram) -> Circuit:
@@ -104,15 +132,27 @@ def _check_encoding(program: CircuitProgram, encoding: ForeignEncoding, origin: 
         )
 
 
-def _measure_strings(observables: tuple[str, ...], num_qubits: int, num_classes: int) -> Measure:
+def read_strings(
+    readout: Readout, observables: tuple[str, ...], num_qubits: int, num_classes: int
+) -> tuple[tuple[str, ...] | None, np.ndarray | None]:
+    """Pauli strings that are read, None for probabilities; signs that make logits, if any do.
+
+    Raises:
+        ConfigError: There are not as many values as classes.
+        CircuitError: An observable is no Pauli string of these qubits.
+    """
+    if not observables:
+        subsets, signs = measured_subsets(readout, num_qubits, num_classes)
+        if subsets is None:
+            return None, signs
+        return tuple(" ".join(f"Z{q}" for q in subset) for subset in subsets), signs
     for text in observables:
         parse_pauli(text, num_qubits)
     if len(observables) == 1 and num_classes == 2:
-        signs = np.array([1, -1], np.int32)
-        return lambda psi: expval(psi, *observables) * signs
+        return observables, np.array([1, -1], np.int32)
     if len(observables) != num_classes:
         raise ConfigError(
             f"model.observables names {len(observables)} Pauli strings for {num_classes} classes; "
             "name one for each, or a single one for two classes"
         )
-    return lambda psi: expval(psi, *observables)
+    return observables, None

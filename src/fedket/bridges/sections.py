@@ -58,11 +58,11 @@ def make_sections(
         return ()
     start, period, count = repeated_part(operations)
     if count == 1:
-        return (_section(operations, 1, num_qubits, num_weights),)
+        return (whole_section(operations, num_qubits, num_weights),)
     end = start + period * count
     return (
         *make_sections(operations[:start], num_qubits, num_weights),
-        _section(operations[start:end], count, num_qubits, num_weights),
+        whole_section(operations[start:end], num_qubits, num_weights, count),
         *make_sections(operations[end:], num_qubits, num_weights),
     )
 
@@ -90,9 +90,10 @@ def _longest_run(same: np.ndarray) -> tuple[int, int]:
     return int(starts[longest]), int(lengths[longest])
 
 
-def _section(
-    operations: tuple[Operation, ...], count: int, num_qubits: int, num_weights: int
+def whole_section(
+    operations: tuple[Operation, ...], num_qubits: int, num_weights: int, count: int = 1
 ) -> Section:
+    """Gates as one section, `count` layers of equal gates."""
     layer, slot = [], 0
     for name, qubits, angles in operations[: len(operations) // count]:
         layer.append(Gate(name, qubits, tuple(range(slot, slot + len(angles)))))

@@ -6,7 +6,7 @@ from typing import Literal
 
 import jax
 import numpy as np
-from jaxtyping import Array, Complex, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from fedket.errors import ConfigError
 from fedket.models.circuit_keys import CircuitKeys
@@ -20,7 +20,6 @@ from fedket.quantum.measurement import (
 )
 from fedket.quantum.noise import NoiseModel
 from fedket.quantum.per_sample import per_sample_vjp
-from fedket.quantum.readout import expval_parity, probabilities
 from fedket.quantum.shots import Shots, draw_values, plan_shots, sampled_values
 from fedket.schema import PositiveFloat
 from fedket.section import Context
@@ -64,7 +63,7 @@ def vqc(
         ConfigError: If the read-out has fewer values than classes.
         CircuitError: The circuit's noise is not served.
     """
-    subsets, signs = _values(readout, circuit.num_qubits, num_classes)
+    subsets, signs = measured_subsets(readout, circuit.num_qubits, num_classes)
     measured = Measurement(circuit, noise, subsets, num_classes if subsets is None else 0)
     check_measurement(measured)
     encode = ENCODINGS[encoding]
@@ -114,29 +113,14 @@ def vqc(
     )
 
 
-def measure_states(
-    readout: Readout, num_qubits: int, num_classes: int
-) -> Callable[[Complex[Array, "dim batch"]], Float[Array, "batch classes"]]:
-    """A read-out as a function of final states, one value per class; see `vqc`.
-
-    Raises:
-        ConfigError: It has fewer values than classes.
-    """
-    subsets, signs = _values(readout, num_qubits, num_classes)
-
-    def measure(psi: Complex[Array, "dim batch"]) -> Float[Array, "batch classes"]:
-        if subsets is None:
-            return probabilities(psi)[:num_classes].T
-        values = expval_parity(psi, subsets)
-        return values if signs is None else values * signs
-
-    return measure
-
-
-def _values(
+def measured_subsets(
     readout: Readout, num_qubits: int, num_classes: int
 ) -> tuple[tuple[tuple[int, ...], ...] | None, np.ndarray | None]:
-    """Qubits of each product of Zs, None for probabilities; signs that make logits, if any do."""
+    """Qubits of each product of Zs, None for probabilities; signs that make logits, if any do.
+
+    Raises:
+        ConfigError: The read-out has fewer values than classes.
+    """
     values = readout_size(readout, num_qubits)
     if values < num_classes:
         raise ConfigError(

@@ -189,13 +189,16 @@ def foreign_function(qnode: Any, arguments: Arguments, num_outputs: int) -> Fore
         with _quietly():
             return np.stack([np.asarray(one(weights, sample)) for sample in x])
 
-    def pulled(weights: np.ndarray, x: np.ndarray, cotangent: np.ndarray) -> np.ndarray:
+    def pulled(
+        weights: np.ndarray, x: np.ndarray, cotangent: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         def total(trained: Any) -> Any:
             parts = [pnp.dot(row, one(trained, s)) for s, row in zip(x, cotangent, strict=True)]
             return sum(parts)
 
         with _quietly():
-            return np.asarray(qml.grad(total)(pnp.array(weights, requires_grad=True)))
+            gradient = np.asarray(qml.grad(total)(pnp.array(weights, requires_grad=True)))
+        return gradient, np.zeros_like(x)
 
     return ForeignFunction(f"device `{qnode.device.name}`", num_outputs, values, pulled)
 
