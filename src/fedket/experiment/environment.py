@@ -1,6 +1,5 @@
 """Versions and machine, for the record: `environment.json`."""
 
-import os
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +8,7 @@ import jax
 import numpy as np
 
 from fedket._version import __version__
+from fedket.cores import num_cores
 from fedket.quantum.native import engine_name
 from fedket.record import FORMAT, Environment
 from fedket.record_files import ENVIRONMENT, read_json, write_json
@@ -41,10 +41,3 @@ def environment() -> Environment:
         engine=engine_name(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-def num_cores() -> int | None:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()

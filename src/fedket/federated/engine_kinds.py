@@ -5,9 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fedket.federated.sequential import sequential_engine
-from fedket.federated.sharded import sharded_engine, split_cpu
+from fedket.federated.sharded import cores_engine, sharded_engine, split_cpu
 from fedket.federated.trainer import MakeEngine
-from fedket.federated.vectorised import vectorised_engine
 from fedket.schema import PositiveInt
 from fedket.section import Context, Section
 
@@ -31,13 +30,17 @@ class EngineConfig(Section):
 
 
 class VectorisedConfig(EngineConfig):
-    """Clients side by side, as many as the cache holds, in one program."""
+    """Clients side by side, as many as the cache holds, on all cores of the CPU, or on a GPU."""
 
     kind: Literal["vectorised"] = "vectorised"
 
+    def prepare(self) -> None:
+        """Make devices of the CPU's cores."""
+        split_cpu()
+
     def build(self, context: Context) -> MakeEngine:
         """The engine."""
-        return vectorised_engine
+        return cores_engine
 
 
 class SequentialConfig(EngineConfig):

@@ -31,9 +31,14 @@ def across(mesh: Mesh | None, tree: Any) -> Any:
 
 
 def here(mesh: Mesh | None, tree: Any) -> Any:
-    """Return this process's own copy of arrays that all processes hold."""
-    if mesh is None or not mesh.is_multi_process:
+    """Return a single copy of arrays that all devices hold, of several processes each its own.
+
+    What is worked out from it then runs once, not on every device.
+    """
+    if mesh is None:
         return tree
+    if not mesh.is_multi_process:
+        return jax.device_put(tree, mesh.devices.flat[0])
     return jax.tree.map(_own_copy, tree)
 
 

@@ -3,16 +3,15 @@
 In processes that were joined by `jax.distributed`, the devices of all of them.
 """
 
-import os
-
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from fedket.cores import num_cores
 from fedket.errors import ConfigError
 from fedket.federated.placement import CLIENTS
 from fedket.federated.trainer import ClientTrainer, Engine, TrainingData
-from fedket.federated.vectorised import vectorised_engine
+from fedket.federated.vectorised import round_work, vectorised_engine
 from fedket.types import Reducer
 
 
@@ -34,18 +33,46 @@ def sharded_engine(
     return vectorised_engine(trainer, data, seed, reducer, cohort_size, memory_limit_mb, mesh)
 
 
+SHORT_ROUND = 128 * 2**20
+"""Bytes that a round writes below which one core is as fast as two: some two milliseconds."""
+
+
+def cores_engine(
+    trainer: ClientTrainer,
+    data: TrainingData,
+    seed: int,
+    reducer: Reducer | None,
+    cohort_size: int,
+    memory_limit_mb: int,
+) -> Engine:
+    """Build the vectorised engine over the cores that this process may use.
+
+    One core per client at most, and so many that their copies of all samples keep within the
+    memory limit. One device, as `vectorised_engine`, if a round is too short to be worth waking
+    others, on a GPU, if JAX has begun to use the CPU before `split_cpu`, and in each of several
+    processes.
+    """
+    devices = jax.devices()
+    copies = memory_limit_mb * 2**20 // max(1, data.x.nbytes)
+    count = min(len(devices), cohort_size, copies)
+    alone = count < 2 or devices[0].platform != "cpu" or jax.process_count() > 1
+    alone = alone or round_work(trainer, data, cohort_size) < SHORT_ROUND
+    mesh = None if alone else Mesh(np.array(devices[:count]), (CLIENTS,))
+    return vectorised_engine(trainer, data, seed, reducer, cohort_size, memory_limit_mb, mesh)
+
+
 def split_cpu(num_devices: int = 0) -> None:
     """Make JAX see the CPU as so many devices; must come before anything else uses JAX.
 
     Args:
-        num_devices: Usually the number of cores, which 0 means; with 0 a CPU that JAX has used
-            already stays as it is.
+        num_devices: 0 means as many as the cores that this process may use, unless JAX has used the
+            CPU already.
 
     Raises:
         ConfigError: JAX has been used already and sees another number of devices than asked for.
     """
     try:
-        jax.config.update("jax_num_cpu_devices", num_devices or os.cpu_count() or 1)
+        jax.config.update("jax_num_cpu_devices", num_devices or num_cores())
     except RuntimeError:
         found = len(jax.devices("cpu"))
         if num_devices not in (0, found):

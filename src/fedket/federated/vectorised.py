@@ -37,7 +37,7 @@ from fedket.federated.trainer import (
     train_client,
     tree_bytes,
 )
-from fedket.federated.working_set import chunk_size, traced_bytes
+from fedket.federated.working_set import chunk_size, traced_bytes, traced_work
 from fedket.traffic import Traffic
 from fedket.types import Contribution, Params, Reducer, ServerState
 
@@ -138,11 +138,25 @@ def _choose_chunk(
     cohort_size: int,
     memory_limit_mb: int,
 ) -> int:
-    state = trainer.training.optimizer.init(params) if trainer.training.persistent else ()
-    one = Program(train_client, trainer)
-    zero, rngs = jnp.zeros((), jnp.int32), round_rngs(jax.random.key(0), 0)
-    client_bytes = traced_bytes(one, data, params, state, zero, jnp.ones(()), rngs)
+    client_bytes = traced_bytes(*_one_client(trainer, data, params))
     return chunk_size(client_bytes, cohort_size, memory_limit_mb)
+
+
+def round_work(trainer: ClientTrainer, data: TrainingData, cohort_size: int) -> float:
+    """Bytes that the training of an average round writes, see `traced_work`."""
+    params = jax.eval_shape(trainer.model.init, jax.random.key(0))
+    samples = float(np.mean(np.asarray(data.clients.num_samples)))
+    steps = trainer.training.epochs * max(1.0, samples / trainer.training.batch_size)
+    return cohort_size * steps * traced_work(*_one_client(trainer, data, params))
+
+
+def _one_client(trainer: ClientTrainer, data: TrainingData, params: Params) -> tuple[Any, ...]:
+    """A client's training and its arguments, to be traced."""
+    state: Any = ()
+    if trainer.training.persistent:
+        state = jax.eval_shape(trainer.training.optimizer.init, params)
+    zero, rngs = jnp.zeros((), jnp.int32), round_rngs(jax.random.key(0), 0)
+    return Program(train_client, trainer), data, params, state, zero, jnp.ones(()), rngs
 
 
 Bound = tuple[ClientTrainer, Mesh | None]

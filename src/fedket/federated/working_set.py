@@ -20,14 +20,23 @@ def traced_bytes(function: Callable[..., Any], *args: Any) -> int:
 
     An upper bound of the live memory of one call; nothing is compiled or run.
     """
-    return _jaxpr_bytes(jax.make_jaxpr(function)(*args).jaxpr)
+    return _jaxpr_bytes(jax.make_jaxpr(function)(*args).jaxpr, repeated=False)
 
 
-def _jaxpr_bytes(jaxpr: Jaxpr) -> int:
+def traced_work(function: Callable[..., Any], *args: Any) -> int:
+    """Bytes that `function` writes, a loop's as often as it runs, once if that is not known.
+
+    A measure of how long it takes: a core writes a few gigabytes per second.
+    """
+    return _jaxpr_bytes(jax.make_jaxpr(function)(*args).jaxpr, repeated=True)
+
+
+def _jaxpr_bytes(jaxpr: Jaxpr, repeated: bool) -> int:
     total = 0
     for equation in jaxpr.eqns:
         inner = [j for value in equation.params.values() for j in _inner(value)]
-        total += sum(map(_jaxpr_bytes, inner)) if inner else 0
+        times = equation.params.get("length", 1) if repeated else 1
+        total += times * sum(_jaxpr_bytes(j, repeated) for j in inner)
         total += 0 if inner else sum(_aval_bytes(v.aval) for v in equation.outvars)
     return total
 
