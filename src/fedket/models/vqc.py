@@ -16,9 +16,11 @@ from fedket.quantum.measurement import (
     Measurement,
     check_measurement,
     expected_values,
+    observables,
     pure_values,
 )
 from fedket.quantum.noise import NoiseModel
+from fedket.quantum.noise.per_sample import noisy_per_sample_vjp
 from fedket.quantum.per_sample import per_sample_vjp
 from fedket.quantum.shots import Shots, draw_values, plan_shots, sampled_values
 from fedket.schema import PositiveFloat
@@ -97,14 +99,20 @@ def vqc(
     def vjp(
         params: Float[Array, "layers slots"], x: Float[Array, "batch *features"]
     ) -> tuple[Array, Callable[[Array], Array]]:
-        final, to_angles = per_sample_vjp(circuit, params, encode(x, circuit.num_qubits))
+        psi = encode(x, circuit.num_qubits)
+        if noise is not None:
+            read = observables(measured)
+            values, of_values = noisy_per_sample_vjp(circuit, noise, params, psi, read)
+            logits, to_values = jax.vjp(logits_of, values)
+            return logits, lambda cotangent: of_values(to_values(cotangent)[0])
+        final, to_angles = per_sample_vjp(circuit, params, psi)
         logits, to_states = jax.vjp(lambda psi: logits_of(pure_values(measured, psi)), final)
         return logits, lambda cotangent: to_angles(to_states(cotangent)[0])
 
     return Model(
         init,
         apply,
-        vjp if noise is None else None,
+        vjp if noise is None or measured.exact else None,
         layered=True,
         circuit=circuit,
         noise=noise,

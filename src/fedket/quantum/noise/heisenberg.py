@@ -96,7 +96,7 @@ def _evolve_backward(
         for block, unitary, noisy in zip(blocks, *inputs[:2], strict=True):
             if block.move is not None:
                 a = permute(a, block.move)
-            grads.append(_gradient(block, unitary, a, next(kept) if block.trainable else a))
+            grads.append(block_gradient(block, unitary, a, next(kept) if block.trainable else a))
             a = apply_factors(block, *noisy, a)
         return a, grads
 
@@ -108,7 +108,7 @@ def _evolve_backward(
 evolve.defvjp(evolve_keeping, _evolve_backward)
 
 
-def _gradient(block: Block, unitary: Matrices, a: Observables, b: Observables) -> Matrices:
+def block_gradient(block: Block, unitary: Matrices, a: Observables, b: Observables) -> Matrices:
     """Cotangents R Cᵀ of a block's unitaries."""
     singles, pairs = jax.tree.map(jnp.zeros_like, unitary)
     if block.trainable and block.singles:
