@@ -17,6 +17,7 @@ from .errors import ConfigError as ConfigError
 from .errors import FedketError as FedketError
 from .experiment.build import build_experiment as build_experiment
 from .experiment.export import export_network as export_network
+from .experiment.export_circuit import export_circuit as export_circuit
 from .experiment.load import load_config as load_config
 from .experiment.run import resume_run as resume_run
 from .experiment.run import start_run as start_run

@@ -92,6 +92,8 @@ class Model(NamedTuple):
             logits without a circuit (`fedket export`); None if there is none.
         runs_on: What runs a circuit that was written elsewhere, in words; empty for fedket's own.
         device: What `apply` calls outside this program; None for nothing.
+        program: params -> a foreign circuit as a `fedket.bridges.program.CircuitProgram` and its
+            weights as a vector (`fedket export --to`); None for fedket's own circuits.
     """
 
     init: Callable[[PRNGKeyArray], Params]
@@ -106,6 +108,7 @@ class Model(NamedTuple):
     plain_network: Callable[[Params], tuple[Any, Any]] | None = None
     runs_on: str = ""
     device: "ForeignDevice | None" = None
+    program: Callable[[Params], tuple[Any, Any]] | None = None
 
 
 class ClientResult(NamedTuple):

@@ -80,7 +80,14 @@ def program_model(
         return logit_scale * (found if signs is None else found * signs)
 
     circuit = largest_section(program)
-    return Model(init, apply, circuit=circuit, runs_on=words, device=device)
+    return Model(
+        init,
+        apply,
+        circuit=circuit,
+        runs_on=words,
+        device=device,
+        program=lambda params: (program, params),
+    )
 
 
 def _native_values(

@@ -1,10 +1,11 @@
 """`fedket show`, `list`, `report` and `export`: what there is to run, what it costs, what came."""
 
+import enum
 import json
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -121,21 +122,47 @@ def report(
     typer.echo(json.dumps({"report": str(path)}) if as_json else str(path))
 
 
+class ExportChoice(enum.StrEnum):
+    """What can be written of a run."""
+
+    NETWORK = "network"
+    QASM = "qasm"
+    QISKIT = "qiskit"
+    PENNYLANE = "pennylane"
+
+
 def export(
-    directory: Annotated[Path, typer.Argument(help="A run, not of `vqc` or `hybrid`.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Safetensors file to write.")],
+    directory: Annotated[Path, typer.Argument(help="A run.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+    to: Annotated[
+        ExportChoice,
+        typer.Option(help="The plain network (safetensors), or the trained circuit."),
+    ] = ExportChoice.NETWORK,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the plain network that a run has trained or generated.
+    """Write what a run has trained: the plain network, or the circuit in another language.
 
-    The file has PyTorch's names and layouts.
+    A network's file has PyTorch's names and layouts. Circuits have their
+    weights as numbers: OpenQASM 3, Qiskit's QPY, or Python with a QNode.
 
     Example: fedket export runs/qfed-central-fast-0-1 -o cnn.safetensors
     """
+    if to is ExportChoice.NETWORK:
+        facts, shown = _export_network(directory, output)
+    else:
+        from fedket.experiment.export_circuit import Language, export_circuit
+
+        circuit = export_circuit(directory, output, cast(Language, to.value))
+        count = len(circuit.operations)
+        facts = {"output": str(output), "qubits": circuit.num_qubits, "gates": count}
+        shown = f"{output}: {circuit.num_qubits} qubits, {count:,} gates"
+    typer.echo(json.dumps(facts) if as_json else shown)
+
+
+def _export_network(directory: Path, output: Path) -> tuple[dict[str, Any], str]:
     from fedket.experiment.export import export_network
 
     network = export_network(directory, output)
     plan = network.plan
     facts = {"output": str(output), "weights": plan.num_weights, "layers": list(plan.words)}
-    shown = f"{output}: {plan.num_weights:,} weights, {', '.join(plan.words)}"
-    typer.echo(json.dumps(facts) if as_json else shown)
+    return facts, f"{output}: {plan.num_weights:,} weights, {', '.join(plan.words)}"

@@ -31,7 +31,9 @@ class CircuitKeys(Section):
 
     @model_validator(mode="after")
     def _is_named_once(self) -> "CircuitKeys":
-        if self.layer and "circuit" in self.model_fields_set:
+        default = type(self).model_fields["circuit"].get_default(call_default_factory=True)
+        # A run's own file has every value, the default that `layer` stands in for as well.
+        if self.layer and self.circuit != default:
             raise PydanticCustomError("twice", "Input should name `circuit` or `layer`, not both")
         return self
 

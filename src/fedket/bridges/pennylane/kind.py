@@ -94,7 +94,12 @@ def pennylane_model(
         )
     words = f"{native_words(program, name)}; agrees with it to {off:.0e} on random weights"
     circuit = largest_section(program)
-    return _model(values, shapes, num_classes, logit_scale, init_std, words, circuit=circuit)
+    model = _model(values, shapes, num_classes, logit_scale, init_std, words, circuit=circuit)
+
+    def with_weights(params: Params) -> tuple[Any, Array]:
+        return program, jnp.concatenate([params[name].ravel() for name in shapes])
+
+    return model._replace(program=with_weights)
 
 
 def _model(

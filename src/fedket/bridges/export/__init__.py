@@ -1,0 +1,1 @@
+"""Trained circuits for other languages, their weights bound."""
