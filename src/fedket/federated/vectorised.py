@@ -91,10 +91,10 @@ def vectorised_engine(
         alive = np.ones(len(ids), dtype=bool)
         while True:
             weights = cohort_weights(num_samples[ids], alive)
-            chunks = _cut(ids, weights, size[0], num_devices)
+            chunks, places = _cut(ids, weights, size[0], num_devices)
             chunks, rngs = across(mesh, (chunks, round_rngs(root, round_num)))
             first, outcome = program(data, params, server, clients, chunks, rngs)
-            losses, finite = (np.asarray(a)[: len(ids)] for a in (outcome.loss, outcome.finite))
+            losses, finite = (np.asarray(a)[places] for a in (outcome.loss, outcome.finite))
             broken = alive & ~finite
             if not broken.any():
                 break
@@ -110,7 +110,7 @@ def vectorised_engine(
             rows = np.flatnonzero(alive)
             rows = rows[np.argsort(ids[rows])]
             context = round_context(trainer, seed, round_num, ids[rows], weights[rows])
-            contributions = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], first)
+            contributions = jax.tree.map(lambda leaf: np.asarray(leaf)[places[rows]], first)
             total, traffic = reducer(contributions, context)
             server, params = here(mesh, (server, params))
             new_server, new_params, metrics = apply_sum(server, params, total)
@@ -122,13 +122,20 @@ def vectorised_engine(
     return Engine(run)
 
 
-def _cut(ids: np.ndarray, weights: np.ndarray, size: int, num_devices: int) -> Chunks:
-    """Chunks in the order of the ids, as many for every device."""
+def _cut(
+    ids: np.ndarray, weights: np.ndarray, size: int, num_devices: int
+) -> tuple[Chunks, np.ndarray]:
+    """Chunks of clients in ascending order of their sizes, and where each client is.
+
+    Every device gets as many chunks, dealt like cards: the largest clients are not all on one.
+    What is missing to full chunks is filled up with the smallest client.
+    """
     pad = -len(ids) % (size * num_devices)
-    return Chunks(
-        np.pad(ids, (0, pad), mode="edge").reshape(-1, size),
-        np.pad(weights, (0, pad)).reshape(-1, size),
-    )
+    places = np.arange(len(ids) + pad).reshape(-1, num_devices, size)
+    order = places.swapaxes(0, 1).ravel()
+    filled = np.pad(ids, (0, pad), constant_values=ids[0])[order]
+    chunks = Chunks(filled.reshape(-1, size), np.pad(weights, (0, pad))[order].reshape(-1, size))
+    return chunks, np.argsort(order)[: len(ids)]
 
 
 def _choose_chunk(
