@@ -1,7 +1,8 @@
 """fedket's side: the same inputs through the public models, engine and federation.
 
 `python -m benchmarks.fedket_side WORKLOAD ...` prints for each the median of a step or round in ms
-and the time that compiling it takes in s, next to nothing where a cache of JAX's has it.
+and the time that compiling it takes in s, next to nothing where a cache of JAX's has it. A process
+measures either steps or rounds: rounds see the cores as devices, as under `fedket run`.
 """
 
 import subprocess
@@ -23,6 +24,7 @@ from benchmarks.workloads import (
     LEARNING_RATE,
     LOCAL_STEPS,
     MAP_WIDTHS,
+    ROUNDS,
     Params,
     Round,
     Workload,
@@ -34,6 +36,7 @@ from benchmarks.workloads import (
 from fedket.allocator import keep_freed_memory
 from fedket.federated.federation import make_federation
 from fedket.federated.local import LocalTraining
+from fedket.federated.sharded import cores_engine, split_cpu
 from fedket.federated.strategies import fed_avg
 from fedket.models.network import plan_network
 from fedket.models.quantum_train import quantum_train
@@ -60,10 +63,10 @@ def measure(workload: str) -> dict[str, Any]:
     keep_freed_memory()  # as the command line does
     if workload == "sweep":
         return {"ms": _sweep_ms()}
-    if workload == "a-of-1000":
-        found = _measure_many_clients()
-    elif workload.startswith("round-"):
-        found = _measure_round(int(workload.removeprefix("round-")))
+    if workload in ROUNDS:
+        split_cpu()
+        many = workload == "a-of-1000"
+        found = _measure_many_clients() if many else _measure_round(int(workload[6:]))
     else:
         found = _measure_gradient(load(workload))
     return found | {"engine": engine_name()}
@@ -118,9 +121,11 @@ def _measure_many_clients() -> dict[str, Any]:
     dataset = Dataset("a", np.asarray(x), y, np.asarray(x[:1]), y[:1], 10)
     training = LocalTraining(optax.adam(LEARNING_RATE), epochs=1, batch_size=len(y))
     partition = [np.arange(len(y))] * 1_000
-    federation = make_federation(model, dataset, partition, fed_avg(), training)
+    federation = make_federation(
+        model, dataset, partition, fed_avg(), training, engine=cores_engine
+    )
     state = federation.init()
-    return {"ms": median_ms(lambda: federation.run_round(state, with_evaluation=False), warm_up=1)}
+    return {"ms": median_ms(lambda: federation.run_round(state, with_evaluation=False))}
 
 
 def _check_round() -> float:
@@ -143,7 +148,7 @@ def _federation(task: Round) -> Any:
     start = jnp.asarray(task.angles.reshape(2, 12))
     model = _chen_yoo()._replace(init=lambda _rng: start)
     training = LocalTraining(optax.adam(LEARNING_RATE), epochs=1, batch_size=32)
-    return make_federation(model, dataset, partition, fed_avg(), training)
+    return make_federation(model, dataset, partition, fed_avg(), training, engine=cores_engine)
 
 
 def _chen_yoo() -> Model:

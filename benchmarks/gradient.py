@@ -15,13 +15,14 @@ from importlib.util import find_spec
 
 from benchmarks import run
 from benchmarks.run import Side
+from benchmarks.workloads import GRADIENTS, ROUNDS
 
 USUAL = ("a", "b", "round-20", "round-100")
+WORKLOADS = (*GRADIENTS, *ROUNDS, "sweep")
+RESTRICTED = ("a", "b", "round-100", "sweep")
 OURS_ONLY = ("round-100", "round-1000", "a-of-1000", "sweep")
 """A client takes a peer 0.4 s."""
 
-WORKLOADS = ("a", "b", "c", "d", "round-5", "round-20", *OURS_ONLY)
-RESTRICTED = ("a", "b", "round-100", "sweep")
 NOT_OF_PEER = {"torchquantum_modules": ("b", "round-20"), "pennylane_lightning": ("round-20",)}
 """In static mode b is not possible, so that `torchquantum` runs it gate by gate already; what takes
 ten seconds, or says the same again."""
@@ -47,19 +48,24 @@ def main() -> None:
     parser.add_argument("--sides", nargs="+", choices=names, default=names, metavar="SIDE",
         help=f"of {', '.join(names)}")  # fmt: skip
     options = parser.parse_args()
-    asked = tuple(options.workload)
-    some = tuple(name for name in asked if name in RESTRICTED)
-    ours = (sys.executable, "-m", "benchmarks.fedket_side")
-    sides = [
-        Side(name, ours, asked if name == "fedket" else some, **how)
-        for name, how in FEDKET.items()
-        if name != "fedket_jax" or find_spec("fedket_native")
-    ]
+    asked = options.workload
+    sides = [side for name in FEDKET for side in ours(name, asked)]
     for name, venv in PEERS.items():
         left_out = (*OURS_ONLY, *NOT_OF_PEER.get(name, ()))
         sides.append(run.peer(name, venv, [w for w in asked if w not in left_out]))
     sides = [side for side in sides if side.name in options.sides and side.workloads]
     run.run("gradient", sides, options)
+
+
+def ours(name: str, asked: list[str]) -> list[Side]:
+    """Return fedket's side of a name, one process for steps and one for rounds."""
+    if name == "fedket_jax" and not find_spec("fedket_native"):
+        return []
+    command = (sys.executable, "-m", "benchmarks.fedket_side")
+    mine = [workload for workload in asked if name == "fedket" or workload in RESTRICTED]
+    rounds = tuple(workload for workload in mine if workload in ROUNDS)
+    steps = tuple(workload for workload in mine if workload not in ROUNDS)
+    return [Side(name, command, workloads, **FEDKET[name]) for workloads in (steps, rounds)]
 
 
 if __name__ == "__main__":

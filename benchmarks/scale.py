@@ -25,6 +25,7 @@ from fedket.allocator import keep_freed_memory
 from fedket.data.partition import iid
 from fedket.federated.federation import make_federation
 from fedket.federated.local import LocalTraining
+from fedket.federated.sharded import cores_engine, split_cpu
 from fedket.federated.strategies import fed_avg
 from fedket.models.vqc import vqc
 from fedket.quantum import ansatz
@@ -37,9 +38,10 @@ QUBITS, LAYERS, BATCH = 20, 5, 4
 
 def measure_round(num_clients: int, cohort: int) -> dict[str, Any]:
     """Run rounds; `setup_s` is what comes before the first, `first_ms` compiles."""
+    split_cpu()  # as the command line does
     rng = np.random.default_rng(0)
     total = num_clients * SAMPLES_PER_CLIENT
-    x = rng.standard_normal((total, 4)).astype(np.float32)
+    x = rng.standard_normal((total, 4), np.float32)
     y = (x[:, 0] > 0).astype(np.int32)
     made: list[Any] = []
     setup_ms = wall_ms(
@@ -51,6 +53,7 @@ def measure_round(num_clients: int, cohort: int) -> dict[str, Any]:
                 fed_avg(),
                 LocalTraining(optax.adam(0.01), epochs=1, batch_size=10),
                 clients_per_round=cohort,
+                engine=cores_engine,
             )
         )
     )
