@@ -22,7 +22,7 @@ from benchmarks.timing import wall_ms
 from fedket.quantum import ansatz, noise
 from fedket.quantum.circuit import Circuit
 from fedket.quantum.engine import run_circuit
-from fedket.quantum.noise.plan import MAX_EXACT_QUBITS
+from fedket.quantum.noise.model import MAX_EXACT_QUBITS
 from fedket.quantum.readout import expval_parity
 
 BATCH = 32

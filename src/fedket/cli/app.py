@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from fedket._version import __version__
-from fedket.cli import deploy, keys, kme, qkd, reproduce, run, show
+from fedket.cli import deploy, keys, kme, noise, qkd, reproduce, run, show
 from fedket.cli.options import CommandGroup
 
 app = typer.Typer(
@@ -44,4 +44,5 @@ app.command()(reproduce.results)
 app.add_typer(deploy.app, name="deploy")
 app.add_typer(keys.app, name="keys")
 app.add_typer(kme.app, name="kme")
+app.add_typer(noise.app, name="noise")
 app.add_typer(qkd.app, name="qkd")

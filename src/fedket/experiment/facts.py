@@ -15,7 +15,7 @@ from fedket.keys.qkd.network import Pair, network_links, pair_rates
 from fedket.keys.source_kinds import SimulatedConfig
 from fedket.quantum.circuit import Circuit
 from fedket.quantum.noise import exact_bytes
-from fedket.quantum.noise.plan import MAX_EXACT_QUBITS
+from fedket.quantum.noise.model import MAX_EXACT_QUBITS
 from fedket.quantum.shots.settings import ShotsConfig
 from fedket.record import MAX_LINKS, Facts, KeyFeed, LinkFeed, link_name
 from fedket.section import Context, Section
@@ -76,7 +76,7 @@ def _noise_of_clients(experiment: Experiment) -> str:
 
 
 def _noise_alike(model: Model, classes: int, itemsize: int) -> str:
-    if model.circuit.num_qubits > MAX_EXACT_QUBITS:
+    if not model.noise.is_exact(model.circuit):
         count = model.noise.trajectories
         return (
             f"averages over {count} random Pauli errors (exact up to {MAX_EXACT_QUBITS} qubits "

@@ -8,8 +8,7 @@ from pydantic_core import PydanticCustomError
 from fedket.errors import CircuitError, ConfigError, UserCodeError
 from fedket.quantum.circuit import Circuit, make_circuit
 from fedket.quantum.memory import check_memory
-from fedket.quantum.noise import check_exact_memory
-from fedket.quantum.noise.plan import MAX_EXACT_QUBITS
+from fedket.quantum.noise import NoiseModel, check_exact_memory
 from fedket.quantum.shots.memory import check_shots_memory
 from fedket.schema import PositiveInt
 from fedket.section import Context, FunctionOf, NamedFunction, Section, named_function
@@ -41,13 +40,14 @@ class CircuitKeys(Section):
         """Raise `CircuitError` if a gradient step does not fit, or noise is not served."""
         itemsize = 8 if context.dtype == "float64" else 4
         noise, shots, columns = context.noise, context.shots, context.batch_size
-        exact, classes = self.num_qubits <= MAX_EXACT_QUBITS, context.num_classes
-        if shots is not None and exact:
-            circuit = self.make_circuit()
-            check_shots_memory(circuit, noise, shots, classes, columns, itemsize)
-        if noise is not None and exact:
-            check_exact_memory(self.make_circuit(), noise, classes, itemsize)
-            return
+        if noise is not None or shots is not None:
+            circuit, classes = self.make_circuit(), context.num_classes
+            exact = (noise or NoiseModel()).is_exact(circuit)
+            if shots is not None and exact:
+                check_shots_memory(circuit, noise, shots, classes, columns, itemsize)
+            if noise is not None and exact:
+                check_exact_memory(circuit, noise, classes, itemsize)
+                return
         if noise is not None:
             columns *= noise.trajectories
         check_memory(self.num_qubits, columns, 2 * itemsize)

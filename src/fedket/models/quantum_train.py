@@ -31,7 +31,6 @@ from fedket.quantum.engine import run_circuit
 from fedket.quantum.measurement import Measurement, check_measurement, expected_values
 from fedket.quantum.memory import check_memory
 from fedket.quantum.noise import NoiseModel, check_exact_memory
-from fedket.quantum.noise.plan import MAX_EXACT_QUBITS
 from fedket.quantum.readout import probabilities
 from fedket.quantum.shots import Shots, draw_values, plan_shots, sampled_values
 from fedket.quantum.shots.memory import check_shots_memory
@@ -223,7 +222,7 @@ class QuantumTrainConfig(NetworkKeys):
         """Raise `CircuitError` if the circuit would not fit into memory."""
         circuit, noise = self.plan().circuit, context.noise
         itemsize, shots = (8 if context.dtype == "float64" else 4), context.shots
-        if circuit.num_qubits <= MAX_EXACT_QUBITS:
+        if (noise or NoiseModel()).is_exact(circuit):
             if noise is not None:
                 check_exact_memory(circuit, noise, 1, itemsize)
             if shots is not None:

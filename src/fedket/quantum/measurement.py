@@ -17,7 +17,7 @@ from fedket.quantum.engine import run_circuit
 from fedket.quantum.noise import NoiseModel
 from fedket.quantum.noise.frames import check_trajectories
 from fedket.quantum.noise.observables import outcome_coefficients, pauli_coefficients
-from fedket.quantum.noise.plan import MAX_EXACT_QUBITS, plan_noisy
+from fedket.quantum.noise.plan import plan_noisy
 
 Angles = Float[Array, "layers slots"]
 States = Complex[Array, "dim batch"]
@@ -47,7 +47,7 @@ class Measurement(NamedTuple):
     @property
     def exact(self) -> bool:
         """Whether noise, if any, is worked out exactly."""
-        return self.circuit.num_qubits <= MAX_EXACT_QUBITS
+        return (self.noise or NoiseModel()).is_exact(self.circuit)
 
 
 def check_measurement(m: Measurement) -> None:

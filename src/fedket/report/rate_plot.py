@@ -20,7 +20,7 @@ REPORTED_BPS = 32.8e3
 _LINES = {"mdi": ("four-phase MDI-QKD", SERIES[0]), "bb84": ("decoy BB84", SERIES[1])}
 """Protocol -> its name and colour."""
 
-_METADATA = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+METADATA = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
 
 def check_plot_file(path: Path) -> None:
@@ -50,7 +50,7 @@ def plot_rates(curves: Sequence[Curve], clock_hz: float, path: Path) -> None:
         for curve in curves:
             _draw(axes, curve)
         _decorate(axes, curves, clock_hz)
-        figure.savefig(path, dpi=150, metadata=_METADATA.get(path.suffix))
+        figure.savefig(path, dpi=150, metadata=METADATA.get(path.suffix))
 
 
 def _draw(axes: Axes, curve: Curve) -> None:

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 
 from fedket.errors import ConfigError
 from fedket.quantum.noise.channels import depolarising, thermal_relaxation
-from fedket.quantum.noise.model import NoiseModel, Rule
-from fedket.quantum.noise.plan import MAX_EXACT_QUBITS
+from fedket.quantum.noise.model import MAX_EXACT_QUBITS, NoiseModel, Rule
 
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "ps": 1e-12, "": 1.0}
 

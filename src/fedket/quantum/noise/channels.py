@@ -128,6 +128,34 @@ def thermal_relaxation(duration: float, t1: float, t2: float, excited: float = 0
     return Channel(matrix)
 
 
+def power(channel: Channel, exponent: float) -> Channel:
+    """What the channel does in `exponent` times the time: its power, which need not be whole.
+
+    A rate λ becomes 1 − (1 − λ)^exponent, about `exponent` times λ where that is small.
+
+    Args:
+        channel: Random Paulis, or such as take X and Y to multiples of themselves and Z to one of
+            itself and I: damping and relaxation.
+        exponent: At least 0.
+
+    Raises:
+        CircuitError: The channel is another, or no power of it is a channel.
+    """
+    diagonal = channel.transfer.diagonal()
+    shift = channel.transfer[-1, 0] if channel.num_qubits == 1 else 0.0
+    rest = channel.transfer - np.diag(diagonal)
+    rest[-1, 0] -= shift
+    if exponent < 0 or (diagonal < 0).any() or np.abs(rest).max() > TOLERANCE:
+        raise CircuitError(
+            "powers of a channel are of depolarising, Pauli, damping and relaxation channels, with "
+            f"an exponent of 0 or more; got {channel} and {exponent:g}"
+        )
+    matrix = np.diag(diagonal**exponent)
+    if shift:
+        matrix[-1, 0] = shift * (1 - matrix[-1, -1]) / (1 - diagonal[-1])
+    return Channel(matrix)
+
+
 def pauli(probabilities: Mapping[str, float]) -> Channel:
     """Random Paulis: `{"X": 0.01, "Z": 0.02}`, or on two qubits `{"XX": 0.01}`.
 

@@ -5,7 +5,7 @@ act in their order. Read-out errors flip measured bits, independently for each q
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fedket.errors import CircuitError
 from fedket.quantum.circuit import Circuit, Gate
@@ -15,6 +15,9 @@ from fedket.quantum.noise.channels import Channel
 
 ONE_QUBIT = tuple(name for name, kind in GATES.items() if kind.num_qubits == 1)
 TWO_QUBIT = tuple(name for name, kind in GATES.items() if kind.num_qubits == 2)
+
+MAX_EXACT_QUBITS = 8
+"""Qubits up to which 4**n numbers per observable and layer are a laptop's work."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class NoiseModel:
         coupled: Pairs of qubits that a gate may act on, in either order; None for all.
         trajectories: Random Pauli errors that are averaged for each sample where a circuit is too
             large for the exact method; of two models that add up, the larger number.
+        exact_qubits: Qubits up to which a circuit's noise is exact, 8 at most; 0 for trajectories
+            in any case. Of two models, the smaller number.
 
     Raises:
         CircuitError: A probability is not in 0 to 1.
@@ -82,6 +87,7 @@ class NoiseModel:
     readout: tuple[tuple[float, float], ...] = ()
     coupled: tuple[tuple[int, int], ...] | None = None
     trajectories: int = 1
+    exact_qubits: int = MAX_EXACT_QUBITS
 
     def __post_init__(self) -> None:
         for pair in self.readout:
@@ -97,8 +103,29 @@ class NoiseModel:
         if self.readout and other.readout:
             raise CircuitError("two noise models with read-out errors do not add up; keep one's")
         coupled = other.coupled if self.coupled is None else self.coupled
-        most = max(self.trajectories, other.trajectories)
-        return NoiseModel(self.rules + other.rules, self.readout or other.readout, coupled, most)
+        return NoiseModel(
+            self.rules + other.rules,
+            self.readout or other.readout,
+            coupled,
+            max(self.trajectories, other.trajectories),
+            min(self.exact_qubits, other.exact_qubits),
+        )
+
+    def times(self, strength: float) -> "NoiseModel":
+        """The noise of gates that take `strength` times as long, and as many read-out errors.
+
+        Raises:
+            CircuitError: A channel has no powers, see `fedket.noise.channels.power`.
+        """
+        rules = tuple(replace(r, channel=channels.power(r.channel, strength)) for r in self.rules)
+        readout = tuple(
+            (min(strength * one, 0.5), min(strength * zero, 0.5)) for one, zero in self.readout
+        )
+        return replace(self, rules=rules, readout=readout)
+
+    def is_exact(self, circuit: Circuit) -> bool:
+        """Whether a circuit's noise is worked out exactly."""
+        return circuit.num_qubits <= min(self.exact_qubits, MAX_EXACT_QUBITS)
 
     def after(self, gate: Gate) -> list[tuple[Channel, tuple[int, ...]]]:
         """What happens after a gate, and to which qubits, in order."""

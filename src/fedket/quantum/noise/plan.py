@@ -16,10 +16,7 @@ from fedket.errors import CircuitError
 from fedket.quantum.circuit import Circuit, Gate
 from fedket.quantum.gates import GATES
 from fedket.quantum.noise.channels import Channel, pauli_strings
-from fedket.quantum.noise.model import NoiseModel
-
-MAX_EXACT_QUBITS = 8
-"""Qubits up to which 4**n numbers per observable and layer are a laptop's work."""
+from fedket.quantum.noise.model import MAX_EXACT_QUBITS, NoiseModel
 
 
 class Move(NamedTuple):

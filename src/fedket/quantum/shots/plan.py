@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from fedket.quantum.measurement import Measurement
-from fedket.quantum.noise.plan import MAX_EXACT_QUBITS
+from fedket.quantum.noise.model import MAX_EXACT_QUBITS
 from fedket.quantum.shots.rules import num_shifts
 from fedket.quantum.shots.sampling import TREE_OUTCOMES, TREE_SHOTS, uses_tree
 from fedket.quantum.shots.settings import Shots
