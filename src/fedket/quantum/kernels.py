@@ -107,7 +107,8 @@ def cross_matrix(
     left, right = (_window_view(x[None], qubits, num_qubits) for x in (left, right))
     if left.ndim == 4:
         m = left.shape[2]
-        total = jnp.einsum("saib,sajb->ij", _planes(left), _planes(right))
+        # One product per leading index and a sum: a single one would copy both operands transposed.
+        total = jnp.einsum("saib,sajb->saij", _planes(left), _planes(right)).sum((0, 1))
         return lax.complex(total[:m, :m] - total[m:, m:], total[:m, m:] + total[m:, :m])
     return jnp.einsum("aibjc,akblc->ijkl", left, right).reshape(4, 4)
 
