@@ -2,9 +2,10 @@
 
 Loss and gradient of batch 32, interleaved in one process, so that ratios hold on a busy machine:
 the noiseless engine, depolarising noise after every gate, the same with thermal relaxation, and
-PennyLane's default.mixed (autograd, one sample at a time) where that takes seconds. Times in ms are
-lower quartiles, ratios are to the noiseless engine, `exact_compile_s` is the first call. Beyond 8
-qubits: one Pauli trajectory, and eight.
+where these end in minutes PennyLane's default.mixed (autograd, one sample at a time) and Qiskit
+Aer's density matrices with the parameter-shift rule. Times in ms are lower quartiles, ratios are to
+the noiseless engine, `exact_compile_s` is the first call. Beyond 8 qubits: one Pauli trajectory,
+and eight.
 """
 
 import time
@@ -24,6 +25,7 @@ from fedket.quantum.circuit import Circuit
 from fedket.quantum.engine import run_circuit
 from fedket.quantum.noise.model import MAX_EXACT_QUBITS
 from fedket.quantum.readout import expval_parity
+from fedket.quantum.shots import num_shifts
 
 BATCH = 32
 P, LAMBDA = 0.002, 0.01
@@ -56,8 +58,11 @@ CASES = {
 }
 
 
-PENNYLANE = ("4x2",)
-"""Cases that take PennyLane seconds, not minutes."""
+PENNYLANE = ("4x2", "6x4")
+"""Cases that PennyLane is timed on: the second takes it minutes."""
+
+AER = ("6x4",)
+"""Cases that Qiskit Aer's density matrices are timed on."""
 
 SECONDS = 2.0
 """Time for each case in a process."""
@@ -66,8 +71,17 @@ SECONDS = 2.0
 def measure(name: str) -> dict[str, Any]:
     """Times of the noiseless engine and of noise, in turns."""
     case = CASES[name]
-    beside = {"pennylane_mixed_ms": pennylane_ms(case)} if name in PENNYLANE else {}
-    return _measure(case) | beside
+    found = _measure(case)
+    if name in PENNYLANE:
+        found |= _beside("pennylane_mixed", pennylane_ms(case), found)
+    if name in AER:
+        found |= _beside("aer_parameter_shift", aer_ms(case), found)
+    return found
+
+
+def _beside(peer: str, ms: float, found: dict[str, Any]) -> dict[str, Any]:
+    """A peer's loss and gradient, in ms and as a multiple of exact noise's."""
+    return {f"{peer}_ms": ms, f"{peer}_to_exact": ms / found["exact_ms"]}
 
 
 def _measure(case: Case) -> dict[str, Any]:
@@ -150,6 +164,41 @@ def pennylane_ms(case: Case) -> float:
     grad = qml.grad(loss)
     grad(params)
     return wall_ms(lambda: grad(params))
+
+
+def aer_ms(case: Case) -> float:
+    """One loss and gradient under Aer's density matrices: values, times all shifted circuits.
+
+    Aer has no gradients of its own; the parameter-shift rule takes two values for each angle. The
+    states that enter are prepared without noise.
+    """
+    from qiskit import QuantumCircuit
+    from qiskit.quantum_info import DensityMatrix, SparsePauliOp
+    from qiskit_aer import AerSimulator
+    from qiskit_aer.noise import NoiseModel, depolarizing_error
+
+    subsets, angles, psi, _ = _inputs(case)
+    num_qubits, rename = case.circuit.num_qubits, {"CNOT": "cx"}
+    model = NoiseModel()
+    model.add_all_qubit_quantum_error(depolarizing_error(4 * P / 3, 1), ["rx", "ry", "rz"])
+    model.add_all_qubit_quantum_error(depolarizing_error(LAMBDA, 2), ["cx", "cz"])
+    strings = [SparsePauliOp.from_sparse_list([("Z" * len(s), s, 1)], num_qubits) for s in subsets]
+    circuits = []
+    for state in np.asarray(psi, np.complex128).T:
+        circuit = QuantumCircuit(num_qubits)
+        circuit.set_density_matrix(DensityMatrix(state / np.linalg.norm(state)))
+        for layer in np.asarray(angles):
+            for gate in case.circuit.layer:
+                name = rename.get(gate.name, gate.name.lower())
+                given = [float(layer[slot]) for slot in gate.slots]
+                getattr(circuit, name)(*given, *gate.qubits)
+        for string in strings:
+            circuit.save_expectation_value(string, range(num_qubits), label=str(string.paulis[0]))
+        circuits.append(circuit)
+    simulator = AerSimulator(method="density_matrix", noise_model=model)
+    simulator.run(circuits).result()
+    values = wall_ms(lambda: simulator.run(circuits).result())
+    return values * (1 + num_shifts(case.circuit))
 
 
 def _timed(

@@ -122,6 +122,12 @@ def test_clients_have_devices_of_their_own(blobs, tmp_path):
     assert first == third != second
     start_run(config, output=tmp_path / "run")
     assert (tmp_path / "run/b.json").read_text() == calibration(0.05)
+    together = load_config(file, ["engine.kind=vectorised"])  # 2 devices: each client runs both
+    losses = [
+        start_run(one, output=tmp_path / name).summary.test_loss
+        for one, name in ((config, "one"), (together, "together"))
+    ]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
     assert (
         "from the calibration a.json, and of clients from a.json, b.json"
         in (config.noise.caveats()[0])
@@ -199,9 +205,9 @@ def test_beyond_eight_qubits_noise_is_an_average_that_training_draws_anew(blobs,
             "unknown key `noise.two`; did you mean `noise.two_q",
         ),
         (
-            [VQC, "noise={one_qubit=0.1, clients={spread=0.5}}"],
+            [VQC, "noise={one_qubit=0.1, clients={spread=0.5}}", "partition.num_clients=5"],
             ConfigError,
-            'noise.clients: clients of different devices .* use engine.kind = "sequential"',
+            'each run the noise of all 5 devices, .* up to 4; use engine.kind = "sequential"',
         ),
         ([VQC, "noise={clients={spread=0}}"], ConfigError, "`noise.clients.spread` should be gre"),
         ([VQC, "noise=0.1"], ConfigError, "`noise` should be a table, got 0.1"),

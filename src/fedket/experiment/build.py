@@ -216,8 +216,8 @@ def _at_clients(config: ExperimentConfig, context: Context, model: Model) -> Mod
     noises = config.noise.of_clients(context)
     if not noises:
         return model
-    check_engine_of_clients(config)
     distinct = tuple(dict.fromkeys(noises))
+    check_engine_of_clients(config, len(distinct))
     models = [build(config.model, context._replace(noise=noise), Model) for noise in distinct]
     return per_client(model, models, tuple(map(distinct.index, noises)))
 

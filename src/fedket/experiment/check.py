@@ -13,6 +13,9 @@ from fedket.section import Context
 from fedket.types import Dataset, Model, Params
 from fedket.user_code import in_user_code
 
+MAX_TOGETHER = 4
+"""Devices whose noise clients that are vectorised may run in place of their own alone."""
+
 PARAMETER_COPIES = 4
 """Live copies of the parameters on one client: global, local, gradient, optimiser state."""
 
@@ -48,12 +51,12 @@ def check_noise(config: ExperimentConfig, model: Model, context: Context) -> Non
         )
 
 
-def check_engine_of_clients(config: ExperimentConfig) -> None:
-    """Raise `ConfigError` if the engine would run every client's noise on every client."""
-    if config.engine.kind in ("vectorised", "sharded"):
+def check_engine_of_clients(config: ExperimentConfig, devices: int) -> None:
+    """Raise `ConfigError` if the engine would run too many devices' noise on every client."""
+    if config.engine.kind in ("vectorised", "sharded") and devices > MAX_TOGETHER:
         raise ConfigError(
-            "noise.clients: clients of different devices train one after the other; use "
-            'engine.kind = "sequential"'
+            f"noise.clients: clients that train side by side each run the noise of all {devices} "
+            f'devices, and that is for up to {MAX_TOGETHER}; use engine.kind = "sequential"'
         )
 
 

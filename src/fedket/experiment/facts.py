@@ -72,7 +72,7 @@ def _noise(experiment: Experiment, itemsize: int) -> str:
 def _noise_of_clients(experiment: Experiment) -> str:
     if experiment.model.at_client is None:
         return ""
-    return "; clients have noise of their own in training, so they train one after the other"
+    return "; clients have noise of their own in training, and side by side they each run all of it"
 
 
 def _noise_alike(model: Model, classes: int, itemsize: int) -> str:
