@@ -59,6 +59,13 @@ def test_a_qasm_file_is_trained_and_kept_with_its_run(experiment, tmp_path):
     assert (facts["parameters"], facts["qubits"]) == (4, 2)
 
 
+def test_a_qasm_file_is_trained_under_noise(experiment, tmp_path):
+    path = experiment('kind = "qasm"\nfile = "mine.qasm"', mine_qasm=QASM)
+    config = load_config(path, ["noise.two_qubit=0.1"])
+    run = start_run(config, output=tmp_path / "run").directory
+    assert json.loads((run / "model.json").read_text())["noise"].startswith("exact")
+
+
 @pytest.mark.parametrize(
     ("model", "said"),
     [

@@ -165,6 +165,18 @@ def test_arguments_are_the_qnodes_own(weights, inputs, said):
         pennylane_model(in_numpy, weights, 2, 2, inputs=inputs)
 
 
+@pytest.mark.parametrize("engine", ["auto", "device"])
+def test_a_device_without_enough_wires_is_one_line(engine):
+    def wide(inputs, weights):
+        qml.RX(inputs[0] + weights[0], wires=3)
+        return qml.expval(qml.PauliZ(0))
+
+    node = qml.QNode(wide, qml.device("default.qubit", wires=2))
+    with pytest.raises(ConfigError, match=r"device `default.qubit` .*wires") as caught:
+        pennylane_model(node, {"weights": (1,)}, 1, 2, engine=engine)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_function_is_no_qnode():
     with pytest.raises(ConfigError, match="it should be a QNode"):
         pennylane_model(noisy, {"weights": (1,)}, 1, 2)

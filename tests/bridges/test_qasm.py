@@ -1,5 +1,7 @@
 """OpenQASM 3 as a model: the papers' circuits, angles, repetition, and what is refused."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +14,8 @@ from fedket.bridges.qasm.kind import qasm_model
 from fedket.bridges.qasm.reader import MAX_CHARACTERS, base_name, read_qasm
 from fedket.errors import CircuitError, ConfigError
 from fedket.models.vqc import vqc
-from tests.bridges.papers import ARCTAN, CIRCUITS, in_qasm
+from fedket.quantum import noise
+from tests.bridges.papers import ARCTAN, CIRCUITS, ROT, in_qasm
 
 HEAD = """OPENQASM 3.0;
 include "stdgates.inc";
@@ -195,3 +198,34 @@ def test_features_enter_once_and_classes_have_a_value_each(keys, said):
 def test_names_without_numbers():
     written = ["x", "x0", "x_1", "x[2]", "_x_3_", "inputs[4]", "θ", "w10"]
     assert [base_name(name) for name in written] == ["x"] * 5 + ["inputs", "θ", "w"]
+
+
+def test_noise_follows_the_gates_as_it_does_in_a_circuit_of_ones_own():
+    circuit, rates = (
+        CIRCUITS["chen_yoo"],
+        noise.depolarising(0.02, 0.05) + noise.readout_error(0.02, 0.05),
+    )
+    params = jax.random.normal(jax.random.key(0), circuit.params_shape)
+    x = jax.random.normal(jax.random.key(1), (3, 4))
+    own = vqc(circuit, 3, encoding="arctan", readout="z", logit_scale=1.0, noise=rates)
+    text = in_qasm(circuit, ARCTAN).replace(ROT, "").replace("rot(", "u(")
+    # U3(β, γ, α) is Rot(α, β, γ) up to a phase, and one gate as well.
+    written = re.sub(r"u\((\w+), (\w+), (\w+)\)", r"u3(\2, \3, \1)", text)
+    foreign = qasm_model(written, 3, noise=rates)
+    assert foreign.noise == rates
+    expected, found = (
+        jax.jit(model.apply)(p, x) for model, p in ((own, params), (foreign, params.ravel()))
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "said"),
+    [
+        ("ry(x0) q[0]; cx q[0], q[1]; ry(x0 * w0) q[1];", {}, "features enter between other gates"),
+        ("ry(x0) q[0]; rx(w0) q[0];", {"observables": ("X0",)}, "only products of Z"),
+    ],
+)
+def test_noise_that_is_not_served_is_said(text, keys, said):
+    with pytest.raises(ConfigError, match=said):
+        qasm_model(HEAD + text, 2, noise=noise.depolarising(0.01, 0.01), **keys)

@@ -7,7 +7,10 @@ from pydantic import Field
 from fedket.bridges.device import Patience
 from fedket.bridges.model import ForeignEncoding
 from fedket.models.vqc import Readout
+from fedket.quantum.circuit import Circuit
 from fedket.quantum.memory import check_memory
+from fedket.quantum.noise import check_exact_memory
+from fedket.quantum.noise.plan import MAX_EXACT_QUBITS
 from fedket.schema import NonNegativeInt, PositiveFloat
 from fedket.section import Context, Section
 
@@ -52,6 +55,13 @@ class DeviceKeys(Section):
         return Patience(self.timeout_s, self.retries)
 
 
-def check_simulation(num_qubits: int, context: Context) -> None:
-    """Raise `CircuitError` if a gradient step does not fit into memory."""
-    check_memory(num_qubits, context.batch_size, 16 if context.dtype == "float64" else 8)
+def check_simulation(circuit: Circuit, context: Context) -> None:
+    """Raise `CircuitError` if a gradient step of a circuit does not fit into memory."""
+    itemsize = 8 if context.dtype == "float64" else 4
+    noise, columns = context.noise, context.batch_size
+    if noise is not None and circuit.num_qubits <= MAX_EXACT_QUBITS:
+        check_exact_memory(circuit, noise, context.num_classes, itemsize)
+        return
+    if noise is not None:
+        columns *= noise.trajectories
+    check_memory(circuit.num_qubits, columns, 2 * itemsize)

@@ -1,6 +1,7 @@
 """A circuit program as a model: features enter, expectation values come out as logits."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import jax
@@ -8,17 +9,18 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from fedket.bridges.native import native_run, sections_of
+from fedket.bridges.noisy import noisy_values
 from fedket.bridges.program import CircuitProgram
 from fedket.errors import ConfigError
 from fedket.models.vqc import Readout, measured_subsets
 from fedket.quantum.circuit import Circuit
+from fedket.quantum.noise import NoiseModel
 from fedket.quantum.readout import expval, parse_pauli, probabilities
 from fedket.types import ForeignDevice, Model
 
 ForeignEncoding = Literal["inputs", "amplitude", "angle", "arctan", "state"]
-ForeignValues = Callable[
-    [Float[Array, " weights"], Float[Array, "batch features"]], Float[Array, "batch values"]
-]
+ForeignValues = Callable[[Array, Array, PRNGKeyArray | None], Float[Array, "batch values"]]
+"""(weights, x of shape (batch, features), randomness or None) -> values."""
 MakeDevice = Callable[[tuple[str, ...]], tuple[ForeignValues, ForeignDevice, str]]
 """Pauli strings -> their values on a device, what calls it, and that in words."""
 
@@ -34,6 +36,7 @@ def program_model(
     logit_scale: float = 1.0,
     init_std: float = 0.1,
     checked: str = "",
+    noise: NoiseModel | None = None,
     make_device: MakeDevice | None = None,
 ) -> Model:
     """A classifier whose parameters are a circuit's weights, on fedket's own engine or a device.
@@ -50,6 +53,8 @@ def program_model(
         logit_scale: Logits are this times the read-out.
         init_std: Weights start at N(0, init_std²).
         checked: What the translation was compared with, in words.
+        noise: What follows its gates on fedket's engine, as of `vqc`; what encodes the features
+            has none.
         make_device: Runs Pauli strings elsewhere; None for fedket's engine.
 
     Raises:
@@ -60,7 +65,10 @@ def program_model(
     strings, signs = read_strings(readout, observables, program.num_qubits, num_classes)
     device: ForeignDevice | None = None
     if make_device is None:
-        values = _native_values(program, encoding, strings, num_classes)
+        make = partial(_native_values, program, encoding, strings, num_classes)
+        if noise is not None:
+            make = partial(noisy_values, program, encoding, strings, num_classes, noise)
+        values = make()
         words = "; ".join(filter(None, (native_words(program, origin), checked)))
     elif strings is None:
         raise ConfigError('model.readout = "probabilities" is fedket\'s own; a device gives "z"')
@@ -74,9 +82,9 @@ def program_model(
     def apply(
         params: Float[Array, " weights"],
         x: Float[Array, "batch *features"],
-        rng: PRNGKeyArray | None = None,  # noqa: ARG001 - every model takes one
+        rng: PRNGKeyArray | None = None,
     ) -> Float[Array, "batch classes"]:
-        found = values(params, x)
+        found = values(params, x, rng)
         return logit_scale * (found if signs is None else found * signs)
 
     circuit = largest_section(program)
@@ -86,6 +94,7 @@ def program_model(
         circuit=circuit,
         runs_on=words,
         device=device,
+        noise=noise if device is None else None,
         program=lambda params: (program, params),
     )
 
@@ -98,7 +107,7 @@ def _native_values(
 ) -> ForeignValues:
     run = native_run(program, encoding)
 
-    def values(weights: Array, x: Array) -> Array:
+    def values(weights: Array, x: Array, rng: PRNGKeyArray | None) -> Array:  # noqa: ARG001
         psi = run(weights, x)
         return probabilities(psi)[:num_classes].T if strings is None else expval(psi, *strings)
 

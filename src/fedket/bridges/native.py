@@ -44,19 +44,28 @@ def native_run(program: CircuitProgram, encoding: str = "inputs") -> Run:
             encodes them before it.
     """
     encoder, others = sections_of(program)
+    enter = entering(program, encoder, encoding)
 
     def run(weights: Array, x: Array) -> Array:
+        return run_sections(others, weights, enter(weights, x))
+
+    return run
+
+
+def entering(program: CircuitProgram, encoder: tuple[Section, ...], encoding: str) -> Run:
+    """The states of samples after the gates that differ between them; as of `native_run`."""
+
+    def states(weights: Array, x: Array) -> Array:
         if encoding != "inputs":
-            return run_sections(others, weights, ENCODINGS[encoding](x, program.num_qubits))
+            return ENCODINGS[encoding](x, program.num_qubits)
         x = x.reshape(x.shape[0], -1)
         if program.num_features is not None and x.shape[1] != program.num_features:
             raise CircuitError(
                 f"the circuit reads {program.num_features} features, samples have {x.shape[1]}"
             )
-        psi = _encode(program, encoder, weights, x)
-        return run_sections(others, weights, psi)
+        return _encode(program, encoder, weights, x)
 
-    return run
+    return states
 
 
 def run_sections(
@@ -96,7 +105,7 @@ def _encode(
         angles: Array = jax.vmap(of_one)(x, traced)
         return angles
 
-    if program.state is None and _is_product(sections):
+    if program.state is None and is_product(sections):
         return _product(sections[0], angles_of(sections[0]), program.num_qubits)
     if program.state is None:
         psi = zero_state(program.num_qubits, x.shape[0])
@@ -107,7 +116,7 @@ def _encode(
     return psi
 
 
-def _is_product(sections: tuple[Section, ...]) -> bool:
+def is_product(sections: tuple[Section, ...]) -> bool:
     """Whether qubits stay apart: one layer of gates on one qubit each."""
     if len(sections) != 1 or sections[0].circuit.num_layers > 1:
         return False

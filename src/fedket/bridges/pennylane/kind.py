@@ -180,5 +180,5 @@ class PennylaneConfig(DeviceKeys):
                 patience=self.patience,
             )
         if model.circuit is not None:
-            check_simulation(model.circuit.num_qubits, context)
+            check_simulation(model.circuit, context)
         return model

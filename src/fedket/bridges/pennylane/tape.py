@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pennylane as qml
 
 from fedket.bridges.gates import FOREIGN
-from fedket.errors import CircuitError
+from fedket.errors import CircuitError, ConfigError
 
 NAMES = {
     "Identity": "id",
@@ -85,6 +85,7 @@ def record(qnode: Any, arguments: dict[str, Any]) -> Tape:
 
     Raises:
         CircuitError: It holds something that is no gate of the engine; one line names it.
+        ConfigError: Its device has too few wires.
     """
     script = qml.workflow.construct_tape(qnode, level="user")(**arguments)
     wires = _wires(qnode.device, script)
@@ -104,6 +105,11 @@ def _wires(device: Any, script: Any) -> list[Any]:
     """Wires in the order of the device; all of it if a measurement reads all of it."""
     everything = list(device.wires or [])
     used = set(script.wires)
+    if everything and not used <= set(everything):
+        missing = ", ".join(map(str, sorted(used - set(everything), key=str)))
+        raise ConfigError(
+            f"device `{device.name}` has {len(everything)} wires, the circuit needs more: {missing}"
+        )
     if everything and any(not m.wires and m.obs is None for m in script.measurements):
         return everything
     if everything:

@@ -22,6 +22,7 @@ from fedket.bridges.pennylane.readout import Read, read_measurements
 from fedket.bridges.pennylane.tape import Tape, record
 from fedket.bridges.program import CircuitProgram
 from fedket.errors import CircuitError, ConfigError
+from fedket.user_code import in_user_code
 
 
 class Arguments(NamedTuple):
@@ -204,10 +205,19 @@ def foreign_function(qnode: Any, arguments: Arguments, num_outputs: int) -> Fore
 
 
 def outputs_of(qnode: Any, arguments: Arguments) -> int:
-    """How many values a QNode returns for a sample, found out by running it once."""
+    """How many values a QNode returns for a sample, found out by running it once.
+
+    Raises:
+        UserCodeError: It fails in the user's file; or
+        ConfigError: elsewhere.
+    """
     function = foreign_function(qnode, arguments, 0)
     weights, x = _draw(arguments, 0)
-    return int(function.values(weights, x[None]).shape[1])
+    try:
+        return int(function.values(weights, x[None]).shape[1])
+    except Exception as error:
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise in_user_code(error) or ConfigError(f"{function.name} fails: {said}") from error
 
 
 def largest_disagreement(

@@ -10,6 +10,7 @@ from fedket.bridges.extras import needs_extra
 from fedket.bridges.keys import ForeignCircuitKeys, check_simulation
 from fedket.bridges.model import ForeignEncoding, program_model
 from fedket.models.vqc import Readout
+from fedket.quantum.noise import NoiseModel
 from fedket.schema import FileBeside, read_beside
 from fedket.section import Context, Info
 from fedket.types import Model
@@ -26,6 +27,7 @@ def qasm_model(
     observables: tuple[str, ...] = (),
     logit_scale: float = 1.0,
     init_std: float = 0.1,
+    noise: NoiseModel | None = None,
 ) -> Model:
     """A classifier of an OpenQASM 3 circuit; see `read_qasm` and `program_model`.
 
@@ -39,6 +41,7 @@ def qasm_model(
         observables: As of `program_model`.
         logit_scale: As of `vqc`.
         init_std: Weights start at N(0, init_std²).
+        noise: What follows its gates, as of `vqc`.
 
     Raises:
         ConfigError: The package `openqasm3` is missing, or circuit and classes do not suit.
@@ -55,6 +58,7 @@ def qasm_model(
         observables=observables,
         logit_scale=logit_scale,
         init_std=init_std,
+        noise=noise,
     )
 
 
@@ -83,7 +87,8 @@ class QasmConfig(ForeignCircuitKeys):
             self._text,
             context.num_classes,
             source=self.file,
+            noise=context.noise,
             **self.model_dump(exclude={"kind", "file"}),
         )
-        check_simulation(model.circuit.num_qubits, context)
+        check_simulation(model.circuit, context)
         return model

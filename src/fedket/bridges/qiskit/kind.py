@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, PRNGKeyArray
 from pydantic import PrivateAttr, model_validator
 
 from fedket.bridges.decompose import without_controlled_angles
@@ -20,6 +20,7 @@ from fedket.bridges.program import CircuitProgram
 from fedket.bridges.sections import whole_section
 from fedket.errors import ConfigError
 from fedket.models.vqc import Readout
+from fedket.quantum.noise import NoiseModel
 from fedket.schema import NonNegativeInt
 from fedket.section import Context, FunctionOf, Info, NamedFunction
 from fedket.types import Model
@@ -42,6 +43,7 @@ def qiskit_model(
     backend_name: str = "",
     shots: int = 0,
     patience: Patience = Patience(),  # noqa: B008 - a tuple of numbers
+    noise: NoiseModel | None = None,
 ) -> Model:
     """A classifier of a Qiskit circuit, whose weights are in the order of `circuit.parameters`.
 
@@ -61,6 +63,7 @@ def qiskit_model(
         backend_name: `aer` or `ibm:NAME` in place of one, else what it is called.
         shots: Of each circuit on the backend; 0 is exact on `aer`, the backend's default elsewhere.
         patience: How long a backend is waited for.
+        noise: What follows the gates on fedket's engine, as of `vqc`.
 
     Raises:
         ConfigError: Circuit, classes and backend do not suit each other, or the translation
@@ -81,6 +84,7 @@ def qiskit_model(
         observables=observables,
         logit_scale=logit_scale,
         init_std=init_std,
+        noise=noise,
     )
     named = backend is not None or bool(backend_name)
     if engine == "device" and not named:
@@ -136,7 +140,7 @@ def _device(
     wanted = [place for place, angle in enumerate(flat) if angle.terms]
     trained = sum(flat[place].of_weights for place in wanted)
 
-    def values(weights: Array, x: Array) -> Array:
+    def values(weights: Array, x: Array, rng: PRNGKeyArray | None) -> Array:  # noqa: ARG001
         rows = jax.vmap(partial(section_angles, section, weights))(x, None)[:, wanted]
         return device(weights[:0], rows)
 
@@ -192,8 +196,9 @@ class QiskitConfig(ForeignCircuitKeys, DeviceKeys):
                 backend_name=self.backend,
                 shots=self.shots,
                 patience=self.patience,
+                noise=context.noise,
                 **self.model_dump(include=set(keys)),
             )
         if model.device is None:
-            check_simulation(model.circuit.num_qubits, context)
+            check_simulation(model.circuit, context)
         return model
