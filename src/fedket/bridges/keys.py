@@ -10,7 +10,6 @@ from fedket.models.vqc import Readout
 from fedket.quantum.circuit import Circuit
 from fedket.quantum.memory import check_memory
 from fedket.quantum.noise import check_exact_memory
-from fedket.quantum.noise.plan import MAX_EXACT_QUBITS
 from fedket.schema import NonNegativeInt, PositiveFloat
 from fedket.section import Context, Section
 
@@ -59,7 +58,7 @@ def check_simulation(circuit: Circuit, context: Context) -> None:
     """Raise `CircuitError` if a gradient step of a circuit does not fit into memory."""
     itemsize = 8 if context.dtype == "float64" else 4
     noise, columns = context.noise, context.batch_size
-    if noise is not None and circuit.num_qubits <= MAX_EXACT_QUBITS:
+    if noise is not None and noise.is_exact(circuit):
         check_exact_memory(circuit, noise, context.num_classes, itemsize)
         return
     if noise is not None:
