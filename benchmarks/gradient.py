@@ -12,6 +12,7 @@ eight seeds, on the clock.
 
 import sys
 from importlib.util import find_spec
+from typing import Any
 
 from benchmarks import run
 from benchmarks.run import Side
@@ -33,11 +34,11 @@ PEERS = {  # name -> environment
     "pennylane_default": "pennylane",
     "pennylane_lightning": "pennylane",
 }
-FEDKET = {
-    "fedket": {},
-    "fedket_one_core": {"cores": 1},
-    "fedket_one_taken": {"taken": True},
-    "fedket_jax": {"variables": {"FEDKET_NATIVE": "0"}},
+FEDKET: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {  # name -> on what, and how
+    "fedket": (WORKLOADS, {}),
+    "fedket_one_core": (RESTRICTED, {"cores": 1}),
+    "fedket_one_taken": (RESTRICTED, {"taken": True}),
+    "fedket_jax": (("a", "b"), {"variables": {"FEDKET_NATIVE": "0"}}),
 }
 
 
@@ -62,10 +63,11 @@ def ours(name: str, asked: list[str]) -> list[Side]:
     if name == "fedket_jax" and not find_spec("fedket_native"):
         return []
     command = (sys.executable, "-m", "benchmarks.fedket_side")
-    mine = [workload for workload in asked if name == "fedket" or workload in RESTRICTED]
+    workloads, how = FEDKET[name]
+    mine = [workload for workload in asked if workload in workloads]
     rounds = tuple(workload for workload in mine if workload in ROUNDS)
     steps = tuple(workload for workload in mine if workload not in ROUNDS)
-    return [Side(name, command, workloads, **FEDKET[name]) for workloads in (steps, rounds)]
+    return [Side(name, command, part, **how) for part in (steps, rounds)]
 
 
 if __name__ == "__main__":
