@@ -1,13 +1,19 @@
 """The global model on the test set and on clients' own samples."""
 
+import weakref
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from fedket.data.batches import pack_partition
 from fedket.federated.cohort import sample_cohort
 from fedket.federated.evaluate import make_client_accuracy
+from fedket.federated.federation import make_federation
+from fedket.federated.local import LocalTraining
+from fedket.federated.strategies import fed_avg
 from fedket.models.classical import mlp
 from tests.federated.problems import SIZES, blobs, run_rounds, small_federation
 
@@ -62,3 +68,14 @@ def test_accuracy_does_not_depend_on_batches_and_an_empty_client_has_none(batch,
     np.testing.assert_allclose(accuracy(params, np.arange(4), None), expected)
     np.testing.assert_allclose(accuracy(params, np.array([3, 1, 2]), None), expected[[3, 1, 2]])
     assert accuracy(params, np.arange(0), None).shape == (0,)
+
+
+def test_a_federation_keeps_who_holds_what_packed_and_no_array_per_client():
+    dataset, partition = blobs()
+    first = weakref.ref(partition[0])
+    federation = make_federation(
+        MODEL, dataset, partition, fed_avg(), LocalTraining(optax.sgd(0.1), batch_size=8)
+    )
+    del partition
+    assert first() is None
+    assert federation.init().round_num == 0

@@ -13,6 +13,7 @@ COMPARE = """
 import jax, numpy as np, optax
 from fedket.federated.federation import make_federation
 from fedket.federated.local import LocalTraining
+from fedket.federated.placement import readable_everywhere
 from fedket.federated.sharded import split_cpu
 from fedket.federated.strategies import fed_adam
 from fedket.federated import sharded
@@ -63,6 +64,11 @@ def agree(other_engine, clients_per_round, quantised):
 
 def devices_of(params):
     return {device.id for leaf in jax.tree.leaves(params) for device in leaf.devices()}
+
+mesh = jax.sharding.Mesh(np.array(jax.devices()), ("clients",))
+held = readable_everywhere(mesh, jax.numpy.ones((1000, 4)))
+assert len({shard.data.unsafe_buffer_pointer() for shard in held.addressable_shards}) == 1
+assert len(held.devices()) == 3
 
 for clients_per_round in (0, 2, 4):
     for quantised in (False, True):

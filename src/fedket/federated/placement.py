@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 CLIENTS = "clients"
@@ -23,6 +24,16 @@ def everywhere(mesh: Mesh | None, tree: Any) -> Any:
     if not mesh.is_multi_process:
         return jax.device_put(tree, sharding)
     return jax.tree.map(lambda leaf: _to_all(sharding, leaf), tree)
+
+
+def readable_everywhere(mesh: Mesh | None, tree: Any) -> Any:
+    """The same for large arrays that are only read: the devices of one CPU share their memory."""
+    if mesh is None or mesh.is_multi_process:
+        return everywhere(mesh, tree)
+    if mesh.devices.flat[0].platform == "cpu":
+        # JAX copies its own arrays from device to device, but takes NumPy's as they are.
+        tree = jax.tree.map(lambda a: np.asarray(a) if isinstance(a, jax.Array) else a, tree)
+    return everywhere(mesh, tree)
 
 
 def across(mesh: Mesh | None, tree: Any) -> Any:

@@ -47,14 +47,12 @@ def cores_engine(
 ) -> Engine:
     """Build the vectorised engine over the cores that this process may use.
 
-    One core per client at most, and so many that their copies of all samples keep within the
-    memory limit. One device, as `vectorised_engine`, if a round is too short to be worth waking
-    others, on a GPU, if JAX has begun to use the CPU before `split_cpu`, and in each of several
-    processes.
+    One core per client at most; they read the same samples. One device, as `vectorised_engine`, if
+    a round is too short to be worth waking others, on a GPU, if JAX has begun to use the CPU before
+    `split_cpu`, and in each of several processes.
     """
     devices = jax.devices()
-    copies = memory_limit_mb * 2**20 // max(1, data.x.nbytes)
-    count = min(len(devices), cohort_size, copies)
+    count = min(len(devices), cohort_size)
     alone = count < 2 or devices[0].platform != "cpu" or jax.process_count() > 1
     alone = alone or round_work(trainer, data, cohort_size) < SHORT_ROUND
     mesh = None if alone else Mesh(np.array(devices[:count]), (CLIENTS,))

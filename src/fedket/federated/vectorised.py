@@ -17,7 +17,14 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
-from fedket.federated.placement import across, dealt, everywhere, here, results_everywhere
+from fedket.federated.placement import (
+    across,
+    dealt,
+    everywhere,
+    here,
+    readable_everywhere,
+    results_everywhere,
+)
 from fedket.federated.program import Program
 from fedket.federated.trainer import (
     NON_FINITE,
@@ -71,7 +78,7 @@ def vectorised_engine(
     The devices of `mesh` are along the axis `CLIENTS`; None is the default device alone.
     """
     num_samples = np.asarray(data.clients.num_samples)
-    data = everywhere(mesh, data)
+    data = readable_everywhere(mesh, data)
     num_devices = 1 if mesh is None else mesh.devices.size
     whole = _train_and_apply if reducer is None else _train_and_stack
     program = Program(whole, (trainer, mesh), results_everywhere(mesh))
