@@ -5,25 +5,26 @@ library per level of the x86-64 instruction set (2: any, 3: AVX2, 4: AVX-512), o
 """
 
 import ctypes
+import os
 from pathlib import Path
 from typing import Any
-
-
-def _load(level: int) -> ctypes.CDLL:
-    return ctypes.CDLL(str(Path(__file__).with_name(f"libfedket_v{level}.so")))
-
-
-def _best() -> tuple[int, ctypes.CDLL]:
-    lowest = next(level for level in (2, 0) if _path(level).exists())
-    level = int(_load(lowest).fedket_level())
-    return level, _load(level)
 
 
 def _path(level: int) -> Path:
     return Path(__file__).with_name(f"libfedket_v{level}.so")
 
 
-LEVEL, _LIBRARY = _best()
+def _chosen() -> tuple[int, ctypes.CDLL]:
+    """The machine's level, or a lower one that `FEDKET_NATIVE` asks for."""
+    lowest = next(level for level in (2, 0) if _path(level).exists())
+    level = int(ctypes.CDLL(str(_path(lowest))).fedket_level())
+    asked = os.environ.get("FEDKET_NATIVE", "")
+    if asked in ("2", "3"):
+        level = min(level, int(asked))
+    return level, ctypes.CDLL(str(_path(level)))
+
+
+LEVEL, _LIBRARY = _chosen()
 """Level of x86-64 that the kernels in use were compiled for; 0 on other machines."""
 
 TARGETS: dict[str, Any] = {

@@ -120,9 +120,12 @@ ffi::Error run_backward(ffi::ThreadPool pool, ffi::AnyBuffer matrices, ffi::AnyB
 // Which library to load on this machine: the level of x86-64 (psABI), 0 elsewhere.
 FEDKET_EXPORT int fedket_level() {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("x86-64-v4")) return 4;
-  if (__builtin_cpu_supports("x86-64-v3")) return 3;
-  return 2;
+  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                  __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+  const bool v4 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                  __builtin_cpu_supports("avx512vl");
+  return v3 ? (v4 ? 4 : 3) : 2;
 #else
   return 0;
 #endif

@@ -1,5 +1,9 @@
 """The compiled kernels against the scans in JAX: values and gradients, whatever the lanes."""
 
+import os
+import platform
+import subprocess
+import sys
 from functools import partial
 
 import jax
@@ -111,6 +115,39 @@ def test_the_same_bits_every_time_however_threads_share_the_work():
     first = run(*inputs)
     for _ in range(5):
         jax.tree.map(np.testing.assert_array_equal, run(*inputs), first)
+
+
+OLDER = """
+import jax, numpy as np
+from functools import partial
+from fedket.quantum import ansatz, engine, native
+from tests.quantum.circuits import random_inputs
+
+for circuit, batch in ((ansatz.qfedfisher(7, 2), 9), (ansatz.quantum_train(7, 2), 1)):
+    angles, psi = random_inputs(circuit, 0, batch)
+    psi = psi.astype(np.complex64)
+    blocks = engine.blocks_of(circuit, jax.numpy.asarray(psi))
+    matrices = jax.jit(partial(engine.block_matrices, blocks))(angles.astype(np.float32))
+    found = jax.jit(partial(native.run, circuit, blocks))(matrices, psi)
+    expected = jax.jit(partial(engine._scan, circuit, blocks))(matrices, psi)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+print(native.engine_name())
+"""
+
+
+@pytest.mark.parametrize("level", [2, 3])
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="levels are those of x86-64")
+def test_kernels_for_older_cpus_agree(repository, level):
+    environment = os.environ | {"FEDKET_NATIVE": str(level)}
+    result = subprocess.run(
+        [sys.executable, "-c", OLDER],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        cwd=repository,
+    )
+    assert result.stdout == f"native, x86-64-v{level}\n", result.stderr[-2000:]
 
 
 def test_nothing_runs_on_no_states():
