@@ -257,6 +257,7 @@ class Facts(Content):
         caveats: Table of the configuration -> what the kind that it names says for the report.
         noise: How noise on the circuit is worked out, and what that costs; empty without any.
         runs_on: What runs a circuit that was written elsewhere; empty for fedket's own circuits.
+        on_device: Whether that is a device or simulator other than fedket's engine.
         shots: What finite shots cost, and how they are simulated; empty for infinitely many.
     """
 
@@ -280,6 +281,7 @@ class Facts(Content):
     caveats: Mapping[str, tuple[str, ...]]
     noise: str = ""
     runs_on: str = ""
+    on_device: bool = False
     shots: str = ""
 
     @model_validator(mode="after")

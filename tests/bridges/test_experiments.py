@@ -11,6 +11,7 @@ from fedket import cli
 from fedket.errors import ConfigError, UserCodeError
 from fedket.experiment.load import load_config
 from fedket.experiment.run import resume_run, start_run
+from fedket.report import write_report
 
 TOML = """
 data = {kind = "digits", classes = [0, 1], max_train = 16, max_test = 8}
@@ -106,6 +107,9 @@ def test_a_qnode_is_trained_natively_and_on_its_device_to_the_same_weights(exper
     assert "on its own device `lightning.qubit`" in said[1]["runs_on"]
     assert "model" not in said[0]["caveats"]
     assert "did not run on fedket's engine" in said[1]["caveats"]["model"][0]
+    pages = [write_report([run.directory]).read_text() for run in runs.values()]
+    assert ["named under Model" in page for page in pages] == [False, True]
+    assert ["simulated on classical hardware" in page for page in pages] == [True, False]
     assert (runs["auto"].directory / "mine.py").read_text() == QNODE
 
 

@@ -57,6 +57,7 @@ def count_facts(experiment: Experiment) -> Facts:
         caveats=_caveats(config, takes_key=bool(needs)) | _of_device(experiment.model),
         noise=_noise(experiment, itemsize),
         runs_on=experiment.model.runs_on,
+        on_device=experiment.model.device is not None,
         shots=_shots(experiment),
     )
 

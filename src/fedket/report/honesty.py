@@ -49,9 +49,17 @@ def caveats_of(record: RunRecord, table: str) -> str:
     kind = record.setting(f"{table}.kind", "unknown")
     said = record.facts.caveats.get(table, (f"{kind} does not say.",))
     if table == "engine":
-        quantum = "The quantum circuits are simulated on classical hardware."
-        said = (*said, quantum if record.facts.qubits else "The model is classical.")
+        said = (*said, _where(record))
     return " ".join(said)
+
+
+def _where(record: RunRecord) -> str:
+    """What computed the model."""
+    if record.facts.on_device:
+        return "The quantum circuits ran on the device that is named under Model."
+    if record.facts.qubits:
+        return "The quantum circuits are simulated on classical hardware."
+    return "The model is classical."
 
 
 def _clipping(record: RunRecord) -> list[tuple[str, str]]:
