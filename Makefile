@@ -22,7 +22,7 @@ demo: $(VENV)/.installed
 	$(BIN)/fedket run quickstart
 
 test: lint
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 test-long: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n auto -m "" --hypothesis-profile long
