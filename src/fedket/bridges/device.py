@@ -6,7 +6,7 @@ not raise: what goes wrong is kept, the program gets NaN, and `Device.finish` sa
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as OutOfTimeError
 from functools import partial
 from time import sleep
@@ -145,14 +145,21 @@ class Device:
         return self._in_time(function, given)
 
     def _in_time(self, function: Calls, given: list[np.ndarray]) -> Arrays:
-        pool = ThreadPoolExecutor(1)
+        """In a thread that the process does not wait for at its end, should the device hang."""
+        outcome: Future[Arrays] = Future()
+
+        def work() -> None:
+            try:
+                outcome.set_result(function(*given))
+            except BaseException as error:
+                outcome.set_exception(error)
+
+        threading.Thread(target=work, daemon=True).start()
         try:
-            return pool.submit(function, *given).result(self._patience.timeout_s)
+            return outcome.result(self._patience.timeout_s)
         except OutOfTimeError:
             self._function.cancel()
             raise
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
     def _explained(self, error: Exception) -> FedketError:
         if isinstance(error, FedketError):
