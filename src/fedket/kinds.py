@@ -59,6 +59,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "qunetqfl": "fedket.quantum.ansatz:qunetqfl",
         "chen_yoo": "fedket.quantum.ansatz:chen_yoo",
         "quantum_train": "fedket.quantum.ansatz:quantum_train",
+        "strongly_entangling": "fedket.quantum.ansatz:strongly_entangling",
+        "two_local": "fedket.quantum.ansatz:two_local",
+        "two_local_ring": "fedket.quantum.ansatz:two_local_ring",
+        "qcnn": "fedket.quantum.ansatz:qcnn",
     },
     "partition": {
         "iid": "fedket.data.partition_kinds:IidConfig",
