@@ -8,6 +8,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from fedket import cli
+from fedket.deploy.files import check_deployable
+from fedket.deploy.site_trainer import make_task
 from fedket.errors import ConfigError, UserCodeError
 from fedket.experiment.load import load_config
 from fedket.experiment.run import resume_run, start_run
@@ -165,3 +167,27 @@ def test_a_qiskit_circuit_is_trained_on_an_estimator_whose_jobs_are_in_the_recor
     assert jobs[0] == []
     assert len(set(jobs[1])) == len(jobs[1]) > 4
     assert (runs["own"] / "mine.py").read_text() == CIRCUIT
+
+
+@pytest.mark.parametrize(
+    ("keys", "files"),
+    [
+        ("kind = 'qiskit'\ncircuit = 'mine.py:circuit'\nbackend = 'aer'", CIRCUIT),
+        (f"{PENNYLANE}\nengine = 'device'", QNODE),
+    ],
+)
+def test_a_site_lends_nobody_its_devices(experiment, keys, files):
+    path = experiment(f"{keys}\n[aggregation]\nkind = 'pairwise_masks'", mine_py=files)
+    with pytest.raises(ConfigError, match="a site lends nobody its devices"):
+        check_deployable(load_config(path), 2)
+    native = load_config(path, ["model.engine=native"])
+    check_deployable(native, 2)
+
+
+def test_a_site_does_not_fall_back_on_a_device(experiment):
+    branching = QNODE.replace(
+        "    qml.Angle", "    if weights[0, 0] > 0.5: qml.X(0)\n    qml.Angle"
+    )
+    path = experiment(f"{PENNYLANE}\n[aggregation]\nkind = 'pairwise_masks'", mine_py=branching)
+    with pytest.raises(ConfigError, match=r"computes on fedket's engine.*depend on values"):
+        make_task(load_config(path), (2,), 2)

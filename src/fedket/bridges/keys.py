@@ -49,6 +49,11 @@ class DeviceKeys(Section):
     """How often a call to a device that failed is repeated, after 1, 2, 4, … seconds."""
 
     @property
+    def asks_for_device(self) -> bool:
+        """Whether the circuit must run elsewhere than on fedket's engine."""
+        return self.engine == "device"
+
+    @property
     def patience(self) -> Patience:
         """How long a device is waited for."""
         return Patience(self.timeout_s, self.retries)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from fedket.bridges.keys import DeviceKeys
 from fedket.errors import ConfigError
 from fedket.experiment.aggregation import check_aggregation, protocol_of
 from fedket.experiment.config import ExperimentConfig
@@ -173,6 +174,11 @@ def check_deployable(config: ExperimentConfig, sites: int) -> None:
     if not protocol.authenticated:
         raise ConfigError(
             "aggregation.authenticate is false; messages between sites need MACs, leave it out"
+        )
+    if isinstance(config.model, DeviceKeys) and config.model.asks_for_device:
+        raise ConfigError(
+            "the model's circuit asks for a device, and a site lends nobody its devices or "
+            'accounts: use model.engine = "native" without a backend'
         )
     if config.federation.checkpoint_every != 1:
         raise ConfigError(

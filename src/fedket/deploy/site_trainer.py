@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 
 from fedket.data.batches import pack_partition
 from fedket.deploy.files import masking_of
-from fedket.errors import ProtocolError
+from fedket.errors import ConfigError, ProtocolError
 from fedket.experiment.aggregation import first_context
 from fedket.experiment.build import build_learning, precision
 from fedket.experiment.check import parameter_shapes
@@ -108,6 +108,11 @@ def make_task(config: ExperimentConfig, features: tuple[int, ...], num_classes: 
         dataset = Dataset("sites", empty, nothing, empty, nothing, num_classes)
         context = first_context(config)._replace(dataset=dataset)
         model, training, strategy = build_learning(config, context, config.training.batch_size)
+        if model.device is not None:
+            raise ConfigError(
+                f"a site computes on fedket's engine, not on a device: {model.runs_on}; use "
+                'model.engine = "native"'
+            )
         dtype = jnp.dtype(config.engine.dtype)
         params = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), parameter_shapes(model)

@@ -179,6 +179,11 @@ class QiskitConfig(ForeignCircuitKeys, DeviceKeys):
             )
         return self
 
+    @property
+    def asks_for_device(self) -> bool:
+        """Whether the circuit must run elsewhere than on fedket's engine."""
+        return self.engine == "device" or bool(self.backend and self.engine == "auto")
+
     def files(self) -> Mapping[str, Path]:
         """The backend's file."""
         return {} if self._file is None else {self.backend.partition(":")[0]: self._file}
