@@ -47,6 +47,7 @@ from .models.classical import lenet5 as lenet5
 from .models.classical import matched_width as matched_width
 from .models.classical import mlp as mlp
 from .models.hybrid import hybrid as hybrid
+from .models.mps import mps as mps
 from .models.network import Network as Network
 from .models.network import network_model as network_model
 from .models.network import plan_network as plan_network
@@ -54,6 +55,7 @@ from .models.network_file import TrainedNetwork as TrainedNetwork
 from .models.network_file import read_network as read_network
 from .models.quantum_train import plan_generator as plan_generator
 from .models.quantum_train import quantum_train as quantum_train
+from .models.reuploading import reuploading as reuploading
 from .models.vqc import vqc as vqc
 from .quantum import ansatz as ansatz
 from .quantum import noise as noise

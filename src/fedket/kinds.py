@@ -41,7 +41,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "model": {
         "vqc": "fedket.models.vqc:VqcConfig",
+        "reuploading": "fedket.models.reuploading:ReuploadingConfig",
         "hybrid": "fedket.models.hybrid:HybridConfig",
+        "mps": "fedket.models.mps:MpsConfig",
         "quantum_train": "fedket.models.quantum_train:QuantumTrainConfig",
         "cnn": "fedket.models.classical:CnnConfig",
         "lenet5": "fedket.models.classical:LeNetConfig",

@@ -1,4 +1,4 @@
-"""Every circuit that has a name is trained by federated clients, masked or not, with one result."""
+"""Circuits by name, and models around them: federated clients train them, masked or not alike."""
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,8 @@ MODELS = {
     "qcnn": (
         "{kind='vqc', circuit='qcnn', num_qubits=4, num_layers=2, encoding='angle', readout='z0'}"
     ),
+    "reuploading": "{kind='reuploading', num_qubits=2, num_layers=2}",
+    "mps": "{kind='mps', bond=2, logit_scale=4.0}",
 }
 
 

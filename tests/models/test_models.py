@@ -27,6 +27,14 @@ PUBLISHED = {  # kind, keys, shape of a sample, classes, parameters
     "QuNetQFL": ("vqc", {"circuit": "qunetqfl", "num_layers": 4}, (8, 8), 2, 48),
     "QuNetQFL, LeNet-5": ("lenet5", {}, (28, 28), 10, 61_706),
     "Chen and Yoo": ("hybrid", {"hidden": (4096, 4096)}, (25_088,), 2, 119_562_268),
+    "MPS and Chen and Yoo": ("mps", {}, (28, 28), 2, 784 * 2 * 4**2 + 4 * 4**2 + 24),
+    "one qubit, re-uploaded": (  # 3 + 2 a layer
+        "reuploading",
+        {"layer": (("Rot", 0),), "num_qubits": 1, "num_layers": 6, "readout": "z0"},
+        (2,),
+        2,
+        30,
+    ),
     "QFed": ("quantum_train", {}, (28, 28), 10, 1_497),  # 1,248 angles + 249 of the map
     "QFed, CNN": ("cnn", {}, (28, 28), 10, 6_690),
     "logistic regression": ("mlp", {}, (8, 8), 10, 64 * 10 + 10),
@@ -43,6 +51,8 @@ SMALL = {  # kind, keys, shape of a sample, classes
     ),
     "hybrid": ("hybrid", {}, (3,), 2),
     "hybrid, hidden": ("hybrid", {"hidden": (6,), "dropout": 0.2, "readout": "z_zz"}, (3,), 3),
+    "mps": ("mps", {"bond": 2}, (5,), 2),
+    "reuploading": ("reuploading", {"num_qubits": 2}, (5,), 2),
     "quantum_train": ("quantum_train", {**LAYERS, "num_layers": 1, "blocks": 5}, (6, 6), 3),
     "cnn": ("cnn", LAYERS, (6, 6), 3),
     "lenet5": ("lenet5", {}, (28, 28), 4),

@@ -24,13 +24,16 @@ from fedket.types import Model
 
 Language = Literal["qasm", "qiskit", "pennylane"]
 
+HEADED = ("hybrid", "mps")
+"""Kinds whose circuit follows a head."""
+
 
 def export_circuit(directory: Path, output: Path, language: Language) -> TrainedCircuit:
     """Write the trained circuit of a run's global model, its weights as numbers.
 
     Args:
-        directory: A run of `vqc`, `hybrid` (the circuit after the head), `qasm`, `qiskit` or
-            `pennylane`.
+        directory: A run of `vqc`, `hybrid` or `mps` (the circuit after the head), `qasm`, `qiskit`
+            or `pennylane`.
         output: File to write: text of OpenQASM 3 or Python, or Qiskit's QPY.
         language: Which.
 
@@ -60,13 +63,13 @@ def _trained(
     encoding = getattr(section, "encoding", "inputs")
     if model.program is not None:
         program, weights = model.program(params)
-    elif section.kind in ("vqc", "hybrid"):
+    elif section.kind in ("vqc", *HEADED):
         program = program_of(model.circuit, encoding)
-        weights = np.ravel(params["circuit"] if section.kind == "hybrid" else params)
+        weights = np.ravel(params["circuit"] if section.kind in HEADED else params)
     else:
         raise ConfigError(
             f"a model of kind `{section.kind}` has no circuit that is trained alone; `vqc`, "
-            "`hybrid`, `qasm`, `qiskit` and `pennylane` have"
+            "`hybrid`, `mps`, `qasm`, `qiskit` and `pennylane` have"
         )
     if encoding in ("angle", "arctan") and not program.num_features:
         own = program_of(model.circuit._replace(layer=(), num_layers=1), encoding)
@@ -95,7 +98,7 @@ def _notes(
     notes = [f"Trained by fedket, experiment {name}; angles are radians."]
     if prepares or encoding in ("amplitude", "state"):
         notes.append("It acts on the state that the sample is encoded in, which comes first.")
-    if section.kind == "hybrid":
+    if section.kind in HEADED:
         notes.append("Its features are the outputs of the model's head.")
     if strings:
         notes.append(

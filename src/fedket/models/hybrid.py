@@ -5,7 +5,9 @@ are this model's input. Parameters are `{"head": ..., "circuit": ...}`, so that 
 treat the two differently.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Literal, NamedTuple
 
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -75,34 +77,55 @@ def hybrid(
         noise=noise,
         shots=shots,
     )
-    head = plan_dense((num_features, *hidden, circuit.num_qubits), ("relu", f"dropout {dropout}"))
+    widths = (num_features, *hidden, circuit.num_qubits)
+    network = plan_dense(widths, ("relu", f"dropout {dropout}"))
+    head = Head(partial(init_weights, network), partial(run_network, network))
+    return with_head(head, quantum, encoding)
+
+
+class Head(NamedTuple):
+    """What turns features into one number per qubit.
+
+    Attributes:
+        init: rng -> its parameters.
+        apply: (parameters, x of shape (batch, ...), rng) -> numbers of shape (batch, num_qubits).
+    """
+
+    init: Callable[[PRNGKeyArray], Params]
+    apply: Callable[[Params, Array, PRNGKeyArray | None], Float[Array, "batch qubits"]]
+
+
+def with_head(head: Head, quantum: Model, encoding: Encoding) -> Model:
+    """A head, and a `vqc` of that encoding on its numbers, trained together.
+
+    Parameters are `{"head": ..., "circuit": ...}`.
+    """
+    circuit: Circuit = quantum.circuit
+    exact = quantum.noise is None and quantum.shots is None
 
     def init(rng: PRNGKeyArray) -> Params:
         head_rng, circuit_rng = jax.random.split(rng)
-        return {"head": init_weights(head, head_rng), "circuit": quantum.init(circuit_rng)}
+        return {"head": head.init(head_rng), "circuit": quantum.init(circuit_rng)}
 
     def apply(
         params: Params, x: Float[Array, "batch *features"], rng: PRNGKeyArray | None = None
     ) -> Float[Array, "batch classes"]:
         # Apart from dropout's; without noise and shots nothing is drawn.
-        drawn = None
-        if rng is not None and not (noise is None and shots is None):
-            drawn = jax.random.fold_in(rng, 1)
-        return quantum.apply(params["circuit"], run_network(head, params["head"], x, rng), drawn)
+        drawn = None if rng is None or exact else jax.random.fold_in(rng, 1)
+        return quantum.apply(params["circuit"], head.apply(params["head"], x, rng), drawn)
 
     def evaluate(
         params: Params, x: Float[Array, "batch *features"], rng: PRNGKeyArray
     ) -> Float[Array, "batch classes"]:
         shown = quantum.evaluate or quantum.apply
-        return shown(params["circuit"], run_network(head, params["head"], x), rng)
+        return shown(params["circuit"], head.apply(params["head"], x, None), rng)
 
-    layered = {"head": False, "circuit": quantum.layered}
     return Model(
         init,
         apply,
-        layered=layered,
+        layered={"head": False, "circuit": quantum.layered},
         circuit=circuit,
-        noise=noise,
+        noise=quantum.noise,
         shots=_with_encoding(quantum.shots, circuit.num_qubits * ROTATIONS[encoding]),
         evaluate=evaluate if quantum.evaluate is not None else None,
     )
@@ -115,13 +138,9 @@ def _with_encoding(plan: ShotPlan | None, rotations: int) -> ShotPlan | None:
     return plan._replace(circuits=plan.circuits + len(TWO_TERMS.shifts) * rotations)
 
 
-class HybridConfig(CircuitKeys):
-    """Chen and Yoo's transfer learning: a classical head, then a small circuit."""
+class HeadedKeys(CircuitKeys):
+    """Keys of a circuit behind a head."""
 
-    kind: Literal["hybrid"] = "hybrid"
-    hidden: tuple[PositiveInt, ...] = ()
-    """Hidden layers of the head, ReLU and dropout after each; the paper's are 4096, 4096."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     circuit: Annotated[NamedFunction, FunctionOf("circuit")] = Field(
         default_factory=lambda: named_function("circuit", "chen_yoo")
     )
@@ -136,6 +155,15 @@ class HybridConfig(CircuitKeys):
     """Logits are this factor times the read-out."""
     init_std: PositiveFloat = 0.01
     """Angles start at N(0, init_std²), radians."""
+
+
+class HybridConfig(HeadedKeys):
+    """Chen and Yoo's transfer learning: a classical head, then a small circuit."""
+
+    kind: Literal["hybrid"] = "hybrid"
+    hidden: tuple[PositiveInt, ...] = ()
+    """Hidden layers of the head, ReLU and dropout after each; the paper's are 4096, 4096."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
 
     def build(self, context: Context) -> Model:
         """The model, for the features and classes of the data."""
