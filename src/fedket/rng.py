@@ -23,6 +23,7 @@ class Purpose(enum.IntEnum):
     SILENCE = 6
     EVALUATE = 7
     NOISE = 8
+    ANGLES = 9
 
 
 def rng_for(
