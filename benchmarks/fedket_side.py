@@ -34,6 +34,7 @@ from benchmarks.workloads import (
     round_loss,
 )
 from fedket.allocator import keep_freed_memory
+from fedket.cores import num_cores
 from fedket.federated.federation import make_federation
 from fedket.federated.local import LocalTraining
 from fedket.federated.sharded import cores_engine, split_cpu
@@ -53,7 +54,7 @@ name = "sweep"
 data = { kind = "digits" }
 partition = { kind = "iid", num_clients = 10 }
 model = { kind = "vqc", num_qubits = 6, num_layers = 20 }
-federation = { rounds = 20, eval_every = 20 }
+federation = { rounds = 100, eval_every = 20 }
 paper = { source = "none", row = "sweep", seeds = [0, 1, 2, 3, 4, 5, 6, 7] }
 """
 
@@ -84,6 +85,8 @@ def _sweep_ms() -> float:
             folder,
             "--output",
             f"{folder}/runs",
+            "--jobs",
+            str(num_cores()),
         )
         return wall_ms(lambda: subprocess.run(command, check=True, capture_output=True))
 

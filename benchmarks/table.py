@@ -21,7 +21,7 @@ STEPS = {
     "c": "6 qubits × 20 layers, batch 32",
     "round-20": "a round of 20 clients, 4 steps of 32 each (Chen and Yoo)",
     "round-100": "a round of 100 clients",
-    "sweep": "a sweep over eight seeds, 10 clients, 20 rounds",
+    "sweep": "a sweep over eight seeds, 10 clients, 100 rounds",
 }
 PEERS = {
     "torchquantum": "TorchQuantum, static",

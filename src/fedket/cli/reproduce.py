@@ -36,6 +36,9 @@ def reproduce(
     seeds: Annotated[
         str, typer.Option(metavar="N,N,…", help="Seeds of every row; default: each row's own.")
     ] = "",
+    jobs: Annotated[
+        int, typer.Option(min=1, max=1024, help="Runs at a time, each on a core of its own.")
+    ] = 1,
     output: Annotated[Path, typer.Option(help="Folder of runs and tables.")] = Path(
         "runs/reproduce"
     ),
@@ -59,7 +62,7 @@ def reproduce(
     profile, numbers = Profile(fast, rounds), _seeds(seeds)
     wanted = find_rows(paper, rows or [])
     prepare()
-    runs = _run_all(wanted, profile, numbers, output, as_json)
+    runs = _run_all(wanted, profile, numbers, output, as_json, jobs)
     _conclude(wanted, profile, runs, output, store, as_json)
 
 
@@ -80,22 +83,31 @@ def _seeds(text: str) -> list[int]:
 
 
 def _run_all(
-    rows: "list[Row]", profile: "Profile", seeds: list[int], output: Path, quiet: bool
+    rows: "list[Row]",
+    profile: "Profile",
+    seeds: list[int],
+    output: Path,
+    quiet: bool,
+    jobs: int,
 ) -> "list[SeedRun]":
-    """Run everything and say how each run ended."""
+    """Run everything, say how each run ended, and return them in the order of the rows."""
     from fedket.cli.progress import follow, silent
+    from fedket.cli.run import prepare
+    from fedket.reproduce.jobs import run_rows_side_by_side
     from fedket.reproduce.runs import run_rows
 
     def watch(row: "Row", config: Any) -> Any:
         return silent() if quiet else follow(f"{row.name}, seed {config.seed}", config)
 
     runs = []
-    for run in run_rows(rows, profile, seeds, output, watch):
+    side_by_side = run_rows_side_by_side(rows, profile, seeds, output, jobs, prepare)
+    for run in side_by_side if jobs > 1 else run_rows(rows, profile, seeds, output, watch):
         runs.append(run)
         if not quiet:
             problem = f": {run.problem}" if run.problem else ""
             typer.echo(f"{run.row.name}, seed {run.seed}: {run.status}{problem}")
-    return runs
+    places = {row.name: place for place, row in enumerate(rows)}
+    return sorted(runs, key=lambda run: places[run.row.name])
 
 
 def _conclude(

@@ -55,6 +55,11 @@ def paper_directory(parent: Path, paper: str, profile: Profile) -> Path:
     return parent / paper / profile.name
 
 
+def seed_directory(parent: Path, row: Row, profile: Profile, seed: int) -> Path:
+    """Where a row's run with a seed lies."""
+    return paper_directory(parent, row.paper, profile) / row.name / f"seed-{seed}"
+
+
 def run_rows(
     rows: Sequence[Row], profile: Profile, seeds: Sequence[int], parent: Path, watch: Watch
 ) -> Iterator[SeedRun]:
@@ -73,7 +78,7 @@ def run_rows(
     """
     for row in rows:
         for seed in seeds or row.published.seeds:
-            folder = paper_directory(parent, row.paper, profile) / row.name / f"seed-{seed}"
+            folder = seed_directory(parent, row, profile, seed)
             done = run_seed(row, profile, seed, folder, watch)
             yield done
             if done.status == "interrupted":
