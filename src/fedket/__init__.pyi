@@ -71,6 +71,7 @@ from .quantum.encoding import zero_state as zero_state
 from .quantum.engine import circuit_unitary as circuit_unitary
 from .quantum.engine import run_circuit as run_circuit
 from .quantum.plateau import gradient_variance as gradient_variance
+from .quantum.quantum_fisher import quantum_fisher as quantum_fisher
 from .quantum.readout import expval as expval
 from .quantum.readout import probabilities as probabilities
 from .quantum.resources import concentratable_entanglement as concentratable_entanglement
