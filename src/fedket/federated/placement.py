@@ -5,6 +5,7 @@ are then the same in every process; each process reads its own copy.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -46,11 +47,7 @@ def here(mesh: Mesh | None, tree: Any) -> Any:
 
     What is worked out from it then runs once, not on every device.
     """
-    if mesh is None:
-        return tree
-    if not mesh.is_multi_process:
-        return jax.device_put(tree, mesh.devices.flat[0])
-    return jax.tree.map(_own_copy, tree)
+    return tree if mesh is None else jax.tree.map(partial(_own_copy, mesh), tree)
 
 
 def results_everywhere(mesh: Mesh | None) -> NamedSharding | None:
@@ -83,6 +80,9 @@ def _to_all(sharding: NamedSharding, leaf: Any) -> jax.Array:
     return jax.make_array_from_single_device_arrays(own.shape, sharding, copies)
 
 
-def _own_copy(leaf: Any) -> Any:
-    spread = isinstance(leaf, jax.Array) and not leaf.is_fully_addressable
-    return leaf.addressable_data(0) if spread else leaf
+def _own_copy(mesh: Mesh, leaf: Any) -> Any:
+    if not isinstance(leaf, jax.Array):
+        return leaf
+    if leaf.is_fully_replicated:
+        return leaf.addressable_data(0)  # nothing is copied or waited for
+    return jax.device_put(leaf, mesh.devices.flat[0])

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from fedket.federated.placement import (
     across,
@@ -83,7 +83,7 @@ def vectorised_engine(
     whole = _train_and_apply if reducer is None else _train_and_stack
     program = Program(whole, (trainer, mesh), results_everywhere(mesh))
     apply_sum = Program(server_step, trainer.strategy)
-    root = jax.random.key(seed)
+    root = everywhere(mesh, jax.random.key(seed))
     size: list[int] = []
 
     def run(
@@ -99,8 +99,8 @@ def vectorised_engine(
         while True:
             weights = cohort_weights(num_samples[ids], alive)
             chunks, places = _cut(ids, weights, size[0], num_devices)
-            chunks, rngs = across(mesh, (chunks, round_rngs(root, round_num)))
-            first, outcome = program(data, params, server, clients, chunks, rngs)
+            chunks, number = across(mesh, (chunks, np.int32(round_num)))
+            first, outcome = program(data, params, server, clients, chunks, (root, number))
             losses, finite = (np.asarray(a)[places] for a in (outcome.loss, outcome.finite))
             broken = alive & ~finite
             if not broken.any():
@@ -174,6 +174,8 @@ def _one_client(trainer: ClientTrainer, data: TrainingData, params: Params) -> t
 
 
 Bound = tuple[ClientTrainer, Mesh | None]
+RoundNumber = tuple[PRNGKeyArray, Int[Array | np.ndarray, ""]]
+"""The key made of the seed, and the round: arguments of `round_rngs`."""
 
 
 def _train_chunk(
@@ -202,7 +204,7 @@ def _train_and_apply(
     server: ServerState,
     clients: Any,
     chunks: Chunks,
-    rngs: RoundRngs,
+    number: RoundNumber,
 ) -> tuple[Any, ChunkedOutcome]:
     """Train, add up and apply, all on the device."""
     trainer, mesh = bound
@@ -224,6 +226,7 @@ def _train_and_apply(
         total, outcomes = jax.lax.scan(body, zeros, chunks)
         return jax.tree.map(lambda leaf: leaf[None], total), outcomes
 
+    rngs = round_rngs(*number)
     totals, outcomes = dealt(add_up, mesh)(data, params, clients, chunks, rngs)
     total = jax.tree.map(lambda leaf: leaf.sum(axis=0), totals)
     result = *server_step(trainer.strategy, server, params, total), tree_bytes(total)
@@ -237,7 +240,7 @@ def _train_and_stack(
     server: ServerState,  # noqa: ARG001 - the same signature as the other program
     clients: Any,
     chunks: Chunks,
-    rngs: RoundRngs,
+    number: RoundNumber,
 ) -> tuple[Any, ChunkedOutcome]:
     """Train and hand out every client's contribution, for a reducer on the host."""
     trainer, mesh = bound
@@ -250,6 +253,7 @@ def _train_and_stack(
         )
         return outcomes
 
+    rngs = round_rngs(*number)
     outcomes = dealt(train, mesh)(data, params, clients, chunks, rngs)
     return _flat(outcomes.contribution), _unchunk(clients, chunks, outcomes)
 
