@@ -33,6 +33,7 @@ LAYER = [["Rot", 0], ["U3", 1], ["CU3", 0, 2], ["CRX", 1, 2], ["H", 1], ["X", 2]
 MODELS = {
     "angle": f"kind = 'vqc'\nencoding = 'angle'\nreadout = 'z_zz'\nlayer = {LAYER}",
     "arctan": "kind = 'hybrid'\ncircuit = 'chen_yoo'\nnum_qubits = 3",
+    "reuploading": "kind = 'reuploading'\nnum_qubits = 2",
     "qasm": "kind = 'qasm'\nfile = 'mine.qasm'\nobservables = ['Z0 X1', 'Y2']",
 }
 
@@ -91,7 +92,8 @@ def test_qiskit(trained, tmp_path):
         for string, value in zip(strings, values, strict=True):
             factors = [(factor[0], int(factor[1:])) for factor in string.split()]
             word = ("".join(f for f, _ in factors), [q for _, q in factors], 1.0)
-            found = state.expectation_value(SparsePauliOp.from_sparse_list([word], 3))
+            pauli = SparsePauliOp.from_sparse_list([word], circuit.num_qubits)
+            found = state.expectation_value(pauli)
             assert abs(found - value) < 1e-5
 
 
@@ -100,7 +102,8 @@ def test_the_command_says_what_it_wrote(trained, tmp_path, monkeypatch, capsys):
     words = ["fedket", "export", str(trained[0]), "--to", "qasm", "-o", str(target)]
     monkeypatch.setattr(sys, "argv", words)
     assert cli.execute() == 0
-    assert f"{target}: 3 qubits," in capsys.readouterr().out
+    qubits = export_circuit(trained[0], target, "qasm").num_qubits
+    assert f"{target}: {qubits} qubits," in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,12 @@ import numpy as np
 
 from fedket.bridges.export.as_pennylane import to_pennylane
 from fedket.bridges.export.as_qasm import to_qasm
-from fedket.bridges.export.trained import TrainedCircuit, bind_weights, program_of
+from fedket.bridges.export.trained import (
+    TrainedCircuit,
+    bind_weights,
+    program_of,
+    reuploaded_program,
+)
 from fedket.bridges.extras import needs_extra
 from fedket.bridges.model import read_strings
 from fedket.errors import ConfigError
@@ -32,8 +37,8 @@ def export_circuit(directory: Path, output: Path, language: Language) -> Trained
     """Write the trained circuit of a run's global model, its weights as numbers.
 
     Args:
-        directory: A run of `vqc`, `hybrid` or `mps` (the circuit after the head), `qasm`, `qiskit`
-            or `pennylane`.
+        directory: A run of `vqc`, `reuploading`, `hybrid` or `mps` (the circuit after the head),
+            `qasm`, `qiskit` or `pennylane`.
         output: File to write: text of OpenQASM 3 or Python, or Qiskit's QPY.
         language: Which.
 
@@ -66,10 +71,13 @@ def _trained(
     elif section.kind in ("vqc", *HEADED):
         program = program_of(model.circuit, encoding)
         weights = np.ravel(params["circuit"] if section.kind in HEADED else params)
+    elif section.kind == "reuploading":
+        program = reuploaded_program(model.circuit, context.num_features)
+        weights = np.concatenate([np.ravel(params["circuit"]), np.ravel(params["scale"])])
     else:
         raise ConfigError(
             f"a model of kind `{section.kind}` has no circuit that is trained alone; `vqc`, "
-            "`hybrid`, `mps`, `qasm`, `qiskit` and `pennylane` have"
+            "`reuploading`, `hybrid`, `mps`, `qasm`, `qiskit` and `pennylane` have"
         )
     if encoding in ("angle", "arctan") and not program.num_features:
         own = program_of(model.circuit._replace(layer=(), num_layers=1), encoding)

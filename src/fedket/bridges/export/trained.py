@@ -45,6 +45,20 @@ def program_of(circuit: Circuit, encoding: str) -> CircuitProgram:
     return CircuitProgram(circuit.num_qubits, tuple(operations), circuit.num_params, num_features)
 
 
+def reuploaded_program(circuit: Circuit, num_features: int) -> CircuitProgram:
+    """A circuit of `fedket.models.reuploading`; weights are all its angles, then all scales."""
+    own, num_qubits = program_of(circuit, "inputs").operations, circuit.num_qubits
+    operations: list[Operation] = []
+    for layer in range(circuit.num_layers):
+        for i in range(num_features):
+            scale = weight(circuit.num_params + layer * num_features + i)
+            turn = "RZ" if i // num_qubits % 2 else "RY"
+            operations.append(Operation(turn, (i % num_qubits,), (call("*", scale, feature(i)),)))
+        operations += own[layer * len(circuit.layer) : (layer + 1) * len(circuit.layer)]
+    num_weights = circuit.num_params + circuit.num_layers * num_features
+    return CircuitProgram(num_qubits, tuple(operations), num_weights, num_features)
+
+
 def _encoding(encoding: str, num_qubits: int) -> list[Operation]:
     if encoding == "angle":
         return [Operation("RY", (q,), (feature(q),)) for q in range(num_qubits)]
