@@ -80,6 +80,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "optimizer": {
         "adam": "fedket.federated.optimizers:AdamConfig",
         "sgd": "fedket.federated.optimizers:SgdConfig",
+        "natural_gradient": "fedket.federated.optimizers:NaturalGradientConfig",
         "momentum": "fedket.federated.optimizers:MomentumConfig",
     },
     "keys": {

@@ -92,6 +92,8 @@ class Model(NamedTuple):
             logits without a circuit (`fedket export`); None if there is none.
         runs_on: What runs a circuit that was written elsewhere, in words; empty for fedket's own.
         device: What `apply` calls outside this program; None for nothing.
+        metric: (params, x, mask) -> Fubini–Study metric of the angles, the mean over samples whose
+            mask is set; None if the parameters are not the angles of a pure state.
         program: params -> a foreign circuit as a `fedket.bridges.program.CircuitProgram` and its
             weights as a vector (`fedket export --to`); None for fedket's own circuits.
     """
@@ -109,6 +111,7 @@ class Model(NamedTuple):
     runs_on: str = ""
     device: "ForeignDevice | None" = None
     program: Callable[[Params], tuple[Any, Any]] | None = None
+    metric: Callable[[Params, Array, Array], Float[Array, "angles angles"]] | None = None
 
 
 class ClientResult(NamedTuple):

@@ -19,6 +19,7 @@ from fedket.experiment.check import (
     check_engine_of_clients,
     check_fit,
     check_noise,
+    check_optimizer,
     check_threshold,
     parameter_shapes,
 )
@@ -200,6 +201,7 @@ def build_learning(config: ExperimentConfig, context: Context, largest: int) -> 
     context = context._replace(noise=noise_of(config, context), shots=shots_of(config))
     model = build(config.model, context, Model)
     check_noise(config, model, context)
+    check_optimizer(config, model, batch_size)
     model = _at_clients(config, context, model)
     check_fit(model, context.samples, config.engine.dtype)
     context = context._replace(params=parameter_shapes(model))

@@ -6,9 +6,10 @@ import jax.numpy as jnp
 from fedket.errors import ConfigError, DataError
 from fedket.experiment.aggregation import protocol_of
 from fedket.experiment.config import ExperimentConfig
+from fedket.federated.optimizers import NO_METRIC, NaturalGradientConfig
 from fedket.federated.qfedfisher import QFedFisherConfig, effective_threshold
 from fedket.federated.trainer import tree_size
-from fedket.quantum.memory import available_bytes
+from fedket.quantum.memory import available_bytes, check_memory
 from fedket.section import Context
 from fedket.types import Dataset, Model, Params
 from fedket.user_code import in_user_code
@@ -49,6 +50,22 @@ def check_noise(config: ExperimentConfig, model: Model, context: Context) -> Non
             f"model `{config.model.kind}` cannot be trained with [shots]; use `vqc`, `hybrid`, "
             "`mps` or `quantum_train`, or leave the table out"
         )
+
+
+def check_optimizer(config: ExperimentConfig, model: Model, batch_size: int) -> None:
+    """Refuse an optimiser's metric that the model has not, or that does not fit into memory.
+
+    Raises:
+        ConfigError: The model has no metric.
+        CircuitError: A batch's copies of states are too many.
+    """
+    if not isinstance(config.optimizer, NaturalGradientConfig):
+        return
+    if model.metric is None:
+        raise ConfigError(NO_METRIC)
+    num_qubits = model.circuit.num_qubits
+    copies = 2 * 2**num_qubits * batch_size
+    check_memory(num_qubits, copies, 2 * jnp.dtype(config.engine.dtype).itemsize)
 
 
 def check_engine_of_clients(config: ExperimentConfig, devices: int) -> None:

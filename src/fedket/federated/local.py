@@ -4,6 +4,7 @@ Written for one client; engines vectorise it. Steps beyond a client's own sample
 number of steps is a run-time value, so one compiled program serves clients of every size.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -80,6 +81,7 @@ def local_train(
     """
     size = training.batch_size
     num_samples = mask.sum()
+    optimizer = optax.with_extra_args_support(training.optimizer)
     num_batches = (num_samples + size - 1) // size
 
     def objective(
@@ -102,7 +104,9 @@ def local_train(
             valid = b * size + jnp.arange(size) < num_samples
             step_rng = jax.random.fold_in(epoch_rng, b)
             grad, loss = jax.grad(objective, has_aux=True)(w, batch, valid, step_rng)
-            updates, state = training.optimizer.update(grad, state, w)
+            # Computed only by an optimiser that asks for it.
+            metric = model.metric and partial(model.metric, w, x[rows[batch]], valid)
+            updates, state = optimizer.update(grad, state, w, metric=metric)
             return optax.apply_updates(w, updates), state, total + loss * valid.sum()
 
         return jax.lax.fori_loop(0, num_batches, step, carry)

@@ -6,13 +6,23 @@ Weight decay is L2: the coefficient times the parameter is added to the gradient
 from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
+import jax
+import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array
 from pydantic import Field
 
 from fedket.errors import ConfigError, UserCodeError
 from fedket.federated.program import Number, tunable
 from fedket.schema import NonNegativeFloat, PositiveFloat
 from fedket.section import Context, Section
+from fedket.types import Params
+
+NO_METRIC = (
+    "optimizer `natural_gradient` needs the metric of a circuit's angles, which `vqc` models "
+    "without [noise] and [shots] have; choose another optimiser, for example `adam`"
+)
 
 Rule = Callable[..., optax.GradientTransformation]
 Numbers = Mapping[str, Number]
@@ -60,6 +70,54 @@ def _compose(
     if weight_decay is not None:
         optimizer = optax.chain(optax.add_decayed_weights(weight_decay), optimizer)
     return optimizer
+
+
+def natural_gradient(
+    learning_rate: Number, damping: Number = 1e-3
+) -> optax.GradientTransformationExtraArgs:
+    """Quantum natural gradient (Stokes et al. 2020, arXiv:1909.02108): θ ← θ − η (g + εI)⁻¹ ∇.
+
+    Args:
+        learning_rate: η.
+        damping: ε, added to the diagonal of the Fubini–Study metric g; g is singular where an
+            angle does not move the state.
+
+    Raises:
+        ConfigError: When a model is trained that has no `Model.metric`.
+    """
+
+    def update(
+        grads: Params,
+        state: optax.OptState,
+        params: Params | None = None,
+        *,
+        metric: Callable[[], Array] | None = None,
+    ) -> tuple[Params, optax.OptState]:
+        del params
+        if metric is None:
+            raise ConfigError(NO_METRIC)
+        flat, unflatten = ravel_pytree(grads)
+        damped = metric() + damping * jnp.eye(flat.size, dtype=flat.dtype)
+        step = jax.scipy.linalg.solve(damped, flat, assume_a="pos")
+        return unflatten(-learning_rate * step), state
+
+    def init(params: Params) -> optax.OptState:
+        del params
+        return optax.EmptyState()
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+class NaturalGradientConfig(OptimizerConfig):
+    """Quantum natural gradient, for `vqc` models without noise and shots (arXiv:1909.02108)."""
+
+    kind: Literal["natural_gradient"] = "natural_gradient"
+    damping: PositiveFloat = 1e-3
+    """Added to the diagonal of the Fubini–Study metric."""
+
+    def rule(self) -> tuple[Rule, Numbers]:
+        """Natural gradient."""
+        return natural_gradient, {"damping": self.damping}
 
 
 class AdamConfig(OptimizerConfig):

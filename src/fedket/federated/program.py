@@ -40,15 +40,15 @@ def tunable(
     Python, such as Adam's decay rates, round differently as arguments.
     """
     init, update = Partial(_init, make, arguments), Partial(_update, make, arguments)
-    return optax.GradientTransformation(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def _init(make: Callable[..., Any], arguments: tuple[Any, ...], params: Any) -> Any:
     return make(*arguments).init(params)
 
 
-def _update(make: Callable[..., Any], arguments: tuple[Any, ...], *given: Any) -> Any:
-    return make(*arguments).update(*given)
+def _update(make: Callable[..., Any], arguments: tuple[Any, ...], *given: Any, **extra: Any) -> Any:
+    return optax.with_extra_args_support(make(*arguments)).update(*given, **extra)
 
 
 class Program:

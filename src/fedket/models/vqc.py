@@ -5,8 +5,9 @@ from itertools import combinations
 from typing import Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from fedket.errors import ConfigError
 from fedket.models.circuit_keys import CircuitKeys
@@ -22,6 +23,7 @@ from fedket.quantum.measurement import (
 from fedket.quantum.noise import NoiseModel
 from fedket.quantum.noise.per_sample import noisy_per_sample_vjp
 from fedket.quantum.per_sample import per_sample_vjp
+from fedket.quantum.quantum_fisher import quantum_fisher
 from fedket.quantum.shots import Shots, draw_values, plan_shots, sampled_values
 from fedket.schema import PositiveFloat
 from fedket.section import Context
@@ -109,6 +111,16 @@ def vqc(
         logits, to_states = jax.vjp(lambda psi: logits_of(pure_values(measured, psi)), final)
         return logits, lambda cotangent: to_angles(to_states(cotangent)[0])
 
+    def metric(
+        params: Float[Array, "layers slots"],
+        x: Float[Array, "batch *features"],
+        mask: Bool[Array, " batch"],
+    ) -> Float[Array, "angles angles"]:
+        metrics = quantum_fisher(circuit, params, encode(x, circuit.num_qubits)) / 4
+        return jnp.einsum("b,bij->ij", mask.astype(metrics.dtype), metrics) / jnp.maximum(
+            mask.sum(), 1
+        )
+
     return Model(
         init,
         apply,
@@ -118,6 +130,7 @@ def vqc(
         noise=noise,
         shots=None if shots is None else plan_shots(measured, shots),
         evaluate=evaluate if shots is not None and shots.evaluation else None,
+        metric=metric if noise is None and shots is None else None,
     )
 
 
