@@ -262,7 +262,7 @@ def _unapply(circuit: Circuit, block: Block, matrix: Array, states: States) -> t
     if not block.trainable:
         return before, jnp.zeros_like(matrix)
     cross = qubit_cross_matrices(states[1].conj(), states[0], num_qubits)
-    return before, jnp.einsum("nik,nkj->nij", cross, matrix.conj())
+    return before, multiply(cross, matrix.conj())
 
 
 def pair_matrix(matrices: Complex[Array, "n 2 2"], qubits: tuple[int, ...]) -> Array:
