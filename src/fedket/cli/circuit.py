@@ -1,4 +1,4 @@
-"""`fedket plateau`: what can be said about a circuit before it is trained."""
+"""`fedket draw` and `fedket plateau`: what can be said about a circuit before it is trained."""
 
 import json
 from pathlib import Path
@@ -84,6 +84,37 @@ def plateau(
         return
     _print(points, slopes)
     if plot is not None:
+        typer.echo(f"plot: {plot}")
+
+
+def draw(
+    name: Annotated[
+        str, typer.Argument(metavar="CIRCUIT", help="Its name, or FILE.py:FUNCTION of your own.")
+    ],
+    qubits: Annotated[int, typer.Option(min=1, max=64, help="Number of qubits.")] = 4,
+    layers: Annotated[int, typer.Option(min=1, help="Number of layers.")] = 1,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw it: .svg, .png or .pdf.")
+    ] = None,
+) -> None:
+    """Draw a circuit's layer as text, or as a figure.
+
+    `fedket show` draws the circuit of an experiment.
+
+    Example: fedket draw chen_yoo --plot chen_yoo.svg
+    """
+    from fedket.quantum.draw import draw_circuit
+
+    circuit = _circuit(name, qubits, layers)
+    typer.echo(draw_circuit(circuit))
+    angles = f"{circuit.num_slots} in a layer, {circuit.num_params} in all"
+    typer.echo(f"angles: {angles}")
+    if plot is not None:
+        from fedket.report.circuit_plot import plot_circuit
+        from fedket.report.rate_plot import check_plot_file
+
+        check_plot_file(plot)
+        plot_circuit(circuit, plot)
         typer.echo(f"plot: {plot}")
 
 

@@ -11,7 +11,7 @@ def draw_circuit(circuit: Circuit) -> str:
     Gates share a column when their wires do not cross. `print` it.
     """
     rows = [[f"q{qubit:<3}─"] for qubit in range(circuit.num_qubits)]
-    for column in _columns(circuit.layer):
+    for column in columns_of(circuit.layer):
         cells = _draw_column(column, circuit.num_qubits)
         width = max(len(cell) for cell in cells)
         for row, cell in zip(rows, cells, strict=True):
@@ -22,7 +22,7 @@ def draw_circuit(circuit: Circuit) -> str:
     return "\n".join(lines)
 
 
-def _columns(gates: tuple[Gate, ...]) -> list[list[Gate]]:
+def columns_of(gates: tuple[Gate, ...]) -> list[list[Gate]]:
     """Put each gate into the earliest column after everything it touches or crosses."""
     columns: list[list[Gate]] = []
     depth: dict[int, int] = {}
