@@ -43,6 +43,10 @@ if CACHE not in os.environ:  # before anything imports JAX; workers and child pr
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # a core per worker: threads would wait for the others
+    os.environ.setdefault("PJRT_NPROC", "1")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """In the long profile, a test that draws fewer examples than others does so there, too."""
     if settings.get_current_profile_name() != "long":
