@@ -4,8 +4,11 @@ Two profiles: CI draws the same few examples every time; `make test-long` draws 
 runs the tests that are marked `long` besides.
 """
 
+import gc
 import os
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,6 +48,21 @@ if CACHE not in os.environ:  # before anything imports JAX; workers and child pr
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # a core per worker: threads would wait for the others
     os.environ.setdefault("PJRT_NPROC", "1")
+
+
+MOST_MAPPINGS = 20_000
+"""Of the 65,530 that Linux lets a process have; every compiled program takes a dozen of them."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_compiled_programs() -> Iterator[None]:
+    """Drop compiled programs now and then: a process with too many mappings crashes."""
+    yield
+    mappings = Path("/proc/self/maps")
+    jax = sys.modules.get("jax")
+    if jax and mappings.exists() and mappings.read_bytes().count(b"\n") > MOST_MAPPINGS:
+        jax.clear_caches()
+        gc.collect()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
