@@ -79,6 +79,17 @@ Problem read_problem(int64_t num_qubits, ffi::Span<const int64_t> code, ffi::Any
   return problem;
 }
 
+// Matrices of another precision than the states would be read beyond their end.
+bool is_known(ffi::AnyBuffer states, ffi::AnyBuffer others) {
+  const auto type = states.element_type();
+  const bool complex = type == ffi::DataType::C64 || type == ffi::DataType::C128;
+  return complex && others.element_type() == type;
+}
+
+ffi::Error wrong_type() {
+  return ffi::Error::InvalidArgument("states and matrices must all be complex64 or complex128");
+}
+
 template <typename T>
 T* numbers(ffi::AnyBuffer buffer) {
   return static_cast<T*>(buffer.untyped_data());
@@ -87,6 +98,7 @@ T* numbers(ffi::AnyBuffer buffer) {
 ffi::Error run_forward(ffi::ThreadPool pool, ffi::AnyBuffer matrices, ffi::AnyBuffer states,
                        ffi::Result<ffi::AnyBuffer> result, int64_t num_qubits,
                        ffi::Span<const int64_t> code) {
+  if (!is_known(states, matrices)) return wrong_type();
   const Problem problem = read_problem(num_qubits, code, matrices, states);
   const auto run = [&](auto zero) {
     using T = decltype(zero);
@@ -101,6 +113,7 @@ ffi::Error run_backward(ffi::ThreadPool pool, ffi::AnyBuffer matrices, ffi::AnyB
                         ffi::AnyBuffer cotangent, ffi::Result<ffi::AnyBuffer> matrix_cotangent,
                         ffi::Result<ffi::AnyBuffer> state_cotangent, int64_t num_qubits,
                         ffi::Span<const int64_t> code) {
+  if (!is_known(states, matrices) || !is_known(states, cotangent)) return wrong_type();
   const Problem problem = read_problem(num_qubits, code, matrices, states);
   const auto run = [&](auto zero) {
     using T = decltype(zero);

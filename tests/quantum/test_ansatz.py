@@ -39,7 +39,8 @@ def test_strongly_entangling_layers_are_pennylanes(num_qubits, num_layers):
     [(ansatz.two_local, "linear"), (ansatz.two_local_ring, "circular")],
 )
 def test_two_local_circuits_are_qiskits(make, entanglement, num_qubits):
-    library = pytest.importorskip("qiskit.circuit.library")
+    pytest.importorskip("qiskit")
+    from qiskit.circuit import library
     from qiskit.quantum_info import Operator
 
     circuit = make(num_qubits, 3)

@@ -105,15 +105,16 @@ def draw(
     """
     from fedket.quantum.draw import draw_circuit
 
-    circuit = _circuit(name, qubits, layers)
-    typer.echo(draw_circuit(circuit))
-    angles = f"{circuit.num_slots} in a layer, {circuit.num_params} in all"
-    typer.echo(f"angles: {angles}")
     if plot is not None:
-        from fedket.report.circuit_plot import plot_circuit
         from fedket.report.rate_plot import check_plot_file
 
         check_plot_file(plot)
+    circuit = _circuit(name, qubits, layers)
+    typer.echo(draw_circuit(circuit))
+    typer.echo(f"angles: {circuit.num_slots} in a layer, {circuit.num_params} in all")
+    if plot is not None:
+        from fedket.report.circuit_plot import plot_circuit
+
         plot_circuit(circuit, plot)
         typer.echo(f"plot: {plot}")
 

@@ -17,6 +17,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fedket.errors import FedketError
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.interrupts import handled_interrupts
 from fedket.experiment.load import load_config
@@ -27,6 +28,7 @@ from fedket.reproduce.runs import SeedRun, run_seed, seed_directory
 class _Worker(NamedTuple):
     process: BaseProcess
     pipe: Connection
+    core: int | None
 
 
 def run_rows_side_by_side(
@@ -52,12 +54,13 @@ def run_rows_side_by_side(
         after an interruption those that run are saved, and no others are started.
     """
     waiting = [(row, seed) for row in rows for seed in seeds or row.published.seeds]
-    workers = _start(min(jobs, len(waiting)), prepare)
-    idle = [worker.pipe for worker in workers]
+    cores = [core for _, core in zip(range(min(jobs, len(waiting))), cycle(_cores()), strict=False)]
+    workers = {worker.pipe: worker for worker in (_start(core, prepare) for core in cores)}
+    idle = list(workers)
     running: dict[Connection, tuple[Row, int, Path]] = {}
     stopped = False
     try:
-        while running or (waiting and idle):
+        while running or waiting:
             while idle and waiting:
                 row, seed = waiting.pop(0)
                 directory = seed_directory(parent, row, profile, seed)
@@ -67,14 +70,19 @@ def run_rows_side_by_side(
                 running[pipe] = row, seed, directory
             ended = _ready(wait(list(running))) if stopped else _wait(running)
             results = [(pipe, _result(pipe, *running.pop(pipe))) for pipe in ended]
-            idle += [pipe for pipe, run in results if run.problem != DIED]
+            for pipe, run in results:
+                if run.problem == DIED:
+                    dead = workers.pop(pipe)
+                    new = _start(dead.core, prepare)
+                    workers[new.pipe], pipe = new, new.pipe
+                idle.append(pipe)
             if not stopped and (not ended or any(r.status == "interrupted" for _, r in results)):
                 waiting, stopped = [], True
-                _interrupt(workers)
+                _interrupt(list(workers.values()))
             for _, run in results:
                 yield run
     finally:
-        _end(workers)
+        _end(list(workers.values()))
 
 
 DIED = "its process ended before it did, perhaps for lack of memory; start fewer jobs"
@@ -93,16 +101,13 @@ def _ready(ended: Sequence[object]) -> list[Connection]:
     return [pipe for pipe in ended if isinstance(pipe, Connection)]
 
 
-def _start(jobs: int, prepare: Callable[[], None]) -> list[_Worker]:
+def _start(core: int | None, prepare: Callable[[], None]) -> _Worker:
     context = get_context("spawn")
-    workers = []
-    for _, core in zip(range(jobs), cycle(_cores()), strict=False):
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, core, prepare), daemon=True)
-        process.start()
-        theirs.close()
-        workers.append(_Worker(process, ours))
-    return workers
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(theirs, core, prepare), daemon=True)
+    process.start()
+    theirs.close()
+    return _Worker(process, ours, core)
 
 
 def _cores() -> list[int | None]:
@@ -145,8 +150,12 @@ def _work(pipe: Connection, core: int | None, prepare: Callable[[], None]) -> No
                 paper, name, path, profile, seed, directory = pipe.recv()
             except EOFError:
                 return
-            config = load_config(path)
-            if config.paper is None:  # somebody has changed the file since
+            try:
+                config = load_config(path)
+            except FedketError as error:  # somebody has changed the file since
+                pipe.send(("failed", str(error)))
+                continue
+            if config.paper is None:
                 pipe.send(("failed", f"{path} has no [paper] table any more"))
                 continue
             row = Row(paper, name, path, config, config.paper)
