@@ -1,7 +1,8 @@
 """Matrix-product-state extractor and circuit, trained together (Chen et al., arXiv:2011.14651).
 
 Feature x becomes the vector (1 − x, x); a tensor network with a matrix for each entry of each
-vector contracts their product to one number per qubit, which the circuit takes.
+vector contracts their product to one number per qubit, which the circuit takes. Bond dimension and
+starting values are our choice.
 """
 
 from functools import partial

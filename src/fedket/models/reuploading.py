@@ -40,9 +40,8 @@ def reuploading(
     """A classifier that encodes its features, rescaled, again before each layer of a circuit.
 
     Before layer l, feature i turns qubit i mod n by w_li x_i radians: the first n features by RY,
-    the next n by RZ, then RY again. Parameters are `{"circuit": angles, "scale": w}`; the paper's
-    U(θ + w∘x) (section 3, equation 10 and below) is a Rot for the angles and a rotation for each
-    feature here.
+    the next n by RZ, then RY again. Parameters are `{"circuit": angles, "scale": w}`. Where the
+    paper adds w∘x to a gate's angles, a rotation for each feature stands before the layer here.
 
     Args:
         num_features: Features per sample after flattening, in any number.
