@@ -65,6 +65,18 @@ class Content(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+class LayerGradient(Content):
+    """Gradient of the global model with respect to one layer's parameters.
+
+    Attributes:
+        norm: Its Euclidean norm.
+        variance: Of its entries.
+    """
+
+    norm: Number
+    variance: Number
+
+
 class RoundRecord(Content):
     """One round, a line of `rounds.jsonl`; docs/run-directory.md gives units.
 
@@ -85,6 +97,7 @@ class RoundRecord(Content):
         starvation: What was given up for want of key, in words.
         key_levels: Link -> key bits in store after the round.
         metrics: What the strategy reports, by name.
+        gradients: Layer -> gradient of the mean test loss there; empty unless asked for.
         device_jobs: Ids of the jobs on a device that the model's circuit ran on, in order.
     """
 
@@ -109,6 +122,7 @@ class RoundRecord(Content):
     starvation: str = ""
     phases: tuple[Annotated[PhaseCost, PlainSerializer(PhaseCost._asdict)], ...] = ()
     metrics: Mapping[str, Number] = {}
+    gradients: Mapping[str, LayerGradient] = {}
     device_jobs: tuple[str, ...] = ()
 
     @property

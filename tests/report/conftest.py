@@ -47,6 +47,7 @@ class Shape(NamedTuple):
     dropped: tuple[tuple[int, int, str], ...] = ()
     """(round, client, reason)."""
     clipped_share: float | None = 0.0025
+    gradient_layers: int = 0
 
 
 def config_of(shape: Shape) -> dict[str, Any]:
@@ -110,6 +111,10 @@ def round_record(shape: Shape, number: int, rng: np.random.Generator) -> dict[st
         "key_bits": 240 * shape.bits * pairs if shape.aggregation == "pairwise_masks" else 0,
         "clipped": 12,
         "clipped_share": shape.clipped_share,
+        "gradients": {
+            f"layer.{i}": {"norm": float(np.exp(-i - number / 9)), "variance": float(np.exp(-i))}
+            for i in range(shape.gradient_layers if evaluated else 0)
+        },
     }
 
 

@@ -275,3 +275,11 @@ def test_writing_replaces_the_old_report_whole(make_run: MakeRun) -> None:
         write_report([run])
         assert old.read() == "old"  # who had it open never sees a mixture
     assert (run / "report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize("layers", [1, 12])
+def test_gradients_are_drawn_where_a_run_recorded_them(make_run: MakeRun, layers: int) -> None:
+    text = write_report([make_run(rounds=3, gradient_layers=layers)]).read_text()
+    assert_self_contained(text)
+    assert "variance of a layer" in text
+    assert f"layer.{layers - 1}" in text

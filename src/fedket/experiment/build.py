@@ -104,6 +104,7 @@ def build_experiment(
             parts.training,
             reducer=reducer,
             clients_per_round=config.federation.clients_per_round,
+            gradients=config.federation.gradients,
             eval_clients=config.federation.eval_clients,
             seed=config.seed,
             engine=engine,

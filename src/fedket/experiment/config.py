@@ -72,6 +72,9 @@ class FederationConfig(Table):
     eval_clients: Annotated[EvaluatedClients, FREE] = "cohort"
     """On whose own samples the model is evaluated then, beside the test set: those of the round's
     `cohort`, of `all` clients, which may take longer than the round, or of `none`."""
+    gradients: Annotated[bool, FREE] = False
+    """Record norm and variance of each layer's gradient in every evaluation: of the mean loss of
+    up to 512 test samples."""
     checkpoint_every: Annotated[PositiveInt, FREE] = 1
     """Rounds from one checkpoint to the next; a killed run goes back to the last."""
 

@@ -1,6 +1,6 @@
 """Loss and accuracy of the global model, on the test set and on clients' own samples."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -12,6 +12,7 @@ from fedket.data.batches import PaddedClients, shared_length
 from fedket.federated.losses import Loss, cross_entropy
 from fedket.federated.program import Program
 from fedket.federated.working_set import traced_bytes
+from fedket.record import LayerGradient
 from fedket.rng import Purpose, Rng, rng_for
 from fedket.types import Model, Params
 
@@ -37,11 +38,13 @@ class Evaluation(NamedTuple):
         test_accuracy: Share of the test set classified correctly.
         client_accuracy: The same on the training samples of each client that was asked for, in
             the order of their ids; NaN for one without samples.
+        gradients: Of the mean test loss, by layer; empty unless asked for.
     """
 
     test_loss: float
     test_accuracy: float
     client_accuracy: np.ndarray
+    gradients: Mapping[str, LayerGradient] = {}
 
 
 def evaluation_batch(model: Model, x: Array, memory_limit_mb: int) -> int:

@@ -32,6 +32,7 @@ from fedket.federated.evaluate import (
     make_scorer,
     scoring_rng,
 )
+from fedket.federated.gradients import make_gradient_meter
 from fedket.federated.local import LocalTraining
 from fedket.federated.trainer import (
     ClientTrainer,
@@ -43,7 +44,7 @@ from fedket.federated.trainer import (
     tree_bytes,
 )
 from fedket.federated.vectorised import vectorised_engine
-from fedket.record import LOST, RoundRecord, costs
+from fedket.record import LOST, LayerGradient, RoundRecord, costs
 from fedket.rng import Purpose, Rng, rng_for
 from fedket.traffic import PhaseCost, traffic_of
 from fedket.types import (
@@ -99,6 +100,7 @@ def make_federation(
     reducer: Reducer | None = None,
     clients_per_round: int = 0,
     eval_clients: EvaluatedClients = "cohort",
+    gradients: bool = False,
     seed: int = 0,
     engine: MakeEngine | Engine = vectorised_engine,
     memory_limit_mb: int = 2048,
@@ -117,6 +119,7 @@ def make_federation(
         clients_per_round: Cohort size; 0 means all clients.
         eval_clients: On whose own samples rounds are evaluated, beside the test set: those of the
             round's cohort, of all clients, or of none.
+        gradients: Whether evaluations also differentiate the test loss, layer by layer.
         seed: All randomness is a function of it, the round and the client.
         engine: `vectorised_engine` is fast; `sequential_engine` trains one client at a time and
             says in which client, round and stage a failure happened; `sharded_engine` deals
@@ -131,6 +134,9 @@ def make_federation(
     test = jnp.asarray(dataset.x_test, dtype), jnp.asarray(dataset.y_test)
     batch = evaluation_batch(model, test[0], memory_limit_mb)
     scorer = make_scorer(model, batch, training.loss)
+    meter: Callable[[Params], Mapping[str, LayerGradient]] = _no_gradients
+    if gradients and num_test:
+        meter = make_gradient_meter(model, training.loss, *test, training.batch_size)
     accuracy: ClientAccuracy = _unknown
     if isinstance(engine, Engine):
         runner, has_client_states = engine, False
@@ -163,7 +169,8 @@ def make_federation(
         rngs = [scoring_rng(model, seed, round_num, part) for part in (0, 1)]
         score: Score = scorer(params, *test, rngs[0])
         loss, correct = np.asarray(score.loss).mean(), np.asarray(score.correct).mean()
-        return Evaluation(float(loss), float(correct), accuracy(params, ids, rngs[1]))
+        of_clients = accuracy(params, ids, rngs[1])
+        return Evaluation(float(loss), float(correct), of_clients, meter(params))
 
     def run_round(
         state: FederationState, with_evaluation: bool = True
@@ -213,6 +220,11 @@ def _on_device(dataset: Dataset, partition: Partition, dtype: str) -> tuple[Trai
     )
     x, y = jnp.asarray(dataset.x_train, dtype), jnp.asarray(dataset.y_train)
     return TrainingData(x, y, arrays), shared_length(packed.num_samples)
+
+
+def _no_gradients(params: Params) -> dict[str, LayerGradient]:  # noqa: ARG001
+    """What nobody asked for."""
+    return {}
 
 
 def _unknown(params: Params, ids: np.ndarray, rng: Rng | None) -> np.ndarray:  # noqa: ARG001

@@ -16,6 +16,7 @@ from fedket.report.figures import (
     paint_seconds,
     paint_traffic,
 )
+from fedket.report.gradient_figures import paint_norms, paint_variances
 from fedket.report.honesty import honest_notes, standard_error
 from fedket.report.key_figures import (
     paint_levels,
@@ -153,11 +154,14 @@ def _drawings(record: RunRecord) -> list[_Drawing]:
     several = record.evaluated_clients > 1
     has_loss = any(len(curve(record, field)[0]) for field in ("train_loss", "test_loss"))
     has_accuracy = len(curve(record, "test_accuracy")[0]) > 0
+    has_gradients = any(r.gradients for r in record.rounds)
     has_levels = started and all(r.key_levels for r in record.rounds)
     waited = any(r.key_wait_s > 0 for r in record.rounds)
     return [
         ("accuracy", "Test accuracy", paint_accuracy, has_accuracy),
         ("loss", "Loss", paint_loss, has_loss),
+        ("gradients", "Gradients", paint_norms, has_gradients),
+        ("variances", "Gradients by layer", paint_variances, has_gradients),
         ("spread", "Clients over rounds", paint_client_spread, evaluated),
         ("clients", "Clients at the end", paint_final_clients, several),
         ("labels", "Who holds what", paint_labels, True),
