@@ -22,6 +22,7 @@ from .experiment.load import load_config as load_config
 from .experiment.run import resume_run as resume_run
 from .experiment.run import start_run as start_run
 from .federated.engine_kinds import EngineConfig as EngineConfig
+from .federated.fed_dyn import fed_dyn as fed_dyn
 from .federated.federation import Federation as Federation
 from .federated.federation import make_federation as make_federation
 from .federated.local import LocalTraining as LocalTraining
@@ -29,10 +30,13 @@ from .federated.losses import cross_entropy as cross_entropy
 from .federated.losses import squared_error as squared_error
 from .federated.program import tunable as tunable
 from .federated.qfedfisher import qfedfisher as qfedfisher
+from .federated.scaffold import scaffold as scaffold
 from .federated.sequential import sequential_engine as sequential_engine
 from .federated.sharded import sharded_engine as sharded_engine
+from .federated.strategies import fed_adagrad as fed_adagrad
 from .federated.strategies import fed_adam as fed_adam
 from .federated.strategies import fed_avg as fed_avg
+from .federated.strategies import fed_avg_m as fed_avg_m
 from .federated.strategies import fed_opt as fed_opt
 from .federated.strategies import fed_prox as fed_prox
 from .federated.strategies import fed_yogi as fed_yogi
@@ -93,6 +97,8 @@ from .secure import shared_mask_sum as shared_mask_sum
 from .secure import shared_masks_protocol as shared_masks_protocol
 from .traffic import Traffic as Traffic
 from .types import Bound as Bound
+from .types import Broadcast as Broadcast
+from .types import ClientMemory as ClientMemory
 from .types import ClientResult as ClientResult
 from .types import Contribution as Contribution
 from .types import Dataset as Dataset

@@ -97,8 +97,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "strategy": {
         "fed_avg": "fedket.federated.strategies:FedAvgConfig",
         "fed_prox": "fedket.federated.strategies:FedProxConfig",
+        "fed_avg_m": "fedket.federated.strategies:FedAvgMConfig",
+        "fed_adagrad": "fedket.federated.strategies:FedAdagradConfig",
         "fed_adam": "fedket.federated.strategies:FedAdamConfig",
         "fed_yogi": "fedket.federated.strategies:FedYogiConfig",
+        "scaffold": "fedket.federated.scaffold:ScaffoldConfig",
+        "fed_dyn": "fedket.federated.fed_dyn:FedDynConfig",
         "qfedfisher": "fedket.federated.qfedfisher:QFedFisherConfig",
     },
     "aggregation": {

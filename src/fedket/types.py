@@ -4,13 +4,19 @@ Axis order everywhere: clients first, then samples, then features. `weights` are
 shares of the cohort's samples and sum to 1 over the clients of a `RoundContext`.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from fedket.key_source import SERVER as SERVER
+from fedket.key_source import KeySource as KeySource
+from fedket.key_source import KeyWait as KeyWait
+from fedket.key_source import PacedKeySource as PacedKeySource
+from fedket.key_source import Secret as Secret
+from fedket.key_source import Stream as Stream
 from fedket.traffic import Traffic
 
 Params = Any
@@ -121,11 +127,54 @@ class ClientResult(NamedTuple):
         params: Trained parameters.
         weight: Share of the cohort's samples, sums to 1 over the cohort's survivors.
         measured: What the strategy's `measure` found, or None if it has none.
+        steps: Steps that were taken.
+        gradient: Mean of the loss's gradients over these steps, each where it was taken; None
+            unless `ClientMemory.mean_gradient` asks for it.
+        memory: What the client remembered before training; () for nothing.
     """
 
     params: Params
     weight: Float[Array, ""]
     measured: Params | None = None
+    steps: float | Float[Array, ""] = 1.0
+    gradient: Params | None = None
+    memory: Any = ()
+
+
+class Broadcast(NamedTuple):
+    """What the server sends to the clients of a round.
+
+    Attributes:
+        params: The global model.
+        extra: What the strategy sends beside it; () for nothing.
+    """
+
+    params: Params
+    extra: Any = ()
+
+
+def model_alone(state: ServerState, params: Params) -> Broadcast:  # noqa: ARG001
+    """Broadcast of a strategy whose clients need the global model and nothing else."""
+    return Broadcast(params)
+
+
+class ClientMemory(NamedTuple):
+    """What a strategy lets every client keep from one of its rounds to its next.
+
+    A client whose update is not in the sum keeps what it had.
+
+    Attributes:
+        init: Parameters -> the memory of a client that was in no round yet.
+        update: (broadcast, result of training) -> the client's new memory.
+        correct: (broadcast, memory, parameters, gradient) -> what a local step takes for the
+            gradient at these parameters; None leaves it as it is.
+        mean_gradient: Whether `ClientResult.gradient` is wanted.
+    """
+
+    init: Callable[[Params], Any]
+    update: Callable[[Broadcast, ClientResult], Any]
+    correct: Callable[[Broadcast, Any, Params, Params], Params] | None = None
+    mean_gradient: bool = False
 
 
 class Bound(NamedTuple):
@@ -164,6 +213,8 @@ class Strategy(NamedTuple):
             skips it.
         bounds: clip -> tree prefix of the contribution with a `Bound` for each leaf.
         metrics: Summed contribution -> numbers for the round's record, by name.
+        broadcast: (server state, global params) -> what clients are sent.
+        memory: What clients keep between rounds; None for nothing.
     """
 
     init: Callable[[Params], ServerState]
@@ -173,6 +224,8 @@ class Strategy(NamedTuple):
     measure: Callable[[Model, Params, Array, Array, Array, PRNGKeyArray], Params] | None = None
     bounds: Callable[[float], Any] = weighted_clip
     metrics: Callable[[Contribution], dict[str, Float[Array, ""]]] = no_metrics
+    broadcast: Callable[[ServerState, Params], Broadcast] = model_alone
+    memory: ClientMemory | None = None
 
 
 class RoundContext(NamedTuple):
@@ -200,115 +253,3 @@ Reducer = Callable[[Contribution, RoundContext], tuple[Contribution, Traffic]]
 """Contributions with leaves (clients, ...) -> their sum with leaves (...), and its cost."""
 
 Labels = Int[Array, " batch"]
-
-
-@runtime_checkable
-class Secret(Protocol):
-    """Key material that shows itself only when asked; `repr` and logs see its length at most."""
-
-    def reveal(self) -> bytes:
-        """Return the bytes; whoever calls this must not store, log or send them."""
-
-
-SERVER = -1
-"""The server as a party of a link; clients are 0 and up."""
-
-Stream = tuple[int, int]
-"""(sender, receiver): one direction of the link between two parties, a client or `SERVER`."""
-
-
-@runtime_checkable
-class KeySource(Protocol):
-    """Directed streams of one-time key, each byte given to each end at most once.
-
-    A link joins two parties and is two streams. Only the sender's end allocates offsets of a
-    stream; the receiver follows what the sender announced and never goes back. `client_id` is the
-    end that asks (`SERVER` for the server); one source may serve one party or all of them.
-    Rounds of an end only go up. Asking again for bytes raises `KeyReusedError`, asking for more
-    than there is `KeyExhaustedError`, anything else out of order `KeyMaterialError`. A method that
-    raises has changed nothing, or has burned what it names, but never gives bytes back.
-    """
-
-    def reserve(
-        self, round_num: int, client_id: int, lengths: Mapping[Stream, int]
-    ) -> dict[Stream, int]:
-        """Set aside bytes on streams that `client_id` sends on, durably, in one transaction.
-
-        What was left of earlier rounds on these streams is burned.
-
-        Args:
-            round_num: Round number; goes up on every stream.
-            client_id: The sender of all these streams.
-            lengths: Bytes to set aside on each.
-
-        Returns:
-            The offset of each reservation in its stream, for the receiver.
-
-        Raises:
-            KeyReusedError: A stream already has a reservation of this round or a later one.
-            KeyExhaustedError: A stream has less key left; nothing is reserved on any.
-            KeyMaterialError: `client_id` is not the sender, or a length is negative.
-        """
-
-    def accept(
-        self, round_num: int, client_id: int, ranges: Mapping[Stream, tuple[int, int]]
-    ) -> None:
-        """Set aside (offset, number of bytes) on streams that `client_id` receives on.
-
-        As the senders announced them; bytes skipped over, and what was left of earlier rounds, are
-        burned at this end. All streams or, when it raises, none.
-
-        Raises:
-            KeyReusedError: An offset is below the high-water mark of its stream, or a stream
-                already has a range of this round or a later one.
-            KeyExhaustedError: A stream does not reach that far.
-            KeyMaterialError: `client_id` is not the receiver, or a number is negative.
-        """
-
-    def spend(
-        self, round_num: int, client_id: int, stream: Stream, start: int, num_bytes: int
-    ) -> Secret:
-        """Hand this end bytes [start, start + num_bytes) of the round's reservation on a stream.
-
-        From low to high: bytes skipped over are burned at this end.
-
-        Raises:
-            KeyReusedError: Some of them were handed out or burned before.
-            KeyExhaustedError: They reach beyond the reservation.
-            KeyMaterialError: Nothing is reserved, or no byte is asked for.
-        """
-
-    def burn(self, round_num: int, client_id: int, streams: Collection[Stream]) -> None:
-        """Give up what is left of this end's reservations of the round; harmless when none is."""
-
-
-class KeyWait(NamedTuple):
-    """How long until a demand for key is met.
-
-    Attributes:
-        seconds: Waiting time on the source's clock; inf if the key never comes.
-        link: The tight link, the last to be ready; None if nobody waits.
-    """
-
-    seconds: float
-    link: tuple[int, int] | None
-
-
-@runtime_checkable
-class PacedKeySource(KeySource, Protocol):
-    """A key source that fills up while time passes, and can say how far it is."""
-
-    def waiting_time(self, lengths: Mapping[Stream, int]) -> KeyWait:
-        """Return how long it probably takes until all these bytes can be reserved."""
-
-    def waited_s(self) -> float:
-        """Return the time that reservations have waited so far."""
-
-    def levels(self) -> dict[tuple[int, int], int]:
-        """Return the key bits in store of every link, the smaller party first."""
-
-    def problem(self) -> str:
-        """Return why key does not come, in words; empty if nothing is known to be wrong."""
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass while clients train; a source on the wall clock does nothing."""

@@ -1,7 +1,6 @@
 """Any strategy through any aggregation: from Python what it is from TOML."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -10,11 +9,11 @@ from fedket.experiment.aggregation import cost_of, first_context
 from fedket.experiment.build import build_experiment, build_learning
 from fedket.experiment.load import parse_config
 from fedket.federated.federation import make_federation
+from fedket.federated.trainer import contribution_shape
 from fedket.keys import OsRandomSource
 from fedket.kinds import BUILT_IN
 from fedket.secure import masked_sum, quantised_sum, shared_mask_sum
 from fedket.secure.sides import count_values
-from fedket.types import ClientResult
 from tests.experiment.tiny import config_of, values_of, write_blobs
 
 FROM_PYTHON = {
@@ -50,9 +49,7 @@ def test_from_python_what_it_is_from_toml_and_at_the_cost_that_was_told(
     ours, record = federation.run_round(federation.init(), False)
     theirs, _ = built.federation.run_round(built.federation.init(), False)
     jax.tree.map(np.testing.assert_array_equal, ours.params, theirs.params)
-    one = jax.eval_shape(
-        lambda p: built.strategy.contribute(p, ClientResult(p, jnp.ones(()), p)), ours.params
-    )
+    one = contribution_shape(built.strategy, ours.params)
     cost = cost_of(config, count_values(one))
     if cost is not None:
         assert record.key_bits == 8 * sum(cost.key.values())

@@ -8,14 +8,15 @@ import pytest
 from fedket.errors import CheckpointError
 from fedket.federated.checkpoint import load_checkpoint, params_sha256, save_checkpoint
 from fedket.federated.local import LocalTraining
+from fedket.federated.scaffold import scaffold
 from fedket.federated.strategies import fed_adam
 from tests.federated.problems import run_rounds, small_federation
 
 
-@pytest.fixture(scope="module")
-def trained():
+@pytest.fixture(scope="module", params=[fed_adam(), scaffold(5)], ids=["fed_adam", "scaffold"])
+def trained(request):
     training = LocalTraining(optax.adam(0.05), persistent=True)
-    federation = small_federation(strategy=fed_adam(), training=training)
+    federation = small_federation(strategy=request.param, training=training)
     return federation, run_rounds(federation, 2)[0]
 
 

@@ -117,7 +117,7 @@ def test_a_broken_clients_optimiser_state_stays_as_it_was():
     federation = small_federation(poisoned=(2,), training=training)
     before = federation.init()
     after, _ = federation.run_round(before)
-    counts = after.clients[0].count
+    counts = after.clients.optimizer[0].count
     np.testing.assert_array_equal(counts, [1, 1, 0, 1, 1])
 
 

@@ -13,13 +13,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.tree_util import Partial
 
+from fedket.federated.fed_dyn import fed_dyn
 from fedket.federated.federation import make_federation
 from fedket.federated.fisher import FisherSettings
 from fedket.federated.local import LocalTraining
 from fedket.federated.program import Program, tunable
 from fedket.federated.qfedfisher import qfedfisher
+from fedket.federated.scaffold import scaffold
 from fedket.federated.sequential import sequential_engine
-from fedket.federated.strategies import fed_adam, fed_avg, fed_opt, fed_prox, fed_yogi
+from fedket.federated.strategies import (
+    fed_adagrad,
+    fed_adam,
+    fed_avg,
+    fed_avg_m,
+    fed_opt,
+    fed_prox,
+    fed_yogi,
+)
 from fedket.federated.vectorised import vectorised_engine
 from fedket.kinds import BUILT_IN
 from fedket.models.classical import mlp
@@ -31,9 +41,13 @@ MODEL = mlp(4, 2, (5,))
 
 STRATEGIES = {
     "fed_avg": lambda number: fed_avg(),
+    "fed_avg_m": lambda number: fed_avg_m(number, 0.5 + number),
     "fed_prox": lambda number: fed_prox(number),
+    "fed_adagrad": lambda number: fed_adagrad(number, 0.5 + number, number / 100),
     "fed_adam": lambda number: fed_adam(number, 0.5 + number, 0.6 + number, number / 100),
     "fed_yogi": lambda number: fed_yogi(number, 0.5 + number, 0.6 + number, number / 100),
+    "scaffold": lambda number: scaffold(5, number, 1 + number),
+    "fed_dyn": lambda number: fed_dyn(5, number),
     "qfedfisher": lambda number: qfedfisher(number),
     "qfedfisher_literal": lambda number: qfedfisher(number, "both", FisherSettings("literal")),
     "fed_opt": lambda number: fed_opt(tunable(optax.sgd, number)),

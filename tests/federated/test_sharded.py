@@ -15,6 +15,7 @@ from fedket.federated.federation import make_federation
 from fedket.federated.local import LocalTraining
 from fedket.federated.placement import readable_everywhere
 from fedket.federated.sharded import split_cpu
+from fedket.federated.scaffold import scaffold
 from fedket.federated.strategies import fed_adam
 from fedket.federated import sharded
 from fedket.federated.sharded import cores_engine, sharded_engine
@@ -37,8 +38,9 @@ partition = np.split(np.arange(90), np.cumsum(sizes)[:-1])
 
 def run(engine, clients_per_round, quantised, persistent):
     training = LocalTraining(optax.adam(0.05), epochs=2, batch_size=4, persistent=persistent)
+    strategy = scaffold(7) if persistent else fed_adam()
     federation = make_federation(
-        mlp(4, 3, (5,)), Dataset("d", x, y, x, y, 3), partition, fed_adam(), training,
+        mlp(4, 3, (5,)), Dataset("d", x, y, x, y, 3), partition, strategy, training,
         clients_per_round=clients_per_round, engine=engine, seed=1,
         reducer=quantised_sum(16, "safe", 1.0) if quantised else None,
     )

@@ -9,16 +9,29 @@ from hypothesis import strategies as st
 
 from fedket.errors import ConfigError
 from fedket.federated.cohort import sample_cohort
+from fedket.federated.fed_dyn import fed_dyn
 from fedket.federated.qfedfisher import qfedfisher
-from fedket.federated.strategies import fed_adam, fed_avg, fed_prox, fed_yogi
+from fedket.federated.scaffold import scaffold
+from fedket.federated.strategies import (
+    fed_adagrad,
+    fed_adam,
+    fed_avg,
+    fed_avg_m,
+    fed_prox,
+    fed_yogi,
+)
 from fedket.kinds import BUILT_IN
 from fedket.types import ClientResult
 
 STRATEGIES = {
     "fed_avg": fed_avg(),
+    "fed_avg_m": fed_avg_m(0.5, 0.8),
     "fed_prox": fed_prox(0.1),
+    "fed_adagrad": fed_adagrad(0.1, 0.5),
     "fed_adam": fed_adam(0.1),
     "fed_yogi": fed_yogi(0.1),
+    "scaffold": scaffold(5),
+    "fed_dyn": fed_dyn(5, 0.1),
     "qfedfisher": qfedfisher(0.1),
 }
 SEEDS = st.integers(0, 2**31 - 1)
@@ -36,8 +49,9 @@ def random_tree(rng):
 
 
 def random_result(rng, weight):
-    measured = jax.tree.map(jnp.abs, random_tree(rng))
-    return ClientResult(random_tree(rng), jnp.float32(weight), measured)
+    measured, steps = jax.tree.map(jnp.abs, random_tree(rng)), jnp.float32(rng.integers(1, 9))
+    trained, gradient, memory = (random_tree(rng) for _ in range(3))
+    return ClientResult(trained, jnp.float32(weight), measured, steps, gradient, memory)
 
 
 def total_of(strategy, params, results):
@@ -80,11 +94,11 @@ def test_fed_avg_is_the_weighted_mean(seed):
         np.testing.assert_allclose(leaf, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["fed_adam", "fed_yogi"])
+@pytest.mark.parametrize("name", ["fed_adagrad", "fed_adam", "fed_yogi"])
 @given(seed=SEEDS)
 def test_adaptive_strategies_follow_algorithm_2(name, seed):
     """Reddi et al., arXiv:2003.00295, Algorithm 2, written out in numpy."""
-    eta, beta1, beta2, tau = 0.1, 0.9, 0.99, 1e-3
+    eta, beta1, beta2, tau = 0.1, 0.5 if name == "fed_adagrad" else 0.9, 0.99, 1e-3
     strategy, rng = STRATEGIES[name], np.random.default_rng(seed)
     params = jnp.asarray(rng.normal(size=5), jnp.float32)
     state, x = strategy.init(params), np.asarray(params, np.float64)
@@ -92,11 +106,28 @@ def test_adaptive_strategies_follow_algorithm_2(name, seed):
     for _ in range(3):
         delta = rng.normal(size=5)
         m = beta1 * m + (1 - beta1) * delta
-        if name == "fed_adam":
+        if name == "fed_adagrad":
+            v = v + delta**2
+        elif name == "fed_adam":
             v = beta2 * v + (1 - beta2) * delta**2
         else:
             v = v - (1 - beta2) * delta**2 * np.sign(v - delta**2)
         x = x + eta * m / (np.sqrt(v) + tau)
+        state, params = strategy.apply(state, params, jnp.asarray(delta, jnp.float32))
+    np.testing.assert_allclose(params, x, rtol=1e-4, atol=1e-5)
+
+
+@given(seed=SEEDS)
+def test_fed_avg_m_adds_up_past_updates(seed):
+    """Hsu et al., arXiv:1909.06335, Section 4.2: v ← βv + Δ, w ← w + ηv."""
+    eta, beta = 0.5, 0.8
+    strategy, rng = STRATEGIES["fed_avg_m"], np.random.default_rng(seed)
+    params = jnp.asarray(rng.normal(size=5), jnp.float32)
+    state, x, v = strategy.init(params), np.asarray(params, np.float64), np.zeros(5)
+    for _ in range(3):
+        delta = rng.normal(size=5)
+        v = beta * v + delta
+        x = x + eta * v
         state, params = strategy.apply(state, params, jnp.asarray(delta, jnp.float32))
     np.testing.assert_allclose(params, x, rtol=1e-4, atol=1e-5)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from fedket.deploy.party_keys import PartyKeys
 from fedket.deploy.patience import RETRY_S, fill_patiently
-from fedket.deploy.site_trainer import Task, pack_params, read_metrics
+from fedket.deploy.site_trainer import Task, pack_broadcast, read_metrics
 from fedket.deploy.spoilers import Spoilers
 from fedket.errors import ProtocolError, RoundLostError
 from fedket.experiment.build import Experiment, in_precision, precision
@@ -27,7 +27,16 @@ from fedket.secure.differencing_guard import OpenedSums
 from fedket.secure.phases import Failure, Outcomes, Payload, Phase, drive
 from fedket.secure.shares import within_share
 from fedket.traffic import Traffic
-from fedket.types import SERVER, Contribution, Dataset, Params, RoundContext, ServerState, Stream
+from fedket.types import (
+    SERVER,
+    Broadcast,
+    Contribution,
+    Dataset,
+    Params,
+    RoundContext,
+    ServerState,
+    Stream,
+)
 
 
 @runtime_checkable
@@ -121,7 +130,8 @@ class SiteRounds:
         ids = tuple(cohort.tolist())
         context = self._task.round(round_num, ids, self._samples, self._graph_seed)
         try:
-            (total, measured), traffic = self._sum(params, context)
+            sent = self._task.strategy.broadcast(server, params)
+            (total, measured), traffic = self._sum(sent, context)
         except RoundLostError as error:
             self._spoilers.blame(error.reasons, round_num)
             raise
@@ -211,10 +221,10 @@ class SiteRounds:
         return tuple(i for i in cohort if i not in short), short
 
     def _sum(
-        self, params: Params, context: RoundContext
+        self, sent: Broadcast, context: RoundContext
     ) -> tuple[tuple[Contribution, Contribution], Traffic]:
         task, party = self._task, Party(self._session, self._source)
-        opening: Payload = {"model": pack_params(params), **self._about(context.client_ids)}
+        opening: Payload = {"model": pack_broadcast(sent), **self._about(context.client_ids)}
         server = server_side(
             task.protocol, context, task.template, party, opening, self._deadline, self._opened
         )

@@ -21,8 +21,12 @@ from fedket.federated.program import Program
 from fedket.federated.trainer import (
     ClientOutcome,
     ClientTrainer,
+    Kept,
     TrainingData,
+    broadcast_shape,
     cohort_weights,
+    contribution_shape,
+    kept_at_first,
     round_rngs,
     train_client,
 )
@@ -32,7 +36,7 @@ from fedket.secure import Protocol
 from fedket.secure.sides import count_values
 from fedket.types import (
     Bound,
-    ClientResult,
+    Broadcast,
     Contribution,
     Dataset,
     Model,
@@ -54,6 +58,7 @@ class Task(NamedTuple):
         training: Local training, with batches for a site as large as can be.
         strategy: Its strategy.
         params: Shapes and types of the parameters.
+        sent: Shapes and types of what a round begins with at a site.
         context: What they were built from: the shape of a sample, the classes.
         protocol: How contributions become a sum.
         template: Shapes and types of a contribution: for the strategy, and a site's metrics.
@@ -64,6 +69,7 @@ class Task(NamedTuple):
     training: LocalTraining
     strategy: Strategy
     params: Params
+    sent: Broadcast
     context: Context
     protocol: Protocol
     template: Contribution
@@ -113,16 +119,20 @@ def make_task(config: ExperimentConfig, features: tuple[int, ...], num_classes: 
                 f"a site computes on fedket's engine, not on a device: {model.runs_on}; use "
                 'model.engine = "native"'
             )
+        if strategy.memory is not None:
+            raise ConfigError(
+                f"strategy `{config.strategy.kind}` keeps a memory at every client, which sites do "
+                "not yet; simulate it, or deploy another strategy"
+            )
         dtype = jnp.dtype(config.engine.dtype)
         params = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), parameter_shapes(model)
         )
-        update = jax.eval_shape(
-            lambda p: strategy.contribute(p, ClientResult(p, jnp.ones(()), p)), params
-        )
+        update = contribution_shape(strategy, params)
         metrics = {name: jax.ShapeDtypeStruct((), dtype) for name in ("accuracy", "loss")}
         template, protocol = (update, metrics), masking_of(config)
-        return Task(config, model, training, strategy, params, context, protocol, template)
+        sent = broadcast_shape(strategy, params)
+        return Task(config, model, training, strategy, params, sent, context, protocol, template)
 
 
 def read_metrics(task: Task, sent: Contribution) -> dict[str, float]:
@@ -132,13 +142,13 @@ def read_metrics(task: Task, sent: Contribution) -> dict[str, float]:
     return {name: float(sent[name]) / clip * limit for name, limit in limits.items()}
 
 
-def pack_params(params: Params) -> bytes:
-    """Parameters as bytes, in the order of their tree."""
-    return np.asarray(ravel_pytree(params)[0]).tobytes()
+def pack_broadcast(sent: Broadcast) -> bytes:
+    """What a round begins with as bytes, in the order of its tree."""
+    return np.asarray(ravel_pytree(sent)[0]).tobytes()
 
 
 class SiteTrainer:
-    """One site's training; keeps its optimiser's state between rounds if the experiment says so.
+    """One site's training; keeps between rounds what the experiment says.
 
     Args:
         task: What is trained.
@@ -170,12 +180,10 @@ class SiteTrainer:
             batch = min(most, len(self._test[1]))
             self._scoring_program = make_scorer(task.model, batch, self._training.loss)
             self._score: Callable[..., Score] = self._scoring_program
-            start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), task.params)
+            start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), task.sent)
             self._unravel = ravel_pytree(start)[1]
-            self.blank = pack_params(start)
-            self._optimizer = (
-                self._training.optimizer.init(start) if self._training.persistent else ()
-            )
+            self.blank = pack_broadcast(start)
+            self._kept: Kept = kept_at_first(trainer, start.params)
 
     def contribute(self, model: bytes, context: RoundContext) -> Contribution | None:
         """Train from the global model and return what to contribute, or None if it is not finite.
@@ -184,38 +192,38 @@ class SiteTrainer:
             ProtocolError: The model has another size.
         """
         with precision(self._task.config):
-            params = self.read_model(model)
+            sent = self.read_model(model)
             weight = context.weights[context.client_ids.index(int(self._client))]
-            outcome = self._train(*self._arguments(params, weight, context.round_num))
+            outcome = self._train(*self._arguments(sent, weight, context.round_num))
             if not outcome.finite:
                 return None
-            if self._training.persistent:
-                self._optimizer = outcome.opt_state
+            self._kept = outcome.kept
             shown = self._scoring_rng(context.round_num)
-            accuracy = float(self._score(params, *self._test, shown).correct.mean())
+            accuracy = float(self._score(sent.params, *self._test, shown).correct.mean())
             metrics = self._metrics(weight, accuracy, float(outcome.loss))
             return outcome.contribution, metrics
 
-    def read_model(self, model: bytes) -> Params:
-        """Return the parameters in a message."""
+    def read_model(self, model: bytes) -> Broadcast:
+        """Return what a message says that a round begins with."""
         if len(model) != len(self.blank):
             raise ProtocolError(f"a model of {len(model)} bytes, {len(self.blank)} are expected")
-        return self._unravel(jnp.asarray(np.frombuffer(model, self._task.config.engine.dtype)))
+        values = jnp.asarray(np.frombuffer(model, self._task.config.engine.dtype))
+        sent: Broadcast = self._unravel(values)
+        return sent
 
     def compile(self) -> None:
         """Compile ahead; what was traced for it can then be forgotten (`jax.clear_caches`)."""
         with precision(self._task.config):
-            params = self.read_model(self.blank)
-            self._train = self._training_program.compile(*self._arguments(params, 1.0, 0))
-            self._score = self._scoring_program.compile(params, *self._test, self._scoring_rng(0))
+            sent, shown = self.read_model(self.blank), self._scoring_rng(0)
+            self._train = self._training_program.compile(*self._arguments(sent, 1.0, 0))
+            self._score = self._scoring_program.compile(sent.params, *self._test, shown)
 
     def _scoring_rng(self, round_num: int) -> Rng | None:
         return scoring_rng(self._task.model, self._task.config.seed, round_num, int(self._client))
 
-    def _arguments(self, params: Params, weight: float, round_num: int) -> tuple[Any, ...]:
-        state, client = self._optimizer, self._client
+    def _arguments(self, sent: Broadcast, weight: float, round_num: int) -> tuple[Any, ...]:
         rngs = round_rngs(jax.random.key(self._task.config.seed), round_num)
-        return self._data, params, state, client, np.float32(weight), rngs
+        return self._data, sent, self._kept, self._client, np.float32(weight), rngs
 
     def _metrics(self, weight: float, accuracy: float, loss: float) -> Contribution:
         clip, dtype = self._task.protocol.clip, self._task.config.engine.dtype

@@ -10,7 +10,7 @@ from fedket.experiment.aggregation import cost_of, first_context
 from fedket.experiment.build import Experiment
 from fedket.experiment.check import parameter_shapes
 from fedket.experiment.config import ExperimentConfig
-from fedket.federated.trainer import contribution_size, tree_size
+from fedket.federated.trainer import broadcast_shape, contribution_shape, tree_size
 from fedket.keys.qkd.network import Pair, network_links, pair_rates
 from fedket.keys.source_kinds import SimulatedConfig
 from fedket.quantum.circuit import Circuit
@@ -30,7 +30,7 @@ def count_facts(experiment: Experiment) -> Facts:
     circuit: Circuit | None = experiment.model.circuit
     itemsize = jnp.dtype(config.engine.dtype).itemsize
     params = parameter_shapes(experiment.model)
-    num_values = contribution_size(experiment.strategy, params)
+    num_values = tree_size(contribution_shape(experiment.strategy, params))
     cost = cost_of(config, num_values)
     needs = per_link(cost.key) if cost else {}
     counts = label_counts(experiment.partition, dataset.y_train, dataset.num_classes)
@@ -38,7 +38,8 @@ def count_facts(experiment: Experiment) -> Facts:
         parameters=tree_size(params),
         qubits=circuit.num_qubits if circuit else 0,
         upload_bytes_per_client=cost.vector_bytes if cost else num_values * itemsize,
-        download_bytes_per_client=tree_size(params) * itemsize,
+        download_bytes_per_client=tree_size(broadcast_shape(experiment.strategy, params))
+        * itemsize,
         key_source=config.keys.kind if needs else "none",
         key_bits_per_pair=max((b for pair, b in needs.items() if SERVER not in pair), default=0),
         key_bits_per_server_link=needs.get((SERVER, 0), 0),

@@ -12,6 +12,7 @@ same updates in another group would give single ones away.
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -40,8 +41,11 @@ from fedket.federated.trainer import (
     Engine,
     MakeEngine,
     TrainingData,
-    contribution_size,
+    broadcast_shape,
+    contribution_shape,
+    kept_at_first,
     tree_bytes,
+    tree_size,
 )
 from fedket.federated.vectorised import vectorised_engine
 from fedket.record import LOST, LayerGradient, RoundRecord, costs
@@ -66,7 +70,8 @@ class FederationState(NamedTuple):
         round_num: Finished rounds.
         params: The global model.
         server: The strategy's state.
-        clients: Optimiser states of all clients (leading axis clients), or () if not persistent.
+        clients: What all clients keep between rounds (`Kept`, leading axis clients); () if they
+            keep it themselves.
     """
 
     round_num: int
@@ -138,26 +143,30 @@ def make_federation(
     if gradients and num_test:
         meter = make_gradient_meter(model, training.loss, *test, training.batch_size)
     accuracy: ClientAccuracy = _unknown
+    first: Callable[[Params], Any] = _nothing
     if isinstance(engine, Engine):
-        runner, has_client_states = engine, False
+        runner = engine
     else:
         data, length = _on_device(dataset, partition, dtype)
         most = num_clients if eval_clients == "all" else cohort_size
         accuracy = make_client_accuracy(model, *data, most, batch)
         trainer = ClientTrainer(model, strategy, training, length)
         runner = engine(trainer, data, seed, reducer, cohort_size, memory_limit_mb)
-        has_client_states = training.persistent
-    shapes = jax.eval_shape(lambda: model.init(rng_for(seed, Purpose.INIT)))
-    num_values = contribution_size(strategy, shapes)
+        first = partial(kept_at_first, trainer)
+    shapes = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype),
+        jax.eval_shape(lambda: model.init(rng_for(seed, Purpose.INIT))),
+    )
+    num_values = tree_size(contribution_shape(strategy, shapes))
+    sent_bytes = tree_bytes(broadcast_shape(strategy, shapes))
 
     def init() -> FederationState:
         params = jax.tree.map(
             lambda leaf: jnp.asarray(leaf, dtype), model.init(rng_for(seed, Purpose.INIT))
         )
-        clients: Any = ()
-        if has_client_states:
-            one = training.optimizer.init(params)
-            clients = jax.tree.map(lambda leaf: jnp.stack([leaf] * num_clients), one)
+        clients = jax.tree.map(
+            lambda leaf: jnp.broadcast_to(leaf, (num_clients, *leaf.shape)), first(params)
+        )
         return FederationState(0, params, strategy.init(params), clients)
 
     def evaluate(
@@ -199,7 +208,7 @@ def make_federation(
             lost=lost,
             train_loss=outcome.train_loss,
             seconds=perf_counter() - start,
-            download_bytes=tree_bytes(state.params) * len(cohort),
+            download_bytes=sent_bytes * len(cohort),
             metrics=outcome.metrics,
             device_jobs=(*jobs, *more_jobs),
             **costs(outcome.traffic, num_values * (len(cohort) - len(outcome.dropped))),
@@ -225,6 +234,11 @@ def _on_device(dataset: Dataset, partition: Partition, dtype: str) -> tuple[Trai
 def _no_gradients(params: Params) -> dict[str, LayerGradient]:  # noqa: ARG001
     """What nobody asked for."""
     return {}
+
+
+def _nothing(params: Params) -> tuple[()]:  # noqa: ARG001
+    """What is kept here of clients that keep it themselves."""
+    return ()
 
 
 def _unknown(params: Params, ids: np.ndarray, rng: Rng | None) -> np.ndarray:  # noqa: ARG001

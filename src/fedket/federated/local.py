@@ -4,6 +4,7 @@ Written for one client; engines vectorise it. Steps beyond a client's own sample
 number of steps is a run-time value, so one compiled program serves clients of every size.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,6 +18,9 @@ from fedket.federated.program import Number
 from fedket.types import Model, Params
 
 OptState = Any
+
+Carry = tuple[Params, OptState, Array, Params | None]
+"""Parameters, optimiser state, sum of losses and, if asked for, of gradients."""
 
 
 class LocalTraining(NamedTuple):
@@ -44,11 +48,15 @@ class LocalResult(NamedTuple):
         params: Trained parameters.
         opt_state: Optimiser state after the last step.
         loss: Mean training loss over all samples and epochs, before each step.
+        steps: Steps that were taken.
+        gradient: Mean of the loss's gradients over the steps; None unless asked for.
     """
 
     params: Params
     opt_state: OptState
     loss: Float[Array, ""]
+    steps: Float[Array, ""]
+    gradient: Params | None = None
 
 
 def masked_loss(
@@ -72,12 +80,15 @@ def local_train(
     rows: Int[Array, " length"],
     mask: Bool[Array, " length"],
     rng: PRNGKeyArray,
+    correct: Callable[[Params, Params], Params] | None = None,
+    mean_gradient: bool = False,
 ) -> LocalResult:
     """Train from the global `params` on one client's samples, `rows` of `x` and `y`.
 
     The objective is the mean loss plus μ/2·‖w − w_global‖² (FedProx, arXiv:1812.06127, eq. 2) with
     μ = `proximal_mu`, None for the mean loss alone; padding of the rows (mask False) changes
     nothing, not even the order of the samples. Samples are read batch by batch, never copied.
+    `correct` is (parameters, gradient) -> what the optimiser gets for the gradient.
     """
     size = training.batch_size
     num_samples = mask.sum()
@@ -94,26 +105,34 @@ def local_train(
             return loss, loss
         return loss + proximal_term(proximal_mu, w, params), loss
 
-    def epoch(e: Int[Array, ""], carry: tuple[Params, OptState, Array]) -> Any:
+    def epoch(e: Int[Array, ""], carry: Carry) -> Any:
         epoch_rng = jax.random.fold_in(rng, e)
         order = shuffled(epoch_rng, mask, size)
 
-        def step(b: Int[Array, ""], carry: tuple[Params, OptState, Array]) -> Any:
-            w, state, total = carry
+        def step(b: Int[Array, ""], carry: Carry) -> Any:
+            w, state, total, gradients = carry
             batch = jax.lax.dynamic_slice_in_dim(order, b * size, size)
             valid = b * size + jnp.arange(size) < num_samples
             step_rng = jax.random.fold_in(epoch_rng, b)
             grad, loss = jax.grad(objective, has_aux=True)(w, batch, valid, step_rng)
+            if mean_gradient:
+                gradients = jax.tree.map(jnp.add, gradients, grad)
+            if correct is not None:
+                grad = correct(w, grad)
             # Computed only by an optimiser that asks for it.
             metric = model.metric and partial(model.metric, w, x[rows[batch]], valid)
             updates, state = optimizer.update(grad, state, w, metric=metric)
-            return optax.apply_updates(w, updates), state, total + loss * valid.sum()
+            return optax.apply_updates(w, updates), state, total + loss * valid.sum(), gradients
 
         return jax.lax.fori_loop(0, num_batches, step, carry)
 
-    start = (params, opt_state, jnp.zeros((), x.dtype))
-    params, opt_state, total = jax.lax.fori_loop(0, training.epochs, epoch, start)
-    return LocalResult(params, opt_state, total / (training.epochs * num_samples))
+    zeros = jax.tree.map(jnp.zeros_like, params) if mean_gradient else None
+    start = params, opt_state, jnp.zeros((), x.dtype), zeros
+    params, opt_state, total, sums = jax.lax.fori_loop(0, training.epochs, epoch, start)
+    steps = (training.epochs * num_batches).astype(x.dtype)
+    gradient = jax.tree.map(lambda leaf: leaf / steps, sums)
+    loss = total / (training.epochs * num_samples)
+    return LocalResult(params, opt_state, loss, steps, gradient)
 
 
 def proximal_term(mu: Number, params: Params, anchor: Params) -> Float[Array, ""]:

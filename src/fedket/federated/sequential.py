@@ -16,10 +16,12 @@ from fedket.federated.trainer import (
     ClientTrainer,
     CohortOutcome,
     Engine,
+    Kept,
     TrainingData,
     as_numbers,
     cohort_weights,
     nobody_left,
+    restore_clients,
     round_context,
     round_rngs,
     select_clients,
@@ -28,7 +30,7 @@ from fedket.federated.trainer import (
     tree_bytes,
 )
 from fedket.traffic import Traffic
-from fedket.types import Params, Reducer, RoundContext, ServerState
+from fedket.types import Broadcast, Params, Reducer, RoundContext, ServerState, Strategy
 
 
 def sequential_engine(
@@ -41,30 +43,32 @@ def sequential_engine(
 ) -> Engine:
     """Build the engine. Contributions are added in ascending order of client ids."""
     program = Program(train_client, trainer)
+    broadcast = Program(_broadcast, trainer.strategy)
     apply_sum = Program(server_step, trainer.strategy)
     root = jax.random.key(seed)
     num_samples = np.asarray(data.clients.num_samples)
 
     def train(
-        params: Params, clients: Any, client: int, weight: np.float32, round_num: int
+        sent: Broadcast, clients: Kept, client: int, weight: np.float32, round_num: int
     ) -> ClientOutcome:
-        state = select_clients(clients, client)
+        kept = select_clients(clients, client)
         with _stage("training", round_num, client):
             outcome: ClientOutcome = program(
-                data, params, state, jnp.int32(client), weight, round_rngs(root, round_num)
+                data, sent, kept, jnp.int32(client), weight, round_rngs(root, round_num)
             )
             jax.block_until_ready(outcome)
         return outcome
 
     def run(
-        params: Params, server: ServerState, clients: Any, cohort: np.ndarray, round_num: int
+        params: Params, server: ServerState, clients: Kept, cohort: np.ndarray, round_num: int
     ) -> CohortOutcome:
         alive = np.ones(len(cohort), dtype=bool)
         outcomes: dict[int, ClientOutcome] = {}
         reasons: dict[int, str] = {}
         weights = cohort_weights(num_samples[cohort], alive)
+        sent = broadcast(server, params)
         for row, client in enumerate(cohort.tolist()):
-            outcomes[row] = train(params, clients, client, weights[row], round_num)
+            outcomes[row] = train(sent, clients, client, weights[row], round_num)
             if not outcomes[row].finite:
                 alive[row] = False
                 reasons[client] = f"{NON_FINITE}, first in {_first_broken(outcomes[row])}"
@@ -74,25 +78,32 @@ def sequential_engine(
             weights = cohort_weights(num_samples[cohort], alive)
             for row in np.flatnonzero(alive).tolist():
                 client = int(cohort[row])
-                outcomes[row] = train(params, clients, client, weights[row], round_num)
+                outcomes[row] = train(sent, clients, client, weights[row], round_num)
         rows = np.flatnonzero(alive).tolist()
         context = round_context(trainer, seed, round_num, cohort[rows], weights[rows])
         with _stage("aggregation", round_num):
             total, traffic = _reduce([outcomes[r] for r in rows], reducer, context)
         with _stage("the server step", round_num):
             new_server, new_params, metrics = apply_sum(server, params, total)
+        after = clients
         for row in rows:
-            clients = jax.tree.map(
+            after = jax.tree.map(
                 lambda old, new, client=int(cohort[row]): old.at[client].set(new),
-                clients,
-                outcomes[row].opt_state if trainer.training.persistent else (),
+                after,
+                outcomes[row].kept,
             )
+        if traffic.missing:
+            after = restore_clients(clients, after, np.array(sorted(traffic.missing)))
         loss = float(sum(weights[r] * float(outcomes[r].loss) for r in rows))
         return CohortOutcome(
-            new_params, new_server, clients, loss, reasons, traffic, as_numbers(metrics)
+            new_params, new_server, after, loss, reasons, traffic, as_numbers(metrics)
         )
 
     return Engine(run)
+
+
+def _broadcast(strategy: Strategy, server: ServerState, params: Params) -> Broadcast:
+    return strategy.broadcast(server, params)
 
 
 def _reduce(

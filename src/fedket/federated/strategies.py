@@ -13,10 +13,12 @@ from jax.tree_util import Partial
 from jaxtyping import Array
 from pydantic import Field
 
-from fedket.federated.program import Number
+from fedket.federated.program import Number, tunable
 from fedket.schema import PositiveFloat
 from fedket.section import Context, Section
 from fedket.types import ClientResult, Contribution, Params, ServerState, Strategy
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 def fed_opt(optimizer: optax.GradientTransformation, proximal_mu: float | None = None) -> Strategy:
@@ -52,6 +54,16 @@ def fed_avg() -> Strategy:
 def fed_prox(mu: float) -> Strategy:
     """FedProx (Li et al. 2020, arXiv:1812.06127): FedAvg with a proximal term on the clients."""
     return fed_opt(optax.sgd(1.0), proximal_mu=mu or None)
+
+
+def fed_avg_m(learning_rate: float = 1.0, beta: float = 0.9) -> Strategy:
+    """FedAvgM (Hsu et al. 2019, arXiv:1909.06335): v ← βv + Σ p_i·delta_i; w ← w + ηv."""
+    return fed_opt(tunable(optax.sgd, learning_rate, beta))
+
+
+def fed_adagrad(learning_rate: float = 0.01, beta1: float = 0.0, tau: float = 1e-3) -> Strategy:
+    """FedAdagrad (arXiv:2003.00295, Algorithm 2): v ← v + Δ²."""
+    return _adaptive(learning_rate, beta1, tau, _adagrad_moment)
 
 
 def fed_adam(
@@ -116,6 +128,10 @@ def _adaptive_update(
     return updates, AdaptiveState(m, v)
 
 
+def _adagrad_moment(v: Array, delta: Array) -> Array:
+    return v + delta**2
+
+
 def _adam_moment(beta2: Number, rest2: Number, v: Array, delta: Array) -> Array:
     return beta2 * v + rest2 * delta**2
 
@@ -146,13 +162,42 @@ class FedProxConfig(Section):
         return fed_prox(self.mu)
 
 
+class FedAvgMConfig(Section):
+    """FedAvg with momentum on the server (arXiv:1909.06335)."""
+
+    kind: Literal["fed_avg_m"] = "fed_avg_m"
+    learning_rate: PositiveFloat = 1.0
+    """Server learning rate."""
+    beta: Decay = 0.9
+    """Momentum."""
+
+    def build(self, context: Context) -> Strategy:
+        """The strategy."""
+        return fed_avg_m(self.learning_rate, self.beta)
+
+
+class FedAdagradConfig(Section):
+    """Adagrad on the server (arXiv:2003.00295)."""
+
+    kind: Literal["fed_adagrad"] = "fed_adagrad"
+    learning_rate: PositiveFloat = 0.01
+    """Server learning rate."""
+    beta1: Decay = 0.0
+    tau: PositiveFloat = 1e-3
+    """Adaptivity: added to the square root of the sum of squares."""
+
+    def build(self, context: Context) -> Strategy:
+        """The strategy."""
+        return fed_adagrad(self.learning_rate, self.beta1, self.tau)
+
+
 class AdaptiveConfig(Section):
     """Keys of `fed_adam` and `fed_yogi`."""
 
     learning_rate: PositiveFloat = 0.01
     """Server learning rate."""
-    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    beta1: Decay = 0.9
+    beta2: Decay = 0.99
     tau: PositiveFloat = 1e-3
     """Adaptivity: added to the square root of the second moment."""
 

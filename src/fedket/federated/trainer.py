@@ -1,6 +1,7 @@
 """What both engines share: one client's part of a round, and the shape of a round's outcome."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ from fedket.federated.local import LocalTraining, OptState, local_train
 from fedket.rng import Purpose, purpose_rng
 from fedket.traffic import Traffic
 from fedket.types import (
+    Broadcast,
     ClientResult,
     Contribution,
     Model,
@@ -45,18 +47,40 @@ class ClientTrainer(NamedTuple):
     length: int
 
 
+class Kept(NamedTuple):
+    """What a client keeps from one of its rounds to its next (or several, with a leading axis).
+
+    Attributes:
+        optimizer: State of its optimiser; () if training starts afresh in every round.
+        memory: Of the strategy; () if it has none.
+    """
+
+    optimizer: OptState = ()
+    memory: Any = ()
+
+
+def kept_at_first(trainer: ClientTrainer, params: Params) -> Kept:
+    """What a client has before its first round."""
+    memory, training = trainer.strategy.memory, trainer.training
+    return Kept(
+        training.optimizer.init(params) if training.persistent else (),
+        () if memory is None else memory.init(params),
+    )
+
+
 class ClientOutcome(NamedTuple):
     """One client's part of a round (or several, with a leading axis).
 
     Attributes:
         contribution: For the reducer; zero where the weight is zero.
-        opt_state: Optimiser state after training.
+        kept: What the client keeps for its next round.
         loss: Mean local training loss.
-        finite: Whether every number of the trained model, and measured on it, is finite.
+        finite: Whether every number of the trained model, measured on it, and remembered of it, is
+            finite.
     """
 
     contribution: Contribution
-    opt_state: OptState
+    kept: Kept
     loss: Float[Array, "*clients"]
     finite: Bool[Array, "*clients"]
 
@@ -121,8 +145,8 @@ def round_rngs(root: PRNGKeyArray, round_num: Int[Array, ""] | int) -> RoundRngs
 def train_client(
     trainer: ClientTrainer,
     data: TrainingData,
-    params: Params,
-    opt_state: OptState,
+    received: Broadcast,
+    kept: Kept,
     client: Int[Array, ""],
     weight: Float[Array, ""],
     rngs: RoundRngs,
@@ -132,8 +156,8 @@ def train_client(
     Args:
         trainer: Model and algorithm.
         data: All samples and who holds them.
-        params: The global model.
-        opt_state: The client's optimiser state; () means start afresh.
+        received: The global model, and what the strategy sends beside it.
+        kept: What the client kept of its last round.
         client: Client id.
         weight: Its share of the cohort's samples; 0 leaves it out.
         rngs: The round's keys.
@@ -142,20 +166,32 @@ def train_client(
     if model.at_client is not None:
         model = model.at_client(client)
     rows, mask = padded_rows(data.clients, client, length)
-    if not training.persistent:
-        opt_state = training.optimizer.init(params)
+    params, memory = received.params, strategy.memory
+    opt_state = kept.optimizer if training.persistent else training.optimizer.init(params)
     rng = jax.random.fold_in(rngs.train, client)
+    samples = data.x, data.y, rows, mask, rng
+    extra: tuple[Any, ...] = ()
+    if memory is not None:
+        correct = memory.correct and partial(memory.correct, received, kept.memory)
+        extra = correct, memory.mean_gradient
     mu = strategy.proximal_mu
-    result = local_train(model, training, mu, params, opt_state, data.x, data.y, rows, mask, rng)
+    trained = local_train(model, training, mu, params, opt_state, *samples, *extra)
     measured = None
     if strategy.measure is not None:
         measure_rng = jax.random.fold_in(rngs.measure, client)
         own = data.x[rows], data.y[rows], mask
-        measured = strategy.measure(model, result.params, *own, measure_rng)
-    finite = all_finite((result.params, measured)) & jnp.isfinite(result.loss)
-    contribution = strategy.contribute(params, ClientResult(result.params, weight, measured))
+        measured = strategy.measure(model, trained.params, *own, measure_rng)
+    result = ClientResult(
+        trained.params, weight, measured, trained.steps, trained.gradient, kept.memory
+    )
+    keeps = Kept(
+        trained.opt_state if training.persistent else (),
+        () if memory is None else memory.update(received, result),
+    )
+    finite = all_finite((trained.params, measured, keeps.memory)) & jnp.isfinite(trained.loss)
+    contribution = strategy.contribute(params, result)
     contribution = jax.tree.map(lambda leaf: jnp.where(weight > 0, leaf, 0), contribution)
-    return ClientOutcome(contribution, result.opt_state, result.loss, finite)
+    return ClientOutcome(contribution, keeps, trained.loss, finite)
 
 
 def server_step(
@@ -200,6 +236,16 @@ def nobody_left(round_num: int, reasons: dict[int, str]) -> RoundLostError:
     )
 
 
+def restore_clients(before: Kept, after: Kept, ids: Int[Array | np.ndarray, " clients"]) -> Kept:
+    """Give clients back the memory that they had; ids that are no client's change nothing."""
+    memory = jax.tree.map(
+        lambda old, new: new.at[ids].set(old.at[ids].get(mode="clip"), mode="drop"),
+        before.memory,
+        after.memory,
+    )
+    return after._replace(memory=memory)
+
+
 def select_clients(states: Any, ids: Array | np.ndarray | int) -> Any:
     """Rows of the client states for some clients."""
     return jax.tree.map(lambda leaf: leaf[ids], states)
@@ -215,7 +261,18 @@ def tree_size(tree: Any) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
-def contribution_size(strategy: Strategy, params: Params) -> int:
-    """Number of values that a client contributes; nothing is computed."""
-    one = jax.eval_shape(lambda p: strategy.contribute(p, ClientResult(p, jnp.ones(()), p)), params)
-    return tree_size(one)
+def contribution_shape(strategy: Strategy, params: Params) -> Contribution:
+    """Shapes and types of a client's contribution; nothing is computed."""
+    memory = strategy.memory
+
+    def contribute(p: Params) -> Contribution:
+        result = ClientResult(p, jnp.ones(()), p, jnp.ones(()), p, memory and memory.init(p))
+        return strategy.contribute(p, result)
+
+    return jax.eval_shape(contribute, params)
+
+
+def broadcast_shape(strategy: Strategy, params: Params) -> Broadcast:
+    """Shapes and types of what a client is sent."""
+    sent: Broadcast = jax.eval_shape(lambda p: strategy.broadcast(strategy.init(p), p), params)
+    return sent

@@ -32,11 +32,15 @@ from fedket.federated.trainer import (
     ClientTrainer,
     CohortOutcome,
     Engine,
+    Kept,
     RoundRngs,
     TrainingData,
     as_numbers,
+    broadcast_shape,
     cohort_weights,
+    kept_at_first,
     nobody_left,
+    restore_clients,
     round_context,
     round_rngs,
     select_clients,
@@ -46,7 +50,7 @@ from fedket.federated.trainer import (
 )
 from fedket.federated.working_set import chunk_size, traced_bytes, traced_work
 from fedket.traffic import Traffic
-from fedket.types import Contribution, Params, Reducer, ServerState
+from fedket.types import Broadcast, Contribution, Params, Reducer, ServerState
 
 
 class Chunks(NamedTuple):
@@ -57,9 +61,9 @@ class Chunks(NamedTuple):
 
 
 class ChunkedOutcome(NamedTuple):
-    """Client states after the round, and per-client results in the order of the flat chunks."""
+    """What clients keep, and per-client results in the order of the flat chunks."""
 
-    clients: Any
+    clients: Kept
     loss: Float[Array, " cohort"]
     finite: Bool[Array, " cohort"]
 
@@ -83,11 +87,12 @@ def vectorised_engine(
     whole = _train_and_apply if reducer is None else _train_and_stack
     program = Program(whole, (trainer, mesh), results_everywhere(mesh))
     apply_sum = Program(server_step, trainer.strategy)
+    restore = Program(_restore, None, results_everywhere(mesh))
     root = everywhere(mesh, jax.random.key(seed))
     size: list[int] = []
 
     def run(
-        params: Params, server: ServerState, clients: Any, cohort: np.ndarray, round_num: int
+        params: Params, server: ServerState, clients: Kept, cohort: np.ndarray, round_num: int
     ) -> CohortOutcome:
         if not size:
             each = -(-cohort_size // num_devices)
@@ -119,6 +124,11 @@ def vectorised_engine(
             context = round_context(trainer, seed, round_num, ids[rows], weights[rows])
             contributions = jax.tree.map(lambda leaf: np.asarray(leaf)[places[rows]], first)
             total, traffic = reducer(contributions, context)
+            if traffic.missing and jax.tree.leaves(clients.memory):
+                nobody = np.iinfo(np.int32).max
+                missing = np.where(np.isin(cohort, list(traffic.missing)), cohort, nobody)
+                kept = restore(clients, outcome.clients, across(mesh, missing))
+                outcome = outcome._replace(clients=kept)
             server, params = here(mesh, (server, params))
             new_server, new_params, metrics = apply_sum(server, params, total)
         new_params, metrics = here(mesh, (new_params, metrics))
@@ -166,11 +176,10 @@ def round_work(trainer: ClientTrainer, data: TrainingData, cohort_size: int) -> 
 
 def _one_client(trainer: ClientTrainer, data: TrainingData, params: Params) -> tuple[Any, ...]:
     """A client's training and its arguments, to be traced."""
-    state: Any = ()
-    if trainer.training.persistent:
-        state = jax.eval_shape(trainer.training.optimizer.init, params)
+    kept = jax.eval_shape(partial(kept_at_first, trainer), params)
+    sent = broadcast_shape(trainer.strategy, params)
     zero, rngs = jnp.zeros((), jnp.int32), round_rngs(jax.random.key(0), 0)
-    return Program(train_client, trainer), data, params, state, zero, jnp.ones(()), rngs
+    return Program(train_client, trainer), data, sent, kept, zero, jnp.ones(()), rngs
 
 
 Bound = tuple[ClientTrainer, Mesh | None]
@@ -181,19 +190,17 @@ RoundNumber = tuple[PRNGKeyArray, Int[Array | np.ndarray, ""]]
 def _train_chunk(
     trainer: ClientTrainer,
     data: TrainingData,
-    params: Params,
-    clients: Any,
+    sent: Broadcast,
+    clients: Kept,
     chunk: Chunks,
     rngs: RoundRngs,
 ) -> ClientOutcome:
     """Train the clients of one chunk side by side."""
-    states = select_clients(clients, chunk.ids)
-    one = partial(Program(train_client, trainer), data, params)
+    kept = select_clients(clients, chunk.ids)
+    one = partial(Program(train_client, trainer), data, sent)
     outcome: ClientOutcome = jax.vmap(one, in_axes=(0, 0, 0, None))(
-        states, chunk.ids, chunk.weights, rngs
+        kept, chunk.ids, chunk.weights, rngs
     )
-    if not trainer.training.persistent:
-        return outcome._replace(opt_state=())
     return outcome
 
 
@@ -202,7 +209,7 @@ def _train_and_apply(
     data: TrainingData,
     params: Params,
     server: ServerState,
-    clients: Any,
+    clients: Kept,
     chunks: Chunks,
     number: RoundNumber,
 ) -> tuple[Any, ChunkedOutcome]:
@@ -210,24 +217,24 @@ def _train_and_apply(
     trainer, mesh = bound
 
     def add_up(
-        data: TrainingData, params: Params, clients: Any, chunks: Chunks, rngs: RoundRngs
+        data: TrainingData, sent: Broadcast, clients: Kept, chunks: Chunks, rngs: RoundRngs
     ) -> tuple[Contribution, ClientOutcome]:
         def body(total: Contribution, chunk: Chunks) -> tuple[Contribution, ClientOutcome]:
-            outcome = _train_chunk(trainer, data, params, clients, chunk, rngs)
+            outcome = _train_chunk(trainer, data, sent, clients, chunk, rngs)
             sums = jax.tree.map(lambda leaf: leaf.sum(axis=0), outcome.contribution)
             total = jax.tree.map(jnp.add, total, sums)
             return total, outcome._replace(contribution=())
 
         first = jax.tree.map(lambda leaf: leaf[0], chunks)
         shapes = jax.eval_shape(
-            lambda c: _train_chunk(trainer, data, params, clients, c, rngs), first
+            lambda c: _train_chunk(trainer, data, sent, clients, c, rngs), first
         )
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape[1:], s.dtype), shapes.contribution)
         total, outcomes = jax.lax.scan(body, zeros, chunks)
         return jax.tree.map(lambda leaf: leaf[None], total), outcomes
 
-    rngs = round_rngs(*number)
-    totals, outcomes = dealt(add_up, mesh)(data, params, clients, chunks, rngs)
+    sent = trainer.strategy.broadcast(server, params)
+    totals, outcomes = dealt(add_up, mesh)(data, sent, clients, chunks, round_rngs(*number))
     total = jax.tree.map(lambda leaf: leaf.sum(axis=0), totals)
     result = *server_step(trainer.strategy, server, params, total), tree_bytes(total)
     return result, _unchunk(clients, chunks, outcomes)
@@ -237,8 +244,8 @@ def _train_and_stack(
     bound: Bound,
     data: TrainingData,
     params: Params,
-    server: ServerState,  # noqa: ARG001 - the same signature as the other program
-    clients: Any,
+    server: ServerState,
+    clients: Kept,
     chunks: Chunks,
     number: RoundNumber,
 ) -> tuple[Any, ChunkedOutcome]:
@@ -246,16 +253,20 @@ def _train_and_stack(
     trainer, mesh = bound
 
     def train(
-        data: TrainingData, params: Params, clients: Any, chunks: Chunks, rngs: RoundRngs
+        data: TrainingData, sent: Broadcast, clients: Kept, chunks: Chunks, rngs: RoundRngs
     ) -> ClientOutcome:
         outcomes: ClientOutcome = jax.lax.map(
-            lambda chunk: _train_chunk(trainer, data, params, clients, chunk, rngs), chunks
+            lambda chunk: _train_chunk(trainer, data, sent, clients, chunk, rngs), chunks
         )
         return outcomes
 
-    rngs = round_rngs(*number)
-    outcomes = dealt(train, mesh)(data, params, clients, chunks, rngs)
+    sent = trainer.strategy.broadcast(server, params)
+    outcomes = dealt(train, mesh)(data, sent, clients, chunks, round_rngs(*number))
     return _flat(outcomes.contribution), _unchunk(clients, chunks, outcomes)
+
+
+def _restore(_: None, before: Kept, after: Kept, ids: Int[Array, " clients"]) -> Kept:
+    return restore_clients(before, after, ids)
 
 
 def _flat(tree: Any) -> Any:
@@ -263,12 +274,12 @@ def _flat(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), tree)
 
 
-def _unchunk(clients: Any, chunks: Chunks, outcomes: ClientOutcome) -> ChunkedOutcome:
-    """Write optimiser states of finite, unpadded clients back; keep the others as they were."""
+def _unchunk(clients: Kept, chunks: Chunks, outcomes: ClientOutcome) -> ChunkedOutcome:
+    """Write back what finite, unpadded clients keep; leave the others as they were."""
     ids, weights, finite = chunks.ids.ravel(), chunks.weights.ravel(), outcomes.finite.ravel()
     # Padding repeats a real client: out-of-range rows make its writes disappear.
     rows = jnp.where(finite & (weights > 0), ids, np.iinfo(np.int32).max)
     clients = jax.tree.map(
-        lambda old, new: old.at[rows].set(new, mode="drop"), clients, _flat(outcomes.opt_state)
+        lambda old, new: old.at[rows].set(new, mode="drop"), clients, _flat(outcomes.kept)
     )
     return ChunkedOutcome(clients, outcomes.loss.reshape(-1), finite)
