@@ -26,6 +26,7 @@ from fedket.experiment.check import (
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated.federation import Federation, make_federation
 from fedket.federated.local import LocalTraining
+from fedket.federated.personal import personal_layers
 from fedket.models.per_client import per_client
 from fedket.quantum.noise import NoiseModel
 from fedket.quantum.noise.kinds import NoiseConfig
@@ -198,7 +199,9 @@ def build_learning(config: ExperimentConfig, context: Context, largest: int) -> 
         largest: Samples of the largest client; larger batches would be padding.
     """
     batch_size, loss = min(config.training.batch_size, largest), config.training.loss.function
-    context = context._replace(batch_size=batch_size, loss=loss)
+    known = len(context.samples.y_train) > 0
+    steps = config.training.epochs * -(-largest // batch_size) if known else 0
+    context = context._replace(batch_size=batch_size, max_steps=steps, loss=loss)
     context = context._replace(noise=noise_of(config, context), shots=shots_of(config))
     model = build(config.model, context, Model)
     check_noise(config, model, context)
@@ -209,7 +212,10 @@ def build_learning(config: ExperimentConfig, context: Context, largest: int) -> 
     optimizer = build(config.optimizer, context, optax.GradientTransformation)
     persistent = config.training.persistent_optimizer
     training = LocalTraining(optimizer, config.training.epochs, batch_size, persistent, loss)
-    return Learning(model, training, build(config.strategy, context, Strategy))
+    strategy = build(config.strategy, context, Strategy)
+    if config.federation.personal is not None:
+        strategy = personal_layers(strategy, config.federation.personal, context.params)
+    return Learning(model, training, strategy)
 
 
 def _at_clients(config: ExperimentConfig, context: Context, model: Model) -> Model:

@@ -27,14 +27,17 @@ from fedket.federated.evaluate import (
     ClientAccuracy,
     EvaluatedClients,
     Evaluation,
+    OwnAccuracy,
     Score,
     evaluation_batch,
     make_client_accuracy,
+    make_own_accuracy,
     make_scorer,
     scoring_rng,
 )
 from fedket.federated.gradients import make_gradient_meter
 from fedket.federated.local import LocalTraining
+from fedket.federated.placement import one_copy
 from fedket.federated.trainer import (
     ClientTrainer,
     CohortOutcome,
@@ -86,8 +89,8 @@ class Federation(NamedTuple):
     Attributes:
         init: () -> state before the first round.
         run_round: (state, evaluate) -> (next state, record).
-        evaluate: (params, ids of clients or None for all, round=0) -> Evaluation; the round decides
-            what finite shots show.
+        evaluate: (params, ids of clients or None for all, round=0, state=None) -> Evaluation; the
+            round decides what finite shots show, the state holds clients' own models.
     """
 
     init: Callable[[], FederationState]
@@ -139,10 +142,18 @@ def make_federation(
     test = jnp.asarray(dataset.x_test, dtype), jnp.asarray(dataset.y_test)
     batch = evaluation_batch(model, test[0], memory_limit_mb)
     scorer = make_scorer(model, batch, training.loss)
+    shapes = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype),
+        jax.eval_shape(lambda: model.init(rng_for(seed, Purpose.INIT))),
+    )
+    num_values = tree_size(contribution_shape(strategy, shapes))
+    sent = broadcast_shape(strategy, shapes)
+    whole = tree_size(sent.params) == tree_size(shapes)
     meter: Callable[[Params], Mapping[str, LayerGradient]] = _no_gradients
-    if gradients and num_test:
+    if gradients and num_test and whole:
         meter = make_gradient_meter(model, training.loss, *test, training.batch_size)
     accuracy: ClientAccuracy = _unknown
+    own_accuracy: OwnAccuracy | None = None
     first: Callable[[Params], Any] = _nothing
     if isinstance(engine, Engine):
         runner = engine
@@ -150,15 +161,11 @@ def make_federation(
         data, length = _on_device(dataset, partition, dtype)
         most = num_clients if eval_clients == "all" else cohort_size
         accuracy = make_client_accuracy(model, *data, most, batch)
+        if strategy.memory is not None and strategy.memory.personal is not None:
+            own_accuracy = make_own_accuracy(model, strategy.memory.personal, *data, batch)
         trainer = ClientTrainer(model, strategy, training, length)
         runner = engine(trainer, data, seed, reducer, cohort_size, memory_limit_mb)
         first = partial(kept_at_first, trainer)
-    shapes = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype),
-        jax.eval_shape(lambda: model.init(rng_for(seed, Purpose.INIT))),
-    )
-    num_values = tree_size(contribution_shape(strategy, shapes))
-    sent_bytes = tree_bytes(broadcast_shape(strategy, shapes))
 
     def init() -> FederationState:
         params = jax.tree.map(
@@ -170,16 +177,25 @@ def make_federation(
         return FederationState(0, params, strategy.init(params), clients)
 
     def evaluate(
-        params: Params, clients: np.ndarray | None = None, round_num: int = 0
+        params: Params,
+        clients: np.ndarray | None = None,
+        round_num: int = 0,
+        state: FederationState | None = None,
     ) -> Evaluation:
         if not num_test:
             raise TrainingError("there are no test samples to evaluate on")
         ids = np.arange(num_clients) if clients is None else clients
         rngs = [scoring_rng(model, seed, round_num, part) for part in (0, 1)]
-        score: Score = scorer(params, *test, rngs[0])
-        loss, correct = np.asarray(score.loss).mean(), np.asarray(score.correct).mean()
-        of_clients = accuracy(params, ids, rngs[1])
-        return Evaluation(float(loss), float(correct), of_clients, meter(params))
+        loss, correct = math.nan, math.nan
+        if whole:
+            score: Score = scorer(params, *test, rngs[0])
+            loss, correct = (float(np.asarray(part).mean()) for part in score)
+        if own_accuracy is None or state is None:
+            of_clients = accuracy(params, ids, rngs[1])
+        else:
+            server, memory = one_copy((state.server, state.clients.memory))
+            of_clients = own_accuracy(strategy.broadcast(server, params), memory, ids, rngs[1])
+        return Evaluation(loss, correct, of_clients, meter(params))
 
     def run_round(
         state: FederationState, with_evaluation: bool = True
@@ -197,10 +213,11 @@ def make_federation(
                 raise TrainingError(f"the mean training loss is {outcome.train_loss}")
         except ProtocolError as error:
             outcome, lost = _unchanged(state, cohort, error), str(error)
+        after = FederationState(round_num, outcome.params, outcome.server, outcome.clients)
         scored = {"cohort": drawn, "all": None, "none": drawn[:0]}[eval_clients]
         evaluated = with_evaluation and num_test
         with _told_by(model.device) as more_jobs:
-            evaluation = evaluate(outcome.params, scored, round_num) if evaluated else None
+            evaluation = evaluate(after.params, scored, round_num, after) if evaluated else None
         record = RoundRecord(
             round=round_num,
             cohort=tuple(int(client) for client in drawn),
@@ -208,13 +225,13 @@ def make_federation(
             lost=lost,
             train_loss=outcome.train_loss,
             seconds=perf_counter() - start,
-            download_bytes=sent_bytes * len(cohort),
+            download_bytes=tree_bytes(sent) * len(cohort),
             metrics=outcome.metrics,
             device_jobs=(*jobs, *more_jobs),
             **costs(outcome.traffic, num_values * (len(cohort) - len(outcome.dropped))),
             **(evaluation._asdict() if evaluation else {}),
         )
-        return FederationState(round_num, outcome.params, outcome.server, outcome.clients), record
+        return after, record
 
     return Federation(init, run_round, evaluate)
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from fedket.data.batches import PaddedClients, padded_rows
 from fedket.errors import RoundLostError
 from fedket.federated.local import LocalTraining, OptState, local_train
+from fedket.federated.program import Number
 from fedket.rng import Purpose, purpose_rng
 from fedket.traffic import Traffic
 from fedket.types import (
@@ -167,6 +168,8 @@ def train_client(
         model = model.at_client(client)
     rows, mask = padded_rows(data.clients, client, length)
     params, memory = received.params, strategy.memory
+    if memory is not None and memory.start is not None:
+        params = memory.start(received, kept.memory)
     opt_state = kept.optimizer if training.persistent else training.optimizer.init(params)
     rng = jax.random.fold_in(rngs.train, client)
     samples = data.x, data.y, rows, mask, rng
@@ -184,12 +187,17 @@ def train_client(
     result = ClientResult(
         trained.params, weight, measured, trained.steps, trained.gradient, kept.memory
     )
+
+    def retrain(start: Params, mu: Number) -> Params:
+        fresh = training.optimizer.init(start)
+        return local_train(model, training, mu, start, fresh, *samples, anchor=params).params
+
     keeps = Kept(
         trained.opt_state if training.persistent else (),
-        () if memory is None else memory.update(received, result),
+        () if memory is None else memory.update(received, result, retrain),
     )
     finite = all_finite((trained.params, measured, keeps.memory)) & jnp.isfinite(trained.loss)
-    contribution = strategy.contribute(params, result)
+    contribution = strategy.contribute(received.params, result)
     contribution = jax.tree.map(lambda leaf: jnp.where(weight > 0, leaf, 0), contribution)
     return ClientOutcome(contribution, keeps, trained.loss, finite)
 
@@ -266,8 +274,11 @@ def contribution_shape(strategy: Strategy, params: Params) -> Contribution:
     memory = strategy.memory
 
     def contribute(p: Params) -> Contribution:
-        result = ClientResult(p, jnp.ones(()), p, jnp.ones(()), p, memory and memory.init(p))
-        return strategy.contribute(p, result)
+        sent = strategy.broadcast(strategy.init(p), p)
+        measured = sent.params if strategy.measure else None
+        kept = () if memory is None else memory.init(p)
+        result = ClientResult(p, jnp.ones(()), measured, jnp.ones(()), p, kept)
+        return strategy.contribute(sent.params, result)
 
     return jax.eval_shape(contribute, params)
 
