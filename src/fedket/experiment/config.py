@@ -89,7 +89,9 @@ class FederationConfig(Table):
         whose = f"all {num_clients} clients" if clients == num_clients else ""
         whose = whose or f"the {cohort} clients drawn for the round"
         if self.personal is not None:
-            return f"{when}, of clients' own models on the samples of {whose}" if clients else "none"
+            return (
+                f"{when}, of clients' own models on the samples of {whose}" if clients else "none"
+            )
         return f"{when}, on the test set" + f" and the samples of {whose}" * bool(clients)
 
 
