@@ -18,6 +18,7 @@ from fedket.kinds import BUILT_IN, kinds_of
 PARTS = {
     "aggregation": "aggregation.py:Trimmed",
     "circuit": "circuit.py:ring",
+    "condition": "condition.py:Pareto",
     "data": "dataset.py:Spirals",
     "engine": "engine.py:OnDevice",
     "keys": "keys.py:Device",
@@ -41,6 +42,7 @@ optimizer = {kind = "OPTIMIZER", beta1 = 0.8}
 strategy = {kind = "STRATEGY", threshold = 0.5}
 aggregation = {kind = "AGGREGATION", trim = 0.2}
 engine = {kind = "ENGINE", index = 0}
+conditions = {seconds_per_step = {kind = "CONDITION", alpha = 1.2}}
 """
 
 SECRETS = """

@@ -17,6 +17,7 @@ def demonstrate(
     training: fk.LocalTraining | None = None,
     reducer: fk.Reducer | None = None,
     engine: Callable[..., fk.Engine] = fk.vectorised_engine,
+    clients: fk.SimulatedClients | None = None,
 ) -> None:
     """Train three rounds, with some parts replaced, and print the accuracy."""
     data = data or fk.load_dataset("digits", max_train=400, max_test=200)
@@ -32,6 +33,7 @@ def demonstrate(
         training or fk.LocalTraining(optax.adam(0.05), epochs=5, batch_size=8),
         reducer=reducer,
         engine=engine,
+        clients=clients,
     )
     state = federation.init()
     for _ in range(3):

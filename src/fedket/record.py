@@ -29,6 +29,9 @@ MUCH_CLIPPED = 0.01
 LOST = "the round was lost"
 """Why the update of a client that did its part in a lost round is left out."""
 
+SIMULATED = "(simulated)"
+"""How reasons end why a client is left out that only a simulation knows."""
+
 MAX_LINKS = 64
 """Links whose key level a round records."""
 
@@ -85,6 +88,7 @@ class RoundRecord(Content):
         cohort: Clients that were to take part, those left out included.
         dropped: Client -> why its update is not in the sum.
         lost: Why no sum could be opened, so that the model stayed as it was; empty if one was.
+        simulated_s: Seconds that the round takes under `[conditions]`; None without.
         train_loss: Mean local training loss, weighted by samples; None if the round was lost.
         test_loss: Of the global model; None without evaluation, or if it is not finite.
         test_accuracy: Of the global model; None without evaluation.
@@ -112,6 +116,7 @@ class RoundRecord(Content):
         None
     )
     seconds: Seconds
+    simulated_s: Seconds | None = None
     upload_bytes: Count
     download_bytes: Count
     clipped: Count | None = None
@@ -184,6 +189,8 @@ class Summary(Content):
     highest_clipped_share: Share
     """Of any round."""
     parameters_sha256: str
+    simulated_s: Seconds | None = None
+    """None where no clock is simulated."""
 
 
 def summarise(
@@ -196,6 +203,7 @@ def summarise(
     evaluated = [r for r in records if r.test_accuracy is not None]
     clipped = [r.clipped for r in records if r.clipped is not None]
     shares = [r.clipped_share for r in records if r.clipped_share is not None]
+    clock = [r.simulated_s for r in records if r.simulated_s is not None]
     last = evaluated[-1] if evaluated else None
     return Summary(
         status=status,
@@ -214,6 +222,7 @@ def summarise(
         clipped=sum(clipped) if clipped else None,
         highest_clipped_share=max(shares, default=None),
         parameters_sha256=parameters_sha256,
+        simulated_s=math.fsum(clock) if clock else None,
     )
 
 
@@ -273,6 +282,7 @@ class Facts(Content):
         runs_on: What runs a circuit that was written elsewhere; empty for fedket's own circuits.
         on_device: Whether that is a device or simulator other than fedket's engine.
         shots: What finite shots cost, and how they are simulated; empty for infinitely many.
+        conditions: Who attends a round and how long it takes, simulated; empty without.
     """
 
     parameters: Count
@@ -297,6 +307,7 @@ class Facts(Content):
     runs_on: str = ""
     on_device: bool = False
     shots: str = ""
+    conditions: str = ""
 
     @model_validator(mode="after")
     def _check_counts(self) -> "Facts":

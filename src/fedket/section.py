@@ -42,7 +42,6 @@ class Context(NamedTuple):
         dataset: The samples, or how to get them for a kind that asks; at a deployed site or server
             only their shape and number of classes.
         batch_size: Samples of a training step, at most.
-        max_steps: Local steps of the largest client in a round; 0 if only clients know.
         loss: (logits, labels) -> loss of each sample.
         noise: Noise model that the circuit runs under; None for none.
         shots: Finite shots of the circuit; None for infinitely many.
@@ -58,7 +57,6 @@ class Context(NamedTuple):
     rng: "np.random.Generator"
     dataset: "Dataset | Callable[[], Dataset] | None" = None
     batch_size: int = 0
-    max_steps: int = 0
     loss: Callable[..., Any] | None = None
     noise: "NoiseModel | None" = None
     shots: "Shots | None" = None
@@ -124,6 +122,7 @@ class Kind:
         default: The kind of a table that names none; empty if it must.
         base: What all of the group inherit from.
         many: Whether the field holds a tuple of sections, `[[TABLE]]` in TOML.
+        table: The table that the field is in, if it is no table of the experiment itself.
     """
 
     def __init__(
@@ -132,8 +131,10 @@ class Kind:
         default: str = "",
         base: type[Section] = Section,
         many: bool = False,
+        table: str = "",
     ) -> None:
         self.group, self.default, self.base, self.many = group, default, base, many
+        self.table = table
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -143,7 +144,7 @@ class Kind:
         return core_schema.with_info_plain_validator_function(self._validate, serialization=dump)
 
     def _validate(self, value: Any, info: Info) -> Section | tuple[Section, ...]:
-        field = info.field_name or self.group
+        field = ".".join(filter(None, (self.table, info.field_name or self.group)))
         if not self.many:
             return self._one(value, info, field)
         if not isinstance(value, list | tuple):

@@ -130,10 +130,8 @@ def test_missing_certificates_and_empty_kits_are_named(tmp_path):
         (experiment({"kind": "quantised"}), "nothing but masked words leaves a site"),
         (experiment(partition={"num_clients": 3}), "make them equal"),
         (
-            experiment(
-                {"kind": "shared_masks", "simulated_dropout": 0.5}, partition={"num_clients": 4}
-            ),
-            "is 4|simulates drop-outs",
+            experiment({"kind": "pairwise_masks"}, conditions={"dropout": 0.5}),
+            "real sites have themselves",
         ),
         (experiment(keys={"kind": "simulated", "starvation": ["lower_bits"]}), "starvation"),
     ],

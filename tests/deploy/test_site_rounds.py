@@ -18,11 +18,12 @@ from fedket.deploy.rounds import SiteRounds, site_experiment
 from fedket.deploy.site import Site
 from fedket.deploy.site_trainer import make_task
 from fedket.deploy.spoilers import Spoilers
+from fedket.experiment.aggregation import protocol_of
 from fedket.experiment.build import build_experiment
+from fedket.experiment.conditions import answers_of
 from fedket.federated.checkpoint import params_sha256
 from fedket.keys import OsRandomSource
 from fedket.secure.phases import Failure, Reply
-from fedket.secure.shared_masks.protocol import answers_of
 
 # 8 bits cannot tell Fisher information at the threshold from none.
 SMALL = {"kind": "vqc", "num_qubits": 6, "num_layers": 1}
@@ -172,11 +173,11 @@ def test_rounds_are_lost_at_sites_as_in_a_simulation(monkeypatch):
     Nobody sits out for that here: a simulation knows no site at fault.
     """
     monkeypatch.setattr(Spoilers, "resting", lambda *_: {})
-    how = KINDS["shared"] | {"simulated_dropout": 0.35}
-    config = experiment(how, strategy={"kind": "fed_adam"})
-    built = build_experiment(config)
+    tables = {"how": KINDS["shared"], "strategy": {"kind": "fed_adam"}}
+    config = experiment(**tables)
+    built = build_experiment(experiment(**tables, conditions={"dropout": 0.35}))
     federation, members = federation_of(config, built)
-    execute, answers = members.execute, answers_of(0.35, config.seed)
+    execute, answers = members.execute, answers_of(built.clients, protocol_of(config))
 
     def silent_as_simulated(phase):
         def silent(site, action):

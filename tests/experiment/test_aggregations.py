@@ -95,7 +95,7 @@ def test_a_users_own_sees_single_contributions(blobs, tmp_path):
         ("kind='quantised', word='safe'", "aggregation.modulus"),
         ("kind='pairwise_masks', mac=false", "aggregation.authenticate"),
         ("kind='pairwise_masks', bad_fraction=0.1", "aggregation.corrupt_fraction"),
-        ("kind='shared_masks', dropout=0.1", "aggregation.simulated_dropout"),
+        ("kind='shared_masks', dropout=0.1", "conditions.dropout"),
     ],
 )
 def test_old_names_are_refused_with_the_new_ones(old, new, blobs):

@@ -77,7 +77,7 @@ def test_shared_masks_sum_what_the_quantiser_gives(tiny, tmp_path):
 
 
 def test_clients_that_fall_silent_are_named_and_the_rest_is_summed(tiny, tmp_path):
-    drops = (*SHARED, "aggregation.simulated_dropout=0.15", "partition.num_clients=10", "seed=3")
+    drops = (*SHARED, "conditions.dropout=0.15", "partition.num_clients=10", "seed=3")
     outcome, rounds = run(tiny, tmp_path, *drops, "aggregation.threshold=5")
     dropped = [d for line in rounds for d in line.dropped.items()]
     assert dropped
@@ -129,7 +129,7 @@ def test_starving_links_lower_the_bits_and_the_record_says_so(tiny, tmp_path):
             "needs keys.store, and keys.sae_files",
         ),
         (
-            ["aggregation.kind=pairwise_masks", "aggregation.simulated_dropout=0.1"],
+            ["aggregation.kind=pairwise_masks", "aggregation.colluders=1"],
             "`shared_masks`, this",
         ),
         (["aggregation.kind=pairwise_masks", "aggregation.degree=1"], "even number"),

@@ -19,7 +19,7 @@ def rounds_on_disk(directory):
 
 def test_a_run_records_its_lost_rounds_and_goes_on(tiny, tmp_path):
     """In a resumed run as in an uninterrupted one."""
-    config = tiny(*SHARED, "aggregation.simulated_dropout=0.2", "federation.rounds=8")
+    config = tiny(*SHARED, "conditions.dropout=0.2", "federation.rounds=8")
     whole = start_run(config, output=tmp_path / "whole")
     rounds = rounds_on_disk(whole.directory)
     assert [line.round for line in rounds] == list(range(1, 9))
@@ -32,7 +32,7 @@ def test_a_run_records_its_lost_rounds_and_goes_on(tiny, tmp_path):
     assert all(line.train_loss is not None for line in rounds if not line.lost)
     assert all(line.test_accuracy is not None for line in rounds)
     part = start_run(
-        tiny(*SHARED, "aggregation.simulated_dropout=0.2", "federation.rounds=3"),
+        tiny(*SHARED, "conditions.dropout=0.2", "federation.rounds=3"),
         output=tmp_path / "part",
     )
     again = resume_run(part.directory, config=config)
@@ -40,7 +40,7 @@ def test_a_run_records_its_lost_rounds_and_goes_on(tiny, tmp_path):
 
 
 def test_a_run_that_only_loses_rounds_stops_and_can_be_resumed(tiny, tmp_path):
-    config = tiny(*SHARED, "aggregation.simulated_dropout=0.95", "federation.rounds=20")
+    config = tiny(*SHARED, "conditions.dropout=0.95", "federation.rounds=20")
     with pytest.raises(
         TrainingError, match=r"3 rounds in a row were lost, the last because: .*5 must be"
     ):

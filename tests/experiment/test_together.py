@@ -139,7 +139,8 @@ def test_two_processes_share_a_kind_of_ones_own_from_the_disk_of_the_first(
 
 def test_two_processes_lose_the_same_rounds_and_go_on_together(write, blobs, folders, tmp_path):
     changes = (
-        "aggregation={kind = 'shared_masks', threshold = 5, simulated_dropout = 0.2}",
+        "aggregation={kind = 'shared_masks', threshold = 5}",
+        "conditions={dropout = 0.2, availability = 0.95}",
         "partition.num_clients=6",
         "federation.rounds=8",
     )

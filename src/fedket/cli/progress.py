@@ -16,7 +16,7 @@ from rich.text import Text
 
 from fedket.cli.tables import make_console, print_pairs
 from fedket.experiment.config import ExperimentConfig
-from fedket.record import Facts, KeyFeed, RoundRecord, Summary
+from fedket.record import SIMULATED, Facts, KeyFeed, RoundRecord, Summary
 from fedket.report.wording import NARROW_SPACE, duration, quantity
 
 OnRound = Callable[[RoundRecord], None]
@@ -117,11 +117,13 @@ def _draw_table(live: Live, config: ExperimentConfig) -> OnRound:
 
 
 def _tell_trouble(console: Console, record: RoundRecord, tally: "_Tally") -> None:
-    """Say that a round was lost, or what was left out of it; of clipping once."""
+    """Say that a round was lost, or what was left out of it unasked; of clipping once."""
     if record.lost:
         console.print(f"  round {record.round} is lost: {record.lost}", soft_wrap=True)
         return
     for client, reason in record.dropped.items():
+        if reason.endswith(SIMULATED):
+            continue
         console.print(f"  round {record.round}: left out client {client}: {reason}", soft_wrap=True)
     if record.clips_much and not tally.warned:
         tally.warned = True
@@ -144,7 +146,13 @@ def _table(rows: deque[dict[str, str]]) -> Table:
 
 
 def _line(cells: dict[str, str]) -> str:
-    optional = {"key": "key spent", "clipped": "clipped", "left": "time left"}
+    optional = {
+        "left out": "left out",
+        "clock": "clock",
+        "key": "key spent",
+        "clipped": "clipped",
+        "left": "time left",
+    }
     return (
         f"round {cells['round']}  loss {cells['loss']}  accuracy {cells['accuracy']}  "
         f"{cells['seconds']} s"
@@ -157,13 +165,14 @@ class _Tally:
 
     def __init__(self, rounds: int) -> None:
         self.rounds, self.seen, self.seconds, self.key_bits = rounds, 0, 0.0, 0
-        self.warned = False
+        self.warned, self.clock = False, 0.0
 
     def cells(self, record: RoundRecord) -> dict[str, str]:
         """Count a round and put it in words; the first one compiles, which tells no pace."""
         self.seconds += record.seconds if self.seen else 0
         self.seen += 1
         self.key_bits += record.key_bits
+        self.clock += record.simulated_s or 0
         loss, accuracy = record.train_loss, record.test_accuracy
         remaining = self.rounds - record.round
         pace = self.seconds / (self.seen - 1) if self.seen > 1 else None
@@ -172,6 +181,8 @@ class _Tally:
             "loss": "–" if loss is None else f"{loss:.4f}",
             "accuracy": "–" if accuracy is None else f"{100 * accuracy:.1f} %",
             "seconds": f"{record.seconds:.2f}",
+            "left out": str(len(record.dropped)) if record.simulated_s is not None else "",
+            "clock": _time(self.clock) if record.simulated_s is not None else "",
             "key spent": _size("bit", self.key_bits) if self.key_bits else "",
             "clipped": f"{100 * (record.clipped_share or 0):.1f} %" if record.clips_much else "",
             "time left": "" if pace is None else _time(remaining * pace),
@@ -216,6 +227,7 @@ def print_facts(facts: Facts, evaluation: str) -> None:
         **({"engine": f"{engine_name()} (of circuits)"} if facts.qubits else {}),
         **({"noise": facts.noise} if facts.noise else {}),
         **({"shots": facts.shots} if facts.shots else {}),
+        **({"conditions": facts.conditions} if facts.conditions else {}),
         "clients": f"{facts.clients}, {facts.clients_per_round} per round",
         "samples": f"{facts.num_train:,} training, {facts.num_test:,} test, "
         f"{facts.num_classes} classes",

@@ -18,7 +18,6 @@ from fedket.federated.engine_kinds import EngineConfig
 from fedket.keys.etsi014.config import Host, Id, LocalPath
 from fedket.schema import NonNegativeInt, Table, read_table
 from fedket.secure import Protocol
-from fedket.secure.protocol import everybody_answers
 from fedket.types import SERVER
 
 SITE_NAME = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
@@ -169,8 +168,8 @@ def check_deployable(config: ExperimentConfig, sites: int) -> None:
             "sites; make them equal"
         )
     check_aggregation(config)
-    if protocol.answers is not everybody_answers:
-        raise ConfigError("the aggregation simulates drop-outs, which real sites have themselves")
+    if config.conditions is not None:
+        raise ConfigError("[conditions] simulate what real sites have themselves; leave them out")
     if not protocol.authenticated:
         raise ConfigError(
             "aggregation.authenticate is false; messages between sites need MACs, leave it out"

@@ -20,7 +20,7 @@ from fedket.errors import ProtocolError, RoundLostError
 from fedket.experiment.build import Experiment, in_precision, precision
 from fedket.federated.federation import make_federation
 from fedket.federated.program import Program
-from fedket.federated.trainer import CohortOutcome, Engine, as_numbers, server_step
+from fedket.federated.trainer import Attendance, CohortOutcome, Engine, as_numbers, server_step
 from fedket.keys.etsi014.errors import AgreementError, KmeUnreachableError
 from fedket.secure import Party, round_cost, server_side
 from fedket.secure.differencing_guard import OpenedSums
@@ -91,7 +91,7 @@ class SiteRounds:
         """Return the engine."""
         return Engine(self._run, self._attend)
 
-    def _attend(self, drawn: np.ndarray, round_num: int) -> tuple[np.ndarray, dict[int, str]]:
+    def _attend(self, drawn: np.ndarray, round_num: int) -> Attendance:
         """Return the drawn sites that are there and have key, and why the others do not take part.
 
         Raises:
@@ -112,7 +112,7 @@ class SiteRounds:
                 "nothing with fewer than 2, start the others and resume"
             )
         cohort, short = self._fill(round_num, here)
-        return np.array(cohort, np.int32), away | short
+        return Attendance(np.array(cohort, np.int32), away | short)
 
     def _run(
         self,

@@ -1,5 +1,7 @@
 """How an experiment's contributions become a sum: protocol, reducer, and what a round costs."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from fedket.errors import ConfigError, UserCodeError
@@ -9,7 +11,7 @@ from fedket.keys.source_kinds import OsRandomConfig
 from fedket.rng import Purpose, numpy_seed
 from fedket.section import Context
 from fedket.secure import Protocol, options_of, reduce_in_process, round_cost, starving_sum
-from fedket.secure.protocol import RoundCost
+from fedket.secure.protocol import Answers, RoundCost, everybody_answers
 from fedket.types import KeySource, PacedKeySource, Reducer, RoundContext, Strategy
 from fedket.user_code import naming_users_lines
 
@@ -54,7 +56,10 @@ def _bare_context(config: ExperimentConfig) -> Context:
 
 
 def build_reducer(
-    config: ExperimentConfig, strategy: Strategy, keys: KeySource | None = None
+    config: ExperimentConfig,
+    strategy: Strategy,
+    keys: KeySource | None = None,
+    answers_of: Callable[[Protocol], Answers] = lambda _: everybody_answers,
 ) -> Reducer | None:
     """The experiment's reducer; None is the engine's own floating-point sum.
 
@@ -62,6 +67,7 @@ def build_reducer(
         config: The experiment.
         strategy: Whose contributions are summed.
         keys: The open key source; without it only `os_random` takes part in a round.
+        answers_of: Who answers what in a protocol.
 
     Raises:
         ConfigError: The strategy's contributions have no bounds, which the protocol needs.
@@ -75,8 +81,9 @@ def build_reducer(
     if made.takes_key and isinstance(keys, PacedKeySource):
         how = config.keys
         options = options_of(made, how.starvation, config.cohort_size)
-        return starving_sum(options, keys, how.deadline_s, how.between_s, config.name)
-    return reduce_in_process(made, keys, config.name)
+        times = how.deadline_s, how.between_s
+        return starving_sum(options, keys, *times, config.name, answers_of(made))
+    return reduce_in_process(made, keys, config.name, answers_of(made))
 
 
 def cost_of(config: ExperimentConfig, num_values: int) -> RoundCost | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -23,10 +24,11 @@ from fedket.experiment.check import (
     check_threshold,
     parameter_shapes,
 )
+from fedket.experiment.conditions import answers_of, simulated_clients
 from fedket.experiment.config import ExperimentConfig
+from fedket.federated.conditions import SimulatedClients
 from fedket.federated.federation import Federation, make_federation
 from fedket.federated.local import LocalTraining
-from fedket.federated.personal import personal_layers
 from fedket.models.per_client import per_client
 from fedket.quantum.noise import NoiseModel
 from fedket.quantum.noise.kinds import NoiseConfig
@@ -48,6 +50,7 @@ class Experiment(NamedTuple):
         model: What is trained.
         strategy: What is contributed and what becomes of the sum.
         federation: Ready to run.
+        clients: How clients come and go in the simulation; None if all are there.
     """
 
     config: ExperimentConfig
@@ -56,6 +59,7 @@ class Experiment(NamedTuple):
     model: Model
     strategy: Strategy
     federation: Federation
+    clients: SimulatedClients | None = None
 
 
 @contextmanager
@@ -94,7 +98,10 @@ def build_experiment(
         partition = build(config.partition, context, list)
         check_partition(partition, len(context.samples.y_train))
         parts = build_learning(config, context, max(map(len, partition)))
-        reducer = build_reducer(config, parts.strategy, keys)
+        shapes = parameter_shapes(parts.model)
+        clients = simulated_clients(config, partition, parts.training, parts.strategy, shapes)
+        answering = {} if clients is None else {"answers_of": partial(answers_of, clients)}
+        reducer = build_reducer(config, parts.strategy, keys, **answering)
         if reducer is not None:
             reducer = led(reducer)
         federation = make_federation(
@@ -111,9 +118,12 @@ def build_experiment(
             engine=engine,
             memory_limit_mb=config.engine.memory_limit_mb,
             dtype=config.engine.dtype,
+            clients=clients,
         )
     federation = in_precision(config, federation)
-    return Experiment(config, context.samples, partition, parts.model, parts.strategy, federation)
+    return Experiment(
+        config, context.samples, partition, parts.model, parts.strategy, federation, clients
+    )
 
 
 @contextmanager
@@ -199,9 +209,7 @@ def build_learning(config: ExperimentConfig, context: Context, largest: int) -> 
         largest: Samples of the largest client; larger batches would be padding.
     """
     batch_size, loss = min(config.training.batch_size, largest), config.training.loss.function
-    known = len(context.samples.y_train) > 0
-    steps = config.training.epochs * -(-largest // batch_size) if known else 0
-    context = context._replace(batch_size=batch_size, max_steps=steps, loss=loss)
+    context = context._replace(batch_size=batch_size, loss=loss)
     context = context._replace(noise=noise_of(config, context), shots=shots_of(config))
     model = build(config.model, context, Model)
     check_noise(config, model, context)
@@ -212,10 +220,7 @@ def build_learning(config: ExperimentConfig, context: Context, largest: int) -> 
     optimizer = build(config.optimizer, context, optax.GradientTransformation)
     persistent = config.training.persistent_optimizer
     training = LocalTraining(optimizer, config.training.epochs, batch_size, persistent, loss)
-    strategy = build(config.strategy, context, Strategy)
-    if config.federation.personal is not None:
-        strategy = personal_layers(strategy, config.federation.personal, context.params)
-    return Learning(model, training, strategy)
+    return Learning(model, training, build(config.strategy, context, Strategy))
 
 
 def _at_clients(config: ExperimentConfig, context: Context, model: Model) -> Model:

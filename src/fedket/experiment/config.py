@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from fedket.data.partition_kinds import PartitionConfig
 from fedket.errors import ConfigError
 from fedket.experiment.rows import flatten
+from fedket.federated.condition_kinds import ConditionsConfig
 from fedket.federated.engine_kinds import EngineConfig
 from fedket.federated.evaluate import EvaluatedClients
 from fedket.keys.config import KeysConfig
@@ -41,7 +42,8 @@ RENAMED = {
     "aggregation.word": "aggregation.modulus",
     "aggregation.mac": "aggregation.authenticate",
     "aggregation.bad_fraction": "aggregation.corrupt_fraction",
-    "aggregation.dropout": "aggregation.simulated_dropout",
+    "aggregation.dropout": "conditions.dropout",
+    "aggregation.simulated_dropout": "conditions.dropout",
     "paper.choices": "paper.assumptions",
 }
 """Keys of version 0.1, some with a value -> what they are called now."""
@@ -75,9 +77,6 @@ class FederationConfig(Table):
     gradients: Annotated[bool, FREE] = False
     """Record norm and variance of each layer's gradient in every evaluation: of the mean loss of
     up to 512 test samples."""
-    personal: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Parameters that stay at each client, such as `["head"]` of a `hybrid` model: never sent or
-    summed; clients' samples are then classified by their own models, and no test set is."""
     checkpoint_every: Annotated[PositiveInt, FREE] = 1
     """Rounds from one checkpoint to the next; a killed run goes back to the last."""
 
@@ -86,13 +85,9 @@ class FederationConfig(Table):
         when = "every round" if self.eval_every == 1 else f"every {self.eval_every} rounds"
         cohort = self.clients_per_round or num_clients
         clients = {"all": num_clients, "cohort": cohort, "none": 0}[self.eval_clients]
-        whose = f"all {num_clients} clients" if clients == num_clients else ""
-        whose = whose or f"the {cohort} clients drawn for the round"
-        if self.personal is not None:
-            return (
-                f"{when}, of clients' own models on the samples of {whose}" if clients else "none"
-            )
-        return f"{when}, on the test set" + f" and the samples of {whose}" * bool(clients)
+        own = {0: "", num_clients: f" and the samples of all {num_clients} clients"}
+        drawn = f" and the samples of the {cohort} clients drawn for the round"
+        return f"{when}, on the test set{own.get(clients, drawn)}"
 
 
 class PaperConfig(Table):
@@ -185,6 +180,8 @@ class ExperimentConfig(Table):
         "keys", "os_random"
     )
     federation: FederationConfig = FederationConfig()
+    conditions: ConditionsConfig | None = None
+    """What simulated clients are like; absent if all are there and time is not looked at."""
     engine: Annotated[EngineConfig, Kind("engine", "vectorised", EngineConfig)] = kind_field(
         "engine", "vectorised"
     )

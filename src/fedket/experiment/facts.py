@@ -9,7 +9,9 @@ from fedket.errors import UserCodeError
 from fedket.experiment.aggregation import cost_of, first_context
 from fedket.experiment.build import Experiment
 from fedket.experiment.check import parameter_shapes
+from fedket.experiment.conditions import in_words
 from fedket.experiment.config import ExperimentConfig
+from fedket.federated.condition_kinds import ConditionsConfig
 from fedket.federated.trainer import broadcast_shape, contribution_shape, tree_size
 from fedket.keys.qkd.network import Pair, network_links, pair_rates
 from fedket.keys.source_kinds import SimulatedConfig
@@ -60,6 +62,7 @@ def count_facts(experiment: Experiment) -> Facts:
         runs_on=experiment.model.runs_on,
         on_device=experiment.model.device is not None,
         shots=_shots(experiment),
+        conditions=in_words(config, experiment.clients),
     )
 
 
@@ -130,7 +133,9 @@ def _caveats(config: ExperimentConfig, takes_key: bool) -> dict[str, tuple[str, 
     for name in type(config).model_fields:
         value = getattr(config, name)
         for section in value if isinstance(value, tuple) else (value,):
-            if not isinstance(section, Section | ShotsConfig) or (name == "keys" and not takes_key):
+            if not isinstance(section, Section | ShotsConfig | ConditionsConfig) or (
+                name == "keys" and not takes_key
+            ):
                 continue
             with naming_users_lines():
                 said: object = section.caveats()
@@ -144,7 +149,7 @@ def _caveats(config: ExperimentConfig, takes_key: bool) -> dict[str, tuple[str, 
     return found
 
 
-def _name(section: Section | ShotsConfig) -> str:
+def _name(section: Section | ShotsConfig | ConditionsConfig) -> str:
     return section.kind if isinstance(section, Section) else type(section).__name__
 
 

@@ -23,21 +23,19 @@ import numpy as np
 from fedket.data.batches import pack_partition, shared_length
 from fedket.errors import ProtocolError, RoundLostError, TrainingError
 from fedket.federated.cohort import sample_cohort
+from fedket.federated.conditions import SimulatedClients, under_conditions
 from fedket.federated.evaluate import (
     ClientAccuracy,
     EvaluatedClients,
     Evaluation,
-    OwnAccuracy,
     Score,
     evaluation_batch,
     make_client_accuracy,
-    make_own_accuracy,
     make_scorer,
     scoring_rng,
 )
 from fedket.federated.gradients import make_gradient_meter
 from fedket.federated.local import LocalTraining
-from fedket.federated.placement import one_copy
 from fedket.federated.trainer import (
     ClientTrainer,
     CohortOutcome,
@@ -89,8 +87,8 @@ class Federation(NamedTuple):
     Attributes:
         init: () -> state before the first round.
         run_round: (state, evaluate) -> (next state, record).
-        evaluate: (params, ids of clients or None for all, round=0, state=None) -> Evaluation; the
-            round decides what finite shots show, the state holds clients' own models.
+        evaluate: (params, ids of clients or None for all, round=0) -> Evaluation; the round decides
+            what finite shots show.
     """
 
     init: Callable[[], FederationState]
@@ -113,6 +111,7 @@ def make_federation(
     engine: MakeEngine | Engine = vectorised_engine,
     memory_limit_mb: int = 2048,
     dtype: str = "float32",
+    clients: SimulatedClients | None = None,
 ) -> Federation:
     """Bind model, data and algorithms to a federation.
 
@@ -135,6 +134,7 @@ def make_federation(
             reducer themselves, such as sites.
         memory_limit_mb: Bound for the working set of clients trained at the same time.
         dtype: `float32`, or `float64` with JAX's x64 mode switched on.
+        clients: How clients come, go and take their time in a simulation; None: all are there.
     """
     cohort_size = clients_per_round or len(partition)
     sample_cohort(seed, 1, len(partition), cohort_size)
@@ -142,18 +142,10 @@ def make_federation(
     test = jnp.asarray(dataset.x_test, dtype), jnp.asarray(dataset.y_test)
     batch = evaluation_batch(model, test[0], memory_limit_mb)
     scorer = make_scorer(model, batch, training.loss)
-    shapes = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype),
-        jax.eval_shape(lambda: model.init(rng_for(seed, Purpose.INIT))),
-    )
-    num_values = tree_size(contribution_shape(strategy, shapes))
-    sent = broadcast_shape(strategy, shapes)
-    whole = tree_size(sent.params) == tree_size(shapes)
     meter: Callable[[Params], Mapping[str, LayerGradient]] = _no_gradients
-    if gradients and num_test and whole:
+    if gradients and num_test:
         meter = make_gradient_meter(model, training.loss, *test, training.batch_size)
     accuracy: ClientAccuracy = _unknown
-    own_accuracy: OwnAccuracy | None = None
     first: Callable[[Params], Any] = _nothing
     if isinstance(engine, Engine):
         runner = engine
@@ -161,41 +153,38 @@ def make_federation(
         data, length = _on_device(dataset, partition, dtype)
         most = num_clients if eval_clients == "all" else cohort_size
         accuracy = make_client_accuracy(model, *data, most, batch)
-        if strategy.memory is not None and strategy.memory.personal is not None:
-            own_accuracy = make_own_accuracy(model, strategy.memory.personal, *data, batch)
         trainer = ClientTrainer(model, strategy, training, length)
         runner = engine(trainer, data, seed, reducer, cohort_size, memory_limit_mb)
         first = partial(kept_at_first, trainer)
+    if clients is not None:
+        runner = under_conditions(runner, clients)
+    shapes = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype),
+        jax.eval_shape(lambda: model.init(rng_for(seed, Purpose.INIT))),
+    )
+    num_values = tree_size(contribution_shape(strategy, shapes))
+    sent_bytes = tree_bytes(broadcast_shape(strategy, shapes))
 
     def init() -> FederationState:
         params = jax.tree.map(
             lambda leaf: jnp.asarray(leaf, dtype), model.init(rng_for(seed, Purpose.INIT))
         )
-        clients = jax.tree.map(
+        states = jax.tree.map(
             lambda leaf: jnp.broadcast_to(leaf, (num_clients, *leaf.shape)), first(params)
         )
-        return FederationState(0, params, strategy.init(params), clients)
+        return FederationState(0, params, strategy.init(params), states)
 
     def evaluate(
-        params: Params,
-        clients: np.ndarray | None = None,
-        round_num: int = 0,
-        state: FederationState | None = None,
+        params: Params, clients: np.ndarray | None = None, round_num: int = 0
     ) -> Evaluation:
         if not num_test:
             raise TrainingError("there are no test samples to evaluate on")
         ids = np.arange(num_clients) if clients is None else clients
         rngs = [scoring_rng(model, seed, round_num, part) for part in (0, 1)]
-        loss, correct = math.nan, math.nan
-        if whole:
-            score: Score = scorer(params, *test, rngs[0])
-            loss, correct = (float(np.asarray(part).mean()) for part in score)
-        if own_accuracy is None or state is None:
-            of_clients = accuracy(params, ids, rngs[1])
-        else:
-            server, memory = one_copy((state.server, state.clients.memory))
-            of_clients = own_accuracy(strategy.broadcast(server, params), memory, ids, rngs[1])
-        return Evaluation(loss, correct, of_clients, meter(params))
+        score: Score = scorer(params, *test, rngs[0])
+        loss, correct = np.asarray(score.loss).mean(), np.asarray(score.correct).mean()
+        of_clients = accuracy(params, ids, rngs[1])
+        return Evaluation(float(loss), float(correct), of_clients, meter(params))
 
     def run_round(
         state: FederationState, with_evaluation: bool = True
@@ -203,7 +192,7 @@ def make_federation(
         start = perf_counter()
         round_num = state.round_num + 1
         drawn = sample_cohort(seed, round_num, num_clients, cohort_size)
-        cohort, absent = runner.attend(drawn, round_num)
+        cohort, absent, simulated_s = runner.attend(drawn, round_num)
         lost = ""
         try:
             with _told_by(model.device) as jobs:
@@ -213,11 +202,10 @@ def make_federation(
                 raise TrainingError(f"the mean training loss is {outcome.train_loss}")
         except ProtocolError as error:
             outcome, lost = _unchanged(state, cohort, error), str(error)
-        after = FederationState(round_num, outcome.params, outcome.server, outcome.clients)
         scored = {"cohort": drawn, "all": None, "none": drawn[:0]}[eval_clients]
         evaluated = with_evaluation and num_test
         with _told_by(model.device) as more_jobs:
-            evaluation = evaluate(after.params, scored, round_num, after) if evaluated else None
+            evaluation = evaluate(outcome.params, scored, round_num) if evaluated else None
         record = RoundRecord(
             round=round_num,
             cohort=tuple(int(client) for client in drawn),
@@ -225,13 +213,14 @@ def make_federation(
             lost=lost,
             train_loss=outcome.train_loss,
             seconds=perf_counter() - start,
-            download_bytes=tree_bytes(sent) * len(cohort),
+            simulated_s=simulated_s,
+            download_bytes=sent_bytes * len(cohort),
             metrics=outcome.metrics,
             device_jobs=(*jobs, *more_jobs),
             **costs(outcome.traffic, num_values * (len(cohort) - len(outcome.dropped))),
             **(evaluation._asdict() if evaluation else {}),
         )
-        return after, record
+        return FederationState(round_num, outcome.params, outcome.server, outcome.clients), record
 
     return Federation(init, run_round, evaluate)
 

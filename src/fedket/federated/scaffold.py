@@ -20,7 +20,6 @@ from fedket.types import (
     ClientResult,
     Contribution,
     Params,
-    Retrain,
     ServerState,
     Strategy,
 )
@@ -62,7 +61,7 @@ def _correct(sent: Broadcast, own: Params, _: Params, gradient: Params) -> Param
     return jax.tree.map(lambda g, c_i, c: g - c_i + c, gradient, own, sent.extra)
 
 
-def _update(_: Broadcast, result: ClientResult, retrain: Retrain) -> Params:  # noqa: ARG001
+def _update(_: Broadcast, result: ClientResult) -> Params:
     return result.gradient
 
 

@@ -12,7 +12,6 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from fedket.data.batches import PaddedClients, padded_rows
 from fedket.errors import RoundLostError
 from fedket.federated.local import LocalTraining, OptState, local_train
-from fedket.federated.program import Number
 from fedket.rng import Purpose, purpose_rng
 from fedket.traffic import Traffic
 from fedket.types import (
@@ -98,9 +97,23 @@ class CohortOutcome(NamedTuple):
     metrics: dict[str, float]
 
 
-def everybody(cohort: np.ndarray, round_num: int) -> tuple[np.ndarray, dict[int, str]]:  # noqa: ARG001
+class Attendance(NamedTuple):
+    """Who takes part in a round.
+
+    Attributes:
+        cohort: Those who do, in ascending order.
+        absent: Who else was to -> why not.
+        simulated_s: Seconds that the round takes where a clock is simulated, else None.
+    """
+
+    cohort: np.ndarray
+    absent: dict[int, str]
+    simulated_s: float | None = None
+
+
+def everybody(cohort: np.ndarray, round_num: int) -> Attendance:  # noqa: ARG001
     """Attendance where nobody can be away."""
-    return cohort, {}
+    return Attendance(cohort, {})
 
 
 class Engine(NamedTuple):
@@ -109,11 +122,11 @@ class Engine(NamedTuple):
     Attributes:
         run: (params, server state, client states, cohort, round) -> outcome. Raises `ProtocolError`
             when the round is lost: no sum could be opened.
-        attend: (cohort as drawn, round) -> those of it who take part, and why the others do not.
+        attend: (cohort as drawn, round) -> who takes part.
     """
 
     run: Callable[[Params, ServerState, Any, np.ndarray, int], CohortOutcome]
-    attend: Callable[[np.ndarray, int], tuple[np.ndarray, dict[int, str]]] = everybody
+    attend: Callable[[np.ndarray, int], Attendance] = everybody
 
 
 class TrainingData(NamedTuple):
@@ -168,8 +181,6 @@ def train_client(
         model = model.at_client(client)
     rows, mask = padded_rows(data.clients, client, length)
     params, memory = received.params, strategy.memory
-    if memory is not None and memory.start is not None:
-        params = memory.start(received, kept.memory)
     opt_state = kept.optimizer if training.persistent else training.optimizer.init(params)
     rng = jax.random.fold_in(rngs.train, client)
     samples = data.x, data.y, rows, mask, rng
@@ -187,17 +198,12 @@ def train_client(
     result = ClientResult(
         trained.params, weight, measured, trained.steps, trained.gradient, kept.memory
     )
-
-    def retrain(start: Params, mu: Number) -> Params:
-        fresh = training.optimizer.init(start)
-        return local_train(model, training, mu, start, fresh, *samples, anchor=params).params
-
     keeps = Kept(
         trained.opt_state if training.persistent else (),
-        () if memory is None else memory.update(received, result, retrain),
+        () if memory is None else memory.update(received, result),
     )
     finite = all_finite((trained.params, measured, keeps.memory)) & jnp.isfinite(trained.loss)
-    contribution = strategy.contribute(received.params, result)
+    contribution = strategy.contribute(params, result)
     contribution = jax.tree.map(lambda leaf: jnp.where(weight > 0, leaf, 0), contribution)
     return ClientOutcome(contribution, keeps, trained.loss, finite)
 
@@ -274,11 +280,8 @@ def contribution_shape(strategy: Strategy, params: Params) -> Contribution:
     memory = strategy.memory
 
     def contribute(p: Params) -> Contribution:
-        sent = strategy.broadcast(strategy.init(p), p)
-        measured = sent.params if strategy.measure else None
-        kept = () if memory is None else memory.init(p)
-        result = ClientResult(p, jnp.ones(()), measured, jnp.ones(()), p, kept)
-        return strategy.contribute(sent.params, result)
+        result = ClientResult(p, jnp.ones(()), p, jnp.ones(()), p, memory and memory.init(p))
+        return strategy.contribute(p, result)
 
     return jax.eval_shape(contribute, params)
 

@@ -12,6 +12,7 @@ from fedket.record import MUCH_CLIPPED
 from fedket.report import html
 from fedket.report.compare_figures import Curve, curve_of, height_for, paint_accuracy, paint_loss
 from fedket.report.drawing import SERIES, Painter, draw
+from fedket.report.figures import CLOCK_AXIS, clock_of
 from fedket.report.honesty import caveats_of
 from fedket.report.run_record import RunRecord
 from fedket.report.wording import (
@@ -127,6 +128,12 @@ def _accuracy_drawings(
     by_bytes = "The same against what all clients together had uploaded until then."
     by_time = "The same against wall time, compiling and evaluation included."
     axes = f"uploaded, {prefix}B", "wall time, s"
+    clocks = [clock_of(record) for record in records]
+    by_clock = "The same against the time that rounds would take under [conditions]."
+    clocked = all(record.summary.simulated_s is not None for record in records)
+    along_clock = partial(
+        paint_accuracy, curves=_along(curves, clocks), caption=by_clock, axis=CLOCK_AXIS
+    )
     return [
         (
             "accuracy",
@@ -143,6 +150,7 @@ def _accuracy_drawings(
             "Test accuracy by time",
             partial(paint_accuracy, curves=spent, caption=by_time, axis=axes[1]),
         ),
+        *([("clock", "Test accuracy by simulated time", along_clock)] if clocked else []),
     ]
 
 

@@ -32,6 +32,7 @@ MIN_SPAN = 8.0
 WIDE = 50.0
 """Ratio of largest to smallest value from which an axis is logarithmic."""
 MAX_BARS = 60
+CLOCK_AXIS = "simulated time, s"
 
 
 def curve(record: RunRecord, field: str) -> tuple[np.ndarray, np.ndarray]:
@@ -68,6 +69,26 @@ def paint_accuracy(ax: Axes, record: RunRecord) -> str:
         f"Global model on {plural(record.facts.num_test, 'test sample')}; "
         f"best {percent(best.test_accuracy)} in round {best.round}."
     )
+
+
+def paint_clock(ax: Axes, record: RunRecord) -> str:
+    """Test accuracy over simulated time."""
+    rounds, accuracy = curve(record, "test_accuracy")
+    clock = clock_of(record)[rounds.astype(int) - 1]
+    ax.plot(clock, 100 * accuracy, color=SERIES[0], marker=marker_for(len(rounds)), clip_on=False)
+    percent_axis(ax)
+    ax.set_xlim(0, clock[-1] or 1.0)
+    ax.set_xlabel(CLOCK_AXIS, loc="right")
+    ax.set_title("test accuracy, %")
+    return (
+        f"The same over the {duration(clock[-1])} that the rounds would take under [conditions]; "
+        f"a round takes {duration(clock[-1] / len(record.rounds))} on average."
+    )
+
+
+def clock_of(record: RunRecord) -> np.ndarray:
+    """Simulated seconds after each round, shape (rounds,)."""
+    return np.cumsum([r.simulated_s or 0.0 for r in record.rounds])
 
 
 def _paint_guessing(ax: Axes, level: float) -> None:

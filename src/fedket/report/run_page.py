@@ -11,6 +11,7 @@ from fedket.report.drawing import draw
 from fedket.report.figures import (
     curve,
     paint_accuracy,
+    paint_clock,
     paint_key_bits,
     paint_loss,
     paint_seconds,
@@ -109,6 +110,7 @@ def key_figures(record: RunRecord) -> list[html.Tile]:
         html.Tile("Test loss", loss(totals.test_loss, error is not None), totals.test_loss),
         _counted("Rounds", totals.rounds, f"of {planned}, {lost} lost"),
         html.Tile("Time", duration(totals.seconds), totals.seconds, clock),
+        *_clock(record),
         _sized("Uploaded", totals.upload_bytes, "B", f"{words_per_client} per client and round"),
         _sized("Downloaded", totals.download_bytes, "B"),
         _sized("Key spent", totals.key_bits, "bit", _keys(record)),
@@ -127,6 +129,14 @@ def _counted(label: str, value: int, detail: str = "") -> html.Tile:
 
 def _sized(label: str, value: int, unit: str, detail: str = "") -> html.Tile:
     return html.Tile(label, quantity(value, unit), value, detail)
+
+
+def _clock(record: RunRecord) -> list[html.Tile]:
+    """Nothing where no clock is simulated."""
+    seconds = record.summary.simulated_s
+    if seconds is None:
+        return []
+    return [html.Tile("Simulated time", duration(seconds), seconds, "under [conditions]")]
 
 
 def _clipped(record: RunRecord) -> list[html.Tile]:
@@ -155,10 +165,12 @@ def _drawings(record: RunRecord) -> list[_Drawing]:
     has_loss = any(len(curve(record, field)[0]) for field in ("train_loss", "test_loss"))
     has_accuracy = len(curve(record, "test_accuracy")[0]) > 0
     has_gradients = any(r.gradients for r in record.rounds)
+    has_clock = record.summary.simulated_s is not None
     has_levels = started and all(r.key_levels for r in record.rounds)
     waited = any(r.key_wait_s > 0 for r in record.rounds)
     return [
         ("accuracy", "Test accuracy", paint_accuracy, has_accuracy),
+        ("clock", "Test accuracy by simulated time", paint_clock, has_accuracy and has_clock),
         ("loss", "Loss", paint_loss, has_loss),
         ("gradients", "Gradients", paint_norms, has_gradients),
         ("variances", "Gradients by layer", paint_variances, has_gradients),

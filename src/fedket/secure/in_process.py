@@ -7,8 +7,9 @@ import jax
 import numpy as np
 
 from fedket.errors import ProtocolError
+from fedket.record import SIMULATED
 from fedket.secure.phases import Failure, Handler, Outcome, Payload, drive, in_process, integer
-from fedket.secure.protocol import Answers, Party, Protocol
+from fedket.secure.protocol import Answers, Party, Protocol, everybody_answers
 from fedket.secure.sides import (
     Learn,
     client_side,
@@ -21,7 +22,10 @@ from fedket.types import Contribution, KeySource, Reducer, RoundContext
 
 
 def reduce_in_process(
-    protocol: Protocol, key_source: KeySource | None = None, run_id: str = "in process"
+    protocol: Protocol,
+    key_source: KeySource | None = None,
+    run_id: str = "in process",
+    answers: Answers = everybody_answers,
 ) -> Reducer:
     """Return the reducer that runs a protocol between simulated clients and server.
 
@@ -33,6 +37,7 @@ def reduce_in_process(
         protocol: How the sum is formed.
         key_source: All ends of all links; not needed by a protocol that takes no key.
         run_id: Name of the run, part of every authenticated message.
+        answers: Who answers what.
 
     Raises (the reducer):
         ConfigError: There is no key source, or the protocol does not suit the cohort.
@@ -52,7 +57,7 @@ def reduce_in_process(
             i: client_side(protocol, i, party, num_values, _learn(context, row))
             for i, row in rows.items()
         }
-        handlers = {i: partial(_perhaps, protocol.answers, i, handlers[i]) for i in rows}
+        handlers = {i: partial(_perhaps, answers, i, handlers[i]) for i in rows}
         states = {i: fresh_state(protocol, latest) for i in rows}
         server = server_side(protocol, context, template, party)
         try:
@@ -107,4 +112,4 @@ def _perhaps(
     """Answer as `handler` does, or drop out: the request is not even seen."""
     if answers(integer(payload, "round_num"), client_id, action):
         return handler(action, payload, state)
-    return Failure(f"client {client_id} dropped out (simulated)"), state
+    return Failure(f"client {client_id} dropped out {SIMULATED}"), state

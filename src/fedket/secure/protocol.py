@@ -99,7 +99,7 @@ class Protocol(NamedTuple):
         authenticated: Whether messages between clients and server carry MACs.
         cheaper: (step of a starvation policy, clients) -> protocols that take less key, each with
             what it gives up; empty where the step does not help.
-        answers: Who answers in a simulation.
+        actions: Requests at which a simulated client may fall silent, in their order.
         max_share: Largest share of a cohort's samples that one site may have, see
             `fedket.secure.shares`.
     """
@@ -116,7 +116,7 @@ class Protocol(NamedTuple):
     takes_key: bool
     authenticated: bool
     cheaper: Callable[[str, int], Sequence[tuple[str, "Protocol"]]]
-    answers: Answers = everybody_answers
+    actions: tuple[str, ...] = ("upload",)
     max_share: float = 1.0
 
 

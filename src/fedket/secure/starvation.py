@@ -12,7 +12,7 @@ import jax
 
 from fedket.errors import KeyExhaustedError
 from fedket.secure.in_process import reduce_in_process
-from fedket.secure.protocol import Protocol
+from fedket.secure.protocol import Answers, Protocol, everybody_answers
 from fedket.secure.sides import round_cost
 from fedket.secure.sparse import kept_values, random_k
 from fedket.traffic import Traffic
@@ -66,6 +66,7 @@ def starving_sum(
     deadline_s: float,
     between_s: float = 0.0,
     run_id: str = "in process",
+    answers: Answers = everybody_answers,
 ) -> Reducer:
     """Return the reducer that takes the first option whose key is there in time.
 
@@ -75,11 +76,12 @@ def starving_sum(
         deadline_s: Longest wait for the key of a round, on the source's clock; 0 never waits.
         between_s: Time on that clock from one aggregation to the next, while clients train.
         run_id: Name of the run.
+        answers: Who answers what.
 
     Raises (the reducer):
         KeyExhaustedError: No option has its key in time; nothing was reserved.
     """
-    reducers = [_reducer(option, source, run_id) for option in options]
+    reducers = [_reducer(option, source, run_id, answers) for option in options]
 
     def reduce(contributions: Contribution, context: RoundContext) -> tuple[Contribution, Traffic]:
         source.advance(between_s)
@@ -100,8 +102,8 @@ def starving_sum(
     return reduce
 
 
-def _reducer(option: Option, source: PacedKeySource, run_id: str) -> Reducer:
-    whole = reduce_in_process(option.protocol, source, run_id)
+def _reducer(option: Option, source: PacedKeySource, run_id: str, answers: Answers) -> Reducer:
+    whole = reduce_in_process(option.protocol, source, run_id, answers)
     return whole if option.fraction == 1 else random_k(whole, option.fraction)
 
 

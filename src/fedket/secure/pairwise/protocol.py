@@ -133,6 +133,7 @@ def pairwise_protocol(
         trains="ready",
         opens={"upload": "members"},
         least=2,
+        actions=("reserve", "ready", "upload"),
         takes_key=True,
         authenticated=authenticate,
         cheaper=cheaper,

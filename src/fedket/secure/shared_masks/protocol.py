@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Literal
 
-import numpy as np
 from pydantic import Field
 
-from fedket.rng import Purpose
 from fedket.schema import PositiveFloat
 from fedket.section import Context, Section
 from fedket.secure.begun import STATEMENT_BYTES, Begun
@@ -36,7 +34,6 @@ from fedket.types import KeySource, Reducer, RoundContext
 SILENT = "delivered no masked update"
 
 ACTIONS = ("reserve", "share", "upload", "open")
-"""Phases in which a simulated client may fall silent."""
 
 
 def shared_masks_protocol(
@@ -46,7 +43,6 @@ def shared_masks_protocol(
     colluders: int,
     threshold: int,
     malicious: bool = False,
-    answers: Answers = everybody_answers,
     max_share: float = DEFAULT,
 ) -> Protocol:
     """Return Protocol B: an exact sum in spite of drop-outs, see the server's side in `server`.
@@ -57,7 +53,6 @@ def shared_masks_protocol(
         colluders: Clients that may collude with the server (T).
         threshold: Clients that must be alive until the sum opens (U), at least colluders + 2.
         malicious: Whether clients also hold out against a server that lies.
-        answers: Who answers what in a simulation.
         max_share: See `fedket.secure.shares`.
 
     Raises (in a round):
@@ -92,7 +87,6 @@ def shared_masks_protocol(
             colluders=colluders,
             threshold=threshold,
             malicious=malicious,
-            answers=answers,
             max_share=max_share,
         )
         return [(f"{b} bits", again(b)) for b in halved(bits)] if step == "lower_bits" else []
@@ -110,8 +104,8 @@ def shared_masks_protocol(
         takes_key=True,
         authenticated=True,
         cheaper=cheaper,
-        answers=answers,
         max_share=max_share,
+        actions=ACTIONS,
     )
 
 
@@ -136,9 +130,8 @@ def shared_mask_sum(
         colluders=colluders,
         threshold=threshold,
         malicious=malicious,
-        answers=answers,
     )
-    return reduce_in_process(protocol, key_source, run_id)
+    return reduce_in_process(protocol, key_source, run_id, answers)
 
 
 def _cost(terms: Terms) -> RoundCost:
@@ -150,17 +143,6 @@ def _cost(terms: Terms) -> RoundCost:
     key = {(i, j): terms.stream_bytes for i in terms.cohort for j in terms.peers(i)}
     answers = STATEMENT_BYTES + share + held + vector + confirm + terms.pad_bytes
     return RoundCost(len(terms.cohort) * answers, vector, key, num_messages(terms.plan))
-
-
-def answers_of(dropout: float, seed: int) -> Answers:
-    """Return the model in which a share of the clients falls silent, somewhere in a round."""
-
-    def answers(round_num: int, client_id: int, action: str) -> bool:
-        rng = np.random.default_rng([seed, int(Purpose.SILENCE), round_num, client_id])
-        silent, since = rng.random() < dropout, int(rng.integers(len(ACTIONS)))
-        return not silent or action not in ACTIONS[since:]
-
-    return answers if dropout else everybody_answers
 
 
 CURIOUS = (
@@ -191,8 +173,6 @@ class SharedMasksConfig(Section):
     quarters of the cohort."""
     malicious: bool = False
     """Hold out against a server that lies; threshold must exceed (clients + colluders)/2."""
-    simulated_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """The share of clients that fall silent somewhere in a simulated round."""
     max_share: MaxShare = DEFAULT
     """Largest share of a round's samples that may be one site's; simulated clients are not asked
     how many they have."""
@@ -210,7 +190,6 @@ class SharedMasksConfig(Section):
             colluders=self.colluders,
             threshold=self.threshold or max(self.colluders + 2, three_quarters),
             malicious=self.malicious,
-            answers=answers_of(self.simulated_dropout, context.seed),
             max_share=self.max_share,
         )
 
