@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ("pennylane", "torchquantum", "flower", "tenseal")
+NAMES = ("pennylane", "torchquantum", "flower", "tenseal", "byzfl")
 PYTHON = "3.11"  # the only one that all pinned packages have builds for
 
 

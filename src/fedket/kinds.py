@@ -119,6 +119,13 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "quantised": "fedket.secure.quantised:QuantisedConfig",
         "pairwise_masks": "fedket.secure.pairwise.protocol:PairwiseMasksConfig",
         "shared_masks": "fedket.secure.shared_masks.protocol:SharedMasksConfig",
+        "median": "fedket.secure.robust.kinds:MedianConfig",
+        "trimmed_mean": "fedket.secure.robust.kinds:TrimmedMeanConfig",
+        "krum": "fedket.secure.robust.kinds:KrumConfig",
+        "multi_krum": "fedket.secure.robust.kinds:MultiKrumConfig",
+        "geometric_median": "fedket.secure.robust.kinds:GeometricMedianConfig",
+        "centred_clipping": "fedket.secure.robust.kinds:CentredClippingConfig",
+        "norm_bound": "fedket.secure.robust.kinds:NormBoundConfig",
     },
 }
 """Group -> name -> module:attribute, the one place where a built-in kind is registered."""

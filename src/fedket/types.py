@@ -215,6 +215,8 @@ class Strategy(NamedTuple):
         metrics: Summed contribution -> numbers for the round's record, by name.
         broadcast: (server state, global params) -> what clients are sent.
         memory: What clients keep between rounds; None for nothing.
+        recall: Server state -> the last round's sum, see `fedket.federated.remembering`; None if it
+            is not kept.
     """
 
     init: Callable[[Params], ServerState]
@@ -226,6 +228,7 @@ class Strategy(NamedTuple):
     metrics: Callable[[Contribution], dict[str, Float[Array, ""]]] = no_metrics
     broadcast: Callable[[ServerState, Params], Broadcast] = model_alone
     memory: ClientMemory | None = None
+    recall: Callable[[ServerState], Contribution] | None = None
 
 
 class RoundContext(NamedTuple):
@@ -239,6 +242,7 @@ class RoundContext(NamedTuple):
         bounds: Clip -> tree prefix of a contribution with a `Bound` for each leaf: the strategy's.
         graph_seed: Public randomness for who shares pads with whom; without, it follows from the
             experiment's seed, as in a simulation.
+        last: The last round's sum, zero before the first; None where nobody asks for it.
     """
 
     seed: int
@@ -247,6 +251,7 @@ class RoundContext(NamedTuple):
     weights: tuple[float, ...]
     bounds: Callable[[float], Any] = weighted_clip
     graph_seed: bytes = b""
+    last: Contribution | None = None
 
 
 Reducer = Callable[[Contribution, RoundContext], tuple[Contribution, Traffic]]

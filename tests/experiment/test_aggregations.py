@@ -13,6 +13,16 @@ from fedket.federated.trainer import contribution_shape
 from fedket.keys import OsRandomSource
 from fedket.kinds import BUILT_IN
 from fedket.secure import masked_sum, quantised_sum, shared_mask_sum
+from fedket.secure.robust.kinds import (
+    CentredClippingConfig,
+    GeometricMedianConfig,
+    KrumConfig,
+    MedianConfig,
+    MultiKrumConfig,
+    NormBoundConfig,
+    TrimmedMeanConfig,
+)
+from fedket.secure.robust.reducer import robust_sum
 from fedket.secure.sides import count_values
 from tests.experiment.tiny import config_of, values_of, write_blobs
 
@@ -21,7 +31,15 @@ FROM_PYTHON = {
     "quantised": lambda: quantised_sum(16, "headroom", 1.0),
     "pairwise_masks": lambda: masked_sum(16, "headroom", 1.0, OsRandomSource()),
     "shared_masks": lambda: shared_mask_sum(16, 1.0, OsRandomSource(), colluders=1, threshold=3),
+    "median": lambda: robust_sum(MedianConfig().rule()),
+    "trimmed_mean": lambda: robust_sum(TrimmedMeanConfig(f=1).rule()),
+    "krum": lambda: robust_sum(KrumConfig(f=1).rule()),
+    "multi_krum": lambda: robust_sum(MultiKrumConfig(f=1).rule()),
+    "geometric_median": lambda: robust_sum(GeometricMedianConfig().rule()),
+    "centred_clipping": lambda: robust_sum(CentredClippingConfig(tau=1.0).rule()),
+    "norm_bound": lambda: robust_sum(NormBoundConfig(c=1.0).rule()),
 }
+OF_DISTANCES = {"krum", "multi_krum", "geometric_median", "centred_clipping", "norm_bound"}
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +53,10 @@ def test_from_python_what_it_is_from_toml_and_at_the_cost_that_was_told(
     aggregation, strategy, blobs
 ):
     config = config_of(blobs, f"strategy.kind={strategy}", f"aggregation.kind={aggregation}")
+    if strategy in ("qfedfisher", "scaffold", "fed_dyn") and aggregation in OF_DISTANCES:
+        with pytest.raises(ConfigError, match="contributes numbers of other kinds"):
+            build_experiment(config)
+        return
     built = build_experiment(config)
     context = first_context(config)._replace(dataset=built.dataset)
     model, training, _ = build_learning(config, context, config.training.batch_size)

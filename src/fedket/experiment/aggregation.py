@@ -12,6 +12,8 @@ from fedket.rng import Purpose, numpy_seed
 from fedket.section import Context
 from fedket.secure import Protocol, options_of, reduce_in_process, round_cost, starving_sum
 from fedket.secure.protocol import Answers, RoundCost, everybody_answers
+from fedket.secure.robust.kinds import RuleConfig
+from fedket.secure.robust.reducer import Rule, check_rule
 from fedket.types import KeySource, PacedKeySource, Reducer, RoundContext, Strategy
 from fedket.user_code import naming_users_lines
 
@@ -39,6 +41,12 @@ def protocol_of(config: ExperimentConfig) -> Protocol | None:
     """The experiment's protocol; None if it sums contributions that are there already."""
     made = aggregation_of(config)
     return made if isinstance(made, Protocol) else None
+
+
+def rule_of(config: ExperimentConfig) -> Rule | None:
+    """The experiment's robust rule, if it has one."""
+    section = config.aggregation
+    return section.rule() if isinstance(section, RuleConfig) else None
 
 
 def first_context(config: ExperimentConfig) -> Context:
@@ -70,9 +78,12 @@ def build_reducer(
         answers_of: Who answers what in a protocol.
 
     Raises:
-        ConfigError: The strategy's contributions have no bounds, which the protocol needs.
+        ConfigError: The strategy's contributions have no bounds, which the protocol needs, or do
+            not suit a robust rule.
     """
-    made = aggregation_of(config)
+    made, rule = aggregation_of(config), rule_of(config)
+    if rule is not None:
+        check_rule(rule, strategy)
     if not isinstance(made, Protocol):
         return made
     strategy.bounds(made.clip)

@@ -15,6 +15,7 @@ from fedket.experiment.aggregation import (
     check_aggregation,
     first_context,
     protocol_of,
+    rule_of,
 )
 from fedket.experiment.check import (
     check_engine_of_clients,
@@ -29,6 +30,7 @@ from fedket.experiment.config import ExperimentConfig
 from fedket.federated.conditions import SimulatedClients
 from fedket.federated.federation import Federation, make_federation
 from fedket.federated.local import LocalTraining
+from fedket.federated.remembering import remembering
 from fedket.models.per_client import per_client
 from fedket.quantum.noise import NoiseModel
 from fedket.quantum.noise.kinds import NoiseConfig
@@ -220,7 +222,9 @@ def build_learning(config: ExperimentConfig, context: Context, largest: int) -> 
     optimizer = build(config.optimizer, context, optax.GradientTransformation)
     persistent = config.training.persistent_optimizer
     training = LocalTraining(optimizer, config.training.epochs, batch_size, persistent, loss)
-    return Learning(model, training, build(config.strategy, context, Strategy))
+    strategy, rule = build(config.strategy, context, Strategy), rule_of(config)
+    strategy = remembering(strategy) if rule is not None and rule.recalls else strategy
+    return Learning(model, training, strategy)
 
 
 def _at_clients(config: ExperimentConfig, context: Context, model: Model) -> Model:

@@ -82,8 +82,8 @@ def _bounds(normalisation: Normalisation, clip: float) -> dict[str, Bound]:
     if normalisation == "none":
         raise ConfigError(
             'strategy.normalisation = "none" leaves Fisher information without a bound, which '
-            "words of fixed size need; use min_max, max or l1, or aggregation.kind = "
-            '"plain"'
+            "words of fixed size and robust rules need; use min_max, max or l1, or "
+            'aggregation.kind = "plain"'
         )
     unweighted = Bound(1.0, weighted=False), Bound(clip, weighted=False)
     return {"fisher": unweighted[0], "fisher_delta": unweighted[1], "mean_delta": Bound(clip)}

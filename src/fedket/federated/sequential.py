@@ -80,7 +80,7 @@ def sequential_engine(
                 client = int(cohort[row])
                 outcomes[row] = train(sent, clients, client, weights[row], round_num)
         rows = np.flatnonzero(alive).tolist()
-        context = round_context(trainer, seed, round_num, cohort[rows], weights[rows])
+        context = round_context(trainer, server, seed, round_num, cohort[rows], weights[rows])
         with _stage("aggregation", round_num):
             total, traffic = _reduce([outcomes[r] for r in rows], reducer, context)
         with _stage("the server step", round_num):

@@ -234,11 +234,18 @@ def cohort_weights(num_samples: np.ndarray, alive: np.ndarray) -> np.ndarray:
 
 
 def round_context(
-    trainer: ClientTrainer, seed: int, round_num: int, ids: np.ndarray, weights: np.ndarray
+    trainer: ClientTrainer,
+    server: ServerState,
+    seed: int,
+    round_num: int,
+    ids: np.ndarray,
+    weights: np.ndarray,
 ) -> RoundContext:
     """What a reducer is told of a round; ids ascending."""
-    bounds = trainer.strategy.bounds
-    return RoundContext(seed, round_num, tuple(ids.tolist()), tuple(weights.tolist()), bounds)
+    recall, bounds = trainer.strategy.recall, trainer.strategy.bounds
+    last = None if recall is None else recall(server)
+    clients, shares = tuple(ids.tolist()), tuple(weights.tolist())
+    return RoundContext(seed, round_num, clients, shares, bounds, last=last)
 
 
 def nobody_left(round_num: int, reasons: dict[int, str]) -> RoundLostError:

@@ -121,7 +121,8 @@ def vectorised_engine(
         else:
             rows = np.flatnonzero(alive)
             rows = rows[np.argsort(ids[rows])]
-            context = round_context(trainer, seed, round_num, ids[rows], weights[rows])
+            server, params = here(mesh, (server, params))
+            context = round_context(trainer, server, seed, round_num, ids[rows], weights[rows])
             contributions = jax.tree.map(lambda leaf: np.asarray(leaf)[places[rows]], first)
             total, traffic = reducer(contributions, context)
             if traffic.missing and jax.tree.leaves(clients.memory):
@@ -129,7 +130,6 @@ def vectorised_engine(
                 missing = np.where(np.isin(cohort, list(traffic.missing)), cohort, nobody)
                 kept = restore(clients, outcome.clients, across(mesh, missing))
                 outcome = outcome._replace(clients=kept)
-            server, params = here(mesh, (server, params))
             new_server, new_params, metrics = apply_sum(server, params, total)
         new_params, metrics = here(mesh, (new_params, metrics))
         return CohortOutcome(

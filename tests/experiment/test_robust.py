@@ -1,0 +1,76 @@
+"""Robust rules in experiments: whose updates they see, what they go on from, what is refused."""
+
+import numpy as np
+import pytest
+
+from fedket.errors import ConfigError
+from fedket.experiment.build import build_experiment
+from fedket.experiment.run import resume_run, start_run
+from fedket.secure.robust.kinds import CentredClippingConfig, MedianConfig, TrimmedMeanConfig
+from fedket.secure.robust.reducer import as_vector, robust_sum
+from fedket.types import Bound, RoundContext
+from tests.experiment.tiny import config_of, write_blobs
+
+
+@pytest.fixture(scope="module")
+def blobs(tmp_path_factory):
+    return write_blobs(tmp_path_factory.mktemp("data") / "blobs.npz")
+
+
+def context_of(weights, bounds=Bound):
+    return RoundContext(0, 1, tuple(range(len(weights))), tuple(weights), bounds)
+
+
+def test_a_rule_sees_updates_without_weights_and_counts_each_client_once():
+    updates = np.array([[1.0, 5.0], [2.0, 4.0], [9.0, 9.0]], np.float32)
+    weights = [0.01, 0.09, 0.9]
+    sent = {"w": np.array(weights, np.float32)[:, None] * updates}
+    total, traffic = robust_sum(MedianConfig().rule())(sent, context_of(weights))
+    np.testing.assert_allclose(total["w"], [2, 5], rtol=1e-6)
+    assert (traffic.upload_bytes, traffic.key_bits) == (updates.nbytes, 0)
+
+
+def test_what_is_not_weighted_is_seen_as_it_is_and_gives_a_sum():
+    leaf = np.array([1.0, 2.0, 9.0], np.float32)
+    sent = {"mean": leaf / 3, "sum": leaf}
+    context = context_of([1 / 3] * 3, lambda c: {"mean": Bound(c), "sum": Bound(1.0, False)})
+    total, _ = robust_sum(TrimmedMeanConfig(f=1).rule())(sent, context)
+    np.testing.assert_allclose([total["mean"], total["sum"]], [2, 6], rtol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ["vectorised", "sequential"])
+def test_centred_clipping_goes_on_from_the_last_sum_also_in_a_run_that_is_resumed(
+    engine, blobs, tmp_path
+):
+    chosen = "aggregation={kind='centred_clipping', tau=0.02}", f"engine.kind={engine}"
+    whole = start_run(config_of(blobs, *chosen), output=tmp_path / "whole").summary
+    start_run(config_of(blobs, *chosen, "federation.rounds=2"), output=tmp_path / "parts")
+    parts = resume_run(tmp_path / "parts", config=config_of(blobs, *chosen)).summary
+    assert parts.parameters_sha256 == whole.parameters_sha256
+    federation = build_experiment(config_of(blobs, *chosen)).federation
+    state, _ = federation.run_round(federation.init(), False)
+    first = as_vector(state.server.last)
+    state, _ = federation.run_round(state, False)
+    ways = np.array([first, as_vector(state.server.last) - first])
+    assert (np.linalg.norm(ways, axis=1) <= 0.02 * (1 + 1e-5)).all()
+    assert (np.linalg.norm(ways, axis=1) > 0.01).all()
+
+
+def test_a_rule_that_goes_on_from_the_last_sum_is_not_run_without_it():
+    with pytest.raises(ConfigError, match="does not say what the last one's sum was"):
+        robust_sum(CentredClippingConfig().rule())({"w": np.ones((3, 2))}, context_of([1 / 3] * 3))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ("aggregation={kind='krum', f=2}", "f = 2 attackers of 4 is more than the rule stands"),
+        ("aggregation={kind='trimmed_mean', f=-1}", "aggregation.f"),
+        ("aggregation={kind='norm_bound', c=0}", "aggregation.c"),
+        ("aggregation={kind='geometric_median', f=1}", "aggregation.f"),
+    ],
+)
+def test_what_a_rule_cannot_do_is_one_line(chosen, said, blobs):
+    with pytest.raises(ConfigError, match=said) as raised:
+        build_experiment(config_of(blobs, chosen))
+    assert "\n" not in str(raised.value)
