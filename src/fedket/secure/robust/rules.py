@@ -44,7 +44,8 @@ def krum(vectors: Vectors, f: int) -> Vector:
     Raises:
         ConfigError: 2f vectors or fewer arrived.
     """
-    return vectors[np.argmin(_scores(vectors, f))].copy()
+    chosen: Vector = vectors[np.argmin(_scores(vectors, f))].copy()
+    return chosen
 
 
 def multi_krum(vectors: Vectors, f: int) -> Vector:
@@ -107,7 +108,8 @@ def clip_factors(
     """What each vector, or its way from a centre, is multiplied by to have norm `limit` at most."""
     ways = (row if centre is None else row - centre for row in vectors)
     norms = np.array([np.linalg.norm(way.astype(np.float64)) for way in ways])
-    return np.minimum(1, limit / np.maximum(norms, np.finfo(float).tiny))
+    factors: np.ndarray = np.minimum(1, limit / np.maximum(norms, np.finfo(float).tiny))
+    return factors
 
 
 def check_minority(num_vectors: int, f: int) -> None:
