@@ -22,6 +22,7 @@ OWN = {
     "circuit": [*SMALL, VQC],
     "dataset": ["data.kind=dataset.py:Spirals", "model={kind='mlp', hidden=[8]}"],
     "engine": [*SMALL, "engine={kind='engine.py:OnDevice', index=0}"],
+    "graph": [*SMALL, "graph={kind='graph.py:Backbone', hubs=4}"],
     "keys": [*SMALL, "keys.kind=keys.py:Device", "aggregation.kind=pairwise_masks"],
     "loss": [*SMALL, "training.loss=loss.py:focal"],
     "model": [*SMALL, "model={kind='model.py:Reupload', num_layers=1}"],

@@ -1,6 +1,6 @@
 """Nothing inside fedket is touched for a part of one's own: from a file, or an installed package.
 
-Two experiments name a part of every group between them; the parts are those of `examples/extend`.
+Three experiments name a part of every group between them; the parts are those of `examples/extend`.
 """
 
 import json
@@ -21,6 +21,7 @@ PARTS = {
     "condition": "condition.py:Pareto",
     "data": "dataset.py:Spirals",
     "engine": "engine.py:OnDevice",
+    "graph": "graph.py:Backbone",
     "keys": "keys.py:Device",
     "loss": "loss.py:focal",
     "model": "model.py:Reupload",
@@ -54,7 +55,14 @@ aggregation = {kind = "pairwise_masks"}
 keys = {kind = "KEYS"}
 """
 
-BOTH = {"images": IMAGES, "secrets": SECRETS}
+NEIGHBOURS = """
+data = {kind = "digits", max_train = 100, max_test = 50}
+partition = {kind = "iid", num_clients = 4}
+model = {kind = "mlp"}
+graph = {kind = "GRAPH", hubs = 2}
+"""
+
+EXPERIMENTS = {"images": IMAGES, "secrets": SECRETS, "neighbours": NEIGHBOURS}
 PAPER = """
 [federation]
 rounds = 1
@@ -72,11 +80,11 @@ def spelled(text, names):
 
 @pytest.fixture
 def experiments(repository, tmp_path):
-    """A folder with both experiments, and the files that they name beside them."""
+    """A folder with the experiments, and the files that they name beside them."""
     folder = tmp_path / "mine"
     shutil.copytree(repository / "examples/extend", folder)
     (folder / "mine.toml").unlink()
-    for name, text in BOTH.items():
+    for name, text in EXPERIMENTS.items():
         (folder / f"{name}.toml").write_text(f'name = "{name}"\n' + spelled(text, PARTS))
     return folder
 
@@ -112,10 +120,10 @@ def fedket(tmp_path, monkeypatch, capsys):
     return call
 
 
-def test_there_is_a_part_of_every_group_in_one_experiment_or_the_other():
+def test_there_is_a_part_of_every_group_in_some_experiment():
     assert set(PARTS) == set(BUILT_IN)
     for group, part in PARTS.items():
-        assert any(f'"{part}"' in spelled(text, PARTS) for text in BOTH.values()), group
+        assert any(f'"{part}"' in spelled(text, PARTS) for text in EXPERIMENTS.values()), group
 
 
 def test_parts_of_a_file_are_shown_run_reproduced_and_reported(experiments, fedket):
@@ -125,12 +133,12 @@ def test_parts_of_a_file_are_shown_run_reproduced_and_reported(experiments, fedk
     assert "aggregation.py:Trimmed does not say." in page
     made = json.loads(fedket("reproduce", "mine", "--seeds", "0", "--json"))
     ours = {row["row"]: row["seeds"][0]["parameters_sha256"] for row in made["rows"]}
-    assert set(ours) == set(BOTH)
+    assert set(ours) == set(EXPERIMENTS)
     summary = json.loads(Path("run/summary.json").read_text())
     assert ours["images"] == summary["parameters_sha256"]
 
 
-@pytest.mark.parametrize("name", BOTH)
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_parts_of_an_installed_package_are_named_like_ours(name, experiments, installed, fedket):
     listed = json.loads(fedket("list", "--kinds", "--json"))
     for group, point in installed.items():
@@ -138,7 +146,7 @@ def test_parts_of_an_installed_package_are_named_like_ours(name, experiments, in
         assert point in kinds_of(group)
     assert "threshold" in fedket("show", "--kind", f"strategy.{installed['strategy']}")
     packaged = experiments / "packaged.toml"
-    packaged.write_text(f'name = "{name}"\n' + spelled(BOTH[name], installed))
+    packaged.write_text(f'name = "{name}"\n' + spelled(EXPERIMENTS[name], installed))
     runs = [
         start_run(
             load_config(path), output=experiments / "runs" / path.stem

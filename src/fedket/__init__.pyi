@@ -101,6 +101,9 @@ from .secure import quantised_sum as quantised_sum
 from .secure import reduce_in_process as reduce_in_process
 from .secure import shared_mask_sum as shared_mask_sum
 from .secure import shared_masks_protocol as shared_masks_protocol
+from .topology.graph import Topology as Topology
+from .topology.graph import make_topology as make_topology
+from .topology.kinds import GraphConfig as GraphConfig
 from .traffic import Traffic as Traffic
 from .types import Bound as Bound
 from .types import Broadcast as Broadcast

@@ -100,6 +100,10 @@ class RoundRecord(Content):
         phases: Cost of the aggregation by phase.
         starvation: What was given up for want of key, in words.
         key_levels: Link -> key bits in store after the round.
+        consensus_distance: Without a centre: root mean square distance of clients' models from
+            their mean, which is then the global model; None with a server.
+        own_accuracy: Without a centre: test accuracy of clients' own models, of those whom
+            `client_accuracy` names; None without evaluation.
         metrics: What the strategy reports, by name.
         gradients: Layer -> gradient of the mean test loss there; empty unless asked for.
         device_jobs: Ids of the jobs on a device that the model's circuit ran on, in order.
@@ -126,6 +130,8 @@ class RoundRecord(Content):
     key_levels: Mapping[str, Count] = {}
     starvation: str = ""
     phases: tuple[Annotated[PhaseCost, PlainSerializer(PhaseCost._asdict)], ...] = ()
+    consensus_distance: Number = None
+    own_accuracy: Annotated[tuple[Fraction, ...] | None, BeforeValidator(_of_clients)] = None
     metrics: Mapping[str, Number] = {}
     gradients: Mapping[str, LayerGradient] = {}
     device_jobs: tuple[str, ...] = ()
@@ -261,7 +267,8 @@ class Facts(Content):
         qubits: Qubits of the circuit; 0 for classical models.
         upload_bytes_per_client: Size of one contribution as sent to the server: its words. What
             the protocol adds (offsets, tags, shares of masks) comes on top and is in the record.
-        download_bytes_per_client: Size of the global model.
+            Without a centre, what the client with the most neighbours sends to them.
+        download_bytes_per_client: Size of the global model; without a centre, of the neighbours'.
         key_source: Where key comes from; `none` if none is needed.
         key_bits_per_pair: Key bits that two clients who share pads spend on them; 0 without
             masking.
@@ -283,6 +290,7 @@ class Facts(Content):
         on_device: Whether that is a device or simulator other than fedket's engine.
         shots: What finite shots cost, and how they are simulated; empty for infinitely many.
         conditions: Who attends a round and how long it takes, simulated; empty without.
+        graph: Who averages with whom, of a federation without a centre; empty with a server.
     """
 
     parameters: Count
@@ -308,6 +316,7 @@ class Facts(Content):
     on_device: bool = False
     shots: str = ""
     conditions: str = ""
+    graph: str = ""
 
     @model_validator(mode="after")
     def _check_counts(self) -> "Facts":

@@ -25,6 +25,7 @@ class Purpose(enum.IntEnum):
     NOISE = 8
     ANGLES = 9
     CONDITIONS = 16
+    GRAPH = 17
 
 
 def rng_for(

@@ -48,6 +48,7 @@ class Context(NamedTuple):
         params: Shapes and types of the model's parameters.
         name: Name of the experiment.
         server_links: Whether clients share key with the server.
+        links: Pairs of clients that share key, the smaller first; None for all.
     """
 
     seed: int
@@ -63,6 +64,7 @@ class Context(NamedTuple):
     params: Any = None
     name: str = ""
     server_links: bool = False
+    links: "frozenset[tuple[int, int]] | None" = None
 
     @property
     def samples(self) -> "Dataset":

@@ -217,6 +217,10 @@ class Strategy(NamedTuple):
         memory: What clients keep between rounds; None for nothing.
         recall: Server state -> the last round's sum, see `fedket.federated.remembering`; None if it
             is not kept.
+        averages: Whether the next model is the mean of the clients', and nothing more: then
+            neighbours can form it without a server.
+        own_models: Whether what is broadcast are models of all clients (leading axis clients), of
+            which each takes its own.
     """
 
     init: Callable[[Params], ServerState]
@@ -229,6 +233,8 @@ class Strategy(NamedTuple):
     broadcast: Callable[[ServerState, Params], Broadcast] = model_alone
     memory: ClientMemory | None = None
     recall: Callable[[ServerState], Contribution] | None = None
+    averages: bool = False
+    own_models: bool = False
 
 
 class RoundContext(NamedTuple):

@@ -229,6 +229,7 @@ def print_facts(facts: Facts, evaluation: str) -> None:
         **({"shots": facts.shots} if facts.shots else {}),
         **({"conditions": facts.conditions} if facts.conditions else {}),
         "clients": f"{facts.clients}, {facts.clients_per_round} per round",
+        **({"graph": facts.graph} if facts.graph else {}),
         "samples": f"{facts.num_train:,} training, {facts.num_test:,} test, "
         f"{facts.num_classes} classes",
         "evaluation": evaluation,

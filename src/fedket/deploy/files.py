@@ -15,6 +15,7 @@ from fedket.experiment.aggregation import check_aggregation, protocol_of
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import load_config
 from fedket.federated.engine_kinds import EngineConfig
+from fedket.federated.gossip import WITH_A_SERVER
 from fedket.keys.etsi014.config import Host, Id, LocalPath
 from fedket.schema import NonNegativeInt, Table, read_table
 from fedket.secure import Protocol
@@ -152,6 +153,11 @@ def masking_of(config: ExperimentConfig) -> Protocol:
             f'aggregation.kind is "{config.aggregation.kind}"; nothing but masked words leaves a '
             'site: use "pairwise_masks", or "shared_masks" where sites may fall silent'
         )
+    if not protocol.opens:
+        raise ConfigError(
+            f'aggregation.kind = "{config.aggregation.kind}" is simulated only: a server that dies '
+            'could not know which groups it had opened; use "pairwise_masks" or "shared_masks"'
+        )
     return protocol
 
 
@@ -167,6 +173,8 @@ def check_deployable(config: ExperimentConfig, sites: int) -> None:
             f"partition.num_clients is {config.num_clients}, the federation has {sites} "
             "sites; make them equal"
         )
+    if config.graph is not None:
+        raise ConfigError(WITH_A_SERVER)
     check_aggregation(config)
     if config.conditions is not None:
         raise ConfigError("[conditions] simulate what real sites have themselves; leave them out")

@@ -107,6 +107,11 @@ def cost_of(config: ExperimentConfig, num_values: int) -> RoundCost | None:
 def check_aggregation(config: ExperimentConfig) -> None:
     """Raise `ConfigError` if the clients of a round are too few to hide, or too many for words."""
     protocol, cohort = protocol_of(config), config.cohort_size
+    if config.graph is not None and aggregation_of(config) is not None:
+        raise ConfigError(
+            "a federation on a graph has no server that forms a sum; use "
+            'aggregation.kind = "plain", or leave [graph] out'
+        )
     if protocol is None:
         return
     if protocol.takes_key and cohort < 2:

@@ -36,6 +36,7 @@ from fedket.quantum.noise import NoiseModel
 from fedket.quantum.noise.kinds import NoiseConfig
 from fedket.quantum.shots import Shots
 from fedket.section import Context, Section
+from fedket.topology.graph import Topology
 from fedket.types import Dataset, KeySource, Model, Partition, Reducer, Strategy, Transform
 from fedket.user_code import naming_users_lines
 
@@ -112,6 +113,7 @@ def build_experiment(
             partition,
             parts.strategy,
             parts.training,
+            graph=graph_of(config),
             reducer=reducer,
             clients_per_round=config.federation.clients_per_round,
             gradients=config.federation.gradients,
@@ -146,6 +148,13 @@ def open_keys(config: ExperimentConfig) -> Iterator[KeySource | None]:
 def _takes_key(config: ExperimentConfig) -> bool:
     protocol = protocol_of(config)
     return protocol is not None and protocol.takes_key
+
+
+def graph_of(config: ExperimentConfig) -> Topology | None:
+    """Who averages with whom in an experiment without a centre; None if it has a server."""
+    if config.graph is None:
+        return None
+    return build(config.graph, first_context(config), Topology)
 
 
 def in_precision(config: ExperimentConfig, federation: Federation) -> Federation:

@@ -21,6 +21,7 @@ from fedket.keys.config import KeysConfig
 from fedket.quantum.shots.settings import ShotsConfig
 from fedket.schema import FREE, NonNegativeInt, PositiveInt, Seed, Table, shortened, show_value
 from fedket.section import FunctionOf, Kind, NamedFunction, Section, kind_field, named_function
+from fedket.topology.kinds import GraphConfig
 
 RENAMED = {
     "data.name": "data.kind",
@@ -173,6 +174,9 @@ class ExperimentConfig(Table):
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     optimizer: Annotated[Section, Kind("optimizer", "adam")] = kind_field("optimizer", "adam")
     strategy: Annotated[Section, Kind("strategy", "fed_avg")] = kind_field("strategy", "fed_avg")
+    graph: Annotated[GraphConfig, Kind("graph", "ring", GraphConfig)] | None = None
+    """Whose models clients average with their own, in a federation without a centre; absent for one
+    with a server."""
     aggregation: Annotated[Section, Kind("aggregation", "plain")] = kind_field(
         "aggregation", "plain"
     )

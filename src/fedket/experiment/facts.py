@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from fedket.data.census import label_counts
 from fedket.errors import UserCodeError
 from fedket.experiment.aggregation import cost_of, first_context
-from fedket.experiment.build import Experiment
+from fedket.experiment.build import Experiment, graph_of
 from fedket.experiment.check import parameter_shapes
 from fedket.experiment.conditions import in_words
 from fedket.experiment.config import ExperimentConfig
@@ -22,8 +22,13 @@ from fedket.quantum.shots.settings import ShotsConfig
 from fedket.record import MAX_LINKS, Facts, KeyFeed, LinkFeed, link_name
 from fedket.section import Context, Section
 from fedket.secure import per_link
+from fedket.topology.graph import in_words as graph_in_words
+from fedket.topology.graph import neighbours
 from fedket.types import SERVER, Model
 from fedket.user_code import naming_users_lines
+
+PLAIN_NEIGHBOURS = "There is no server. Each client sees the models of its neighbours."
+"""What an experiment without a centre has in place of its aggregation's words on the server."""
 
 
 def count_facts(experiment: Experiment) -> Facts:
@@ -36,11 +41,14 @@ def count_facts(experiment: Experiment) -> Facts:
     cost = cost_of(config, num_values)
     needs = per_link(cost.key) if cost else {}
     counts = label_counts(experiment.partition, dataset.y_train, dataset.num_classes)
+    graph = graph_of(config)
+    messages = max(map(len, neighbours(graph))) if graph else 1
     return Facts(
         parameters=tree_size(params),
         qubits=circuit.num_qubits if circuit else 0,
-        upload_bytes_per_client=cost.vector_bytes if cost else num_values * itemsize,
-        download_bytes_per_client=tree_size(broadcast_shape(experiment.strategy, params))
+        upload_bytes_per_client=messages * (cost.vector_bytes if cost else num_values * itemsize),
+        download_bytes_per_client=messages
+        * tree_size(broadcast_shape(experiment.strategy, params))
         * itemsize,
         key_source=config.keys.kind if needs else "none",
         key_bits_per_pair=max((b for pair, b in needs.items() if SERVER not in pair), default=0),
@@ -63,6 +71,7 @@ def count_facts(experiment: Experiment) -> Facts:
         on_device=experiment.model.device is not None,
         shots=_shots(experiment),
         conditions=in_words(config, experiment.clients),
+        graph=graph_in_words(graph) if graph else "",
     )
 
 
@@ -146,6 +155,8 @@ def _caveats(config: ExperimentConfig, takes_key: bool) -> dict[str, tuple[str, 
                 )
             if said:
                 found[name] = (*found.get(name, ()), *said)
+    if config.graph is not None:
+        found["aggregation"] = (PLAIN_NEIGHBOURS,)
     return found
 
 

@@ -106,6 +106,30 @@ def scoring_rng(model: Model, seed: int, round_num: int, client_id: int = 0) -> 
     return rng_for(seed, Purpose.EVALUATE, round_num, client_id)
 
 
+def make_own_accuracy(model: Model, batch: int = EVAL_BATCH) -> Program:
+    """Return a program (stacked models, ids, x, y, rng) -> accuracy of those clients' own models.
+
+    Arguments but for the first two as of `make_scorer`.
+    """
+    return Program(_own_accuracy, (_functions(model), cross_entropy, batch))
+
+
+def _own_accuracy(
+    bound: tuple[Functions, Loss, int],
+    models: Params,
+    ids: Int[Array, " some"],
+    x: Array,
+    y: Array,
+    rng: Rng | None,
+) -> Float[Array, " some"]:
+    def one(client: Int[Array, ""]) -> Float[Array, ""]:
+        own = jax.tree.map(lambda leaf: leaf[client], models)
+        return _score(bound, own, x, y, rng).correct.mean()
+
+    accuracy: Array = jax.lax.map(one, ids)
+    return accuracy
+
+
 def _score(
     bound: tuple[Functions, Loss, int], params: Params, x: Array, y: Array, rng: Rng | None
 ) -> Score:

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fedket.data.batches import pack_partition, shared_length
-from fedket.errors import ProtocolError, RoundLostError, TrainingError
+from fedket.errors import ConfigError, ProtocolError, RoundLostError, TrainingError
 from fedket.federated.cohort import sample_cohort
 from fedket.federated.conditions import SimulatedClients, under_conditions
 from fedket.federated.evaluate import (
@@ -31,8 +31,17 @@ from fedket.federated.evaluate import (
     Score,
     evaluation_batch,
     make_client_accuracy,
+    make_own_accuracy,
     make_scorer,
     scoring_rng,
+)
+from fedket.federated.gossip import (
+    WITH_A_SERVER,
+    check_graph,
+    consensus_distance,
+    gossip,
+    mix,
+    of_all,
 )
 from fedket.federated.gradients import make_gradient_meter
 from fedket.federated.local import LocalTraining
@@ -51,6 +60,7 @@ from fedket.federated.trainer import (
 from fedket.federated.vectorised import vectorised_engine
 from fedket.record import LOST, LayerGradient, RoundRecord, costs
 from fedket.rng import Purpose, Rng, rng_for
+from fedket.topology.graph import Topology
 from fedket.traffic import PhaseCost, traffic_of
 from fedket.types import (
     Dataset,
@@ -70,7 +80,7 @@ class FederationState(NamedTuple):
     Attributes:
         round_num: Finished rounds.
         params: The global model.
-        server: The strategy's state.
+        server: The strategy's state; without a centre, the models of all clients.
         clients: What all clients keep between rounds (`Kept`, leading axis clients); () if they
             keep it themselves.
     """
@@ -103,6 +113,7 @@ def make_federation(
     strategy: Strategy,
     training: LocalTraining,
     *,
+    graph: Topology | None = None,
     reducer: Reducer | None = None,
     clients_per_round: int = 0,
     eval_clients: EvaluatedClients = "cohort",
@@ -122,7 +133,10 @@ def make_federation(
         partition: Sample indices per client.
         strategy: What clients contribute and what the server makes of the sum.
         training: Local training.
+        graph: Who averages with whom, without a server, see `fedket.federated.gossip`; None for a
+            federation with one.
         reducer: How contributions become a sum; None adds them in floating point.
+            With a graph: how they become what `gossip.mix` returns; None mixes in floating point.
         clients_per_round: Cohort size; 0 means all clients.
         eval_clients: On whose own samples rounds are evaluated, beside the test set: those of the
             round's cohort, of all clients, or of none.
@@ -138,6 +152,12 @@ def make_federation(
     """
     cohort_size = clients_per_round or len(partition)
     sample_cohort(seed, 1, len(partition), cohort_size)
+    if graph is not None:
+        if isinstance(engine, Engine):
+            raise ConfigError(WITH_A_SERVER)
+        check_graph(graph, [len(samples) for samples in partition])
+        strategy = gossip(strategy, graph.num_clients)
+        reducer = of_all(graph, reducer or mix(graph))
     num_clients, num_test = len(partition), len(dataset.y_test)
     test = jnp.asarray(dataset.x_test, dtype), jnp.asarray(dataset.y_test)
     batch = evaluation_batch(model, test[0], memory_limit_mb)
@@ -147,6 +167,7 @@ def make_federation(
         meter = make_gradient_meter(model, training.loss, *test, training.batch_size)
     accuracy: ClientAccuracy = _unknown
     first: Callable[[Params], Any] = _nothing
+    own_accuracy = make_own_accuracy(model, batch)
     if isinstance(engine, Engine):
         runner = engine
     else:
@@ -186,6 +207,19 @@ def make_federation(
         of_clients = accuracy(params, ids, rngs[1])
         return Evaluation(float(loss), float(correct), of_clients, meter(params))
 
+    def of_own_models(
+        models: Any, clients: np.ndarray | None, round_num: int, evaluated: bool
+    ) -> dict[str, Any]:
+        """What a round's record says of the clients' own models; nothing if they have none."""
+        if not strategy.own_models:
+            return {}
+        distance = consensus_distance(models)
+        ids = np.arange(num_clients) if clients is None else clients
+        if not evaluated or not len(ids):
+            return {"consensus_distance": distance}
+        found = own_accuracy(models, ids, *test, scoring_rng(model, seed, round_num, 2))
+        return {"consensus_distance": distance, "own_accuracy": np.asarray(found)}
+
     def run_round(
         state: FederationState, with_evaluation: bool = True
     ) -> tuple[FederationState, RoundRecord]:
@@ -206,6 +240,7 @@ def make_federation(
         evaluated = with_evaluation and num_test
         with _told_by(model.device) as more_jobs:
             evaluation = evaluate(outcome.params, scored, round_num) if evaluated else None
+            own = of_own_models(outcome.server, scored, round_num, bool(evaluated))
         record = RoundRecord(
             round=round_num,
             cohort=tuple(int(client) for client in drawn),
@@ -214,11 +249,14 @@ def make_federation(
             train_loss=outcome.train_loss,
             seconds=perf_counter() - start,
             simulated_s=simulated_s,
-            download_bytes=sent_bytes * len(cohort),
+            download_bytes=outcome.traffic.upload_bytes
+            if strategy.own_models
+            else sent_bytes * len(cohort),
             metrics=outcome.metrics,
             device_jobs=(*jobs, *more_jobs),
             **costs(outcome.traffic, num_values * (len(cohort) - len(outcome.dropped))),
             **(evaluation._asdict() if evaluation else {}),
+            **own,
         )
         return FederationState(round_num, outcome.params, outcome.server, outcome.clients), record
 

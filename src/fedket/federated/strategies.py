@@ -48,12 +48,12 @@ def _apply(
 
 def fed_avg() -> Strategy:
     """FedAvg (McMahan et al. 2017, arXiv:1602.05629, Algorithm 1)."""
-    return fed_opt(optax.sgd(1.0))
+    return fed_opt(optax.sgd(1.0))._replace(averages=True)
 
 
 def fed_prox(mu: float) -> Strategy:
     """FedProx (Li et al. 2020, arXiv:1812.06127): FedAvg with a proximal term on the clients."""
-    return fed_opt(optax.sgd(1.0), proximal_mu=mu or None)
+    return fed_avg()._replace(proximal_mu=mu or None)
 
 
 def fed_avg_m(learning_rate: float = 1.0, beta: float = 0.9) -> Strategy:

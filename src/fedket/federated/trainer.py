@@ -181,6 +181,8 @@ def train_client(
         model = model.at_client(client)
     rows, mask = padded_rows(data.clients, client, length)
     params, memory = received.params, strategy.memory
+    if strategy.own_models:
+        params = select_clients(params, client)
     opt_state = kept.optimizer if training.persistent else training.optimizer.init(params)
     rng = jax.random.fold_in(rngs.train, client)
     samples = data.x, data.y, rows, mask, rng

@@ -39,9 +39,9 @@ def paint_client_spread(ax: Axes, record: RunRecord) -> str:
     lowest, low, median, high, highest = (
         100 * np.array([record.client_quantiles[number] for number in rounds]).T
     )
-    _paint_band(ax, rounds, lowest, highest, 0.14)
+    paint_band(ax, rounds, lowest, highest, 0.14)
     if record.evaluated_clients >= 10:
-        _paint_band(ax, rounds, low, high, 0.22)
+        paint_band(ax, rounds, low, high, 0.22)
     marker = "o" if len(rounds) == 1 else ""
     ax.plot(rounds, median, color=SERIES[0], marker=marker, clip_on=False)
     percent_axis(ax)
@@ -67,9 +67,10 @@ def _evaluated(record: RunRecord) -> str:
     )
 
 
-def _paint_band(
+def paint_band(
     ax: Axes, x: Sequence[int | float], low: np.ndarray, high: np.ndarray, alpha: float
 ) -> None:
+    """Shade what lies between two curves."""
     ax.fill_between(x, low, high, color=SERIES[0], alpha=alpha, linewidth=0)
 
 
@@ -162,8 +163,8 @@ def _paint_bins(ax: Axes, samples: np.ndarray, accuracy: np.ndarray) -> None:
     groups = np.array_split(np.argsort(samples, kind="stable"), 14)
     centres = [float(np.median(samples[g])) for g in groups]
     quantiles = np.array([np.quantile(accuracy[g], QUANTILES) for g in groups]).T
-    _paint_band(ax, centres, quantiles[0], quantiles[4], 0.14)
-    _paint_band(ax, centres, quantiles[1], quantiles[3], 0.22)
+    paint_band(ax, centres, quantiles[0], quantiles[4], 0.14)
+    paint_band(ax, centres, quantiles[1], quantiles[3], 0.22)
     ax.plot(centres, quantiles[2], "o-", color=SERIES[0])
 
 

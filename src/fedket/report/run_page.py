@@ -17,6 +17,7 @@ from fedket.report.figures import (
     paint_seconds,
     paint_traffic,
 )
+from fedket.report.gossip_figures import paint_consensus, paint_own_models
 from fedket.report.gradient_figures import paint_norms, paint_variances
 from fedket.report.honesty import honest_notes, standard_error
 from fedket.report.key_figures import (
@@ -167,6 +168,8 @@ def _drawings(record: RunRecord) -> list[_Drawing]:
     has_gradients = any(r.gradients for r in record.rounds)
     has_clock = record.summary.simulated_s is not None
     has_levels = started and all(r.key_levels for r in record.rounds)
+    apart = any(r.consensus_distance is not None for r in record.rounds)
+    own = any(r.own_accuracy for r in record.rounds)
     waited = any(r.key_wait_s > 0 for r in record.rounds)
     return [
         ("accuracy", "Test accuracy", paint_accuracy, has_accuracy),
@@ -176,6 +179,8 @@ def _drawings(record: RunRecord) -> list[_Drawing]:
         ("variances", "Gradients by layer", paint_variances, has_gradients),
         ("spread", "Clients over rounds", paint_client_spread, evaluated),
         ("clients", "Clients at the end", paint_final_clients, several),
+        ("consensus", "Consensus", paint_consensus, apart),
+        ("own", "Clients' own models", paint_own_models, own),
         ("labels", "Who holds what", paint_labels, True),
         ("traffic", "Traffic", paint_traffic, started),
         ("keys", "Key spent", paint_key_bits, record.summary.key_bits > 0),

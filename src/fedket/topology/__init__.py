@@ -1,0 +1,1 @@
+"""Who is whose neighbour in a federation without a centre."""
