@@ -114,6 +114,14 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "fed_dyn": "fedket.federated.fed_dyn:FedDynConfig",
         "qfedfisher": "fedket.federated.qfedfisher:QFedFisherConfig",
     },
+    "graph": {
+        "ring": "fedket.topology.kinds:RingConfig",
+        "torus": "fedket.topology.kinds:TorusConfig",
+        "random_regular": "fedket.topology.kinds:RandomRegularConfig",
+        "complete": "fedket.topology.kinds:CompleteConfig",
+        "edges": "fedket.topology.kinds:EdgesConfig",
+        "qkd_links": "fedket.topology.kinds:QkdLinksConfig",
+    },
     "aggregation": {
         "plain": "fedket.secure.plain:PlainConfig",
         "quantised": "fedket.secure.quantised:QuantisedConfig",
@@ -126,6 +134,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "geometric_median": "fedket.secure.robust.kinds:GeometricMedianConfig",
         "centred_clipping": "fedket.secure.robust.kinds:CentredClippingConfig",
         "norm_bound": "fedket.secure.robust.kinds:NormBoundConfig",
+        "hierarchical": "fedket.secure.hierarchy.protocol:HierarchicalConfig",
     },
 }
 """Group -> name -> module:attribute, the one place where a built-in kind is registered."""

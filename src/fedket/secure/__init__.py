@@ -1,5 +1,6 @@
 """Secure aggregation: protocols without I/O, quantiser, words on the wire, reducers."""
 
+from fedket.secure.hierarchy.protocol import hierarchical_protocol
 from fedket.secure.in_process import reduce_in_process
 from fedket.secure.pairwise.graph import Degree, choose_degree, smallest_degree
 from fedket.secure.pairwise.protocol import masked_sum, pairwise_protocol
@@ -20,6 +21,7 @@ __all__ = [
     "choose_degree",
     "client_side",
     "fresh_state",
+    "hierarchical_protocol",
     "kept_values",
     "masked_sum",
     "options_of",
