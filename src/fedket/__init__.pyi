@@ -96,6 +96,7 @@ from .section import Section as Section
 from .secure import Protocol as Protocol
 from .secure import masked_sum as masked_sum
 from .secure import pairwise_protocol as pairwise_protocol
+from .secure import privacy as privacy
 from .secure import quantised_protocol as quantised_protocol
 from .secure import quantised_sum as quantised_sum
 from .secure import reduce_in_process as reduce_in_process

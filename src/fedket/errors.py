@@ -59,6 +59,10 @@ class ProcessLostError(TrainingError):
     """Another process of the same run ended, or cannot be reached any more."""
 
 
+class BudgetSpentError(TrainingError):
+    """A round would cost more privacy than may be spent; the rounds before it are saved."""
+
+
 class RoundStoppedError(TrainingError):
     """Process 0 gave a round up, and says why itself."""
 

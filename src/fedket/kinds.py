@@ -122,6 +122,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "edges": "fedket.topology.kinds:EdgesConfig",
         "qkd_links": "fedket.topology.kinds:QkdLinksConfig",
     },
+    "privacy": {
+        "skellam": "fedket.secure.privacy.kinds:SkellamConfig",
+        "discrete_gaussian": "fedket.secure.privacy.kinds:DiscreteGaussianConfig",
+        "gaussian": "fedket.secure.privacy.kinds:GaussianConfig",
+        "local_gaussian": "fedket.secure.privacy.kinds:LocalGaussianConfig",
+    },
     "aggregation": {
         "plain": "fedket.secure.plain:PlainConfig",
         "quantised": "fedket.secure.quantised:QuantisedConfig",

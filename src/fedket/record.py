@@ -97,6 +97,10 @@ class RoundRecord(Content):
         clipped: Coordinates of updates that were beyond the clip, over all clients; None where each
             client keeps its own count.
         clipped_share: The same as a share of all coordinates that clients sent.
+        clipped_updates: Updates that were longer than `privacy.clip` and were scaled down to it;
+            None without it, or where each client keeps that to itself.
+        epsilon: ε of the client that has taken part most, this round included; None without
+            `[privacy]`, or without noise.
         phases: Cost of the aggregation by phase.
         starvation: What was given up for want of key, in words.
         key_levels: Link -> key bits in store after the round.
@@ -125,6 +129,8 @@ class RoundRecord(Content):
     download_bytes: Count
     clipped: Count | None = None
     clipped_share: Share = None
+    clipped_updates: Count | None = None
+    epsilon: Number = None
     key_bits: Count
     key_wait_s: Seconds = 0.0
     key_levels: Mapping[str, Count] = {}
@@ -154,6 +160,7 @@ def costs(traffic: Traffic, num_values: int) -> dict[str, Any]:
         "upload_bytes": traffic.upload_bytes,
         "clipped": clipped,
         "clipped_share": None if clipped is None or not num_values else clipped / num_values,
+        "clipped_updates": traffic.num_clipped_updates,
         "key_bits": traffic.key_bits,
         "key_wait_s": traffic.key_wait_s,
         "key_levels": _levels(traffic.key_levels),
@@ -259,6 +266,28 @@ class KeyFeed(Content):
     links: tuple[LinkFeed, ...]
 
 
+class PrivacyFacts(Content):
+    """What a run's noise promises, before its first round.
+
+    Attributes:
+        kind: Whose noise, and which.
+        clip: Largest L2 norm of a contribution.
+        noise_multiplier: Standard deviation of the noise on the sum, over the clip.
+        epsilon: ε after all planned rounds, at δ; None without noise.
+        delta: δ.
+        rounds_each: Rounds that one client takes part in, at most.
+        steps_to_clip: Integer steps that the clip is divided into.
+    """
+
+    kind: str
+    clip: float
+    noise_multiplier: float
+    epsilon: Number
+    delta: float
+    rounds_each: Count
+    steps_to_clip: float
+
+
 class Facts(Content):
     """What is known of an experiment before its first round; bytes and bits are per round.
 
@@ -291,6 +320,7 @@ class Facts(Content):
         shots: What finite shots cost, and how they are simulated; empty for infinitely many.
         conditions: Who attends a round and how long it takes, simulated; empty without.
         graph: Who averages with whom, of a federation without a centre; empty with a server.
+        privacy: What the noise on sums promises; None without any.
     """
 
     parameters: Count
@@ -317,6 +347,7 @@ class Facts(Content):
     shots: str = ""
     conditions: str = ""
     graph: str = ""
+    privacy: PrivacyFacts | None = None
 
     @model_validator(mode="after")
     def _check_counts(self) -> "Facts":

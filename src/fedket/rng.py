@@ -24,6 +24,7 @@ class Purpose(enum.IntEnum):
     EVALUATE = 7
     NOISE = 8
     ANGLES = 9
+    ROTATE = 10
     CONDITIONS = 16
     GRAPH = 17
 

@@ -49,6 +49,7 @@ class Context(NamedTuple):
         name: Name of the experiment.
         server_links: Whether clients share key with the server.
         links: Pairs of clients that share key, the smaller first; None for all.
+        rounds_each: Rounds of the run that one client takes part in, at most.
     """
 
     seed: int
@@ -65,6 +66,7 @@ class Context(NamedTuple):
     name: str = ""
     server_links: bool = False
     links: "frozenset[tuple[int, int]] | None" = None
+    rounds_each: int = 0
 
     @property
     def samples(self) -> "Dataset":

@@ -37,6 +37,8 @@ class Traffic(NamedTuple):
         starvation: What was given up for want of key, in words; empty if nothing was.
         key_wait_s: Time the round waited for key, on the clock of the key source.
         key_levels: Pair of parties -> key bits in store after the round; empty if not known.
+        num_clipped_updates: Updates beyond a clip of their norm; None where there is none, or where
+            each client keeps that to itself.
     """
 
     upload_bytes: int
@@ -47,6 +49,7 @@ class Traffic(NamedTuple):
     starvation: str = ""
     key_wait_s: float = 0.0
     key_levels: Mapping[tuple[int, int], int] = {}
+    num_clipped_updates: int | None = None
 
 
 def traffic_of(phases: tuple[PhaseCost, ...]) -> Traffic:

@@ -117,8 +117,8 @@ def test_a_client_without_a_usable_update_is_a_drop_out():
 @pytest.mark.parametrize(
     "bad",
     [
-        np.full(13, 128),
-        np.full(13, -128),
+        np.full(13, 511),
+        np.full(13, -511),
         np.full(12, 1),
         np.full((13, 1), 1),
         np.full(13, -(2**63)),
@@ -133,7 +133,7 @@ def test_an_update_that_does_not_fit_the_plan_never_leaves_the_client(bad):
     failure = next(o[4] for phase, o in session.phases if phase.action == "upload")
     assert isinstance(failure, Failure)
     assert "quantise with its bits" in failure.reason
-    assert "128" not in failure.reason
+    assert "511" not in failure.reason
 
 
 @pytest.mark.parametrize("bits", [2, 8, 16, 32])
@@ -142,7 +142,7 @@ def test_no_overflow_with_every_client_at_the_maximum(bits, num_clients, sign):
     plan = a_plan(0, 2, bits)
     terms = terms_of(plan, 1, ids_of(num_clients))
     assert terms.sharing.field.modulus > num_clients * (2**bits - 1)
-    updates = {i: np.full(13, sign * terms.max_value) for i in terms.cohort}
+    updates = {i: np.full(13, sign * (2 ** (bits - 1) - 1)) for i in terms.cohort}
     total = Session(plan, updates).run().total
     assert set(total.tolist()) == {sign * num_clients * (2 ** (bits - 1) - 1)}
 

@@ -1,4 +1,4 @@
-"""Packages that fedket needs only for circuits of other languages."""
+"""Packages that fedket needs only for what few ask for: other languages, accountants."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from fedket.cli.tables import make_console, print_pairs
 from fedket.experiment.config import ExperimentConfig
-from fedket.record import SIMULATED, Facts, KeyFeed, RoundRecord, Summary
+from fedket.record import SIMULATED, Facts, KeyFeed, PrivacyFacts, RoundRecord, Summary
 from fedket.report.wording import NARROW_SPACE, duration, quantity
 
 OnRound = Callable[[RoundRecord], None]
@@ -150,6 +150,7 @@ def _line(cells: dict[str, str]) -> str:
         "left out": "left out",
         "clock": "clock",
         "key": "key spent",
+        "ε": "epsilon",
         "clipped": "clipped",
         "left": "time left",
     }
@@ -184,6 +185,7 @@ class _Tally:
             "left out": str(len(record.dropped)) if record.simulated_s is not None else "",
             "clock": _time(self.clock) if record.simulated_s is not None else "",
             "key spent": _size("bit", self.key_bits) if self.key_bits else "",
+            "epsilon": "" if record.epsilon is None else f"{record.epsilon:.3g}",
             "clipped": f"{100 * (record.clipped_share or 0):.1f} %" if record.clips_much else "",
             "time left": "" if pace is None else _time(remaining * pace),
         }
@@ -236,12 +238,24 @@ def print_facts(facts: Facts, evaluation: str) -> None:
         "upload": f"{_size('B', facts.upload_bytes_per_client)} per client and round",
         "download": f"{_size('B', facts.download_bytes_per_client)} per client and round",
         "key": _key_use(facts),
+        **({"privacy": _promise(facts.privacy)} if facts.privacy else {}),
         **_key_feed(facts.key_feed),
         **{name: f"{value:g}" for name, value in facts.measured.items() if value is not None},
     }
     print_pairs(rows.items())
-    for said in facts.caveats.get("aggregation", ()):
-        typer.echo(f"\n{said}")
+    for table in ("aggregation", "privacy"):
+        for said in facts.caveats.get(table, ()):
+            typer.echo(f"\n{said}")
+
+
+def _promise(privacy: PrivacyFacts) -> str:
+    if privacy.epsilon is None:
+        return f"{privacy.kind} without noise: updates are clipped to {privacy.clip:g}, no more"
+    return (
+        f"epsilon {privacy.epsilon:.4g} at delta {privacy.delta:g} after {privacy.rounds_each} "
+        f"rounds of a client: {privacy.kind} noise, multiplier {privacy.noise_multiplier:.4g}, on "
+        f"sums of updates clipped to {privacy.clip:g} ({privacy.steps_to_clip:.3g} steps)"
+    )
 
 
 def _key_use(facts: Facts) -> str:

@@ -64,7 +64,6 @@ def main(site_file: Path, classes: int, largest: int) -> None:
     from fedket.deploy.site_data import load_site_data
     from fedket.deploy.site_trainer import SiteTrainer, make_task
     from fedket.schema import read_table
-    from fedket.secure.encoding import encode, make_encoding
 
     keep_compiled(site_file.parent / CACHE)
     file = read_table(site_file, SiteFile)
@@ -77,8 +76,9 @@ def main(site_file: Path, classes: int, largest: int) -> None:
     context = task.round(0, cohort, dict.fromkeys(cohort, 1))
     contribution = trainer.contribute(trainer.blank, context)
     if contribution is not None:
-        encoding = make_encoding(task.protocol.quantiser, task.protocol.clip, context)
-        encode(encoding, file.client, contribution, context)
+        protocol = task.protocol
+        coder = protocol.coder(protocol.quantiser, protocol.clip, context, task.num_values)
+        coder.encode(file.client, contribution)
 
 
 if __name__ == "__main__":

@@ -137,11 +137,11 @@ class SiteRounds:
             raise
         server, params, metrics = self._apply(server, params, total)
         of_sites = read_metrics(self._task, measured)
-        accuracy, loss = (
-            _over_members(of_sites[name], context, traffic) for name in ("accuracy", "loss")
-        )
-        reported = as_numbers(metrics) | {"site_accuracy": accuracy}
-        return CohortOutcome(params, server, clients, loss, {}, traffic, reported)
+        means = {name: _over_members(sent, context, traffic) for name, sent in of_sites.items()}
+        reported = as_numbers(metrics)
+        if "accuracy" in means:
+            reported["site_accuracy"] = means["accuracy"]
+        return CohortOutcome(params, server, clients, means.get("loss"), {}, traffic, reported)
 
     def _fill(
         self, round_num: int, here: tuple[int, ...]

@@ -128,18 +128,19 @@ def make_task(config: ExperimentConfig, features: tuple[int, ...], num_classes: 
         params = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), parameter_shapes(model)
         )
-        update = contribution_shape(strategy, params)
-        metrics = {name: jax.ShapeDtypeStruct((), dtype) for name in ("accuracy", "loss")}
-        template, protocol = (update, metrics), masking_of(config)
+        update, protocol = contribution_shape(strategy, params), masking_of(config)
+        # What is promised to clients covers what they contribute, and nothing beside it.
+        names = () if protocol.private else ("accuracy", "loss")
+        template = update, {name: jax.ShapeDtypeStruct((), dtype) for name in names}
         sent = broadcast_shape(strategy, params)
         return Task(config, model, training, strategy, params, sent, context, protocol, template)
 
 
 def read_metrics(task: Task, sent: Contribution) -> dict[str, float]:
-    """Return summed metrics, weighted by samples: loss in nats, accuracy as a fraction."""
+    """Return summed metrics, weighted by samples: loss in nats, accuracy as a fraction, if sent."""
     clip = task.protocol.clip
     limits = {"accuracy": 1.0, "loss": LOSS_LIMIT}
-    return {name: float(sent[name]) / clip * limit for name, limit in limits.items()}
+    return {name: float(value) / clip * limits[name] for name, value in sent.items()}
 
 
 def pack_broadcast(sent: Broadcast) -> bytes:
@@ -198,6 +199,8 @@ class SiteTrainer:
             if not outcome.finite:
                 return None
             self._kept = outcome.kept
+            if self._task.protocol.private:
+                return outcome.contribution, {}
             shown = self._scoring_rng(context.round_num)
             accuracy = float(self._score(sent.params, *self._test, shown).correct.mean())
             metrics = self._metrics(weight, accuracy, float(outcome.loss))

@@ -6,6 +6,7 @@ import numpy as np
 
 from fedket.errors import ConfigError, UserCodeError
 from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.privacy import rounds_each, with_noise
 from fedket.keys import OsRandomSource
 from fedket.keys.source_kinds import OsRandomConfig
 from fedket.rng import Purpose, numpy_seed
@@ -30,7 +31,7 @@ def aggregation_of(config: ExperimentConfig) -> Protocol | Reducer | None:
         section.check(context)
         made: Protocol | Reducer | None = section.build(context)
     if made is None or isinstance(made, Protocol) or callable(made):
-        return made
+        return with_noise(config, made, context)
     raise UserCodeError(
         f"`build` of {section.kind} returned a {type(made).__name__}; it should return a "
         "fedket.Protocol, a reducer, or None for the engine's own sum"
@@ -60,7 +61,8 @@ def _bare_context(config: ExperimentConfig) -> Context:
     """What the configuration alone says."""
     rng = np.random.default_rng(numpy_seed(config.seed, Purpose.PARTITION))
     clients, cohort = config.num_clients, config.cohort_size
-    return Context(config.seed, clients, cohort, config.engine.dtype, rng, name=config.name)
+    dtype, each = config.engine.dtype, rounds_each(config)
+    return Context(config.seed, clients, cohort, dtype, rng, name=config.name, rounds_each=each)
 
 
 def build_reducer(

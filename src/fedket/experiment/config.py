@@ -180,6 +180,8 @@ class ExperimentConfig(Table):
     aggregation: Annotated[Section, Kind("aggregation", "plain")] = kind_field(
         "aggregation", "plain"
     )
+    privacy: Annotated[Section, Kind("privacy", "skellam")] | None = None
+    """Noise on sums, and what it promises; absent for none."""
     keys: Annotated[KeysConfig, Kind("keys", "os_random", KeysConfig)] = kind_field(
         "keys", "os_random"
     )

@@ -6,11 +6,12 @@ import jax.numpy as jnp
 
 from fedket.data.census import label_counts
 from fedket.errors import UserCodeError
-from fedket.experiment.aggregation import cost_of, first_context
+from fedket.experiment.aggregation import cost_of, first_context, protocol_of
 from fedket.experiment.build import Experiment, graph_of
 from fedket.experiment.check import parameter_shapes
 from fedket.experiment.conditions import in_words
 from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.privacy import Promise
 from fedket.federated.condition_kinds import ConditionsConfig
 from fedket.federated.trainer import broadcast_shape, contribution_shape, tree_size
 from fedket.keys.qkd.network import Pair, network_links, pair_rates
@@ -72,7 +73,18 @@ def count_facts(experiment: Experiment) -> Facts:
         shots=_shots(experiment),
         conditions=in_words(config, experiment.clients),
         graph=graph_in_words(graph) if graph else "",
+        privacy=promise.facts() if (promise := promise_of(experiment)) else None,
     )
+
+
+def promise_of(experiment: Experiment) -> Promise | None:
+    """What the rounds of an experiment cost of its privacy; None without `[privacy]`."""
+    config = experiment.config
+    if config.privacy is None:
+        return None
+    params = parameter_shapes(experiment.model)
+    num_values = tree_size(contribution_shape(experiment.strategy, params))
+    return Promise(config, protocol_of(config), first_context(config), num_values)
 
 
 def _noise(experiment: Experiment, itemsize: int) -> str:

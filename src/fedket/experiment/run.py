@@ -8,14 +8,15 @@ from shlex import quote
 from time import perf_counter
 from typing import Any, Literal, NamedTuple
 
-from fedket.errors import CheckpointError, TrainingError
+from fedket.errors import BudgetSpentError, CheckpointError, TrainingError
 from fedket.experiment import run_directory as disk
 from fedket.experiment.build import Experiment, build_experiment, open_keys, precision
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.environment import write_environment
-from fedket.experiment.facts import count_facts
+from fedket.experiment.facts import count_facts, promise_of
 from fedket.experiment.interrupts import Interrupts, handled_interrupts
 from fedket.experiment.lead import Lead, alone
+from fedket.experiment.privacy import Spending
 from fedket.federated.checkpoint import (
     load_checkpoint,
     params_sha256,
@@ -58,6 +59,7 @@ class Job(NamedTuple):
     directory: Path
     digest: str
     lead: Lead
+    spending: Spending | None
 
 
 def start_run(
@@ -95,7 +97,7 @@ def start_run(
         experiment, facts = interrupts.run(partial(make, config))
         interrupts.run(lead.meet)
         directory = disk.new_run_directory(config, parent, output)
-        job = Job(experiment, directory, disk.config_hash(config), lead)
+        job = _job(experiment, directory, lead)
         with disk.held(directory):
             with disk.emptied_on_failure(directory):
                 state = experiment.federation.init()
@@ -147,7 +149,7 @@ def resume_run(
         experiment, facts = interrupts.run(partial(make, config))
         interrupts.run(lead.meet)
         disk.check_same_facts(directory, facts)
-        job = Job(experiment, directory, disk.config_hash(config), lead)
+        job = _job(experiment, directory, lead)
         state, records = _load(job)
         write_json(directory / FACTS, facts)
         write_environment(directory)
@@ -162,6 +164,12 @@ def _build(
 ) -> tuple[Experiment, Facts]:
     experiment = build_experiment(config, keys, led=lead.reducer)
     return experiment, count_facts(experiment)
+
+
+def _job(experiment: Experiment, directory: Path, lead: Lead) -> Job:
+    promise = promise_of(experiment)
+    spending = promise.spending(directory) if promise else None
+    return Job(experiment, directory, disk.config_hash(experiment.config), lead, spending)
 
 
 def _load(job: Job) -> tuple[FederationState, list[RoundRecord]]:
@@ -189,12 +197,17 @@ def _continue(
     start, before = perf_counter(), sum(record.seconds for record in records)
     saved, lost = state.round_num, 0
     status: Literal["finished", "interrupted"] = "finished"
+    stopped: BudgetSpentError | None = None
     try:
         interrupts.run(partial(lead.begin, state))
         while state.round_num < config.federation.rounds:
             evaluated, due = _plan(config, state.round_num + 1)
+            if job.spending is not None:
+                job.spending.begin(state.round_num + 1)
             run_round = job.experiment.federation.run_round
             after, record = interrupts.run(partial(lead.in_step, run_round, state, evaluated))
+            if job.spending is not None:
+                record = record.model_copy(update={"epsilon": job.spending.epsilon()})
             with _saving(directory):
                 append_round(directory, record)
                 state = after
@@ -209,6 +222,8 @@ def _continue(
         interrupts.run(partial(lead.finish, state.params))
     except KeyboardInterrupt:
         status = "interrupted"
+    except BudgetSpentError as error:
+        status, stopped = "interrupted", error
     finally:
         if saved < state.round_num:
             _save(job, state)
@@ -217,6 +232,8 @@ def _continue(
     with _saving(directory):
         save_params(directory / disk.MODEL, state.params)
         write_json(directory / SUMMARY, summary)
+    if stopped is not None:
+        raise stopped
     return RunOutcome(directory, summary)
 
 

@@ -129,7 +129,10 @@ def config_hash(config: ExperimentConfig) -> str:
 
 def deciding_values(config: ExperimentConfig) -> dict[str, Any]:
     """Dotted path -> JSON value of all that decides the numbers; users' files by their SHA-256."""
-    return dict(_deciding(config)) | source_hashes(config)
+    values = dict(_deciding(config)) | source_hashes(config)
+    if values.get("privacy.epsilon") and "privacy.noise_multiplier" not in values:
+        values["federation.rounds"] = config.federation.rounds  # decide the noise
+    return values
 
 
 def source_hashes(config: ExperimentConfig) -> dict[str, str]:
@@ -163,8 +166,8 @@ def check_same_facts(directory: Path, facts: Facts) -> None:
     """Raise `CheckpointError` naming the first fact that changed since a run was started."""
     path = directory / FACTS
     old = read_json(path, Facts)
-    for name, value in facts:
-        if name not in ("caveats", "runs_on") and getattr(old, name) != value:  # words may change
+    for name, value in facts:  # words may change, and what more rounds cost
+        if name not in ("caveats", "runs_on", "privacy") and getattr(old, name) != value:
             raise CheckpointError(
                 f"`{name}` differs from {path}: the data or fedket changed since the run started; "
                 f"restore them, or start a new run"

@@ -232,7 +232,7 @@ def make_federation(
             with _told_by(model.device) as jobs:
                 outcome = runner.run(state.params, state.server, state.clients, cohort, round_num)
                 jax.block_until_ready(outcome.params)
-            if not np.isfinite(outcome.train_loss):
+            if outcome.train_loss is not None and not np.isfinite(outcome.train_loss):
                 raise TrainingError(f"the mean training loss is {outcome.train_loss}")
         except ProtocolError as error:
             outcome, lost = _unchanged(state, cohort, error), str(error)

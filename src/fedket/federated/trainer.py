@@ -86,12 +86,15 @@ class ClientOutcome(NamedTuple):
 
 
 class CohortOutcome(NamedTuple):
-    """What a round changes, what it cost, and what the strategy has to report."""
+    """What a round changes, what it cost, and what the strategy has to report.
+
+    `train_loss` is None where clients do not tell.
+    """
 
     params: Params
     server: ServerState
     clients: Any
-    train_loss: float
+    train_loss: float | None
     dropped: dict[int, str]
     traffic: Traffic
     metrics: dict[str, float]

@@ -27,6 +27,7 @@ from fedket.report.key_figures import (
     starvation_section,
     supply_section,
 )
+from fedket.report.privacy_figures import paint_epsilon, privacy_tiles
 from fedket.report.run_record import RunRecord
 from fedket.report.wording import (
     MISSING,
@@ -117,6 +118,7 @@ def key_figures(record: RunRecord) -> list[html.Tile]:
         _sized("Key spent", totals.key_bits, "bit", _keys(record)),
         _counted("Dropped updates", totals.dropped_updates),
         *_clipped(record),
+        *privacy_tiles(record),
         _counted("Parameters", model.parameters),
         _counted("Qubits", model.qubits, "simulated" if model.qubits else "classical model"),
         _counted("Clients", record.num_clients),
@@ -183,6 +185,7 @@ def _drawings(record: RunRecord) -> list[_Drawing]:
         ("own", "Clients' own models", paint_own_models, own),
         ("labels", "Who holds what", paint_labels, True),
         ("traffic", "Traffic", paint_traffic, started),
+        ("epsilon", "Privacy spent", paint_epsilon, len(curve(record, "epsilon")[0]) > 0),
         ("keys", "Key spent", paint_key_bits, record.summary.key_bits > 0),
         ("levels", "Key reservoirs", paint_levels, has_levels),
         ("waits", "Waiting for key", paint_waits, waited),

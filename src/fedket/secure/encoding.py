@@ -14,6 +14,7 @@ If all leaves are weighted and bounded by the clip, values stay as they are.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -23,6 +24,34 @@ from fedket.errors import ProtocolError
 from fedket.secure.quantise import Quantised, Quantiser, dequantise, quantise, rounding_noise
 from fedket.secure.words import Integers
 from fedket.types import Bound, Contribution, RoundContext
+
+
+class Coder(NamedTuple):
+    """How a round's contributions become integers, and their sum a contribution again.
+
+    Attributes:
+        encode: (client, its contribution) -> its integers. Raises `ProtocolError` if a value is NaN
+            or infinite.
+        decode: (shapes and types of a contribution, sum of integers) -> the summed contribution.
+    """
+
+    encode: Callable[[int, Contribution], Quantised]
+    decode: Callable[[Contribution, Integers], Contribution]
+
+
+def quantising_coder(
+    quantiser: Callable[[Sequence[float]], Quantiser],
+    clip: float,
+    context: RoundContext,
+    num_values: int,  # noqa: ARG001 - the same signature as coders that add noise
+) -> Coder:
+    """Return the coder that only quantises; see `make_encoding`."""
+    encoding = make_encoding(quantiser, clip, context)
+
+    def encode_one(client_id: int, contribution: Contribution) -> Quantised:
+        return encode(encoding, client_id, contribution, context)
+
+    return Coder(encode_one, partial(decode, encoding))
 
 
 class Encoding(NamedTuple):
@@ -54,7 +83,7 @@ def make_encoding(
         ProtocolError: The weights are not shares.
     """
     shares, bounds = _shares(context), context.bounds(clip)
-    if all(bound == Bound(clip) for bound in jax.tree.leaves(bounds, is_leaf=_is_bound)):
+    if all(bound == Bound(clip) for bound in jax.tree.leaves(bounds, is_leaf=is_bound)):
         return Encoding(quantiser(shares), shares)
     num_clients, largest = len(shares), max(context.weights)
 
@@ -62,7 +91,7 @@ def make_encoding(
         return clip / (num_clients * bound.limit * (largest if bound.weighted else 1))
 
     equal = [1 / num_clients] * num_clients
-    return Encoding(quantiser(equal), equal, jax.tree.map(factor, bounds, is_leaf=_is_bound))
+    return Encoding(quantiser(equal), equal, jax.tree.map(factor, bounds, is_leaf=is_bound))
 
 
 def encode(
@@ -73,8 +102,7 @@ def encode(
     Raises:
         ProtocolError: A value is NaN or infinite.
     """
-    scaled = _times(encoding.factors, jax.tree.map(np.asarray, contribution))
-    values = np.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(scaled)])
+    values = flatten(encoding.factors, contribution)
     share = encoding.shares[context.client_ids.index(client_id)]
     noise = rounding_noise(context.seed, context.round_num, (client_id,), values.size)[0]
     return quantise(encoding.quantiser, values, share, noise)
@@ -82,14 +110,24 @@ def encode(
 
 def decode(encoding: Encoding, template: Contribution, total: Integers) -> Contribution:
     """Return a sum of clients' integers as a contribution shaped and typed like the template."""
+    return unflatten(encoding.factors, template, dequantise(encoding.quantiser, total))
+
+
+def flatten(factors: Any, contribution: Contribution) -> np.ndarray:
+    """Return a contribution as a vector, each leaf multiplied by its factor (None leaves all)."""
+    scaled = _times(factors, jax.tree.map(np.asarray, contribution))
+    return np.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(scaled)])
+
+
+def unflatten(factors: Any, template: Contribution, values: np.ndarray) -> Contribution:
+    """Undo `flatten`, with the template's shapes and types."""
     leaves, structure = jax.tree.flatten(template)
-    flat = dequantise(encoding.quantiser, total)
     ends = np.cumsum([leaf.size for leaf in leaves])
     parts = [
         part.reshape(leaf.shape).astype(leaf.dtype)
-        for part, leaf in zip(np.split(flat, ends[:-1]), leaves, strict=True)
+        for part, leaf in zip(np.split(values, ends[:-1]), leaves, strict=True)
     ]
-    inverse = encoding.factors and jax.tree.map(lambda f: 1 / f, encoding.factors)
+    inverse = factors and jax.tree.map(lambda f: 1 / f, factors)
     return _times(inverse, jax.tree.unflatten(structure, parts))
 
 
@@ -104,7 +142,8 @@ def _shares(context: RoundContext) -> list[float]:
     return [weight / total for weight in context.weights]
 
 
-def _is_bound(node: object) -> bool:
+def is_bound(node: object) -> bool:
+    """Whether a node of a tree of bounds is one."""
     return isinstance(node, Bound)
 
 

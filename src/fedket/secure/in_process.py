@@ -64,8 +64,13 @@ def reduce_in_process(
             total, traffic = drive(server, in_process(handlers, states))
         finally:
             latest = max(latest, context.round_num) if protocol.takes_key else 0
-        clients = (state.inner if protocol.authenticated else state for state in states.values())
-        return total, traffic._replace(num_clipped=sum(client.num_clipped for client in clients))
+        clients = [state.inner if protocol.authenticated else state for state in states.values()]
+        return total, traffic._replace(
+            num_clipped=sum(client.num_clipped for client in clients),
+            num_clipped_updates=sum(client.clipped_whole for client in clients)
+            if protocol.private
+            else None,
+        )
 
     return reduce
 

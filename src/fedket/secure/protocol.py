@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from fedket.errors import ConfigError
 from fedket.secure.begun import Begun
+from fedket.secure.encoding import Coder, quantising_coder
 from fedket.secure.phases import Handler, Server
 from fedket.secure.quantise import Quantiser
 from fedket.secure.words import Integers
@@ -16,6 +17,9 @@ from fedket.types import KeySource, RoundContext, Stream
 
 Update = Callable[[int], Integers | None]
 """Round number -> a client's integers, or None when there is no usable update."""
+
+MakeCoder = Callable[[Callable[[Sequence[float]], Quantiser], float, RoundContext, int], Coder]
+"""(quantiser of a protocol, its clip, round, values of a contribution) -> the round's coder."""
 
 Answers = Callable[[int, int, str], bool]
 """(round, client, action) -> whether the client answers: a model of drop-outs for simulations."""
@@ -102,6 +106,8 @@ class Protocol(NamedTuple):
         actions: Requests at which a simulated client may fall silent, in their order.
         max_share: Largest share of a cohort's samples that one site may have, see
             `fedket.secure.shares`.
+        coder: How contributions become integers, for `fedket.secure.sides`.
+        private: Whether the coder keeps a promise of privacy, so that clients send nothing else.
     """
 
     clip: float
@@ -118,6 +124,8 @@ class Protocol(NamedTuple):
     cheaper: Callable[[str, int], Sequence[tuple[str, "Protocol"]]]
     actions: tuple[str, ...] = ("upload",)
     max_share: float = 1.0
+    coder: MakeCoder = quantising_coder
+    private: bool = False
 
 
 def halved(bits: int) -> list[int]:

@@ -59,10 +59,12 @@ class Quantised(NamedTuple):
     Attributes:
         integers: Shape (values,), within +-(2^(bits-1) - 1).
         num_clipped: Coordinates that were beyond the clip.
+        clipped_whole: Whether the whole contribution was beyond a clip of its norm.
     """
 
     integers: Integers
     num_clipped: int
+    clipped_whole: bool = False
 
 
 def headroom(bits: int, clip: float, shares: Sequence[float]) -> Quantiser:

@@ -7,16 +7,15 @@ contribution as integers, the protocol. A simulation (`fedket.secure.in_process`
 process, a deployment each at its end.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 
-from fedket.errors import FedketError, ProtocolError
+from fedket.errors import FedketError, ProtocolError, RoundLostError
 from fedket.secure.begun import NOTHING_BEGUN, Begun, statement_of
 from fedket.secure.channel import ChannelState, authenticated_client, authenticated_server
 from fedket.secure.differencing_guard import OpenedSums, guard_differencing
-from fedket.secure.encoding import decode, encode, make_encoding
 from fedket.secure.mac import MAC_KEY_BYTES, TAG_BYTES
 from fedket.secure.metering import metered
 from fedket.secure.phases import (
@@ -34,6 +33,7 @@ from fedket.secure.phases import (
     mapped,
 )
 from fedket.secure.protocol import Party, Protocol, RoundCost
+from fedket.secure.quantise import Quantised
 from fedket.secure.words import Integers
 from fedket.traffic import Traffic, traffic_of
 from fedket.types import SERVER, Contribution, RoundContext
@@ -62,12 +62,14 @@ class ClientState(NamedTuple):
         begun: The latest round that it was sent a model for.
         contribute: How it comes to its contribution to that round, until it has.
         num_clipped: Coordinates of its latest update beyond the clip. Private.
+        clipped_whole: Whether all of it was beyond a clip of its norm. Private.
     """
 
     inner: Any
     begun: Begun = NOTHING_BEGUN
     contribute: Callable[[], Contribution | None] | None = None
     num_clipped: int = 0
+    clipped_whole: bool = False
 
     def __repr__(self) -> str:
         return f"ClientState({self.inner!r})"
@@ -99,8 +101,9 @@ def server_side(
         RoundLostError: The round is over without a sum, its keys are burned.
         KeyMaterialError: The server's own keys ran out or were used before.
     """
-    encoding = make_encoding(protocol.quantiser, protocol.clip, context)
     num_values = count_values(template)
+    coder = protocol.coder(protocol.quantiser, protocol.clip, context, num_values)
+    _check_enough(protocol, context, {})
     server = protocol.server(context, num_values, party.run_id, deadline)
     if opened is not None:
         server = guard_differencing(server, protocol.opens, context, opened)
@@ -110,8 +113,9 @@ def server_side(
         cohort = context.client_ids
         server = authenticated_server(server, party, context.round_num, cohort, requests)
     total, phases = yield from metered(server)
+    _check_enough(protocol, context, total.missing)
     traffic = traffic_of(phases)._replace(missing=total.missing)
-    return decode(encoding, template, total.integers), traffic
+    return coder.decode(template, total.integers), traffic
 
 
 def client_side(
@@ -136,7 +140,7 @@ def client_side(
     def handle(action: str, payload: Payload, state: ClientState) -> tuple[Outcome, ClientState]:
         if action == MODEL:
             return _begin(client_id, learn, give, payload, state)
-        made: list[int] = []
+        made: list[Quantised] = []
 
         def update(round_num: int) -> Integers | None:
             context = state.begun.context
@@ -145,22 +149,29 @@ def client_side(
             contribution = state.contribute()
             if contribution is None:
                 return None
-            encoding = make_encoding(protocol.quantiser, protocol.clip, context)
-            values, num_clipped = encode(encoding, client_id, contribution, context)
-            made.append(num_clipped)
-            return values
+            coder = protocol.coder(protocol.quantiser, protocol.clip, context, num_values)
+            made.append(coder.encode(client_id, contribution))
+            return made[-1].integers
 
         client = protocol.client(client_id, party, update, num_values, state.begun)
         try:
             _check_cohort(client_id, state.begun, payload)
             if (field := protocol.opens.get(action, "")) in payload:
-                give(state.begun, integers(payload, field))
+                group = integers(payload, field)
+                if protocol.private and len(group) < protocol.least:
+                    raise ProtocolError(
+                        f"client {client_id} refuses a sum over {len(group)} clients, "
+                        f"{protocol.least} are the least"
+                    )
+                give(state.begun, group)
         except ProtocolError as error:
             return Failure(str(error)), state
         outcome, inner = client(action, payload, state.inner)
         contribute = None if action == protocol.trains else state.contribute
-        num_clipped = sum(made) or state.num_clipped
-        return outcome, ClientState(inner, state.begun, contribute, num_clipped)
+        state = state._replace(inner=inner, contribute=contribute)
+        for one in made:
+            state = state._replace(num_clipped=one.num_clipped, clipped_whole=one.clipped_whole)
+        return outcome, state
 
     if protocol.authenticated:
         return authenticated_client(handle, client_id, party)
@@ -193,6 +204,21 @@ def round_cost(protocol: Protocol, context: RoundContext, num_values: int) -> Ro
 def count_values(template: Contribution) -> int:
     """Values of a contribution."""
     return sum(leaf.size for leaf in jax.tree.leaves(template))
+
+
+def _check_enough(protocol: Protocol, context: RoundContext, missing: Mapping[int, str]) -> None:
+    """Check that a private sum is over as many clients as its noise was worked out for.
+
+    Raises:
+        RoundLostError: It is not.
+    """
+    members = len(context.client_ids) - len(missing)
+    if protocol.private and members < protocol.least:
+        raise RoundLostError(
+            f"round {context.round_num} has {members} clients left, {protocol.least} are the least "
+            "over which a sum may be opened; let more of them take part",
+            missing,
+        )
 
 
 def _beginning(

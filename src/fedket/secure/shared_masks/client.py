@@ -183,12 +183,13 @@ def _upload(client: _Client, payload: Payload, state: ClientState) -> Step:
     values, field = client.update(terms.round_num), terms.sharing.field
     if values is None or state.mask is None:
         raise ProtocolError(f"client {client.client_id} has no usable update this round")
-    fits = (values >= -terms.max_value) & (values <= terms.max_value)
+    limit = field.modulus // 2  # noise may take a value beyond its share of that
+    fits = (values >= -limit) & (values <= limit)
     if values.shape != state.mask.shape or not fits.all():
         raise ProtocolError(
             f"client {client.client_id} has {values.size} values, {np.count_nonzero(fits)} of them "
-            f"within +-{terms.max_value}; the plan takes {terms.plan.num_values}, all of them "
-            "within: quantise with its bits"
+            f"within +-{limit}; the plan takes {terms.plan.num_values}, all of them within: "
+            "quantise with its bits"
         )
     data = pack_residues(field, add(field, residues_of(field, values), state.mask))
     state = state._replace(stage=Stage.UPLOADED, mask=None, held=held)

@@ -56,11 +56,6 @@ class Terms(NamedTuple):
     context: bytes
 
     @property
-    def max_value(self) -> int:
-        """Largest absolute value of an update; n of them add up to less than p/2."""
-        return (1 << (self.plan.bits - 1)) - 1
-
-    @property
     def num_blocks(self) -> int:
         """Blocks of a mask (U - T)."""
         return self.plan.threshold - self.plan.colluders
