@@ -41,6 +41,7 @@ traffic = st.builds(
     st.text(),
     positive,
     st.dictionaries(parties, counts, max_size=5),
+    st.none() | counts,
 )
 
 
