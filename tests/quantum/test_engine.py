@@ -50,6 +50,28 @@ def test_adjoint_gradients_equal_automatic_differentiation(name, seed):
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-10), found, expected)
 
 
+@lru_cache
+def curvatures(name, which):
+    """Jitted derivatives of the gradient's norm, in angles and states: second derivatives."""
+    run = {"engine": run_circuit, "reference": reference_run}[which]
+    loss = partial(scalar_loss, partial(run, CIRCUITS[name]))
+
+    def norm(*arguments):
+        return sum(jnp.sum(jnp.abs(part) ** 2) for part in jax.grad(loss, (0, 1))(*arguments))
+
+    return jax.jit(jax.grad(norm, (0, 1)))
+
+
+@pytest.mark.parametrize("name", ["qunetqfl, trailing signs", "controlled rotations"])
+def test_gradients_have_gradients(name):
+    angles, psi = random_inputs(CIRCUITS[name], 0, BATCH)
+    _, weights = random_inputs(CIRCUITS[name], 1, BATCH)
+    with jax.enable_x64(True):
+        found = curvatures(name, "engine")(angles, psi, weights)
+        expected = curvatures(name, "reference")(angles, psi, weights)
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-9), found, expected)
+
+
 @pytest.mark.parametrize("name", ["qunetqfl, trailing signs", "controlled rotations"])
 @pytest.mark.parametrize("batch", [1, 3, 40])
 def test_every_batch_size_takes_a_correct_path(name, batch):

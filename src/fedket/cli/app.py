@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from fedket._version import __version__
-from fedket.cli import circuit, deploy, keys, kme, noise, qkd, reproduce, run, show
+from fedket.cli import circuit, deploy, keys, kme, leakage, noise, qkd, reproduce, run, show
 from fedket.cli.options import CommandGroup
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ app.command()(show.report)
 app.command()(show.export)
 app.command()(circuit.draw)
 app.command()(circuit.plateau)
+app.command()(leakage.leakage)
 app.command()(reproduce.reproduce)
 app.command()(reproduce.results)
 app.add_typer(deploy.app, name="deploy")

@@ -9,8 +9,10 @@ Cotangents follow JAX: for y = U x the cotangent of x is Uᵀ times that of y; i
 therefore un-applies exactly like the state.
 """
 
+from collections.abc import Callable
 from functools import lru_cache, partial
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +51,8 @@ Batch = Complex[Array, "dim batch"]
 def run_circuit(circuit: Circuit, params: Angles, psi: Batch) -> Batch:
     """Apply a circuit to a batch of pure states; differentiable in `params` and `psi`.
 
-    Reverse mode only (`jax.grad`, `jax.vjp`); works under `jax.jit` and `jax.vmap`.
+    Reverse mode only (`jax.grad`, `jax.vjp`), once or again (`jax.jacrev(jax.grad(f))` in place of
+    `jax.hessian`); works under `jax.jit` and `jax.vmap`.
 
     Args:
         circuit: The circuit.
@@ -136,17 +139,51 @@ def _run_forward(
 def _run_backward(
     circuit: Circuit, saved: tuple[Angles, Batch], cotangent: Batch
 ) -> tuple[Angles, Batch]:
-    params, final = saved
+    return _pull_back(circuit, *saved, cotangent)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _pull_back(
+    circuit: Circuit, params: Angles, final: Batch, cotangent: Batch
+) -> tuple[Angles, Batch]:
+    """Cotangents of the angles and of the initial states; compiled where there are kernels."""
+    return _cotangents(_back, circuit, params, final, cotangent)
+
+
+def _cotangents(
+    back: Callable[..., tuple[list[Array], Batch]],
+    circuit: Circuit,
+    params: Angles,
+    final: Batch,
+    cotangent: Batch,
+) -> tuple[Angles, Batch]:
     blocks = blocks_of(circuit, final)
     matrices, to_angles = jax.vjp(partial(block_matrices, blocks), params)
-    scan = partial(_scan_back, circuit, blocks)
-    arguments = matrices, final, cotangent
-    if native.kernels() is None:
-        grads, initial = scan(*arguments)
-    else:
-        compiled = partial(native.pull_back, circuit, blocks)
-        grads, initial = jax.lax.platform_dependent(*arguments, cpu=compiled, default=scan)
+    grads, initial = back(circuit, blocks, matrices, final, cotangent)
     return to_angles(grads)[0], initial
+
+
+def _back(circuit: Circuit, blocks: tuple[Block, ...], *arguments: Any) -> tuple[Any, Batch]:
+    scan = partial(_scan_back, circuit, blocks)
+    if native.kernels() is None:
+        return scan(*arguments)
+    compiled = partial(native.pull_back, circuit, blocks)
+    found: tuple[Any, Batch] = jax.lax.platform_dependent(*arguments, cpu=compiled, default=scan)
+    return found
+
+
+def _pull_back_forward(
+    circuit: Circuit, *arguments: Array
+) -> tuple[tuple[Angles, Batch], tuple[Array, ...]]:
+    return _pull_back(circuit, *arguments), arguments
+
+
+def _pull_back_backward(
+    circuit: Circuit, saved: tuple[Array, ...], cotangents: tuple[Angles, Batch]
+) -> tuple[Array, ...]:
+    """Second derivatives, through the scan that JAX can look into: memory grows with depth."""
+    again = partial(_cotangents, _scan_back, circuit)
+    return tuple(jax.vjp(again, *saved)[1](cotangents))
 
 
 def _scan_back(
@@ -171,6 +208,7 @@ def _scan_back(
 
 
 _run.defvjp(_run_forward, _run_backward)
+_pull_back.defvjp(_pull_back_forward, _pull_back_backward)
 
 
 def block_matrices(blocks: tuple[Block, ...], params: Angles) -> list[Array]:

@@ -1,0 +1,96 @@
+"""`fedket leakage`: what a curious server reads out of what it sees."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedket.cli.options import ExperimentFile, JsonOption, SetOption, load_experiment
+from fedket.cli.tables import print_table
+from fedket.errors import ConfigError
+
+
+def leakage(
+    file: ExperimentFile,
+    clients: Annotated[str, typer.Option(metavar="LIST", help="Clients in a sum.")] = "1,2,4,8,16",
+    noise: Annotated[
+        str, typer.Option(metavar="LIST", help="Noise multipliers on the largest sum.")
+    ] = "",
+    victims: Annotated[int, typer.Option(min=1, help="Clients that are attacked.")] = 16,
+    samples: Annotated[int, typer.Option(min=1, help="Samples of a client.")] = 1,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the attacker's optimiser.")] = 400,
+    overrides: SetOption = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw it: .svg, .png or .pdf.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Attack sums of updates of an experiment's model: which samples are in them?
+
+    Every client takes one step of SGD from the first model. The attacker knows
+    model and labels, and sees the sum over some clients, one client's words
+    behind a mask, or a sum with the noise of differential privacy. All is
+    simulated.
+
+    Example: fedket leakage quickstart --clients 1,4,16 --noise 0.1,1 --plot leakage.png
+    """
+    config = load_experiment(file, overrides)
+    from fedket.experiment.leakage_study import CANDIDATES, measure_leakage
+    from fedket.leakage import Inversion
+
+    sizes = [int(size) for size in _numbers(clients, "--clients", whole=True)]
+    multipliers = _numbers(noise, "--noise") if noise else []
+    if plot is not None:
+        from fedket.report.leakage_plot import plot_leakage
+        from fedket.report.rate_plot import check_plot_file
+
+        check_plot_file(plot)
+    points = measure_leakage(
+        config,
+        sizes,
+        multipliers,
+        num_victims=victims,
+        samples_each=samples,
+        effort=Inversion(steps=steps),
+    )
+    if plot is not None:
+        plot_leakage(points, plot)
+    if as_json:
+        drawn = {} if plot is None else {"plot": str(plot)}
+        typer.echo(json.dumps({"points": [point._asdict() for point in points], **drawn}))
+        return
+    headings = ["view", "noise", "epsilon", "correlation", "identified", "membership AUC"]
+    rows = [
+        (
+            point.name,
+            f"{point.noise_multiplier:g}",
+            "-" if point.epsilon is None else f"{point.epsilon:.3g}",
+            f"{point.correlation:.2f} ± {point.correlation_se:.2f} "
+            f"({point.chance_correlation:.2f})",
+            f"{100 * point.identified:.0f} % ({100 * point.chance_identified:.0f} %)",
+            f"{point.membership_auc:.2f}",
+        )
+        for point in points
+    ]
+    print_table(rows, headings, numbers=range(1, 6))
+    typer.echo(
+        f"in brackets: random guesses; identified among {CANDIDATES} of a label; AUC 0.5 by chance"
+    )
+    if plot is not None:
+        typer.echo(f"plot: {plot}")
+
+
+def _numbers(text: str, option: str, whole: bool = False) -> list[float]:
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not 0 < len(found) <= 20 or not all(
+        0 < value <= 1e6 and (value.is_integer() or not whole) for value in found
+    ):
+        kind, example = ("whole numbers", "1,4,16") if whole else ("numbers", "0.1,1")
+        raise ConfigError(
+            f"{option} takes 1 to 20 {kind} above 0, such as {example}; got `{text[:80]}`"
+        )
+    return found
