@@ -9,6 +9,9 @@ import pytest
 from fedket.bridges.device import Patience
 from fedket.bridges.pennylane.kind import pennylane_model
 from fedket.errors import ConfigError, TrainingError
+from fedket.models.vqc import vqc
+from fedket.quantum import noise
+from fedket.quantum.shots import Shots
 from tests.bridges.papers import CIRCUITS
 from tests.bridges.qnodes import arctan_encoding, qnode_of
 
@@ -20,6 +23,32 @@ def value_and_gradient(model, params, x, mix):
 
     (_, logits), gradient = jax.jit(jax.value_and_grad(of, has_aux=True))(params)
     return logits, gradient
+
+
+def test_noise_and_shots_are_those_of_a_circuit_of_fedkets_own():
+    rates = noise.depolarising(0.02, 0.05) + noise.readout_error(0.02, 0.05)
+    node = qnode_of("chen_yoo", "default.qubit", arctan_encoding)
+    shape = CIRCUITS["chen_yoo"].params_shape
+    given = {"noise": rates, "shots": Shots(0, 500)}
+    foreign = pennylane_model(node, {"weights": shape}, 4, 3, **given)
+    own = vqc(CIRCUITS["chen_yoo"], 3, encoding="arctan", readout="z", logit_scale=1.0, **given)
+    weights, x = (jax.random.normal(jax.random.key(k), s) for k, s in ((0, shape), (1, (3, 4))))
+    found = jax.jit(foreign.apply)({"weights": weights}, x)
+    np.testing.assert_allclose(found, jax.jit(own.apply)(weights, x), atol=1e-6)
+    seen = jax.jit(foreign.evaluate)({"weights": weights}, x, jax.random.key(2))
+    np.testing.assert_allclose(seen, found, atol=5 / 500**0.5)
+    assert (foreign.noise, foreign.shots) == (rates, own.shots)
+
+
+def test_noise_on_probabilities_is_refused():
+    @qml.qnode(qml.device("default.qubit", wires=2))
+    def node(x, w):
+        qml.AngleEmbedding(x, wires=range(2))
+        qml.RX(w[0], wires=0)
+        return qml.probs(wires=[0])
+
+    with pytest.raises(ConfigError, match="returns probabilities; under"):
+        pennylane_model(node, {"w": (1,)}, 2, 2, noise=noise.depolarising(0.01, 0.01))
 
 
 @pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")  # PennyLane's U3

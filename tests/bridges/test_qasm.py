@@ -15,6 +15,7 @@ from fedket.bridges.qasm.reader import MAX_CHARACTERS, base_name, read_qasm
 from fedket.errors import CircuitError, ConfigError
 from fedket.models.vqc import vqc
 from fedket.quantum import noise
+from fedket.quantum.shots import Shots
 from tests.bridges.papers import ARCTAN, CIRCUITS, ROT, in_qasm
 
 HEAD = """OPENQASM 3.0;
@@ -217,6 +218,22 @@ def test_noise_follows_the_gates_as_it_does_in_a_circuit_of_ones_own():
         jax.jit(model.apply)(p, x) for model, p in ((own, params), (foreign, params.ravel()))
     )
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_values_and_gradients_come_from_shots():
+    text = HEAD + "input float x1; input float w1; ry(x0) q[0]; ry(x1) q[1]; rx(w0) q[0]; cx q[0], q[1]; ry(2 * w1) q[1];"
+    many = 1_000_000
+    exact = qasm_model(text, 2)
+    model = qasm_model(text, 2, shots=Shots(many, 200))
+    assert model.shots.circuits == 1 + 4
+    params, x = jnp.array([0.7, -0.4]), jnp.array([[0.3, 1.2], [2.0, -1.0]])
+    rng = jax.random.key(3)
+    seen = jax.jit(model.evaluate)(params, x, rng)
+    np.testing.assert_allclose(seen * 100, np.round(seen * 100), atol=1e-3)  # (2k - 200) / 200
+    loss = lambda model, *rng: lambda p: (model.apply(p, x, *rng) ** 2).sum()  # noqa: E731
+    drawn, told = jax.grad(loss(model, rng))(params), jax.grad(loss(exact))(params)
+    np.testing.assert_allclose(drawn, told, atol=20 / many**0.5)
+    assert (drawn != told).any()
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,8 @@ from pydantic import Field
 from fedket.bridges.device import Patience
 from fedket.bridges.model import ForeignEncoding
 from fedket.models.vqc import Readout
-from fedket.quantum.circuit import Circuit
-from fedket.quantum.memory import check_memory
-from fedket.quantum.noise import check_exact_memory
 from fedket.schema import NonNegativeInt, PositiveFloat
-from fedket.section import Context, Section
+from fedket.section import Section
 
 
 class ForeignCircuitKeys(Section):
@@ -57,15 +54,3 @@ class DeviceKeys(Section):
     def patience(self) -> Patience:
         """How long a device is waited for."""
         return Patience(self.timeout_s, self.retries)
-
-
-def check_simulation(circuit: Circuit, context: Context) -> None:
-    """Raise `CircuitError` if a gradient step of a circuit does not fit into memory."""
-    itemsize = 8 if context.dtype == "float64" else 4
-    noise, columns = context.noise, context.batch_size
-    if noise is not None and noise.is_exact(circuit):
-        check_exact_memory(circuit, noise, context.num_classes, itemsize)
-        return
-    if noise is not None:
-        columns *= noise.trajectories
-    check_memory(circuit.num_qubits, columns, 2 * itemsize)

@@ -1,26 +1,24 @@
 """A circuit program as a model: features enter, expectation values come out as logits."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Literal
 
 import jax
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from fedket.bridges.measured import ForeignValues, MeasuredValues, measured_values
 from fedket.bridges.native import native_run, sections_of
-from fedket.bridges.noisy import noisy_values
 from fedket.bridges.program import CircuitProgram
 from fedket.errors import ConfigError
 from fedket.models.vqc import Readout, measured_subsets
 from fedket.quantum.circuit import Circuit
 from fedket.quantum.noise import NoiseModel
 from fedket.quantum.readout import expval, parse_pauli, probabilities
+from fedket.quantum.shots import Shots
 from fedket.types import ForeignDevice, Model
 
 ForeignEncoding = Literal["inputs", "amplitude", "angle", "arctan", "state"]
-ForeignValues = Callable[[Array, Array, PRNGKeyArray | None], Float[Array, "batch values"]]
-"""(weights, x of shape (batch, features), randomness or None) -> values."""
 MakeDevice = Callable[[tuple[str, ...]], tuple[ForeignValues, ForeignDevice, str]]
 """Pauli strings -> their values on a device, what calls it, and that in words."""
 
@@ -37,6 +35,7 @@ def program_model(
     init_std: float = 0.1,
     checked: str = "",
     noise: NoiseModel | None = None,
+    shots: Shots | None = None,
     make_device: MakeDevice | None = None,
 ) -> Model:
     """A classifier whose parameters are a circuit's weights, on fedket's own engine or a device.
@@ -55,6 +54,7 @@ def program_model(
         checked: What the translation was compared with, in words.
         noise: What follows its gates on fedket's engine, as of `vqc`; what encodes the features
             has none.
+        shots: How often circuits are measured on fedket's engine, as of `vqc`.
         make_device: Runs Pauli strings elsewhere; None for fedket's engine.
 
     Raises:
@@ -65,36 +65,41 @@ def program_model(
     strings, signs = read_strings(readout, observables, program.num_qubits, num_classes)
     device: ForeignDevice | None = None
     if make_device is None:
-        make = partial(_native_values, program, encoding, strings, num_classes)
-        if noise is not None:
-            make = partial(noisy_values, program, encoding, strings, num_classes, noise)
-        values = make()
+        if noise is None and shots is None:
+            read = MeasuredValues(_native_values(program, encoding, strings, num_classes))
+        else:
+            read = measured_values(program, encoding, strings, num_classes, noise, shots)
         words = "; ".join(filter(None, (native_words(program, origin), checked)))
     elif strings is None:
         raise ConfigError('model.readout = "probabilities" is fedket\'s own; a device gives "z"')
     else:
         values, device, where = make_device(strings)
+        read = MeasuredValues(values)
         words = f"{origin} on {where}"
+
+    def logits_by(values: ForeignValues) -> Callable[..., Float[Array, "batch classes"]]:
+        def logits(
+            params: Float[Array, " weights"],
+            x: Float[Array, "batch *features"],
+            rng: PRNGKeyArray | None = None,
+        ) -> Float[Array, "batch classes"]:
+            found = values(params, x, rng)
+            return logit_scale * (found if signs is None else found * signs)
+
+        return logits
 
     def init(rng: PRNGKeyArray) -> Float[Array, " weights"]:
         return init_std * jax.random.normal(rng, (program.num_weights,))
 
-    def apply(
-        params: Float[Array, " weights"],
-        x: Float[Array, "batch *features"],
-        rng: PRNGKeyArray | None = None,
-    ) -> Float[Array, "batch classes"]:
-        found = values(params, x, rng)
-        return logit_scale * (found if signs is None else found * signs)
-
-    circuit = largest_section(program)
     return Model(
         init,
-        apply,
-        circuit=circuit,
+        logits_by(read.values),
+        circuit=largest_section(program),
         runs_on=words,
         device=device,
         noise=noise if device is None else None,
+        shots=read.plan,
+        evaluate=read.evaluate and logits_by(read.evaluate),
         program=lambda params: (program, params),
     )
 

@@ -43,12 +43,14 @@ def check_noise(config: ExperimentConfig, model: Model, context: Context) -> Non
     if model.noise != context.noise:
         raise ConfigError(
             f"model `{config.model.kind}` cannot be trained under [noise]; use `vqc`, `hybrid`, "
-            "`mps`, `quantum_train`, `qasm`, or `qiskit` on fedket's engine, or leave the table out"
+            "`mps`, `quantum_train`, or `qasm`, `qiskit` and `pennylane` on fedket's engine, or "
+            "leave the table out"
         )
     if (model.shots and model.shots.shots) != context.shots:
         raise ConfigError(
             f"model `{config.model.kind}` cannot be trained with [shots]; use `vqc`, `hybrid`, "
-            "`mps` or `quantum_train`, or leave the table out"
+            "`mps`, `quantum_train`, or `qasm`, `qiskit` and `pennylane` on fedket's engine, or "
+            "leave the table out"
         )
 
 

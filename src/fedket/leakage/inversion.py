@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 from scipy.optimize import linear_sum_assignment
 
 from fedket.federated.losses import Loss
-from fedket.leakage.views import Vectors, client_gradients
+from fedket.leakage.views import TINY, Vectors, client_gradients
 from fedket.types import Model, Params
 
 Samples = Float[Array, "views samples *features"]
@@ -67,7 +67,7 @@ def invert_gradients(
         x = low + (high - low) * unit
         gradient = client_gradients(model, loss, params, x[None], y[None])[0]
         norms = jnp.linalg.norm(gradient) * jnp.linalg.norm(seen)
-        return 1 - gradient @ seen / jnp.maximum(norms, jnp.finfo(seen.dtype).tiny)
+        return 1 - gradient @ seen / jnp.maximum(norms, TINY)
 
     def search(seen: Array, y: Array, start: Array) -> tuple[Array, Array]:
         def step(carry: Searched, _: None) -> tuple[Searched, None]:
@@ -81,7 +81,8 @@ def invert_gradients(
 
     @jax.jit
     def attempt(starts: Array) -> tuple[Array, Array]:
-        return jax.lax.map(lambda view: search(*view), (seen, y, starts))
+        found: tuple[Array, Array] = jax.lax.map(lambda view: search(*view), (seen, y, starts))
+        return found
 
     shape = (*y.shape, *low.shape)
     found = [

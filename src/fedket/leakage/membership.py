@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 from sklearn.metrics import roc_auc_score
 
 from fedket.federated.losses import Loss
-from fedket.leakage.views import Vectors, client_gradients
+from fedket.leakage.views import TINY, Vectors, client_gradients
 from fedket.types import Model, Params
 
 
@@ -25,7 +25,7 @@ def gradient_scores(
     """Cosine of each sample's gradient with each view."""
     own = client_gradients(model, loss, params, x[:, None], y[:, None])
     norms = jnp.linalg.norm(seen, axis=1)[:, None] * jnp.linalg.norm(own, axis=1)
-    return seen @ own.T / jnp.maximum(norms, jnp.finfo(own.dtype).tiny)
+    return seen @ own.T / jnp.maximum(norms, TINY)
 
 
 def auc(members: Float[np.ndarray, " members"], others: Float[np.ndarray, " others"]) -> float:

@@ -12,6 +12,9 @@ from jaxtyping import Array, Float, Int
 from fedket.federated.losses import Loss
 from fedket.types import Model, Params
 
+TINY = 1e-30
+"""In place of norms that are 0."""
+
 Vectors = Float[Array, "views values"]
 
 
@@ -39,10 +42,10 @@ def client_gradients(
     return jax.vmap(one)(x, y)
 
 
-def clipped(updates: Vectors, norm: float | Array) -> Vectors:
+def clipped(updates: Vectors, norm: float) -> Vectors:
     """Updates scaled down to an L2 norm of at most `norm`."""
     norms = jnp.linalg.norm(updates, axis=1, keepdims=True)
-    return updates * jnp.minimum(1, norm / jnp.maximum(norms, jnp.finfo(updates.dtype).tiny))
+    return updates * jnp.minimum(1, norm / jnp.maximum(norms, TINY))
 
 
 def group_sums(updates: Float[Array, "clients values"], size: int) -> Float[Array, "groups values"]:

@@ -38,19 +38,7 @@ class CircuitKeys(Section):
 
     def check(self, context: Context) -> None:
         """Raise `CircuitError` if a gradient step does not fit, or noise is not served."""
-        itemsize = 8 if context.dtype == "float64" else 4
-        noise, shots, columns = context.noise, context.shots, context.batch_size
-        if noise is not None or shots is not None:
-            circuit, classes = self.make_circuit(), context.num_classes
-            exact = (noise or NoiseModel()).is_exact(circuit)
-            if shots is not None and exact:
-                check_shots_memory(circuit, noise, shots, classes, columns, itemsize)
-            if noise is not None and exact:
-                check_exact_memory(circuit, noise, classes, itemsize)
-                return
-        if noise is not None:
-            columns *= noise.trajectories
-        check_memory(self.num_qubits, columns, 2 * itemsize)
+        check_simulation(self.make_circuit(), context)
 
     def make_circuit(self) -> Circuit:
         """The circuit.
@@ -79,3 +67,18 @@ def _inline(gates: tuple[tuple[str | int, ...], ...], num_qubits: int, num_layer
         return make_circuit(num_qubits, gates, num_layers)  # type: ignore[arg-type]  # checked
     except CircuitError as error:
         raise ConfigError(f"model.layer: {error}") from None
+
+
+def check_simulation(circuit: Circuit, context: Context) -> None:
+    """Raise `CircuitError` if a gradient step of a circuit does not fit into memory."""
+    itemsize = 8 if context.dtype == "float64" else 4
+    noise, shots, columns = context.noise, context.shots, context.batch_size
+    exact = (noise or NoiseModel()).is_exact(circuit)
+    if shots is not None and exact:
+        check_shots_memory(circuit, noise, shots, context.num_classes, columns, itemsize)
+    if noise is not None and exact:
+        check_exact_memory(circuit, noise, context.num_classes, itemsize)
+        return
+    if noise is not None:
+        columns *= noise.trajectories
+    check_memory(circuit.num_qubits, columns, 2 * itemsize)

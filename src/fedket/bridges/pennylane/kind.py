@@ -12,10 +12,14 @@ from pydantic import Field
 
 from fedket.bridges.device import Device, Patience
 from fedket.bridges.extras import needs_extra
-from fedket.bridges.keys import DeviceKeys, Engine, check_simulation
+from fedket.bridges.keys import DeviceKeys, Engine
+from fedket.bridges.measured import ForeignValues, MeasuredValues, measured_values
 from fedket.bridges.model import largest_section, native_words
 from fedket.bridges.native import native_run
 from fedket.errors import CircuitError, ConfigError
+from fedket.models.circuit_keys import check_simulation
+from fedket.quantum.noise import NoiseModel
+from fedket.quantum.shots import Shots
 from fedket.schema import PositiveFloat, PositiveInt
 from fedket.section import Context, FunctionOf, NamedFunction
 from fedket.types import Model, Params
@@ -39,6 +43,8 @@ def pennylane_model(
     logit_scale: float = 1.0,
     init_std: float = 0.1,
     patience: Patience = Patience(),  # noqa: B008 - a tuple of numbers
+    noise: NoiseModel | None = None,
+    shots: Shots | None = None,
 ) -> Model:
     """A classifier of a PennyLane QNode, which takes one sample and returns one value per class.
 
@@ -55,6 +61,8 @@ def pennylane_model(
         logit_scale: Logits are this times the values.
         init_std: Weights start at N(0, init_std²).
         patience: How long a device is waited for.
+        noise: What follows the gates on fedket's engine, as of `vqc`.
+        shots: How often circuits are measured there, as of `vqc`.
 
     Raises:
         ConfigError: It takes other arguments, cannot be translated though it should, or its
@@ -79,22 +87,36 @@ def pennylane_model(
         num_outputs = pl.outputs_of(qnode, arguments)
         device = Device(pl.foreign_function(qnode, arguments, num_outputs), patience)
         words = _device_words(name, qnode, len(qnode.device.wires or ()), exact, why_not)
-        return _model(device, shapes, num_classes, logit_scale, init_std, words, device=device)
-    program, read = native
+        called = MeasuredValues(lambda flat, x, _: device(flat, x))
+        model = _model(called, shapes, num_classes, logit_scale, init_std, words)
+        return model._replace(device=device)
+    program, read, sums = native
     run = native_run(program)
 
-    def values(flat: Array, x: Array) -> Array:
+    def exact_values(flat: Array, x: Array) -> Array:
         return read(run(flat, x))
 
-    off = pl.largest_disagreement(qnode, arguments, values, exact)
+    off = pl.largest_disagreement(qnode, arguments, exact_values, exact)
     if off > AGREES:
         raise ConfigError(
             f"{name} and its translation differ by {off:.2g} on random weights; use model.engine = "
             '"device", and tell us of the circuit'
         )
     words = f"{native_words(program, name)}; agrees with it to {off:.0e} on random weights"
-    circuit = largest_section(program)
-    model = _model(values, shapes, num_classes, logit_scale, init_std, words, circuit=circuit)
+    measured = MeasuredValues(lambda flat, x, _: exact_values(flat, x))
+    if noise is not None or shots is not None:
+        if sums is None:
+            raise ConfigError(
+                f"{name} returns probabilities; under [noise] or [shots] it should return "
+                "expectation values of products of Z"
+            )
+        measured = measured_values(program, "inputs", sums.strings, 0, noise, shots)
+        measured = measured._replace(
+            values=_then(sums.of, measured.values),
+            evaluate=measured.evaluate and _then(sums.of, measured.evaluate),
+        )
+    model = _model(measured, shapes, num_classes, logit_scale, init_std, words)
+    model = model._replace(circuit=largest_section(program), noise=noise)
 
     def with_weights(params: Params) -> tuple[Any, Array]:
         return program, jnp.concatenate([params[name].ravel() for name in shapes])
@@ -102,15 +124,17 @@ def pennylane_model(
     return model._replace(program=with_weights)
 
 
+def _then(mix: Callable[[Array], Array], values: ForeignValues) -> ForeignValues:
+    return lambda flat, x, rng: mix(values(flat, x, rng))
+
+
 def _model(
-    values: Callable[[Array, Array], Array],
+    read: MeasuredValues,
     shapes: dict[str, tuple[int, ...]],
     num_classes: int,
     logit_scale: float,
     init_std: float,
     runs_on: str,
-    circuit: Any = None,
-    device: Device | None = None,
 ) -> Model:
     """A model of what gives values of a batch for flat weights."""
 
@@ -123,18 +147,20 @@ def _model(
             for start, (name, shape) in zip(bounds.tolist(), shapes.items(), strict=False)
         }
 
-    def apply(
-        params: Params,
-        x: Float[Array, "batch *features"],
-        rng: PRNGKeyArray | None = None,  # noqa: ARG001 - every model takes one
-    ) -> Float[Array, "batch classes"]:
-        flat = jnp.concatenate([params[name].ravel() for name in shapes])
-        found = values(flat, x.reshape(x.shape[0], -1))
-        if found.shape[1] == 1 and num_classes == 2:
-            found = jnp.concatenate([found, -found], axis=1)
-        return logit_scale * found
+    def logits_by(values: ForeignValues) -> Callable[..., Float[Array, "batch classes"]]:
+        def logits(
+            params: Params, x: Float[Array, "batch *features"], rng: PRNGKeyArray | None = None
+        ) -> Float[Array, "batch classes"]:
+            flat = jnp.concatenate([params[name].ravel() for name in shapes])
+            found = values(flat, x.reshape(x.shape[0], -1), rng)
+            if found.shape[1] == 1 and num_classes == 2:
+                found = jnp.concatenate([found, -found], axis=1)
+            return logit_scale * found
 
-    return Model(init, apply, circuit=circuit, runs_on=runs_on, device=device)
+        return logits
+
+    evaluate = None if read.evaluate is None else logits_by(read.evaluate)
+    return Model(init, logits_by(read.values), runs_on=runs_on, shots=read.plan, evaluate=evaluate)
 
 
 def _why_on_device(qnode: Any, exact: bool) -> str:
@@ -178,6 +204,8 @@ class PennylaneConfig(DeviceKeys):
                 logit_scale=self.logit_scale,
                 init_std=self.init_std,
                 patience=self.patience,
+                noise=context.noise,
+                shots=context.shots,
             )
         if model.circuit is not None:
             check_simulation(model.circuit, context)

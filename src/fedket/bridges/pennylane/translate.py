@@ -18,7 +18,7 @@ from fedket.bridges.device import ForeignFunction
 from fedket.bridges.expressions import Angle, traced
 from fedket.bridges.gates import expand_gate
 from fedket.bridges.pennylane.probe import probe_angles
-from fedket.bridges.pennylane.readout import Read, read_measurements
+from fedket.bridges.pennylane.readout import PauliSums, Read, read_measurements
 from fedket.bridges.pennylane.tape import Tape, record
 from fedket.bridges.program import CircuitProgram
 from fedket.errors import CircuitError, ConfigError
@@ -100,8 +100,8 @@ def is_exact(qnode: Any, arguments: Arguments) -> bool:
     return script.shots.total_shots is None
 
 
-def translate(qnode: Any, arguments: Arguments) -> tuple[CircuitProgram, Read]:
-    """A QNode's circuit as gates of the engine, and what it returns.
+def translate(qnode: Any, arguments: Arguments) -> tuple[CircuitProgram, Read, PauliSums | None]:
+    """A QNode's circuit as gates of the engine, and what it returns, see `read_measurements`.
 
     Raises:
         CircuitError: Something in it is not known to fedket; one line names it.
@@ -151,7 +151,7 @@ def translate(qnode: Any, arguments: Arguments) -> tuple[CircuitProgram, Read]:
         state if first.preparation is not None else None,
     )
     _check_traceable(program, arguments)
-    return program, read_measurements(first.measurements, first.qubits)
+    return program, *read_measurements(first.measurements, first.qubits)
 
 
 def _check_traceable(program: CircuitProgram, arguments: Arguments) -> None:

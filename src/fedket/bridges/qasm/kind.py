@@ -7,10 +7,12 @@ from typing import Literal
 from pydantic import PrivateAttr, model_validator
 
 from fedket.bridges.extras import needs_extra
-from fedket.bridges.keys import ForeignCircuitKeys, check_simulation
+from fedket.bridges.keys import ForeignCircuitKeys
 from fedket.bridges.model import ForeignEncoding, program_model
+from fedket.models.circuit_keys import check_simulation
 from fedket.models.vqc import Readout
 from fedket.quantum.noise import NoiseModel
+from fedket.quantum.shots import Shots
 from fedket.schema import FileBeside, read_beside
 from fedket.section import Context, Info
 from fedket.types import Model
@@ -28,6 +30,7 @@ def qasm_model(
     logit_scale: float = 1.0,
     init_std: float = 0.1,
     noise: NoiseModel | None = None,
+    shots: Shots | None = None,
 ) -> Model:
     """A classifier of an OpenQASM 3 circuit; see `read_qasm` and `program_model`.
 
@@ -42,6 +45,7 @@ def qasm_model(
         logit_scale: As of `vqc`.
         init_std: Weights start at N(0, init_std²).
         noise: What follows its gates, as of `vqc`.
+        shots: How often circuits are measured, as of `vqc`.
 
     Raises:
         ConfigError: The package `openqasm3` is missing, or circuit and classes do not suit.
@@ -59,6 +63,7 @@ def qasm_model(
         logit_scale=logit_scale,
         init_std=init_std,
         noise=noise,
+        shots=shots,
     )
 
 
@@ -88,6 +93,7 @@ class QasmConfig(ForeignCircuitKeys):
             context.num_classes,
             source=self.file,
             noise=context.noise,
+            shots=context.shots,
             **self.model_dump(exclude={"kind", "file"}),
         )
         check_simulation(model.circuit, context)

@@ -13,14 +13,17 @@ from pydantic import PrivateAttr, model_validator
 from fedket.bridges.decompose import without_controlled_angles
 from fedket.bridges.device import Device, Patience
 from fedket.bridges.extras import needs_extra
-from fedket.bridges.keys import DeviceKeys, Engine, ForeignCircuitKeys, check_simulation
-from fedket.bridges.model import ForeignEncoding, ForeignValues, program_model
+from fedket.bridges.keys import DeviceKeys, Engine, ForeignCircuitKeys
+from fedket.bridges.measured import ForeignValues
+from fedket.bridges.model import ForeignEncoding, program_model
 from fedket.bridges.native import native_run, section_angles
 from fedket.bridges.program import CircuitProgram
 from fedket.bridges.sections import whole_section
 from fedket.errors import ConfigError
+from fedket.models.circuit_keys import check_simulation
 from fedket.models.vqc import Readout
 from fedket.quantum.noise import NoiseModel
+from fedket.quantum.shots import Shots
 from fedket.schema import NonNegativeInt
 from fedket.section import Context, FunctionOf, Info, NamedFunction
 from fedket.types import Model
@@ -44,6 +47,7 @@ def qiskit_model(
     shots: int = 0,
     patience: Patience = Patience(),  # noqa: B008 - a tuple of numbers
     noise: NoiseModel | None = None,
+    engine_shots: Shots | None = None,
 ) -> Model:
     """A classifier of a Qiskit circuit, whose weights are in the order of `circuit.parameters`.
 
@@ -64,6 +68,7 @@ def qiskit_model(
         shots: Of each circuit on the backend; 0 is exact on `aer`, the backend's default elsewhere.
         patience: How long a backend is waited for.
         noise: What follows the gates on fedket's engine, as of `vqc`.
+        engine_shots: How often circuits are measured there, as of `vqc`.
 
     Raises:
         ConfigError: Circuit, classes and backend do not suit each other, or the translation
@@ -85,6 +90,7 @@ def qiskit_model(
         logit_scale=logit_scale,
         init_std=init_std,
         noise=noise,
+        shots=engine_shots,
     )
     named = backend is not None or bool(backend_name)
     if engine == "device" and not named:
@@ -202,6 +208,7 @@ class QiskitConfig(ForeignCircuitKeys, DeviceKeys):
                 shots=self.shots,
                 patience=self.patience,
                 noise=context.noise,
+                engine_shots=context.shots,
                 **self.model_dump(include=set(keys)),
             )
         if model.device is None:
