@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.style
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fedket.experiment.leakage_study import MASKED, LeakagePoint
@@ -38,14 +39,22 @@ def plot_leakage(points: Sequence[LeakagePoint], path: Path) -> None:
             if noised:
                 values = [getattr(p, name) for p in noised]
                 panels[1].plot([p.epsilon for p in noised], values, **look)
-        panels[0].set_xscale("log", base=2)
+        _log_axis(panels[0], [p.clients for p in plain])
         panels[0].set_xlabel("clients in a sum (×: one, masked; dotted: chance)")
-        panels[0].legend()
+        figure.legend(loc="outside upper center", ncols=len(_LABELS))
         if noised:
-            panels[1].set_xscale("log")
+            _log_axis(panels[1], [p.epsilon or 0.0 for p in noised])
             panels[1].set_xlabel(f"ε of all rounds, sums of {noised[0].clients} (simulated)")
         figure.savefig(path, dpi=150, metadata=METADATA.get(path.suffix))
 
 
 def _by_chance(point: LeakagePoint, name: str) -> float:
     return 0.5 if name == "membership_auc" else float(getattr(point, f"chance_{name}"))
+
+
+def _log_axis(axes: Axes, values: Sequence[float]) -> None:
+    axes.set_xscale("log")
+    axes.set_xticks(
+        values, [f"{value:.3g}" if value < 1e3 else f"{value:,.0f}" for value in values]
+    )
+    axes.minorticks_off()
