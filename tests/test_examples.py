@@ -19,6 +19,7 @@ VQC = "model={kind='vqc', num_layers=2, circuit='circuit.py:ring'}"
 
 OWN = {
     "aggregation": [*SMALL, "aggregation={kind='aggregation.py:Trimmed', trim=0.2}"],
+    "attack": [*SMALL, "attack={kind='attack.py:FreeRiding', share=0.4, sigma=0.2}"],
     "circuit": [*SMALL, VQC],
     "dataset": ["data.kind=dataset.py:Spirals", "model={kind='mlp', hidden=[8]}"],
     "engine": [*SMALL, "engine={kind='engine.py:OnDevice', index=0}"],

@@ -17,6 +17,7 @@ from fedket.kinds import BUILT_IN, kinds_of
 
 PARTS = {
     "aggregation": "aggregation.py:Trimmed",
+    "attack": "attack.py:FreeRiding",
     "circuit": "circuit.py:ring",
     "condition": "condition.py:Pareto",
     "data": "dataset.py:Spirals",
@@ -43,6 +44,7 @@ optimizer = {kind = "OPTIMIZER", beta1 = 0.8}
 strategy = {kind = "STRATEGY", threshold = 0.5}
 aggregation = {kind = "AGGREGATION", trim = 0.2}
 engine = {kind = "ENGINE", index = 0}
+attack = {kind = "ATTACK", share = 0.4, sigma = 0.2}
 conditions = {seconds_per_step = {kind = "CONDITION", alpha = 1.2}}
 """
 

@@ -102,6 +102,12 @@ from .secure import quantised_sum as quantised_sum
 from .secure import reduce_in_process as reduce_in_process
 from .secure import shared_mask_sum as shared_mask_sum
 from .secure import shared_masks_protocol as shared_masks_protocol
+from .secure.plain import plain_sum as plain_sum
+from .secure.robust.attack_kinds import AttackConfig as AttackConfig
+from .secure.robust.attacks import Attack as Attack
+from .secure.robust.attacks import attacked as attacked
+from .secure.robust.reducer import Rule as Rule
+from .secure.robust.reducer import robust_sum as robust_sum
 from .topology.graph import Topology as Topology
 from .topology.graph import make_topology as make_topology
 from .topology.kinds import GraphConfig as GraphConfig

@@ -128,6 +128,17 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "gaussian": "fedket.secure.privacy.kinds:GaussianConfig",
         "local_gaussian": "fedket.secure.privacy.kinds:LocalGaussianConfig",
     },
+    "attack": {
+        "sign_flipping": "fedket.secure.robust.attack_kinds:SignFlippingConfig",
+        "inner_product_manipulation": (
+            "fedket.secure.robust.attack_kinds:InnerProductManipulationConfig"
+        ),
+        "a_little_is_enough": "fedket.secure.robust.attack_kinds:ALittleIsEnoughConfig",
+        "mimic": "fedket.secure.robust.attack_kinds:MimicConfig",
+        "gaussian": "fedket.secure.robust.attack_kinds:GaussianConfig",
+        "label_flipping": "fedket.secure.robust.attack_kinds:LabelFlippingConfig",
+        "backdoor": "fedket.secure.robust.attack_kinds:BackdoorConfig",
+    },
     "aggregation": {
         "plain": "fedket.secure.plain:PlainConfig",
         "quantised": "fedket.secure.quantised:QuantisedConfig",

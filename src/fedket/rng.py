@@ -28,6 +28,8 @@ class Purpose(enum.IntEnum):
     CONDITIONS = 16
     GRAPH = 17
     LEAKAGE = 18
+    ATTACK = 20
+    GROUPS = 21
 
 
 def rng_for(

@@ -67,7 +67,7 @@ def sections():
 
 @pytest.mark.parametrize(("table", "keys", "values"), list(sections()))
 def test_a_mistyped_key_is_told_the_nearest_one(table, keys, values):
-    for key in keys:
+    for key in (key for key in keys if len(key) > 2):
         typo = key[0] + key[2:]
         wrong = {"name": "x", **values}
         target = wrong.setdefault(table, {}) if table else wrong

@@ -1,11 +1,16 @@
-"""Robust rules in experiments: whose updates they see, what they go on from, what is refused."""
+"""Robust rules and attacks in experiments: what they see and go on from, what is refused."""
 
 import numpy as np
 import pytest
 
+from fedket.deploy.files import check_deployable
 from fedket.errors import ConfigError
-from fedket.experiment.build import build_experiment
+from fedket.experiment.aggregation import first_context
+from fedket.experiment.build import attack_of, build_experiment
 from fedket.experiment.run import resume_run, start_run
+from fedket.kinds import BUILT_IN
+from fedket.record_files import read_rounds
+from fedket.report import write_report
 from fedket.secure.robust.kinds import CentredClippingConfig, MedianConfig, TrimmedMeanConfig
 from fedket.secure.robust.reducer import as_vector, robust_sum
 from fedket.types import Bound, RoundContext
@@ -74,3 +79,57 @@ def test_what_a_rule_cannot_do_is_one_line(chosen, said, blobs):
     with pytest.raises(ConfigError, match=said) as raised:
         build_experiment(config_of(blobs, chosen))
     assert "\n" not in str(raised.value)
+
+
+IMAGES = "data={kind='digits', max_train=60, max_test=40}"
+
+
+@pytest.mark.parametrize("kind", BUILT_IN["attack"])
+def test_an_attack_changes_the_run_says_that_it_is_simulated_and_resumes(kind, blobs, tmp_path):
+    chosen = [f"attack={{kind='{kind}', clients=[1]}}", "federation.rounds=2", IMAGES]
+    whole = start_run(config_of(blobs, *chosen), output=tmp_path / "whole")
+    honest = start_run(config_of(blobs, *chosen[1:]), output=tmp_path / "honest").summary
+    assert whole.summary.parameters_sha256 != honest.parameters_sha256
+    start_run(config_of(blobs, *chosen, "federation.rounds=1"), output=tmp_path / "parts")
+    parts = resume_run(tmp_path / "parts", config=config_of(blobs, *chosen)).summary
+    assert parts.parameters_sha256 == whole.summary.parameters_sha256
+    assert "Simulated: clients 1 attack" in write_report([tmp_path / "whole"], None).read_text()
+    measured = [*read_rounds(tmp_path / "whole")][-1].metrics
+    assert ("attack_success_rate" in measured) == (kind == "backdoor")
+
+
+def test_a_share_of_attackers_is_drawn_by_the_seed(blobs):
+    def drawn(*overrides):
+        config = config_of(blobs, "partition.num_clients=10", *overrides)
+        return attack_of(config, first_context(config)).clients
+
+    some = drawn("attack={kind='mimic', share=0.3}")
+    assert len(some) == 3
+    assert some == drawn("attack={kind='gaussian', share=0.3}")
+    assert len({drawn("attack={kind='mimic', share=0.3}", f"seed={n}") for n in range(4)}) > 1
+    assert drawn("attack={kind='mimic', share=0.0}") == ()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ("{kind='mimic'}", "say who attacks"),
+        ("{kind='mimic', share=0.2, clients=[1]}", "say who attacks"),
+        ("{kind='mimic', share=1.0}", "attack.share"),
+        ("{kind='mimic', clients=[4]}", "should name some of the clients 0 to 3"),
+        ("{kind='mimic', clients=[0, 1, 2, 3]}", "and not all"),
+        ("{kind='mimic', clients=[0, 1]}", '2 attackers among the 4 clients .* "median" stands, 1'),
+        ("{kind='backdoor', clients=[0], target=3}", "attack.target = 3, the data has 3 classes"),
+        ("{kind='backdoor', clients=[0]}", "needs images"),
+    ],
+)
+def test_attackers_that_cannot_be_are_one_line(chosen, said, blobs):
+    with pytest.raises(ConfigError, match=said) as raised:
+        build_experiment(config_of(blobs, "aggregation.kind=median", f"attack={chosen}"))
+    assert "\n" not in str(raised.value)
+
+
+def test_sites_do_not_play_attackers(blobs):
+    config = config_of(blobs, "attack={kind='mimic', share=0.3}", "aggregation.kind=pairwise_masks")
+    with pytest.raises(ConfigError, match="simulates attackers"):
+        check_deployable(config, 4)

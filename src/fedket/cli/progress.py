@@ -243,7 +243,7 @@ def print_facts(facts: Facts, evaluation: str) -> None:
         **{name: f"{value:g}" for name, value in facts.measured.items() if value is not None},
     }
     print_pairs(rows.items())
-    for table in ("aggregation", "privacy"):
+    for table in ("aggregation", "privacy", "attack"):
         for said in facts.caveats.get(table, ()):
             typer.echo(f"\n{said}")
 

@@ -176,6 +176,8 @@ def check_deployable(config: ExperimentConfig, sites: int) -> None:
     if config.graph is not None:
         raise ConfigError(WITH_A_SERVER)
     check_aggregation(config)
+    if config.attack is not None:
+        raise ConfigError("[attack] simulates attackers, which sites are not; leave it out")
     if config.conditions is not None:
         raise ConfigError("[conditions] simulate what real sites have themselves; leave them out")
     if not protocol.authenticated:

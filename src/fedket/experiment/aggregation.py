@@ -123,3 +123,15 @@ def check_aggregation(config: ExperimentConfig) -> None:
         )
     protocol.quantiser([1 / cohort] * cohort)
     cost_of(config, 1)
+
+
+def check_attackers(config: ExperimentConfig, num_attackers: int) -> None:
+    """Raise `ConfigError` if more attackers are expected in a round than the rule stands."""
+    rule, cohort = rule_of(config), config.cohort_size
+    expected = round(num_attackers * cohort / config.num_clients)
+    if rule is not None and expected > rule.stands(cohort):
+        raise ConfigError(
+            f"{expected} attackers among the {cohort} clients of a round are more than "
+            f'"{rule.name}" stands, {rule.stands(cohort)}; raise aggregation.f if it has one, or '
+            "have fewer attackers (attack.share)"
+        )

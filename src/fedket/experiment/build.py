@@ -9,10 +9,11 @@ import jax
 import optax
 
 from fedket.data.census import check_partition
-from fedket.errors import UserCodeError
+from fedket.errors import ConfigError, UserCodeError
 from fedket.experiment.aggregation import (
     build_reducer,
     check_aggregation,
+    check_attackers,
     first_context,
     protocol_of,
     rule_of,
@@ -36,6 +37,8 @@ from fedket.quantum.noise import NoiseModel
 from fedket.quantum.noise.kinds import NoiseConfig
 from fedket.quantum.shots import Shots
 from fedket.section import Context, Section
+from fedket.secure.plain import plain_sum
+from fedket.secure.robust.attacks import Attack, attacked, poisoned
 from fedket.topology.graph import Topology
 from fedket.types import Dataset, KeySource, Model, Partition, Reducer, Strategy, Transform
 from fedket.user_code import naming_users_lines
@@ -105,11 +108,16 @@ def build_experiment(
         clients = simulated_clients(config, partition, parts.training, parts.strategy, shapes)
         answering = {} if clients is None else {"answers_of": partial(answers_of, clients)}
         reducer = build_reducer(config, parts.strategy, keys, **answering)
+        attack = attack_of(config, context)
+        if attack.send is not None:
+            if config.graph is not None:
+                raise ConfigError("[attack] on updates needs a server; leave [graph] out")
+            reducer = attacked(reducer or plain_sum(), attack)
         if reducer is not None:
             reducer = led(reducer)
         federation = make_federation(
             parts.model,
-            context.samples,
+            poisoned(attack, context.samples, partition),
             partition,
             parts.strategy,
             parts.training,
@@ -123,6 +131,7 @@ def build_experiment(
             memory_limit_mb=config.engine.memory_limit_mb,
             dtype=config.engine.dtype,
             clients=clients,
+            probes=attack.probes(context.samples),
         )
     federation = in_precision(config, federation)
     return Experiment(
@@ -201,6 +210,19 @@ def shots_of(config: ExperimentConfig) -> Shots | None:
     shots = config.shots.shots()
     finite = shots.training or shots.evaluation or shots.gradient != "adjoint"
     return shots if finite else None
+
+
+def attack_of(config: ExperimentConfig, context: Context) -> Attack:
+    """The experiment's attackers; nobody without a table `[attack]`.
+
+    Raises:
+        ConfigError: They are not there, or more than the robust rule stands.
+    """
+    if config.attack is None:
+        return Attack(())
+    attack = build(config.attack, context, Attack)
+    check_attackers(config, len(attack.clients))
+    return attack
 
 
 class Learning(NamedTuple):

@@ -21,6 +21,7 @@ from fedket.keys.config import KeysConfig
 from fedket.quantum.shots.settings import ShotsConfig
 from fedket.schema import FREE, NonNegativeInt, PositiveInt, Seed, Table, shortened, show_value
 from fedket.section import FunctionOf, Kind, NamedFunction, Section, kind_field, named_function
+from fedket.secure.robust.attack_kinds import AttackConfig
 from fedket.topology.kinds import GraphConfig
 
 RENAMED = {
@@ -186,6 +187,8 @@ class ExperimentConfig(Table):
         "keys", "os_random"
     )
     federation: FederationConfig = FederationConfig()
+    attack: Annotated[AttackConfig, Kind("attack", "", AttackConfig)] | None = None
+    """Simulated attackers among the clients; absent for none."""
     conditions: ConditionsConfig | None = None
     """What simulated clients are like; absent if all are there and time is not looked at."""
     engine: Annotated[EngineConfig, Kind("engine", "vectorised", EngineConfig)] = kind_field(

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from time import perf_counter
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -123,6 +124,7 @@ def make_federation(
     memory_limit_mb: int = 2048,
     dtype: str = "float32",
     clients: SimulatedClients | None = None,
+    probes: Mapping[str, tuple[np.ndarray, np.ndarray]] = MappingProxyType({}),
 ) -> Federation:
     """Bind model, data and algorithms to a federation.
 
@@ -149,6 +151,8 @@ def make_federation(
         memory_limit_mb: Bound for the working set of clients trained at the same time.
         dtype: `float32`, or `float64` with JAX's x64 mode switched on.
         clients: How clients come, go and take their time in a simulation; None: all are there.
+        probes: Name of a metric -> features and labels of samples; evaluations record the accuracy
+            on them.
     """
     cohort_size = clients_per_round or len(partition)
     sample_cohort(seed, 1, len(partition), cohort_size)
@@ -161,6 +165,9 @@ def make_federation(
     num_clients, num_test = len(partition), len(dataset.y_test)
     test = jnp.asarray(dataset.x_test, dtype), jnp.asarray(dataset.y_test)
     batch = evaluation_batch(model, test[0], memory_limit_mb)
+    probe_samples = {
+        name: (jnp.asarray(x, dtype), jnp.asarray(y)) for name, (x, y) in probes.items()
+    }
     scorer = make_scorer(model, batch, training.loss)
     meter: Callable[[Params], Mapping[str, LayerGradient]] = _no_gradients
     if gradients and num_test:
@@ -220,6 +227,11 @@ def make_federation(
         found = own_accuracy(models, ids, *test, scoring_rng(model, seed, round_num, 2))
         return {"consensus_distance": distance, "own_accuracy": np.asarray(found)}
 
+    def probed(params: Params) -> dict[str, float]:
+        rng = scoring_rng(model, seed, 0)
+        scores = {name: scorer(params, *some, rng) for name, some in probe_samples.items()}
+        return {name: float(np.asarray(score.correct).mean()) for name, score in scores.items()}
+
     def run_round(
         state: FederationState, with_evaluation: bool = True
     ) -> tuple[FederationState, RoundRecord]:
@@ -241,6 +253,7 @@ def make_federation(
         with _told_by(model.device) as more_jobs:
             evaluation = evaluate(outcome.params, scored, round_num) if evaluated else None
             own = of_own_models(outcome.server, scored, round_num, bool(evaluated))
+        metrics = outcome.metrics | (probed(outcome.params) if evaluated else {})
         record = RoundRecord(
             round=round_num,
             cohort=tuple(int(client) for client in drawn),
@@ -252,7 +265,7 @@ def make_federation(
             download_bytes=outcome.traffic.upload_bytes
             if strategy.own_models
             else sent_bytes * len(cohort),
-            metrics=outcome.metrics,
+            metrics=metrics,
             device_jobs=(*jobs, *more_jobs),
             **costs(outcome.traffic, num_values * (len(cohort) - len(outcome.dropped))),
             **(evaluation._asdict() if evaluation else {}),

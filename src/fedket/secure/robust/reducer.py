@@ -84,17 +84,10 @@ def combined(rule: Rule, updates: Contribution, context: RoundContext) -> Contri
     """
     if rule.recalls and context.last is None:
         raise ConfigError(f"rule {rule.name}: the round does not say what the last one's sum was")
-    leaves, structure = jax.tree.flatten(updates)
-    vectors = as_vectors(updates)
     given = {"m": as_vector(context.last)} if rule.recalls else {}
-    result = rule.combine(vectors, **given)
-    ends = np.cumsum([leaf[0].size for leaf in leaves])
-    parts = [
-        part.reshape(leaf.shape[1:]).astype(leaf.dtype)
-        for part, leaf in zip(np.split(result, ends[:-1]), leaves, strict=True)
-    ]
+    result = rule.combine(as_vectors(updates), **given)
     num_clients = len(context.client_ids)
-    return scaled(jax.tree.unflatten(structure, parts), context, 1, num_clients)
+    return scaled(as_tree(result, updates), context, 1, num_clients)
 
 
 def as_vectors(tree: Contribution) -> Vectors:
@@ -106,6 +99,17 @@ def as_vectors(tree: Contribution) -> Vectors:
 def as_vector(tree: Contribution) -> Vector:
     """Leaves as one array."""
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+
+
+def as_tree(values: np.ndarray, template: Contribution) -> Contribution:
+    """One vector (values,), or several as rows, as leaves like those of clients' contributions."""
+    leaves, structure = jax.tree.flatten(template)
+    ends = np.cumsum([leaf[0].size for leaf in leaves])
+    parts = [
+        part.reshape((*values.shape[:-1], *leaf.shape[1:])).astype(leaf.dtype)
+        for part, leaf in zip(np.split(values, ends[:-1], axis=-1), leaves, strict=True)
+    ]
+    return jax.tree.unflatten(structure, parts)
 
 
 def unweighted(contributions: Contribution, context: RoundContext) -> Contribution:
