@@ -22,6 +22,7 @@ from .experiment.load import load_config as load_config
 from .experiment.run import resume_run as resume_run
 from .experiment.run import start_run as start_run
 from .federated import draws as draws
+from .federated.buffered import Asynchronous as Asynchronous
 from .federated.condition_kinds import ConditionConfig as ConditionConfig
 from .federated.conditions import Conditions as Conditions
 from .federated.conditions import SimulatedClients as SimulatedClients

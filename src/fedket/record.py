@@ -89,6 +89,7 @@ class RoundRecord(Content):
         dropped: Client -> why its update is not in the sum.
         lost: Why no sum could be opened, so that the model stayed as it was; empty if one was.
         simulated_s: Seconds that the round takes under `[conditions]`; None without.
+        staleness: Client -> by how many rounds the model was old that it trained, if asynchronous.
         train_loss: Mean local training loss, weighted by samples; None if the round was lost.
         test_loss: Of the global model; None without evaluation, or if it is not finite.
         test_accuracy: Of the global model; None without evaluation.
@@ -125,6 +126,7 @@ class RoundRecord(Content):
     )
     seconds: Seconds
     simulated_s: Seconds | None = None
+    staleness: Mapping[Count, Count] = {}
     upload_bytes: Count
     download_bytes: Count
     clipped: Count | None = None

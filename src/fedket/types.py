@@ -221,6 +221,8 @@ class Strategy(NamedTuple):
             neighbours can form it without a server.
         own_models: Whether what is broadcast are models of all clients (leading axis clients), of
             which each takes its own.
+        at_client: (broadcast, client id, weight) -> what that client was sent, and its weight; None
+            if all are sent the same.
     """
 
     init: Callable[[Params], ServerState]
@@ -235,6 +237,7 @@ class Strategy(NamedTuple):
     recall: Callable[[ServerState], Contribution] | None = None
     averages: bool = False
     own_models: bool = False
+    at_client: Callable[..., tuple[Broadcast, Float[Array, ""]]] | None = None
 
 
 class RoundContext(NamedTuple):

@@ -90,9 +90,52 @@ def test_protocols_meet_the_same_absences(tiny, tmp_path, kind):
         assert members >= (1 if kind == "quantised" else 2) or record.lost
 
 
+BUFFERED = (
+    "asynchronous={buffer = 2}",
+    "conditions.seconds_per_step={kind = 'lognormal', median = 0.2, sigma = 1.0}",
+    "conditions.dropout=0.1",
+)
+
+
+@pytest.mark.parametrize("kind", ["plain", "pairwise_masks"])
+def test_asynchronous_rounds_resume_bit_for_bit_and_are_reported(tiny, tmp_path, kind):
+    own = (*BUFFERED, f"aggregation.kind={kind}", "training.persistent_optimizer=true")
+    config = tiny(*own, "federation.rounds=9")
+    whole = start_run(config, output=tmp_path / "whole")
+    part = start_run(tiny(*own, "federation.rounds=4"), output=tmp_path / "part")
+    again = resume_run(part.directory, config=config)
+    assert again.summary.parameters_sha256 == whole.summary.parameters_sha256
+    rounds = list(read_rounds(whole.directory))
+    assert [r.staleness for r in rounds] == [r.staleness for r in read_rounds(part.directory)]
+    assert all(len(r.staleness) == 2 for r in rounds)
+    assert max(age for r in rounds for age in r.staleness.values()) > 1
+    assert "Staleness" in write_report([whole.directory]).read_text()
+
+
+def test_what_asynchronous_rounds_take_is_told_before(tiny):
+    alike = "conditions.upload_mbps=1e-3", "asynchronous={buffer = 4}"
+    facts = count_facts(build_experiment(tiny(*alike)))
+    assert "up to 4 clients train at the same time; 4 updates are a round" in facts.conditions
+    assert "takes 0.48 s; updates are 0 rounds old, 0 at most" in facts.conditions
+
+
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
+        ([*BUFFERED, "asynchronous.buffer=5"], "buffer is 5, but partition.num_clients is 4"),
+        (["asynchronous={buffer = 2}"], "needs to know how long clients take: give conditions.sec"),
+        (["asynchronous={buffer=1}", "conditions.dropout=0.1"], "how long clients take"),
+        (
+            [*BUFFERED, "asynchronous.buffer=1", "aggregation.kind=pairwise_masks"],
+            "at least 2 clients per round, got 1",
+        ),
+        ([*BUFFERED, "strategy.kind=scaffold"], "sent the model alone"),
+        ([*BUFFERED, "graph={kind='ring'}"], r"buffers fill at a server"),
+        (
+            [*BUFFERED, "privacy={kind='gaussian', clip=1.0, noise_multiplier=1.0}"],
+            "fast clients are in more buffers",
+        ),
+        ([*BUFFERED, "asynchronous.staleness_weights=[1.0, 0.0]"], "greater than 0"),
         (["conditions.seconds_per_step=-1"], "seconds_per_step of client 0 is -1"),
         (["conditions.upload_mbps=[1.0, 2.0]"], "list of 2 numbers for 4 clients; give one for"),
         (["conditions.dropout=clients.csv"], "clients.csv is not a readable text file"),

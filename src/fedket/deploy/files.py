@@ -179,7 +179,10 @@ def check_deployable(config: ExperimentConfig, sites: int) -> None:
     if config.attack is not None:
         raise ConfigError("[attack] simulates attackers, which sites are not; leave it out")
     if config.conditions is not None:
-        raise ConfigError("[conditions] simulate what real sites have themselves; leave them out")
+        raise ConfigError(
+            "[conditions], and asynchronous rounds of such clients, simulate what real sites have "
+            "themselves; leave the tables out"
+        )
     if not protocol.authenticated:
         raise ConfigError(
             "aggregation.authenticate is false; messages between sites need MACs, leave it out"

@@ -106,7 +106,9 @@ def build_experiment(
         parts = build_learning(config, context, max(map(len, partition)))
         shapes = parameter_shapes(parts.model)
         clients = simulated_clients(config, partition, parts.training, parts.strategy, shapes)
-        answering = {} if clients is None else {"answers_of": partial(answers_of, clients)}
+        answering = {}
+        if clients is not None and config.asynchronous is None:
+            answering = {"answers_of": partial(answers_of, clients)}
         reducer = build_reducer(config, parts.strategy, keys, **answering)
         attack = attack_of(config, context)
         if attack.send is not None:
@@ -132,6 +134,7 @@ def build_experiment(
             dtype=config.engine.dtype,
             clients=clients,
             probes=attack.probes(context.samples),
+            asynchronous=config.asynchronous.rounds() if config.asynchronous else None,
         )
     federation = in_precision(config, federation)
     return Experiment(

@@ -7,10 +7,12 @@ import jax.numpy as jnp
 from fedket.errors import UserCodeError
 from fedket.experiment.aggregation import cost_of, first_context, protocol_of
 from fedket.experiment.config import ExperimentConfig
+from fedket.federated.buffered import expected_rounds
 from fedket.federated.cohort import sample_cohort
 from fedket.federated.conditions import Conditions, SimulatedClients, expected, simulate_clients
 from fedket.federated.draws import Draw
 from fedket.federated.local import LocalTraining
+from fedket.federated.schedule import make_schedule
 from fedket.federated.trainer import broadcast_shape, contribution_shape, tree_size
 from fedket.secure.protocol import Answers, Protocol
 from fedket.types import Params, Partition, Strategy
@@ -94,7 +96,11 @@ def in_words(config: ExperimentConfig, clients: SimulatedClients | None) -> str:
     """What attendance and time to expect; empty without conditions."""
     if clients is None:
         return ""
-    size = config.num_clients, config.cohort_size
+    size = config.num_clients, config.in_training
+    if config.asynchronous is not None:
+        how = config.asynchronous.rounds()
+        schedule = make_schedule(clients, config.seed, *size, how.buffer)
+        return expected_rounds(schedule, config.in_training, ROUNDS_SHOWN, how)
     return expected(
         clients, [sample_cohort(config.seed, r, *size) for r in range(1, ROUNDS_SHOWN + 1)]
     )

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from fedket.data.partition_kinds import PartitionConfig
 from fedket.errors import ConfigError
 from fedket.experiment.rows import flatten
+from fedket.federated.buffered import AsynchronousConfig
 from fedket.federated.condition_kinds import ConditionsConfig
 from fedket.federated.engine_kinds import EngineConfig
 from fedket.federated.evaluate import EvaluatedClients
@@ -49,6 +50,13 @@ RENAMED = {
     "paper.choices": "paper.assumptions",
 }
 """Keys of version 0.1, some with a value -> what they are called now."""
+
+
+UNFIT_WITHOUT_COHORTS = {
+    "graph": "buffers fill at a server",
+    "privacy": "ε counts the rounds of drawn cohorts, and fast clients are in more buffers",
+}
+"""Tables that asynchronous rounds refuse -> why."""
 
 
 class TrainingConfig(Table):
@@ -189,6 +197,8 @@ class ExperimentConfig(Table):
     federation: FederationConfig = FederationConfig()
     attack: Annotated[AttackConfig, Kind("attack", "", AttackConfig)] | None = None
     """Simulated attackers among the clients; absent for none."""
+    asynchronous: AsynchronousConfig | None = None
+    """Rounds that wait for nobody; absent for rounds of one cohort each."""
     conditions: ConditionsConfig | None = None
     """What simulated clients are like; absent if all are there and time is not looked at."""
     engine: Annotated[EngineConfig, Kind("engine", "vectorised", EngineConfig)] = kind_field(
@@ -200,12 +210,30 @@ class ExperimentConfig(Table):
 
     @model_validator(mode="after")
     def _has_a_cohort(self) -> "ExperimentConfig":
-        if self.cohort_size > self.num_clients:
+        if self.asynchronous is not None:
+            self._check_asynchronous(self.asynchronous.buffer)
+        if self.in_training > self.num_clients:
             raise ConfigError(
                 f"federation.clients_per_round is {self.cohort_size}, but partition.num_clients is "
                 f"{self.num_clients}; use 1 to {self.num_clients}, or 0 for all"
             )
         return self
+
+    def _check_asynchronous(self, buffer: int) -> None:
+        if buffer > self.num_clients:
+            raise ConfigError(
+                f"asynchronous.buffer is {buffer}, but partition.num_clients is "
+                f"{self.num_clients}, and a buffer holds one update of a client; use fewer"
+            )
+        for name, why in UNFIT_WITHOUT_COHORTS.items():
+            if getattr(self, name) is not None:
+                raise ConfigError(f"[asynchronous] and [{name}] do not go together: {why}")
+        timed = {"seconds_per_step", "upload_mbps", "download_mbps"}
+        if self.conditions is None or not timed & set(self.conditions.draws()):
+            raise ConfigError(
+                "[asynchronous] needs to know how long clients take: give "
+                "conditions.seconds_per_step, upload_mbps or download_mbps"
+            )
 
     @property
     def num_clients(self) -> int:
@@ -215,4 +243,9 @@ class ExperimentConfig(Table):
     @property
     def cohort_size(self) -> int:
         """Clients of a round."""
+        return self.asynchronous.buffer if self.asynchronous else self.in_training
+
+    @property
+    def in_training(self) -> int:
+        """Clients that train at the same time."""
         return self.federation.clients_per_round or self.num_clients

@@ -12,15 +12,14 @@ from fedket.experiment.check import parameter_shapes
 from fedket.experiment.conditions import in_words
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.privacy import Promise
-from fedket.federated.condition_kinds import ConditionsConfig
 from fedket.federated.trainer import broadcast_shape, contribution_shape, tree_size
 from fedket.keys.qkd.network import Pair, network_links, pair_rates
 from fedket.keys.source_kinds import SimulatedConfig
 from fedket.quantum.circuit import Circuit
 from fedket.quantum.noise import exact_bytes
 from fedket.quantum.noise.model import MAX_EXACT_QUBITS
-from fedket.quantum.shots.settings import ShotsConfig
 from fedket.record import MAX_LINKS, Facts, KeyFeed, LinkFeed, link_name
+from fedket.schema import Table
 from fedket.section import Context, Section
 from fedket.secure import per_link
 from fedket.topology.graph import in_words as graph_in_words
@@ -154,12 +153,11 @@ def _caveats(config: ExperimentConfig, takes_key: bool) -> dict[str, tuple[str, 
     for name in type(config).model_fields:
         value = getattr(config, name)
         for section in value if isinstance(value, tuple) else (value,):
-            if not isinstance(section, Section | ShotsConfig | ConditionsConfig) or (
-                name == "keys" and not takes_key
-            ):
+            speak = getattr(section, "caveats", None)
+            if speak is None or (name == "keys" and not takes_key):
                 continue
             with naming_users_lines():
-                said: object = section.caveats()
+                said: object = speak()
             if not isinstance(said, tuple) or not all(isinstance(words, str) for words in said):
                 raise UserCodeError(
                     f"`caveats` of {_name(section)} returned {said!r}; it should return a tuple of "
@@ -172,7 +170,7 @@ def _caveats(config: ExperimentConfig, takes_key: bool) -> dict[str, tuple[str, 
     return found
 
 
-def _name(section: Section | ShotsConfig | ConditionsConfig) -> str:
+def _name(section: Table) -> str:
     return section.kind if isinstance(section, Section) else type(section).__name__
 
 

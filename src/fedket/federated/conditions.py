@@ -160,7 +160,7 @@ def under_conditions(engine: Engine, clients: SimulatedClients) -> Engine:
     """Return the engine whose clients are simulated."""
 
     def attend(drawn: np.ndarray, round_num: int) -> Attendance:
-        cohort, absent, _ = engine.attend(drawn, round_num)
+        cohort, absent, *_ = engine.attend(drawn, round_num)
         now = clients.of_round(round_num)
         here, away = cohort[now.there[cohort]], cohort[~now.there[cohort]]
         seconds = round_seconds(clients, here, round_num)

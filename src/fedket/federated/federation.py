@@ -23,6 +23,7 @@ import numpy as np
 
 from fedket.data.batches import pack_partition, shared_length
 from fedket.errors import ConfigError, ProtocolError, RoundLostError, TrainingError
+from fedket.federated.buffered import Asynchronous, asynchronous_rounds, buffered
 from fedket.federated.cohort import sample_cohort
 from fedket.federated.conditions import SimulatedClients, under_conditions
 from fedket.federated.evaluate import (
@@ -46,6 +47,7 @@ from fedket.federated.gossip import (
 )
 from fedket.federated.gradients import make_gradient_meter
 from fedket.federated.local import LocalTraining
+from fedket.federated.schedule import make_schedule
 from fedket.federated.trainer import (
     ClientTrainer,
     CohortOutcome,
@@ -125,6 +127,7 @@ def make_federation(
     dtype: str = "float32",
     clients: SimulatedClients | None = None,
     probes: Mapping[str, tuple[np.ndarray, np.ndarray]] = MappingProxyType({}),
+    asynchronous: Asynchronous | None = None,
 ) -> Federation:
     """Bind model, data and algorithms to a federation.
 
@@ -153,9 +156,12 @@ def make_federation(
         clients: How clients come, go and take their time in a simulation; None: all are there.
         probes: Name of a metric -> features and labels of samples; evaluations record the accuracy
             on them.
+        asynchronous: How rounds wait for nobody; `clients_per_round` is then how many train at the
+            same time, and `clients` says how long they take.
     """
-    cohort_size = clients_per_round or len(partition)
-    sample_cohort(seed, 1, len(partition), cohort_size)
+    in_training = clients_per_round or len(partition)
+    sample_cohort(seed, 1, len(partition), in_training)
+    cohort_size = asynchronous.buffer if asynchronous else in_training
     if graph is not None:
         if isinstance(engine, Engine):
             raise ConfigError(WITH_A_SERVER)
@@ -163,6 +169,9 @@ def make_federation(
         strategy = gossip(strategy, graph.num_clients)
         reducer = of_all(graph, reducer or mix(graph))
     num_clients, num_test = len(partition), len(dataset.y_test)
+    sent_strategy = strategy
+    if asynchronous is not None:
+        strategy = buffered(strategy, num_clients, in_training)
     test = jnp.asarray(dataset.x_test, dtype), jnp.asarray(dataset.y_test)
     batch = evaluation_batch(model, test[0], memory_limit_mb)
     probe_samples = {
@@ -184,14 +193,17 @@ def make_federation(
         trainer = ClientTrainer(model, strategy, training, length)
         runner = engine(trainer, data, seed, reducer, cohort_size, memory_limit_mb)
         first = partial(kept_at_first, trainer)
-    if clients is not None:
+    if clients is not None and asynchronous is not None:
+        schedule = make_schedule(clients, seed, num_clients, in_training, cohort_size)
+        runner = asynchronous_rounds(runner, asynchronous, schedule)
+    elif clients is not None:
         runner = under_conditions(runner, clients)
     shapes = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype),
         jax.eval_shape(lambda: model.init(rng_for(seed, Purpose.INIT))),
     )
     num_values = tree_size(contribution_shape(strategy, shapes))
-    sent_bytes = tree_bytes(broadcast_shape(strategy, shapes))
+    sent_bytes = tree_bytes(broadcast_shape(sent_strategy, shapes))
 
     def init() -> FederationState:
         params = jax.tree.map(
@@ -238,7 +250,8 @@ def make_federation(
         start = perf_counter()
         round_num = state.round_num + 1
         drawn = sample_cohort(seed, round_num, num_clients, cohort_size)
-        cohort, absent, simulated_s = runner.attend(drawn, round_num)
+        cohort, absent, simulated_s, staleness = runner.attend(drawn, round_num)
+        asked = np.union1d(cohort, list(absent)).astype(np.int32)
         lost = ""
         try:
             with _told_by(model.device) as jobs:
@@ -248,7 +261,7 @@ def make_federation(
                 raise TrainingError(f"the mean training loss is {outcome.train_loss}")
         except ProtocolError as error:
             outcome, lost = _unchanged(state, cohort, error), str(error)
-        scored = {"cohort": drawn, "all": None, "none": drawn[:0]}[eval_clients]
+        scored = {"cohort": asked, "all": None, "none": asked[:0]}[eval_clients]
         evaluated = with_evaluation and num_test
         with _told_by(model.device) as more_jobs:
             evaluation = evaluate(outcome.params, scored, round_num) if evaluated else None
@@ -256,12 +269,13 @@ def make_federation(
         metrics = outcome.metrics | (probed(outcome.params) if evaluated else {})
         record = RoundRecord(
             round=round_num,
-            cohort=tuple(int(client) for client in drawn),
+            cohort=tuple(int(client) for client in asked),
             dropped=absent | outcome.dropped | dict(outcome.traffic.missing),
             lost=lost,
             train_loss=outcome.train_loss,
             seconds=perf_counter() - start,
             simulated_s=simulated_s,
+            staleness=staleness,
             download_bytes=outcome.traffic.upload_bytes
             if strategy.own_models
             else sent_bytes * len(cohort),

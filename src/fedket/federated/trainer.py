@@ -1,6 +1,6 @@
 """What both engines share: one client's part of a round, and the shape of a round's outcome."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -107,11 +107,13 @@ class Attendance(NamedTuple):
         cohort: Those who do, in ascending order.
         absent: Who else was to -> why not.
         simulated_s: Seconds that the round takes where a clock is simulated, else None.
+        staleness: Client -> by how many rounds the model is old that it trained.
     """
 
     cohort: np.ndarray
     absent: dict[int, str]
     simulated_s: float | None = None
+    staleness: Mapping[int, int] = {}
 
 
 def everybody(cohort: np.ndarray, round_num: int) -> Attendance:  # noqa: ARG001
@@ -183,6 +185,8 @@ def train_client(
     if model.at_client is not None:
         model = model.at_client(client)
     rows, mask = padded_rows(data.clients, client, length)
+    if strategy.at_client is not None:
+        received, weight = strategy.at_client(received, client, weight)
     params, memory = received.params, strategy.memory
     if strategy.own_models:
         params = select_clients(params, client)

@@ -91,6 +91,21 @@ def clock_of(record: RunRecord) -> np.ndarray:
     return np.cumsum([r.simulated_s or 0.0 for r in record.rounds])
 
 
+def paint_staleness(ax: Axes, record: RunRecord) -> str:
+    """How old the models were that asynchronous updates began from."""
+    ages = np.array([age for r in record.rounds for age in r.staleness.values()])
+    counts = np.bincount(ages)
+    some = np.flatnonzero(counts)
+    ax.bar(some, 100 * counts[some] / len(ages), width=0.7, color=SERIES[4])
+    ax.set_xlim(-0.6, max(len(counts) - 0.4, 3))
+    ax.set_xlabel("rounds", loc="right")
+    ax.set_title("share of updates, %")
+    return (
+        f"By how many rounds the model was old that an update began from; "
+        f"{ages.mean():.2g} on average, {ages.max()} at most."
+    )
+
+
 def _paint_guessing(ax: Axes, level: float) -> None:
     low, high = ax.get_ylim()
     if low <= level <= high:

@@ -15,6 +15,7 @@ from fedket.report.figures import (
     paint_key_bits,
     paint_loss,
     paint_seconds,
+    paint_staleness,
     paint_traffic,
 )
 from fedket.report.gossip_figures import paint_consensus, paint_own_models
@@ -184,6 +185,7 @@ def _drawings(record: RunRecord) -> list[_Drawing]:
         ("consensus", "Consensus", paint_consensus, apart),
         ("own", "Clients' own models", paint_own_models, own),
         ("labels", "Who holds what", paint_labels, True),
+        ("staleness", "Staleness", paint_staleness, any(r.staleness for r in record.rounds)),
         ("traffic", "Traffic", paint_traffic, started),
         ("epsilon", "Privacy spent", paint_epsilon, len(curve(record, "epsilon")[0]) > 0),
         ("keys", "Key spent", paint_key_bits, record.summary.key_bits > 0),
