@@ -1,10 +1,13 @@
 """Stored rows, and the README that is made of them and nothing else."""
 
+import json
+
 import pytest
 
 from fedket.errors import CheckpointError, ConfigError
 from fedket.experiment.run_directory import config_hash
 from fedket.experiment.shipped import shipped_experiments
+from fedket.reproduce.answers import read_answers
 from fedket.reproduce.rows import Profile, config_for, find_rows
 from fedket.reproduce.store import read_all, read_reasons, readme, store, write_readme
 from tests.reproduce.results import with_finals
@@ -49,6 +52,42 @@ def test_a_difference_beyond_the_spread_asks_for_its_reason(tmp_path):
     assert "not explained yet" not in explained
 
 
+ANSWER = """
+[[answer]]
+paper = "made_up"
+name = "both"
+question = "Does it help?"
+answer = "Not as far as the spread tells."
+"""
+PLATEAU = {
+    "circuit": "ring",
+    "points": [{"layers": n, "qubits": 2, "variance": 0.1, "standard_error": 0.01} for n in (1, 4)],
+}
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        'axis = "noise"\nticks = ["0", "1"]\nlines.X = ["x", "not-stored"]',
+        'plateau.uniform = ["ring"]\nplateau.small = ["ring"]',
+    ],
+)
+def test_an_answer_stands_in_the_readme_with_a_figure_that_is_always_the_same(shown, tmp_path):
+    (tmp_path / "answers.toml").write_text(ANSWER + shown)
+    (tmp_path / "plateau").mkdir()
+    (tmp_path / "plateau" / "ring.json").write_text(json.dumps(PLATEAU))
+    store([with_finals(0.5, 0.6, 0.7)], tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "### Does it help?\n\n![Does it help?](made_up/both.svg)\n\nNot as far as the" in text
+    figure = (tmp_path / "made_up" / "both.svg").read_bytes()
+    write_readme(tmp_path)
+    assert (tmp_path / "made_up" / "both.svg").read_bytes() == figure
+    (tmp_path / "plateau" / "ring.json").write_text("{}")
+    if "plateau" in shown:
+        with pytest.raises(ConfigError, match=r"ring\.json does not hold"):
+            write_readme(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["x = 1", "[made_up]\nx = 1", "[made_up", "\udcff"])
 def test_reasons_that_are_no_texts_are_refused(text, tmp_path):
     (tmp_path / "why.toml").write_text(text, errors="surrogateescape")
@@ -78,7 +117,13 @@ def stored(repository):
 
 def test_the_stored_readme_is_the_generated_one(stored, repository):
     top = repository / "results"
-    assert (top / "README.md").read_text() == readme(stored, read_reasons(top))
+    answers = read_answers(top)
+    assert (top / "README.md").read_text() == readme(stored, read_reasons(top), answers)
+    rows = {(r.paper, r.row) for r in stored}
+    for answer in answers:
+        assert {(answer.paper, name) for names in answer.lines.values() for name in names} <= rows
+        assert {len(names) for names in answer.lines.values()} <= {len(answer.ticks)}
+        assert (top / answer.figure).is_file()
 
 
 def test_stored_rows_are_of_the_configurations_that_are_shipped(stored):

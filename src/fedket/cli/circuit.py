@@ -39,6 +39,9 @@ def plateau(
     angle: Annotated[
         str, typer.Option(metavar="LAYER,SLOT", help="One angle, from 0,0 on; without: all.")
     ] = "",
+    start: Annotated[
+        str, typer.Option(metavar="HOW", help="Draw angles uniform, small or layerwise.")
+    ] = "uniform",
     seed: Annotated[int, typer.Option(min=0, help="Decides the draws.")] = 0,
     float64: Annotated[bool, typer.Option("--float64", help="Simulate in double.")] = False,
     plot: Annotated[
@@ -48,13 +51,17 @@ def plateau(
 ) -> None:
     """Print the variance of a circuit's gradients against qubits and layers.
 
-    Angles are uniform, the input is |0...0>. On a barren plateau the variance
-    falls exponentially with qubits: a straight line of its logarithm.
+    The input is |0...0>. Angles are uniform in [-pi, pi), small (normal, standard
+    deviation 0.1), or layerwise (uniform in the first layer, 0 in the others). On
+    a barren plateau the variance falls exponentially with qubits: a straight line
+    of its logarithm.
 
     Example: fedket plateau qfedfisher --qubits 4,6,8 --layers 2,40 --plot plateau.png
     """
-    from fedket.quantum.plateau import gradient_variance
+    from fedket.quantum.plateau import STARTS, gradient_variance
 
+    if start not in STARTS:
+        raise ConfigError(f"--start takes {', '.join(STARTS)}; got `{start[:80]}`")
     sizes, depths = _numbers(qubits, "--qubits", 24), _numbers(layers, "--layers", 10_000)
     place = _place(angle)
     if plot is not None:
@@ -70,6 +77,7 @@ def plateau(
                 observable,
                 draws=draws,
                 seed=seed,
+                start=STARTS[STARTS.index(start)],
                 dtype="float64" if float64 else "float32",
             )
             points.append(PlateauPoint(size, depth, *_pick(found, place)))
@@ -77,10 +85,11 @@ def plateau(
     if plot is not None:
         from fedket.report.plateau_plot import plot_plateau
 
-        title = f"{name}, {observable}, {draws:,} draws"
+        title = f"{name}, {observable}, {draws:,} draws of {start} angles"
         plot_plateau([(p.qubits, p.layers, *p[2:]) for p in points], title, plot)
     if as_json:
-        typer.echo(json.dumps(_as_dict(points, slopes, plot)))
+        given = {"circuit": name, "observable": observable, "draws": draws, "start": start}
+        typer.echo(json.dumps(given | _as_dict(points, slopes, plot)))
         return
     _print(points, slopes)
     if plot is not None:

@@ -1,13 +1,13 @@
 """Barren plateaus: how the variance of gradients falls with qubits and layers.
 
-Angles are uniform in [−π, π), the state that enters is |0…0⟩, f = ⟨ψ(θ)|P|ψ(θ)⟩ of a Pauli string
-P, and what is measured is the variance of ∂f/∂θ_j over draws of all angles (McClean et al. 2018,
-arXiv:1803.11173). On a plateau it falls exponentially with the number of qubits.
+The state that enters is |0…0⟩, f = ⟨ψ(θ)|P|ψ(θ)⟩ of a Pauli string P, and what is measured is the
+variance of ∂f/∂θ_j over draws of all angles (McClean et al. 2018, arXiv:1803.11173), as `Start`
+draws them. On a plateau it falls exponentially with the number of qubits.
 """
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import numpy as np
@@ -20,6 +20,14 @@ from fedket.quantum.engine import run_circuit
 from fedket.quantum.memory import check_memory
 from fedket.quantum.readout import expval, parse_pauli
 from fedket.rng import Purpose, rng_for
+
+Start = Literal["uniform", "small", "layerwise"]
+"""How angles are drawn: uniform in [−π, π); from N(0, 0.1²); or uniform in the first layer and 0 in
+all others, where layer-wise learning begins (Skolik et al. 2021, arXiv:2006.14904).
+"""
+STARTS: tuple[Start, ...] = get_args(Start)
+SMALL = 0.1
+"""Standard deviation of small angles, radians."""
 
 AMPLITUDES = 2**16
 """Amplitudes of the draws that are worked out side by side."""
@@ -59,17 +67,19 @@ def gradient_variance(
     *,
     draws: int = 300,
     seed: int = 0,
+    start: Start = "uniform",
     dtype: Literal["float32", "float64"] = "float32",
 ) -> GradientVariance:
-    """Variance of the gradient of ⟨observable⟩ over uniform angles.
+    """Variance of the gradient of ⟨observable⟩ over random angles.
 
     Args:
         circuit: The circuit, at least one angle.
         observable: A Pauli string such as `"Z0 Z1"`; `"Z*"`, `"X*"` or `"Y*"` is that matrix on
             every qubit.
-        draws: Independent draws of all angles from [−π, π), at least 2. The relative error of a
+        draws: Independent draws of all angles, at least 2. The relative error of a
             variance is about √(2/draws), more where gradients are far from normal.
         seed: Decides the draws, together with the numbers of qubits and layers.
+        start: How angles are drawn.
         dtype: Precision of the simulation; in float32 variances below about 1e-13 are rounding.
 
     Raises:
@@ -90,7 +100,7 @@ def gradient_variance(
     with jax.enable_x64(dtype == "float64"):
         # Circuits of a study have draws of their own, so that a slope's error is right.
         rng = rng_for(seed, Purpose.ANGLES, qubits, circuit.num_layers)
-        found = _gradients(circuit, observable, width, jax.random.split(rng, draws))
+        found = _gradients(circuit, observable, width, start, jax.random.split(rng, draws))
     gradients = np.asarray(found, np.float64)
     squares = (gradients - gradients.mean(axis=0)) ** 2 * (draws / (draws - 1))
     of_draws = squares.mean(axis=(1, 2))
@@ -102,21 +112,27 @@ def gradient_variance(
     )
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _gradients(
-    circuit: Circuit, observable: str, width: int, rngs: Key[Array, " draws"]
+    circuit: Circuit, observable: str, width: int, start: Start, rngs: Key[Array, " draws"]
 ) -> Float[Array, "draws layers slots"]:
     def value(angles: Float[Array, "layers slots"]) -> Float[Array, ""]:
         final = run_circuit(circuit, angles, zero_state(circuit.num_qubits))
         return expval(final, observable)[0, 0]
 
     def draw(rng: PRNGKeyArray) -> Float[Array, "layers slots"]:
-        angles = jax.random.uniform(rng, circuit.params_shape, minval=-np.pi, maxval=np.pi)
-        gradient: Array = jax.grad(value)(angles)
+        gradient: Array = jax.grad(value)(_drawn(start, circuit.params_shape, rng))
         return gradient
 
     gradients: Array = jax.lax.map(draw, rngs, batch_size=width)
     return gradients
+
+
+def _drawn(start: Start, shape: tuple[int, int], rng: PRNGKeyArray) -> Array:
+    if start == "small":
+        return SMALL * jax.random.normal(rng, shape)
+    angles = jax.random.uniform(rng, shape, minval=-np.pi, maxval=np.pi)
+    return angles if start == "uniform" else angles.at[1:].set(0)
 
 
 def fit_slope(

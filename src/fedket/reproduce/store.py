@@ -1,7 +1,8 @@
 """`results/`: stored rows as JSON, and a README that is generated from them.
 
 `<paper>/<row>.json` holds the full profile, `<paper>/<row>.<profile>.json` another one; `why.toml`
-holds, written by hand, why a row differs: one table per paper, one text per row.
+holds, written by hand, why a row differs: one table per paper, one text per row; `answers.toml`
+what rows say of a question (`fedket.reproduce.answers`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,7 +12,8 @@ from pathlib import Path
 from fedket.errors import ConfigError
 from fedket.files import write_atomic
 from fedket.record_files import read_json
-from fedket.report.wording import duration
+from fedket.report.wording import duration, plural
+from fedket.reproduce.answers import PLATEAU, Answer, answer_text, draw_answer, read_answers
 from fedket.reproduce.result import RowResult
 from fedket.reproduce.table import bullets, heading, joined, parts
 from fedket.schema import parse_toml
@@ -64,10 +66,10 @@ def stored_name(result: RowResult) -> str:
 
 
 def write_readme(top: Path) -> Path:
-    """Generate the README of a folder of stored rows.
+    """Generate the README of a folder of stored rows, and the figures in it.
 
     Raises:
-        ConfigError: If there are none, or `why.toml` is wrong.
+        ConfigError: If there are none, or `why.toml` or `answers.toml` is wrong.
         CheckpointError: If one is damaged.
         OSError: If it cannot be written.
     """
@@ -76,13 +78,17 @@ def write_readme(top: Path) -> Path:
         raise ConfigError(
             f"{top} holds no stored results; make some with `fedket reproduce PAPER --store {top}`"
         )
-    write_atomic(top / README, readme(results, read_reasons(top)))
+    answers = read_answers(top)
+    for answer in answers:
+        draw_answer(answer, results, top)
+    write_atomic(top / README, readme(results, read_reasons(top), answers))
     return top / README
 
 
 def read_all(top: Path) -> list[RowResult]:
     """All stored rows, by paper, the full profile first, then by name; see `read_json`."""
-    results = [read_json(path, RowResult) for path in sorted(top.glob("*/*.json"))]
+    paths = [path for path in sorted(top.glob("*/*.json")) if path.parent.name != PLATEAU]
+    results = [read_json(path, RowResult) for path in paths]
     return sorted(results, key=lambda r: (r.paper, r.profile != "full", r.profile, r.row))
 
 
@@ -103,14 +109,15 @@ def read_reasons(top: Path) -> Reasons:
     return values
 
 
-def readme(results: Sequence[RowResult], reasons: Reasons) -> str:
+def readme(results: Sequence[RowResult], reasons: Reasons, answers: Sequence[Answer] = ()) -> str:
     """The README's text."""
     texts = [INTRODUCTION]
     for (paper, profile), group in groupby(results, key=lambda r: (r.paper, r.profile)):
         rows = list(group)
         why = bullets("Why it differs", _why(rows, reasons.get(paper, {})))
         left = bullets("Left to run", _left(rows))
-        texts += [f"## {heading(paper, profile)}\n", *parts(rows, why, left)]
+        said = [answer_text(a) for a in answers if (a.paper, profile) == (paper, "full")]
+        texts += [f"## {heading(paper, profile)}\n", *said, *parts(rows, why, left)]
         texts.append(f"Run {_where(rows)}.\n")
     return joined(texts)
 
@@ -137,7 +144,8 @@ def _left(rows: Sequence[RowResult]) -> list[tuple[str, str]]:
 def _where(rows: Sequence[RowResult]) -> str:
     """Machines, versions and days, without repeating."""
     machines = dict.fromkeys(
-        f"{m.platform} {m.machine}, {m.num_cpus} cores ({', '.join(sorted(set(m.devices)))})"
+        f"{m.platform} {m.machine}, {plural(m.num_cpus or 0, 'core')} "
+        f"({', '.join(sorted(set(m.devices)))})"
         for row in rows
         if (m := row.machine) is not None
     )

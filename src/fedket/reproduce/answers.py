@@ -1,0 +1,160 @@
+"""What stored results say of a question, as a figure and a few sentences of the README.
+
+`answers.toml` is written by hand, a table `[[answer]]` for each question. Its figure shows rows
+(each seed, their mean and standard deviation), or what `fedket plateau --json` printed into
+`plateau/`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fedket.errors import ConfigError
+from fedket.report.drawing import SERIES, STYLE
+from fedket.report.rate_plot import METADATA
+from fedket.reproduce.result import RowResult
+from fedket.schema import Table, read_table
+
+ANSWERS, PLATEAU = "answers.toml", "plateau"
+
+_MARKERS = "os^DvPX*"
+
+
+class Answer(Table):
+    """A question and what the rows of a paper say of it."""
+
+    paper: str
+    """Whose rows these are."""
+    name: str
+    """Of its figure, `<paper>/<name>.svg`."""
+    question: str
+    answer: str
+    """Said only as far as the spread allows."""
+    axis: str = ""
+    """What the figure's lines run over."""
+    ticks: tuple[str, ...] = ()
+    """Its values, in words."""
+    lines: Mapping[str, tuple[str, ...]] = {}
+    """Label -> a row for each tick."""
+    plateau: Mapping[str, tuple[str, ...]] = {}
+    """Title of a panel -> stored variances, `plateau/<name>.json`, in place of lines."""
+
+    @property
+    def figure(self) -> str:
+        """Path of the figure below the stored results."""
+        return f"{self.paper}/{self.name}.svg"
+
+
+class Answers(Table):
+    """The file of answers."""
+
+    answer: tuple[Answer, ...] = ()
+
+
+def read_answers(top: Path) -> tuple[Answer, ...]:
+    """The answers that belong to a folder of stored results; none if there is no such file.
+
+    Raises:
+        ConfigError: It does not hold answers.
+    """
+    path = top / ANSWERS
+    return read_table(path, Answers).answer if path.exists() else ()
+
+
+def answer_text(answer: Answer) -> str:
+    """Question, figure and answer as Markdown."""
+    words = " ".join(answer.answer.split())
+    return f"### {answer.question}\n\n![{answer.question}]({answer.figure})\n\n{words}\n"
+
+
+def draw_answer(answer: Answer, results: Sequence[RowResult], top: Path, suffix: str = "") -> Path:
+    """Draw the figure of an answer; the same results, the same file.
+
+    Args:
+        answer: The answer; rows that are not stored are left out.
+        results: All stored rows.
+        top: Their folder.
+        suffix: `.png` for that instead of SVG.
+
+    Raises:
+        ConfigError: Stored variances are missing or damaged.
+    """
+    path = (top / answer.figure).with_suffix(suffix or ".svg")
+    rows = {r.row: r for r in results if (r.paper, r.profile) == (answer.paper, "full")}
+    page = {"figure.facecolor": "white", "legend.frameon": False}
+    with matplotlib.style.context(STYLE | page, after_reset=True):
+        panels = max(1, len(answer.plateau))
+        figure = Figure(figsize=(3.2 * panels if panels > 1 else 6.4, 3.6), layout="constrained")
+        every = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
+        for axes, (title, names) in zip(every, answer.plateau.items(), strict=False):
+            _paint_plateau(axes, title, [_variances(top / PLATEAU / f"{n}.json") for n in names])
+        if answer.lines:
+            _paint_lines(every[0], answer, rows)
+        handles, labels = every[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)) or 1)
+        figure.savefig(path, dpi=130, metadata=METADATA.get(path.suffix))
+    return path
+
+
+def _paint_lines(axes: Axes, answer: Answer, rows: Mapping[str, RowResult]) -> None:
+    width = 0.5 / len(answer.lines)
+    for line, (label, names) in enumerate(answer.lines.items()):
+        shift = (line - (len(answer.lines) - 1) / 2) * width  # so that bars do not hide each other
+        kept = [(place, rows[name]) for place, name in enumerate(names) if name in rows]
+        points = [(place + shift, row) for place, row in kept if row.mean is not None]
+        colour = SERIES[line % len(SERIES)]
+        axes.errorbar(
+            [place for place, _ in points],
+            [100 * (row.mean or 0) for _, row in points],
+            [100 * (row.deviation or 0) for _, row in points],
+            color=colour,
+            marker=_MARKERS[line % len(_MARKERS)],
+            capsize=3,
+            linewidth=1.3,
+            label=label,
+        )
+        for place, row in points:
+            axes.plot([place] * len(row.values), 100 * np.array(row.values), "_", color=colour)
+    axes.set_xticks(range(len(answer.ticks)), answer.ticks)
+    axes.set_xlim(-0.5, len(answer.ticks) - 0.5)
+    axes.set_xlabel(answer.axis)
+    axes.set_ylabel("test accuracy, %")
+
+
+def _paint_plateau(axes: Axes, title: str, found: Sequence[dict[str, Any]]) -> None:
+    for line, study in enumerate(found):
+        points = [point for point in study["points"] if point["variance"] > 0]
+        axes.errorbar(
+            [point["layers"] for point in points],
+            [point["variance"] for point in points],
+            [point["standard_error"] for point in points],
+            color=SERIES[line % len(SERIES)],
+            marker=_MARKERS[line % len(_MARKERS)],
+            capsize=2,
+            linewidth=1.3,
+            label=f"{study['circuit']}, {study['points'][0]['qubits']} qubits",
+        )
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_xlabel("layers")
+    axes.set_title(title)
+    if axes.get_subplotspec().is_first_col():  # type: ignore[union-attr]
+        axes.set_ylabel("variance of the gradient")
+
+
+def _variances(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        [(p["layers"], p["qubits"], p["variance"], p["standard_error"]) for p in found["points"]]
+        str(found["circuit"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(
+            f"{path} does not hold what `fedket plateau --json` prints: {error}"
+        ) from None
+    return found
