@@ -97,7 +97,7 @@ def draw_answer(answer: Answer, results: Sequence[RowResult], top: Path, suffix:
         if answer.lines:
             _paint_lines(every[0], answer, rows)
         handles, labels = every[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)) or 1)
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(labels)) or 1)
         figure.savefig(path, dpi=130, metadata=METADATA.get(path.suffix))
     return path
 
