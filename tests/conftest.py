@@ -6,12 +6,14 @@ runs the tests that are marked `long` besides.
 
 import gc
 import os
+import pkgutil
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from beartype.claw import beartype_packages
 from hypothesis import HealthCheck, settings
 
 QUICK = settings(
@@ -31,6 +33,11 @@ LONG = settings(
 settings.register_profile("quick", QUICK)
 settings.register_profile("long", LONG)
 settings.load_profile("quick")
+
+SHAPED = {"bridges", "data", "federated", "models", "quantum"}
+"""Rooms whose calls are checked for shapes, see pyproject.toml, which takes 50 µs each."""
+ROOMS = {room.name for room in pkgutil.iter_modules([str(Path(__file__).parents[1] / "src/fedket")])}
+beartype_packages(f"fedket.{room}" for room in ROOMS - SHAPED)
 
 CACHE = "JAX_COMPILATION_CACHE_DIR"
 """Many tests compile what others compiled: workers, child processes, sessions share a folder."""
