@@ -36,7 +36,9 @@ settings.load_profile("quick")
 
 SHAPED = {"bridges", "data", "federated", "models", "quantum"}
 """Rooms whose calls are checked for shapes, see pyproject.toml, which takes 50 µs each."""
-ROOMS = {room.name for room in pkgutil.iter_modules([str(Path(__file__).parents[1] / "src/fedket")])}
+ROOMS = {
+    room.name for room in pkgutil.iter_modules([str(Path(__file__).parents[1] / "src/fedket")])
+}
 beartype_packages(f"fedket.{room}" for room in ROOMS - SHAPED)
 
 CACHE = "JAX_COMPILATION_CACHE_DIR"
