@@ -151,6 +151,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "geometric_median": "fedket.secure.robust.kinds:GeometricMedianConfig",
         "centred_clipping": "fedket.secure.robust.kinds:CentredClippingConfig",
         "norm_bound": "fedket.secure.robust.kinds:NormBoundConfig",
+        "grouped": "fedket.secure.robust.groups:GroupedConfig",
         "hierarchical": "fedket.secure.hierarchy.protocol:HierarchicalConfig",
     },
 }

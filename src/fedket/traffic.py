@@ -1,7 +1,7 @@
 """What an aggregation costs, counted by those who carry it out."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 
 class PhaseCost(NamedTuple):
@@ -59,4 +59,24 @@ def traffic_of(phases: tuple[PhaseCost, ...]) -> Traffic:
         key_bits=sum(phase.pad_bits + phase.mac_bits for phase in phases),
         num_clipped=None,
         phases=phases,
+    )
+
+
+def together(parts: Sequence[Traffic]) -> Traffic:
+    """Add up the cost of several sums of one round; phases of one name are one."""
+    phases: dict[str, PhaseCost] = {}
+    for phase in (phase for part in parts for phase in part.phases):
+        before = phases.get(phase.name, PhaseCost(phase.name, 0, 0, 0, 0, 0.0))
+        numbers: Any = map(sum, zip(before[1:], phase[1:], strict=True))
+        phases[phase.name] = PhaseCost(phase.name, *numbers)
+    clipped = [part.num_clipped for part in parts]
+    return Traffic(
+        upload_bytes=sum(part.upload_bytes for part in parts),
+        key_bits=sum(part.key_bits for part in parts),
+        num_clipped=None if None in clipped else sum(filter(None, clipped)),
+        phases=tuple(phases.values()),
+        missing={client: why for part in parts for client, why in part.missing.items()},
+        starvation="; ".join(dict.fromkeys(p.starvation for p in parts if p.starvation)),
+        key_wait_s=sum(part.key_wait_s for part in parts),
+        key_levels={pair: n for part in parts for pair, n in part.key_levels.items()},
     )

@@ -12,7 +12,14 @@ from fedket.federated.federation import make_federation
 from fedket.federated.trainer import contribution_shape
 from fedket.keys import OsRandomSource
 from fedket.kinds import BUILT_IN
-from fedket.secure import masked_sum, quantised_sum, shared_mask_sum
+from fedket.secure import (
+    masked_sum,
+    pairwise_protocol,
+    quantised_sum,
+    reduce_in_process,
+    shared_mask_sum,
+)
+from fedket.secure.robust.groups import Grouped, grouped_sum
 from fedket.secure.robust.kinds import (
     CentredClippingConfig,
     GeometricMedianConfig,
@@ -38,8 +45,16 @@ FROM_PYTHON = {
     "geometric_median": lambda: robust_sum(GeometricMedianConfig().rule()),
     "centred_clipping": lambda: robust_sum(CentredClippingConfig(tau=1.0).rule()),
     "norm_bound": lambda: robust_sum(NormBoundConfig(c=1.0).rule()),
+    "grouped": lambda: in_pairs(OsRandomSource()),
 }
+GROUPS = ["aggregation.group_size=2", "partition.num_clients=6"]
 OF_DISTANCES = {"krum", "multi_krum", "geometric_median", "centred_clipping", "norm_bound"}
+
+
+def in_pairs(keys):
+    protocol = pairwise_protocol(16, 1.0)
+    grouped = Grouped(protocol, MedianConfig().rule(), 2)
+    return grouped_sum(grouped, lambda _: reduce_in_process(protocol, keys))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +67,9 @@ def blobs(tmp_path_factory):
 def test_from_python_what_it_is_from_toml_and_at_the_cost_that_was_told(
     aggregation, strategy, blobs
 ):
-    config = config_of(blobs, f"strategy.kind={strategy}", f"aggregation.kind={aggregation}")
+    more = GROUPS if aggregation == "grouped" else []
+    kinds = f"strategy.kind={strategy}", f"aggregation.kind={aggregation}"
+    config = config_of(blobs, *kinds, *more)
     if strategy in ("qfedfisher", "scaffold", "fed_dyn") and aggregation in OF_DISTANCES:
         with pytest.raises(ConfigError, match="contributes numbers of other kinds"):
             build_experiment(config)

@@ -36,9 +36,11 @@ def with_own_strategy(blobs, folder, said):
 
 @pytest.mark.parametrize("kind", BUILT_IN["aggregation"])
 def test_every_aggregation_says_what_its_server_sees(kind, tiny):
-    caveats = count_facts(build_experiment(tiny(f"aggregation.kind={kind}"))).caveats
+    groups = "aggregation.group_size=2", "partition.num_clients=6"
+    more = groups if kind == "grouped" else ()
+    caveats = count_facts(build_experiment(tiny(f"aggregation.kind={kind}", *more))).caveats
     assert caveats["aggregation"][0].startswith(f"{kind}: the server")
-    assert ("keys" in caveats) == (kind in ("pairwise_masks", "shared_masks"))
+    assert ("keys" in caveats) == (kind in ("pairwise_masks", "shared_masks", "grouped"))
 
 
 @pytest.mark.parametrize("kind", ["vectorised", "sequential"])

@@ -133,3 +133,38 @@ def test_sites_do_not_play_attackers(blobs):
     config = config_of(blobs, "attack={kind='mimic', share=0.3}", "aggregation.kind=pairwise_masks")
     with pytest.raises(ConfigError, match="simulates attackers"):
         check_deployable(config, 4)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ("group_size=4", "makes 2 groups of 9 clients"),
+        ("group_size=3, corrupt_fraction=0.3", "more than ln 2 / f = 2.31"),
+        ("group_size=2, masks={kind='shared_masks', threshold=4}", "shared_masks need 4"),
+        ("group_size=3, masks={kind='quantised'}", "hides nothing"),
+        ("group_size=3, rule={kind='krum', f=2}", "f = 2 attackers of 3"),
+        ("group_size=3, rule={kind='plain'}", "should be a subclass"),
+        ("group_size=3, rule={kind='krum', f=1}, corrupt_fraction=0.05", "2 attackers of 9"),
+    ],
+)
+def test_groups_that_cannot_be_are_one_line(chosen, said, blobs):
+    chosen = f"aggregation={{kind='grouped', {chosen}}}"
+    attack = "attack={kind='mimic', clients=[0, 1]}"
+    with pytest.raises(ConfigError, match=said) as raised:
+        build_experiment(config_of(blobs, "partition.num_clients=9", chosen, attack))
+    assert "\n" not in str(raised.value)
+
+
+def test_groups_are_not_for_sites_yet_and_a_simulated_run_over_them_resumes(blobs, tmp_path):
+    chosen = (
+        "partition.num_clients=9",
+        "aggregation={kind='grouped', group_size=3, masks={kind='shared_masks', threshold=3}}",
+        "conditions.dropout=0.05",
+    )
+    with pytest.raises(ConfigError, match="simulated only"):
+        check_deployable(config_of(blobs, *chosen), 9)
+    whole = start_run(config_of(blobs, *chosen), output=tmp_path / "whole").summary
+    start_run(config_of(blobs, *chosen, "federation.rounds=1"), output=tmp_path / "parts")
+    parts = resume_run(tmp_path / "parts", config=config_of(blobs, *chosen)).summary
+    assert parts.parameters_sha256 == whole.parameters_sha256
+    assert whole.key_bits > 0

@@ -51,7 +51,7 @@ RULES = {
     "trimmed_mean": partial(rules.trimmed_mean, f=2),
     "krum": partial(rules.krum, f=2),
     "multi_krum": partial(rules.multi_krum, f=2),
-    "geometric_median": rules.geometric_median,
+    "geometric_median": partial(rules.geometric_median, T=2000),
 }
 
 
@@ -123,10 +123,22 @@ def test_an_attacker_moves_a_clipped_mean_no_further_than_the_clip_over_the_clie
 
 def test_the_geometric_median_is_where_no_step_lessens_the_distances():
     vectors = clients(3)
-    middle = rules.geometric_median(vectors)
+    middle = rules.geometric_median(vectors, T=2000)
     total = np.linalg.norm(vectors - middle, axis=1).sum()
     for step in 1e-3 * clients(4, 20):
         assert np.linalg.norm(vectors - middle - step, axis=1).sum() >= total - 1e-9
+
+
+@pytest.mark.parametrize("size", [1e3, 1e18, 1e30])
+def test_single_precision_stands_attackers_beyond_its_squares_and_clients_close_together(size):
+    honest = 100 + 1e-2 * clients(5, 7)
+    sent = np.concatenate([honest, [[size] * 6, [-size] * 6]]).astype(np.float32)
+    width = np.linalg.norm(honest - honest.mean(axis=0), axis=1).max()
+    for rule in (*RULES.values(), partial(rules.centred_clipping, m=honest[0], tau=0.01)):
+        assert np.linalg.norm(rule(sent) - honest.mean(axis=0)) <= 2 * width
+    exact = sent[:7].astype(np.float64)
+    expected = exact[np.argmin(rules._scores(np.concatenate([exact, sent[7:]]), 2))]
+    np.testing.assert_allclose(rules.krum(sent, 2), expected, rtol=1e-6)
 
 
 def test_more_attackers_than_a_rule_stands_are_one_line():

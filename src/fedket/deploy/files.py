@@ -147,6 +147,11 @@ def masking_of(config: ExperimentConfig) -> Protocol:
     Raises:
         ConfigError: They would leave their site unmasked.
     """
+    if config.aggregation.kind == "grouped":
+        raise ConfigError(
+            'aggregation.kind = "grouped" is simulated only: sites form one sum a round; use '
+            '"pairwise_masks" or "shared_masks"'
+        )
     protocol = protocol_of(config)
     if protocol is None or not protocol.takes_key:
         raise ConfigError(

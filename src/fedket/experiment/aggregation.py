@@ -1,6 +1,7 @@
 """How an experiment's contributions become a sum: protocol, reducer, and what a round costs."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -10,16 +11,26 @@ from fedket.experiment.privacy import rounds_each, with_noise
 from fedket.keys import OsRandomSource
 from fedket.keys.source_kinds import OsRandomConfig
 from fedket.rng import Purpose, numpy_seed
-from fedket.section import Context
+from fedket.section import Context, Section
 from fedket.secure import Protocol, options_of, reduce_in_process, round_cost, starving_sum
 from fedket.secure.protocol import Answers, RoundCost, everybody_answers
+from fedket.secure.robust.groups import (
+    Grouped,
+    GroupedConfig,
+    draw_groups,
+    grouped_cost,
+    grouped_sum,
+)
 from fedket.secure.robust.kinds import RuleConfig
 from fedket.secure.robust.reducer import Rule, check_rule
 from fedket.types import KeySource, PacedKeySource, Reducer, RoundContext, Strategy
 from fedket.user_code import naming_users_lines
 
+Aggregation = Protocol | Grouped | Reducer | None
+"""What sections of `[aggregation]` build."""
 
-def aggregation_of(config: ExperimentConfig) -> Protocol | Reducer | None:
+
+def aggregation_of(config: ExperimentConfig) -> Aggregation:
     """What the experiment's section builds; None is the engine's own floating-point sum.
 
     Raises:
@@ -29,8 +40,8 @@ def aggregation_of(config: ExperimentConfig) -> Protocol | Reducer | None:
     section, context = config.aggregation, _bare_context(config)
     with naming_users_lines():
         section.check(context)
-        made: Protocol | Reducer | None = section.build(context)
-    if made is None or isinstance(made, Protocol) or callable(made):
+        made: Aggregation = section.build(context)
+    if made is None or isinstance(made, Protocol | Grouped) or callable(made):
         return with_noise(config, made, context)
     raise UserCodeError(
         f"`build` of {section.kind} returned a {type(made).__name__}; it should return a "
@@ -39,14 +50,24 @@ def aggregation_of(config: ExperimentConfig) -> Protocol | Reducer | None:
 
 
 def protocol_of(config: ExperimentConfig) -> Protocol | None:
-    """The experiment's protocol; None if it sums contributions that are there already."""
+    """The experiment's protocol, of its groups if it has any; None if contributions are added."""
     made = aggregation_of(config)
+    made = made.protocol if isinstance(made, Grouped) else made
     return made if isinstance(made, Protocol) else None
+
+
+def summed_clients(config: ExperimentConfig) -> int:
+    """Clients of a sum, at most: of a round, or of the largest group of one."""
+    made, cohort = aggregation_of(config), config.cohort_size
+    if not isinstance(made, Grouped):
+        return cohort
+    return max(map(len, draw_groups(config.seed, 1, range(cohort), made.size)))
 
 
 def rule_of(config: ExperimentConfig) -> Rule | None:
     """The experiment's robust rule, if it has one."""
-    section = config.aggregation
+    section: Section = config.aggregation
+    section = section.rule if isinstance(section, GroupedConfig) else section
     return section.rule() if isinstance(section, RuleConfig) else None
 
 
@@ -86,23 +107,40 @@ def build_reducer(
     made, rule = aggregation_of(config), rule_of(config)
     if rule is not None:
         check_rule(rule, strategy)
+    if keys is None and isinstance(config.keys, OsRandomConfig):
+        keys = OsRandomSource()
+    if isinstance(made, Grouped):
+        strategy.bounds(made.protocol.clip)
+        answers = answers_of(made.protocol)
+        return grouped_sum(made, partial(_secure_sum, config, made.protocol, keys, answers))
     if not isinstance(made, Protocol):
         return made
     strategy.bounds(made.clip)
-    if keys is None and isinstance(config.keys, OsRandomConfig):
-        keys = OsRandomSource()
-    if made.takes_key and isinstance(keys, PacedKeySource):
+    return _secure_sum(config, made, keys, answers_of(made))
+
+
+def _secure_sum(
+    config: ExperimentConfig,
+    protocol: Protocol,
+    keys: KeySource | None,
+    answers: Answers,
+    group: int = 0,
+) -> Reducer:
+    """The reducer of a protocol; time passes between rounds, not between groups of a round."""
+    if protocol.takes_key and isinstance(keys, PacedKeySource):
         how = config.keys
-        options = options_of(made, how.starvation, config.cohort_size)
-        times = how.deadline_s, how.between_s
-        return starving_sum(options, keys, *times, config.name, answers_of(made))
-    return reduce_in_process(made, keys, config.name, answers_of(made))
+        options = options_of(protocol, how.starvation, summed_clients(config))
+        between_s = 0.0 if group else how.between_s
+        return starving_sum(options, keys, how.deadline_s, between_s, config.name, answers)
+    return reduce_in_process(protocol, keys, config.name, answers)
 
 
 def cost_of(config: ExperimentConfig, num_values: int) -> RoundCost | None:
     """What a round of the first clients costs; None where updates are added as they are."""
-    protocol, cohort = protocol_of(config), config.cohort_size
+    made, protocol, cohort = aggregation_of(config), protocol_of(config), config.cohort_size
     context = RoundContext(config.seed, 1, tuple(range(cohort)), (1 / cohort,) * cohort)
+    if isinstance(made, Grouped):
+        return grouped_cost(made, context, num_values)
     return protocol and round_cost(protocol, context, num_values)
 
 
@@ -121,13 +159,22 @@ def check_aggregation(config: ExperimentConfig) -> None:
             "masked aggregation needs at least 2 clients per round, got 1: the sum over one "
             'client is its update; use more clients, or aggregation.kind = "plain"'
         )
-    protocol.quantiser([1 / cohort] * cohort)
+    summed = summed_clients(config)
+    protocol.quantiser([1 / summed] * summed)
     cost_of(config, 1)
 
 
 def check_attackers(config: ExperimentConfig, num_attackers: int) -> None:
     """Raise `ConfigError` if more attackers are expected in a round than the rule stands."""
-    rule, cohort = rule_of(config), config.cohort_size
+    rule, cohort, section = rule_of(config), config.cohort_size, config.aggregation
+    if isinstance(section, GroupedConfig):
+        if num_attackers > section.corrupt_fraction * config.num_clients:
+            raise ConfigError(
+                f"{num_attackers} attackers of {config.num_clients} clients are more than "
+                f"aggregation.corrupt_fraction = {section.corrupt_fraction:g}, which the groups "
+                "are made for; raise it, or have fewer attackers (attack.share)"
+            )
+        return
     expected = round(num_attackers * cohort / config.num_clients)
     if rule is not None and expected > rule.stands(cohort):
         raise ConfigError(

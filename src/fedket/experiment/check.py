@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from fedket.errors import ConfigError, DataError
-from fedket.experiment.aggregation import protocol_of
+from fedket.experiment.aggregation import protocol_of, summed_clients
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated.optimizers import NO_METRIC, NaturalGradientConfig
 from fedket.federated.qfedfisher import QFedFisherConfig, effective_threshold
@@ -23,7 +23,7 @@ PARAMETER_COPIES = 4
 
 def check_threshold(config: ExperimentConfig) -> None:
     """Raise `ConfigError` if words cannot tell Fisher information at the threshold from none."""
-    protocol, strategy, cohort = protocol_of(config), config.strategy, config.cohort_size
+    protocol, strategy, cohort = protocol_of(config), config.strategy, summed_clients(config)
     if protocol is None or not isinstance(strategy, QFedFisherConfig):
         return
     # Fisher information of at most 1 is sent as clip / cohort, see `fedket.secure.encoding`.

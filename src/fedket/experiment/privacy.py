@@ -9,7 +9,7 @@ import json
 import math
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -31,6 +31,8 @@ from fedket.secure.privacy import (
 )
 from fedket.secure.privacy.kinds import PrivacyConfig
 from fedket.types import Reducer
+
+T = TypeVar("T")
 
 SPENT = "privacy.jsonl"
 
@@ -73,9 +75,7 @@ def mechanism_of(config: ExperimentConfig, context: Context) -> Mechanism | None
     return mechanism
 
 
-def with_noise(
-    config: ExperimentConfig, made: Protocol | Reducer | None, context: Context
-) -> Protocol | Reducer | None:
+def with_noise(config: ExperimentConfig, made: T, context: Context) -> Protocol | Reducer | T:
     """What an aggregation has made, with the noise of `[privacy]`.
 
     Raises:

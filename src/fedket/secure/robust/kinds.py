@@ -97,8 +97,8 @@ class GeometricMedianConfig(RuleConfig):
     kind: Literal["geometric_median"] = "geometric_median"
     nu: PositiveFloat = 1e-6
     """Smallest distance that counts: nearer updates all weigh the same (ν)."""
-    T: PositiveInt = 100
-    """Steps of Weiszfeld's algorithm."""
+    T: PositiveInt = 20
+    """Steps of Weiszfeld's algorithm, at most."""
 
     def rule(self) -> Rule:
         """The rule."""

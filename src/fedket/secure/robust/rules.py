@@ -2,8 +2,7 @@
 
 All take `vectors` of shape (clients, values), float32 or float64 and finite, count each client
 once, and return shape (values,) of the same type. Names of arguments are ByzFL's
-(arXiv:2505.24802). Distances are worked out from the Gram matrix in float64: float32 would lose
-those between near clients beside a far attacker.
+(arXiv:2505.24802).
 """
 
 import numpy as np
@@ -14,8 +13,11 @@ from fedket.errors import ConfigError
 Vectors = Float[np.ndarray, "clients values"]
 Vector = Float[np.ndarray, " values"]
 
-BLOCK = 8192
-"""Values of all clients that are turned to float64 at a time."""
+NEAR = 1e-2
+"""Squared distances below this share of both squared norms lose too many digits as a difference."""
+
+SAME = 1e-7
+"""Change of a client's share below which a geometric median has settled."""
 
 
 def median(vectors: Vectors) -> Vector:
@@ -60,25 +62,24 @@ def multi_krum(vectors: Vectors, f: int) -> Vector:
     return _weighted(vectors, best)
 
 
-def geometric_median(vectors: Vectors, nu: float = 1e-6, T: int = 100) -> Vector:
+def geometric_median(vectors: Vectors, nu: float = 1e-6, T: int = 20) -> Vector:
     """Point with the least sum of distances (RFA, Pillutla et al. 2022, arXiv:1912.13445, Alg. 2).
 
-    Smoothed Weiszfeld: z ← Σ βᵢxᵢ / Σ βᵢ with βᵢ = 1 / max(ν, ‖xᵢ − z‖), from z = 0. All z are
-    combinations of the xᵢ, so their distances follow from the Gram matrix without the vectors.
+    Smoothed Weiszfeld: z ← Σ βᵢxᵢ / Σ βᵢ with βᵢ = 1 / max(ν, ‖xᵢ − z‖), from z = 0.
 
     Args:
         vectors: The clients' vectors.
         nu: Smallest distance that counts (ν).
-        T: Steps.
+        T: Steps, at most: it ends when the shares of the clients stay the same.
     """
-    gram = _gram(vectors)
-    squares, share = np.diag(gram), np.zeros(len(vectors))
+    z, share = np.zeros_like(vectors[0]), np.zeros(len(vectors))
     for _ in range(T):
-        towards = gram @ share
-        distances = np.sqrt(np.maximum(squares - 2 * towards + share @ towards, 0))
-        beta = 1 / np.maximum(nu, distances)
-        share = beta / beta.sum()
-    return _weighted(vectors, share)
+        beta = 1 / np.maximum(nu, _norms(vectors, z))
+        before, share = share, beta / beta.sum()
+        z = _weighted(vectors, share)
+        if np.abs(share - before).max() < SAME:
+            break
+    return z
 
 
 def centred_clipping(vectors: Vectors, m: Vector, L: int = 1, tau: float = 100.0) -> Vector:
@@ -106,8 +107,7 @@ def clip_factors(
     vectors: Vectors, limit: float, centre: Vector | None = None
 ) -> Float[np.ndarray, " clients"]:
     """What each vector, or its way from a centre, is multiplied by to have norm `limit` at most."""
-    ways = (row if centre is None else row - centre for row in vectors)
-    norms = np.array([np.linalg.norm(way.astype(np.float64)) for way in ways])
+    norms = _norms(vectors, centre)
     factors: np.ndarray = np.minimum(1, limit / np.maximum(norms, np.finfo(float).tiny))
     return factors
 
@@ -124,21 +124,29 @@ def check_minority(num_vectors: int, f: int) -> None:
 def _scores(vectors: Vectors, f: int) -> Float[np.ndarray, " clients"]:
     """Mean squared distance of each vector to its n − f − 1 nearest others."""
     check_minority(len(vectors), f)
-    gram = _gram(vectors)
-    squares = np.diag(gram)
-    distances = np.maximum(squares[:, None] - 2 * gram + squares, 0)
+    distances = _squared_distances(vectors)
     np.fill_diagonal(distances, -1)  # first in order, and left out
     scores: np.ndarray = np.sort(distances, axis=1)[:, 1 : len(vectors) - f].mean(axis=1)
     return scores
 
 
-def _gram(vectors: Vectors) -> Float[np.ndarray, "clients clients"]:
-    """Inner products of all pairs, in float64."""
-    gram = np.zeros((len(vectors),) * 2)
-    for start in range(0, vectors.shape[1], BLOCK):
-        block = vectors[:, start : start + BLOCK].astype(np.float64)
-        gram += block @ block.T
-    return gram
+def _squared_distances(vectors: Vectors) -> Float[np.ndarray, "clients clients"]:
+    """Of all pairs, in float64: from inner products, and of near pairs from their difference."""
+    with np.errstate(over="ignore", invalid="ignore"):  # attackers may be beyond all measure
+        gram = (vectors @ vectors.T).astype(np.float64)
+        both = np.add.outer(np.diag(gram), np.diag(gram))
+        distances = np.nan_to_num(both - 2 * gram, nan=np.inf)
+        for i, j in np.argwhere(np.triu(distances < NEAR * both, 1)):
+            way = vectors[i] - vectors[j]
+            distances[i, j] = distances[j, i] = way @ way
+    return np.maximum(distances, 0)
+
+
+def _norms(vectors: Vectors, centre: Vector | None = None) -> Float[np.ndarray, " clients"]:
+    """Norm of each vector, or of its way from a centre; infinite if it overflows."""
+    with np.errstate(over="ignore"):
+        ways = (row if centre is None else row - centre for row in vectors)
+        return np.array([np.sqrt(way @ way) for way in ways], np.float64)
 
 
 def _weighted(vectors: Vectors, factors: Float[np.ndarray, " clients"]) -> Vector:
