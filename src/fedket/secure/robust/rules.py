@@ -72,7 +72,8 @@ def geometric_median(vectors: Vectors, nu: float = 1e-6, T: int = 20) -> Vector:
         nu: Smallest distance that counts (ν).
         T: Steps, at most: it ends when the shares of the clients stay the same.
     """
-    z, share = np.zeros_like(vectors[0]), np.zeros(len(vectors))
+    z: Vector = np.zeros_like(vectors[0])
+    share = np.zeros(len(vectors))
     for _ in range(T):
         beta = 1 / np.maximum(nu, _norms(vectors, z))
         before, share = share, beta / beta.sum()
@@ -139,7 +140,8 @@ def _squared_distances(vectors: Vectors) -> Float[np.ndarray, "clients clients"]
         for i, j in np.argwhere(np.triu(distances < NEAR * both, 1)):
             way = vectors[i] - vectors[j]
             distances[i, j] = distances[j, i] = way @ way
-    return np.maximum(distances, 0)
+    positive: np.ndarray = np.maximum(distances, 0)
+    return positive
 
 
 def _norms(vectors: Vectors, centre: Vector | None = None) -> Float[np.ndarray, " clients"]:
