@@ -5,6 +5,7 @@ import json
 import pytest
 
 from fedket.errors import CheckpointError, ConfigError
+from fedket.experiment.leakage_study import MASKED, LeakagePoint
 from fedket.experiment.run_directory import config_hash
 from fedket.experiment.shipped import shipped_experiments
 from fedket.reproduce.answers import read_answers
@@ -64,18 +65,29 @@ PLATEAU = {
     "points": [{"layers": n, "qubits": 2, "variance": 0.1, "standard_error": 0.01} for n in (1, 4)],
 }
 
+LEAKAGE = {
+    "points": [
+        LeakagePoint(*view, 0.4, 0.1, 0.3, 0.9, 0.0, 0.02)._asdict()
+        for view in (("sum", 1, 0.0, None), (MASKED, 1, 0.0, None), ("sum", 1, 1.0, 10.0))
+    ]
+}
+
 
 @pytest.mark.parametrize(
     "shown",
     [
         'axis = "noise"\nticks = ["0", "1"]\nlines.X = ["x", "not-stored"]',
         'plateau.uniform = ["ring"]\nplateau.small = ["ring"]',
+        'leakage.small = ["ring-0", "ring-1"]',
     ],
 )
 def test_an_answer_stands_in_the_readme_with_a_figure_that_is_always_the_same(shown, tmp_path):
     (tmp_path / "answers.toml").write_text(ANSWER + shown)
     (tmp_path / "plateau").mkdir()
     (tmp_path / "plateau" / "ring.json").write_text(json.dumps(PLATEAU))
+    (tmp_path / "leakage").mkdir()
+    for seed in 0, 1:
+        (tmp_path / "leakage" / f"ring-{seed}.json").write_text(json.dumps(LEAKAGE))
     store([with_finals(0.5, 0.6, 0.7)], tmp_path)
     text = (tmp_path / "README.md").read_text()
     assert "### Does it help?\n\n![Does it help?](made_up/both.svg)\n\nNot as far as the" in text
@@ -83,8 +95,9 @@ def test_an_answer_stands_in_the_readme_with_a_figure_that_is_always_the_same(sh
     write_readme(tmp_path)
     assert (tmp_path / "made_up" / "both.svg").read_bytes() == figure
     (tmp_path / "plateau" / "ring.json").write_text("{}")
-    if "plateau" in shown:
-        with pytest.raises(ConfigError, match=r"ring\.json does not hold"):
+    (tmp_path / "leakage" / "ring-1.json").write_text("{}")
+    if "ring" in shown:
+        with pytest.raises(ConfigError, match=r"ring(-1)?\.json does not hold"):
             write_readme(tmp_path)
 
 

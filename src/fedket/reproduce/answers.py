@@ -2,7 +2,7 @@
 
 `answers.toml` is written by hand, a table `[[answer]]` for each question. Its figure shows rows
 (each seed, their mean and standard deviation), or what `fedket plateau --json` printed into
-`plateau/`.
+`plateau/`, or `fedket leakage --json` into `leakage/`.
 """
 
 import json
@@ -16,12 +16,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fedket.errors import ConfigError
+from fedket.experiment.leakage_study import LeakagePoint
 from fedket.report.drawing import SERIES, STYLE
+from fedket.report.leakage_plot import paint_noise, paint_sums
 from fedket.report.rate_plot import METADATA
 from fedket.reproduce.result import RowResult
 from fedket.schema import Table, read_table
 
-ANSWERS, PLATEAU = "answers.toml", "plateau"
+ANSWERS, PLATEAU, LEAKAGE = "answers.toml", "plateau", "leakage"
 
 _MARKERS = "os^DvPX*"
 
@@ -44,6 +46,8 @@ class Answer(Table):
     """Label -> a row for each tick."""
     plateau: Mapping[str, tuple[str, ...]] = {}
     """Title of a panel -> stored variances, `plateau/<name>.json`, in place of lines."""
+    leakage: Mapping[str, tuple[str, ...]] = {}
+    """Title of two panels -> stored attacks, `leakage/<name>.json`, one for each seed."""
 
     @property
     def figure(self) -> str:
@@ -89,11 +93,18 @@ def draw_answer(answer: Answer, results: Sequence[RowResult], top: Path, suffix:
     rows = {r.row: r for r in results if (r.paper, r.profile) == (answer.paper, "full")}
     page = {"figure.facecolor": "white", "legend.frameon": False}
     with matplotlib.style.context(STYLE | page, after_reset=True):
-        panels = max(1, len(answer.plateau))
-        figure = Figure(figsize=(3.2 * panels if panels > 1 else 6.4, 3.6), layout="constrained")
-        every = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
+        columns = max(1, len(answer.plateau), len(answer.leakage))
+        size = 3.2 * columns if columns > 1 else 6.4, 6.4 if answer.leakage else 3.6
+        figure = Figure(figsize=size, layout="constrained")
+        lines = 2 if answer.leakage else 1
+        every, *below = figure.subplots(lines, columns, sharey=True, squeeze=False)
         for axes, (title, names) in zip(every, answer.plateau.items(), strict=False):
             _paint_plateau(axes, title, [_variances(top / PLATEAU / f"{n}.json") for n in names])
+        for place, (title, names) in enumerate(answer.leakage.items()):
+            runs = [_attacks(top / LEAKAGE / f"{name}.json") for name in names]
+            every[place].set_title(title)
+            paint_sums(every[place], runs)
+            paint_noise(below[0][place], runs)
         if answer.lines:
             _paint_lines(every[0], answer, rows)
         handles, labels = every[0].get_legend_handles_labels()
@@ -158,3 +169,12 @@ def _variances(path: Path) -> dict[str, Any]:
             f"{path} does not hold what `fedket plateau --json` prints: {error}"
         ) from None
     return found
+
+
+def _attacks(path: Path) -> list[LeakagePoint]:
+    try:
+        return [LeakagePoint(**point) for point in json.loads(path.read_text("utf-8"))["points"]]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(
+            f"{path} does not hold what `fedket leakage --json` prints: {error}"
+        ) from None
