@@ -23,7 +23,9 @@ from fedket.report.rate_plot import METADATA
 from fedket.reproduce.result import RowResult
 from fedket.schema import Table, read_table
 
-ANSWERS, PLATEAU, LEAKAGE = "answers.toml", "plateau", "leakage"
+ANSWERS = "answers.toml"
+PLATEAU, LEAKAGE = STUDIES = "plateau", "leakage"
+"""Folders of stored results that hold no rows."""
 
 _MARKERS = "os^DvPX*"
 

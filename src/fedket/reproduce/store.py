@@ -13,7 +13,7 @@ from fedket.errors import ConfigError
 from fedket.files import write_atomic
 from fedket.record_files import read_json
 from fedket.report.wording import duration, plural
-from fedket.reproduce.answers import PLATEAU, Answer, answer_text, draw_answer, read_answers
+from fedket.reproduce.answers import STUDIES, Answer, answer_text, draw_answer, read_answers
 from fedket.reproduce.result import RowResult
 from fedket.reproduce.table import bullets, heading, joined, parts
 from fedket.schema import parse_toml
@@ -87,7 +87,7 @@ def write_readme(top: Path) -> Path:
 
 def read_all(top: Path) -> list[RowResult]:
     """All stored rows, by paper, the full profile first, then by name; see `read_json`."""
-    paths = [path for path in sorted(top.glob("*/*.json")) if path.parent.name != PLATEAU]
+    paths = [path for path in sorted(top.glob("*/*.json")) if path.parent.name not in STUDIES]
     results = [read_json(path, RowResult) for path in paths]
     return sorted(results, key=lambda r: (r.paper, r.profile != "full", r.profile, r.row))
 
