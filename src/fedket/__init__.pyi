@@ -27,14 +27,17 @@ from .federated.condition_kinds import ConditionConfig as ConditionConfig
 from .federated.conditions import Conditions as Conditions
 from .federated.conditions import SimulatedClients as SimulatedClients
 from .federated.conditions import simulate_clients as simulate_clients
+from .federated.ditto import ditto as ditto
 from .federated.draws import Draw as Draw
 from .federated.engine_kinds import EngineConfig as EngineConfig
 from .federated.fed_dyn import fed_dyn as fed_dyn
+from .federated.fed_nova import fed_nova as fed_nova
 from .federated.federation import Federation as Federation
 from .federated.federation import make_federation as make_federation
 from .federated.local import LocalTraining as LocalTraining
 from .federated.losses import cross_entropy as cross_entropy
 from .federated.losses import squared_error as squared_error
+from .federated.personal import personal_layers as personal_layers
 from .federated.program import tunable as tunable
 from .federated.qfedfisher import qfedfisher as qfedfisher
 from .federated.scaffold import scaffold as scaffold
@@ -124,6 +127,7 @@ from .types import Model as Model
 from .types import Params as Params
 from .types import Partition as Partition
 from .types import Reducer as Reducer
+from .types import Retrain as Retrain
 from .types import RoundContext as RoundContext
 from .types import ServerState as ServerState
 from .types import Strategy as Strategy

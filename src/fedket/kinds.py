@@ -111,6 +111,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "fed_adam": "fedket.federated.strategies:FedAdamConfig",
         "fed_yogi": "fedket.federated.strategies:FedYogiConfig",
         "scaffold": "fedket.federated.scaffold:ScaffoldConfig",
+        "fed_nova": "fedket.federated.fed_nova:FedNovaConfig",
+        "ditto": "fedket.federated.ditto:DittoConfig",
         "fed_dyn": "fedket.federated.fed_dyn:FedDynConfig",
         "qfedfisher": "fedket.federated.qfedfisher:QFedFisherConfig",
     },

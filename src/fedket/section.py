@@ -42,6 +42,7 @@ class Context(NamedTuple):
         dataset: The samples, or how to get them for a kind that asks; at a deployed site or server
             only their shape and number of classes.
         batch_size: Samples of a training step, at most.
+        max_steps: Local steps of the largest client in a round; 0 if only clients know.
         loss: (logits, labels) -> loss of each sample.
         noise: Noise model that the circuit runs under; None for none.
         shots: Finite shots of the circuit; None for infinitely many.
@@ -59,6 +60,7 @@ class Context(NamedTuple):
     rng: "np.random.Generator"
     dataset: "Dataset | Callable[[], Dataset] | None" = None
     batch_size: int = 0
+    max_steps: int = 0
     loss: Callable[..., Any] | None = None
     noise: "NoiseModel | None" = None
     shots: "Shots | None" = None

@@ -145,7 +145,7 @@ class Broadcast(NamedTuple):
     """What the server sends to the clients of a round.
 
     Attributes:
-        params: The global model.
+        params: The global model, or what clients share of it.
         extra: What the strategy sends beside it; () for nothing.
     """
 
@@ -158,6 +158,10 @@ def model_alone(state: ServerState, params: Params) -> Broadcast:  # noqa: ARG00
     return Broadcast(params)
 
 
+Retrain = Callable[[Params, Float[Array, ""] | float], Params]
+"""(start, μ) -> parameters after local training from there, pulled to the global model by μ."""
+
+
 class ClientMemory(NamedTuple):
     """What a strategy lets every client keep from one of its rounds to its next.
 
@@ -165,16 +169,21 @@ class ClientMemory(NamedTuple):
 
     Attributes:
         init: Parameters -> the memory of a client that was in no round yet.
-        update: (broadcast, result of training) -> the client's new memory.
+        update: (broadcast, result of training, how to train once more) -> the new memory.
         correct: (broadcast, memory, parameters, gradient) -> what a local step takes for the
             gradient at these parameters; None leaves it as it is.
         mean_gradient: Whether `ClientResult.gradient` is wanted.
+        start: (broadcast, memory) -> where training starts; None for the global model.
+        personal: (broadcast, memory) -> the client's own model, which is evaluated on its samples;
+            None for the global model.
     """
 
     init: Callable[[Params], Any]
-    update: Callable[[Broadcast, ClientResult], Any]
+    update: Callable[[Broadcast, ClientResult, Retrain], Any]
     correct: Callable[[Broadcast, Any, Params, Params], Params] | None = None
     mean_gradient: bool = False
+    start: Callable[[Broadcast, Any], Params] | None = None
+    personal: Callable[[Broadcast, Any], Params] | None = None
 
 
 class Bound(NamedTuple):

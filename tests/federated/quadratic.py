@@ -42,10 +42,10 @@ def quadratics(strategy, sizes=SIZES, **options):
     return make_federation(MODEL, dataset, partition, strategy, training, **options)
 
 
-def descend(client, start, num_steps, shift=0.0, pull=0.0):
-    """Gradient descent on a client's loss + shift·w + pull/2·|w − start|², in NumPy."""
-    w = start
+def descend(client, start, num_steps, shift=0.0, pull=0.0, anchor=None):
+    """Gradient descent on a client's loss + shift·w + pull/2·|w − anchor|², in NumPy."""
+    w, anchor = start, start if anchor is None else anchor
     for _ in range(num_steps):
         gradient = CURVATURE[client] * (w - CENTRE[client])
-        w = w - RATE * (gradient + shift + pull * (w - start))
+        w = w - RATE * (gradient + shift + pull * (w - anchor))
     return w

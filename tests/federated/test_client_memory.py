@@ -6,7 +6,9 @@ import jax
 import numpy as np
 import pytest
 
+from fedket.federated.ditto import ditto
 from fedket.federated.fed_dyn import fed_dyn
+from fedket.federated.fed_nova import fed_nova
 from fedket.federated.scaffold import scaffold
 from fedket.federated.sequential import sequential_engine
 from fedket.federated.strategies import fed_avg
@@ -55,9 +57,22 @@ def fed_dyn_by_hand(alpha):
         theta = own.mean(axis=0) - h / alpha
 
 
+def fed_nova_by_hand():
+    """Wang et al., arXiv:2007.07481, eq. (4) and (6), for SGD."""
+    x = START
+    while True:
+        cohort = yield x
+        shares = np.array([SIZES[i] for i in cohort]) / sum(SIZES[i] for i in cohort)
+        steps = np.array([STEPS[i] for i in cohort])
+        updates = np.array([descend(i, x, STEPS[i]) - x for i in cohort])
+        x = x + (shares @ steps) * (shares @ (updates / steps[:, None]))
+
+
+UNBIASED = [scaffold(NUM_CLIENTS), fed_dyn(NUM_CLIENTS, 0.3)]
 BY_HAND = [
-    (scaffold(NUM_CLIENTS), scaffold_by_hand),
-    (fed_dyn(NUM_CLIENTS, 0.3), partial(fed_dyn_by_hand, 0.3)),
+    (UNBIASED[0], scaffold_by_hand),
+    (UNBIASED[1], partial(fed_dyn_by_hand, 0.3)),
+    (fed_nova(), fed_nova_by_hand),
 ]
 
 
@@ -70,8 +85,8 @@ def test_a_federation_follows_the_papers_algorithm(strategy, step, engine, clien
     close(state.params, by_hand(step, [list(record.cohort) for record in records]))
 
 
-@pytest.mark.parametrize(("strategy", "_"), BY_HAND)
-def test_correction_removes_the_bias_that_fed_avg_has(strategy, _):
+@pytest.mark.parametrize("strategy", UNBIASED)
+def test_correction_removes_the_bias_that_fed_avg_has(strategy):
     """Several local steps on clients unlike each other move FedAvg's fixed point, not these."""
     alike = (4,) * NUM_CLIENTS
     biased, _ = run_rounds(quadratics(fed_avg(), alike), 60)
@@ -125,3 +140,34 @@ def test_a_client_that_is_not_in_the_sum_keeps_the_memory_that_it_had(strategy, 
         np.abs(leaf).reshape(5, -1).sum(1) for leaf in jax.tree.leaves(state.clients.memory)
     )
     assert (np.asarray(norms) > 0).tolist() == [True, False, True, False, True]
+
+
+def test_fed_nova_with_equal_steps_is_fed_avg():
+    alike = (4,) * NUM_CLIENTS
+    nova, avg = (run_rounds(quadratics(s, alike), 3)[0] for s in (fed_nova(0.9), fed_avg()))
+    close(nova.params, avg.params)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_the_length_of_steps_with_momentum_is_the_sum_of_their_coefficients(steps):
+    """arXiv:2007.07481, Section 3: a = [1 − ρ^τ, 1 − ρ^(τ−1), …, 1 − ρ] / (1 − ρ)."""
+    rho, gradients = 0.8, np.ones(steps)
+    velocity, moved = 0.0, 0.0
+    for gradient in gradients:
+        velocity = rho * velocity + gradient
+        moved += velocity
+    close(fed_nova(rho, steps).bounds(1.0)["length"].limit, moved)
+
+
+def test_dittos_own_models_descend_with_a_pull_to_the_global_one():
+    """Li et al., arXiv:2012.04221, Algorithm 1, in NumPy; the global model is FedAvg's."""
+    pull, federation = 0.7, quadratics(ditto(0.7))
+    state, own = federation.init(), np.tile(START, (NUM_CLIENTS, 1))
+    for _ in range(3):
+        w, after = np.asarray(state.params), federation.run_round(state)[0]
+        own = np.array([
+            descend(i, own[i], STEPS[i], pull=pull, anchor=w) for i in range(NUM_CLIENTS)
+        ])  # fmt: skip
+        close(after.clients.memory, own)
+        state = after
+    close(state.params, run_rounds(quadratics(fed_avg()), 3)[0].params)

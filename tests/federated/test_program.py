@@ -13,10 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.tree_util import Partial
 
+from fedket.federated.ditto import ditto
 from fedket.federated.fed_dyn import fed_dyn
+from fedket.federated.fed_nova import fed_nova
 from fedket.federated.federation import make_federation
 from fedket.federated.fisher import FisherSettings
 from fedket.federated.local import LocalTraining
+from fedket.federated.personal import personal_layers
 from fedket.federated.program import Program, tunable
 from fedket.federated.qfedfisher import qfedfisher
 from fedket.federated.scaffold import scaffold
@@ -38,6 +41,7 @@ from tests.compilations import compiled_programs
 from tests.federated.problems import blobs, run_rounds
 
 MODEL = mlp(4, 2, (5,))
+SHAPES = jax.eval_shape(lambda: MODEL.init(jax.random.key(0)))
 
 STRATEGIES = {
     "fed_avg": lambda number: fed_avg(),
@@ -47,7 +51,10 @@ STRATEGIES = {
     "fed_adam": lambda number: fed_adam(number, 0.5 + number, 0.6 + number, number / 100),
     "fed_yogi": lambda number: fed_yogi(number, 0.5 + number, 0.6 + number, number / 100),
     "scaffold": lambda number: scaffold(5, number, 1 + number),
+    "fed_nova": lambda number: fed_nova(number, 24),
+    "ditto": lambda number: ditto(number),
     "fed_dyn": lambda number: fed_dyn(5, number),
+    "personal": lambda number: personal_layers(scaffold(5, number), ("linear0",), SHAPES),
     "qfedfisher": lambda number: qfedfisher(number),
     "qfedfisher_literal": lambda number: qfedfisher(number, "both", FisherSettings("literal")),
     "fed_opt": lambda number: fed_opt(tunable(optax.sgd, number)),

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from fedket.errors import ConfigError
 from fedket.federated.cohort import sample_cohort
+from fedket.federated.ditto import ditto
 from fedket.federated.fed_dyn import fed_dyn
+from fedket.federated.fed_nova import fed_nova
 from fedket.federated.qfedfisher import qfedfisher
 from fedket.federated.scaffold import scaffold
 from fedket.federated.strategies import (
@@ -31,6 +33,8 @@ STRATEGIES = {
     "fed_adam": fed_adam(0.1),
     "fed_yogi": fed_yogi(0.1),
     "scaffold": scaffold(5),
+    "fed_nova": fed_nova(0.5, 8),
+    "ditto": ditto(0.1),
     "fed_dyn": fed_dyn(5, 0.1),
     "qfedfisher": qfedfisher(0.1),
 }

@@ -31,6 +31,7 @@ from fedket.experiment.config import ExperimentConfig
 from fedket.federated.conditions import SimulatedClients
 from fedket.federated.federation import Federation, make_federation
 from fedket.federated.local import LocalTraining
+from fedket.federated.personal import personal_layers
 from fedket.federated.remembering import remembering
 from fedket.models.per_client import per_client
 from fedket.quantum.noise import NoiseModel
@@ -245,7 +246,9 @@ def build_learning(config: ExperimentConfig, context: Context, largest: int) -> 
         largest: Samples of the largest client; larger batches would be padding.
     """
     batch_size, loss = min(config.training.batch_size, largest), config.training.loss.function
-    context = context._replace(batch_size=batch_size, loss=loss)
+    known = len(context.samples.y_train) > 0
+    steps = config.training.epochs * -(-largest // batch_size) if known else 0
+    context = context._replace(batch_size=batch_size, max_steps=steps, loss=loss)
     context = context._replace(noise=noise_of(config, context), shots=shots_of(config))
     model = build(config.model, context, Model)
     check_noise(config, model, context)
@@ -257,6 +260,8 @@ def build_learning(config: ExperimentConfig, context: Context, largest: int) -> 
     persistent = config.training.persistent_optimizer
     training = LocalTraining(optimizer, config.training.epochs, batch_size, persistent, loss)
     strategy, rule = build(config.strategy, context, Strategy), rule_of(config)
+    if config.federation.personal is not None:
+        strategy = personal_layers(strategy, config.federation.personal, context.params)
     strategy = remembering(strategy) if rule is not None and rule.recalls else strategy
     return Learning(model, training, strategy)
 

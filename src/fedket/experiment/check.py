@@ -1,11 +1,14 @@
 """What a configuration promises beyond its fields' ranges, checked before anything compiles."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 
 from fedket.errors import ConfigError, DataError
 from fedket.experiment.aggregation import protocol_of, summed_clients
 from fedket.experiment.config import ExperimentConfig
+from fedket.federated.fed_nova import FedNovaConfig
 from fedket.federated.optimizers import NO_METRIC, NaturalGradientConfig
 from fedket.federated.qfedfisher import QFedFisherConfig, effective_threshold
 from fedket.federated.trainer import tree_size
@@ -38,6 +41,15 @@ def check_threshold(config: ExperimentConfig) -> None:
         )
 
 
+def check_whole(config: ExperimentConfig, directory: Path) -> None:
+    """Raise `ConfigError` if a run's global model is only what clients share of theirs."""
+    if config.federation.personal is not None:
+        raise ConfigError(
+            f"{directory} has no whole model: {', '.join(config.federation.personal)} stayed at "
+            "the clients (federation.personal), whose memories are in its checkpoint"
+        )
+
+
 def check_noise(config: ExperimentConfig, model: Model, context: Context) -> None:
     """Raise `ConfigError` if the model leaves the experiment's noise or shots out."""
     if model.noise != context.noise:
@@ -58,9 +70,15 @@ def check_optimizer(config: ExperimentConfig, model: Model, batch_size: int) -> 
     """Refuse an optimiser's metric that the model has not, or that does not fit into memory.
 
     Raises:
-        ConfigError: The model has no metric.
+        ConfigError: The model has no metric, or FedNova is told of another momentum.
         CircuitError: A batch's copies of states are too many.
     """
+    momentum = getattr(config.optimizer, "momentum", 0.0)
+    if isinstance(config.strategy, FedNovaConfig) and config.strategy.momentum != momentum:
+        raise ConfigError(
+            f"strategy.momentum is {config.strategy.momentum:g}, that of the optimizer is "
+            f"{momentum:g}: FedNova divides by what clients' steps amount to; make them equal"
+        )
     if not isinstance(config.optimizer, NaturalGradientConfig):
         return
     if model.metric is None:

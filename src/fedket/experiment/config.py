@@ -87,6 +87,9 @@ class FederationConfig(Table):
     gradients: Annotated[bool, FREE] = False
     """Record norm and variance of each layer's gradient in every evaluation: of the mean loss of
     up to 512 test samples."""
+    personal: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Parameters that stay at each client, such as `["head"]` of a `hybrid` model: never sent or
+    summed; clients' samples are then classified by their own models, and no test set is."""
     checkpoint_every: Annotated[PositiveInt, FREE] = 1
     """Rounds from one checkpoint to the next; a killed run goes back to the last."""
 
@@ -95,9 +98,13 @@ class FederationConfig(Table):
         when = "every round" if self.eval_every == 1 else f"every {self.eval_every} rounds"
         cohort = self.clients_per_round or num_clients
         clients = {"all": num_clients, "cohort": cohort, "none": 0}[self.eval_clients]
-        own = {0: "", num_clients: f" and the samples of all {num_clients} clients"}
-        drawn = f" and the samples of the {cohort} clients drawn for the round"
-        return f"{when}, on the test set{own.get(clients, drawn)}"
+        whose = f"all {num_clients} clients" if clients == num_clients else ""
+        whose = whose or f"the {cohort} clients drawn for the round"
+        if self.personal is not None:
+            return (
+                f"{when}, of clients' own models on the samples of {whose}" if clients else "none"
+            )
+        return f"{when}, on the test set" + f" and the samples of {whose}" * bool(clients)
 
 
 class PaperConfig(Table):

@@ -7,7 +7,7 @@ from fedket.errors import ConfigError
 from fedket.experiment import run_directory as disk
 from fedket.experiment.aggregation import first_context
 from fedket.experiment.build import build, load_samples, precision
-from fedket.experiment.check import parameter_shapes
+from fedket.experiment.check import check_whole, parameter_shapes
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated.checkpoint import load_params
 from fedket.models.network import Network
@@ -29,6 +29,7 @@ def export_network(directory: Path, output: Path) -> TrainedNetwork:
             cannot say.
     """
     config = disk.read_config(directory)
+    check_whole(config, directory)
     with precision(config):
         # Most models are built without samples, so that none are loaded.
         context = first_context(config)

@@ -20,7 +20,7 @@ from fedket.errors import ConfigError
 from fedket.experiment import run_directory as disk
 from fedket.experiment.aggregation import first_context
 from fedket.experiment.build import build, load_samples, precision
-from fedket.experiment.check import parameter_shapes
+from fedket.experiment.check import check_whole, parameter_shapes
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated.checkpoint import load_params
 from fedket.files import write_atomic
@@ -48,6 +48,7 @@ def export_circuit(directory: Path, output: Path, language: Language) -> Trained
         ConfigError: Its model has no circuit of this kind, or Qiskit is missing.
     """
     config = disk.read_config(directory)
+    check_whole(config, directory)
     with precision(config):
         context = first_context(config)
         samples = cache(partial(load_samples, config, context))

@@ -14,7 +14,7 @@ from fedket.errors import ConfigError
 from fedket.experiment import run_directory as disk
 from fedket.experiment.aggregation import first_context
 from fedket.experiment.build import build, load_samples, noise_of, precision
-from fedket.experiment.check import check_noise, parameter_shapes
+from fedket.experiment.check import check_noise, check_whole, parameter_shapes
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated.checkpoint import load_params
 from fedket.federated.evaluate import EVAL_BATCH, make_scorer
@@ -64,6 +64,7 @@ def compare_noise(
         CircuitError: The noise has no powers, or the circuit is not served.
     """
     config = disk.read_config(directory, overrides)
+    check_whole(config, directory)
     with precision(config):
         context = first_context(config)
         dataset = load_samples(config, context)

@@ -1,4 +1,4 @@
-"""Loss and accuracy of the global model, on the test set and on clients' own samples."""
+"""Loss and accuracy on test set and clients' samples, of the global model or of clients' own."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from fedket.data.batches import PaddedClients, shared_length
+from fedket.data.batches import PaddedClients, padded_rows, shared_length
 from fedket.federated.losses import Loss, cross_entropy
 from fedket.federated.program import Program
 from fedket.federated.working_set import traced_bytes
 from fedket.record import LayerGradient
 from fedket.rng import Purpose, Rng, rng_for
-from fedket.types import Model, Params
+from fedket.types import Broadcast, Model, Params
 
 EVAL_BATCH = 512
 """Samples per evaluation batch; more than 2**n for small circuits, which then cost one GEMM."""
@@ -34,10 +34,12 @@ class Evaluation(NamedTuple):
     """The global model after a round.
 
     Attributes:
-        test_loss: Mean loss on the test set, the loss being that of training.
-        test_accuracy: Share of the test set classified correctly.
+        test_loss: Mean loss on the test set, the loss being that of training; NaN if the server
+            has only a part of the model.
+        test_accuracy: Share of the test set classified correctly; NaN likewise.
         client_accuracy: The same on the training samples of each client that was asked for, in
-            the order of their ids; NaN for one without samples.
+            the order of their ids, by its own model if the strategy gives it one; NaN for one
+            without samples.
         gradients: Of the mean test loss, by layer; empty unless asked for.
     """
 
@@ -191,6 +193,69 @@ def make_client_accuracy(
         return np.concatenate(parts)
 
     return accuracy
+
+
+PersonalAccuracy = Callable[[Broadcast, Any, np.ndarray, Rng | None], np.ndarray]
+"""(broadcast, memories of all clients, ids, rng) -> accuracy of each one's own model on its own
+samples."""
+
+
+def make_personal_accuracy(
+    model: Model,
+    personal: Callable[[Broadcast, Any], Params],
+    x: Array,
+    y: Array,
+    clients: PaddedClients,
+    batch: int = EVAL_BATCH,
+) -> PersonalAccuracy:
+    """Return a function that scores clients' own models, one client after the other.
+
+    Args:
+        model: The model.
+        personal: See `ClientMemory.personal`.
+        x: Samples of all clients.
+        y: Their labels.
+        clients: Who holds which.
+        batch: Samples per batch, at most.
+    """
+    num_samples = np.asarray(clients.num_samples)
+    length = shared_length(num_samples)
+    size = min(batch, length)
+    program = Program(_personal_hits, (personal, _functions(model), length, size))
+
+    def accuracy(sent: Broadcast, memories: Any, ids: np.ndarray, rng: Rng | None) -> np.ndarray:
+        hits = program(sent, memories, x, y, clients, np.asarray(ids, np.int32), rng)
+        sizes = num_samples[ids]
+        result: np.ndarray = np.divide(hits, sizes, out=np.full(len(ids), np.nan), where=sizes > 0)
+        return result
+
+    return accuracy
+
+
+def _personal_hits(
+    bound: tuple[Callable[[Broadcast, Any], Params], Functions, int, int],
+    sent: Broadcast,
+    memories: Any,
+    x: Array,
+    y: Array,
+    clients: PaddedClients,
+    ids: Int[Array, " cohort"],
+    rng: Rng | None,
+) -> Int[Array, " cohort"]:
+    """How many of its own samples each client's own model classifies correctly."""
+    personal, functions, length, size = bound
+
+    def of_client(client: Int[Array, ""]) -> Int[Array, ""]:
+        rows, mask = padded_rows(clients, client, length)
+        params = personal(sent, jax.tree.map(lambda leaf: leaf[client], memories))
+        batches = jnp.pad(rows, (0, -length % size)).reshape(-1, size)
+        number = -(-clients.num_samples[client] // size)
+        own = None if rng is None else jax.random.fold_in(rng, client)
+        correct = _hits(functions, params, x, y, batches, number, own).ravel()[:length]
+        return jnp.sum(correct & mask)
+
+    counts: Array = jax.lax.map(of_client, ids)
+    return counts
 
 
 def _hits(

@@ -20,6 +20,7 @@ from fedket.types import (
     ClientResult,
     Contribution,
     Params,
+    Retrain,
     ServerState,
     Strategy,
 )
@@ -54,7 +55,7 @@ def _correct(alpha: Number, sent: Broadcast, drift: Params, w: Params, gradient:
     )
 
 
-def _update(sent: Broadcast, result: ClientResult) -> Params:
+def _update(sent: Broadcast, result: ClientResult, retrain: Retrain) -> Params:  # noqa: ARG001
     return jax.tree.map(lambda s, w, g: s + (w - g), result.memory, result.params, sent.params)
 
 

@@ -30,10 +30,12 @@ from fedket.federated.evaluate import (
     ClientAccuracy,
     EvaluatedClients,
     Evaluation,
+    PersonalAccuracy,
     Score,
     evaluation_batch,
     make_client_accuracy,
     make_own_accuracy,
+    make_personal_accuracy,
     make_scorer,
     scoring_rng,
 )
@@ -47,11 +49,13 @@ from fedket.federated.gossip import (
 )
 from fedket.federated.gradients import make_gradient_meter
 from fedket.federated.local import LocalTraining
+from fedket.federated.placement import one_copy
 from fedket.federated.schedule import make_schedule
 from fedket.federated.trainer import (
     ClientTrainer,
     CohortOutcome,
     Engine,
+    Kept,
     MakeEngine,
     TrainingData,
     broadcast_shape,
@@ -84,8 +88,8 @@ class FederationState(NamedTuple):
         round_num: Finished rounds.
         params: The global model.
         server: The strategy's state; without a centre, the models of all clients.
-        clients: What all clients keep between rounds (`Kept`, leading axis clients); () if they
-            keep it themselves.
+        clients: What all clients keep between rounds (`Kept`, leading axis clients); if they keep
+            it themselves, what `Engine.clients` says.
     """
 
     round_num: int
@@ -100,8 +104,8 @@ class Federation(NamedTuple):
     Attributes:
         init: () -> state before the first round.
         run_round: (state, evaluate) -> (next state, record).
-        evaluate: (params, ids of clients or None for all, round=0) -> Evaluation; the round decides
-            what finite shots show.
+        evaluate: (params, ids of clients or None for all, round=0, state=None) -> Evaluation; the
+            round decides what finite shots show, the state holds clients' own models.
     """
 
     init: Callable[[], FederationState]
@@ -178,53 +182,63 @@ def make_federation(
         name: (jnp.asarray(x, dtype), jnp.asarray(y)) for name, (x, y) in probes.items()
     }
     scorer = make_scorer(model, batch, training.loss)
-    meter: Callable[[Params], Mapping[str, LayerGradient]] = _no_gradients
-    if gradients and num_test:
-        meter = make_gradient_meter(model, training.loss, *test, training.batch_size)
-    accuracy: ClientAccuracy = _unknown
-    first: Callable[[Params], Any] = _nothing
-    own_accuracy = make_own_accuracy(model, batch)
-    if isinstance(engine, Engine):
-        runner = engine
-    else:
-        data, length = _on_device(dataset, partition, dtype)
-        most = num_clients if eval_clients == "all" else cohort_size
-        accuracy = make_client_accuracy(model, *data, most, batch)
-        trainer = ClientTrainer(model, strategy, training, length)
-        runner = engine(trainer, data, seed, reducer, cohort_size, memory_limit_mb)
-        first = partial(kept_at_first, trainer)
-    if clients is not None and asynchronous is not None:
-        schedule = make_schedule(clients, seed, num_clients, in_training, cohort_size)
-        runner = asynchronous_rounds(runner, asynchronous, schedule)
-    elif clients is not None:
-        runner = under_conditions(runner, clients)
     shapes = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype),
         jax.eval_shape(lambda: model.init(rng_for(seed, Purpose.INIT))),
     )
     num_values = tree_size(contribution_shape(strategy, shapes))
-    sent_bytes = tree_bytes(broadcast_shape(sent_strategy, shapes))
+    received = broadcast_shape(sent_strategy, shapes)
+    whole = strategy.own_models or tree_size(received.params) == tree_size(shapes)
+    meter: Callable[[Params], Mapping[str, LayerGradient]] = _no_gradients
+    if gradients and num_test and whole:
+        meter = make_gradient_meter(model, training.loss, *test, training.batch_size)
+    accuracy: ClientAccuracy = _unknown
+    personal_accuracy: PersonalAccuracy | None = None
+    own_accuracy = make_own_accuracy(model, batch)
+    if isinstance(engine, Engine):
+        runner = engine
+        first: Callable[[Params], Any] = partial(_of_engine, engine)
+    else:
+        data, length = _on_device(dataset, partition, dtype)
+        most = num_clients if eval_clients == "all" else cohort_size
+        accuracy = make_client_accuracy(model, *data, most, batch)
+        if strategy.memory is not None and strategy.memory.personal is not None:
+            personal = strategy.memory.personal
+            personal_accuracy = make_personal_accuracy(model, personal, *data, batch)
+        trainer = ClientTrainer(model, strategy, training, length)
+        runner = engine(trainer, data, seed, reducer, cohort_size, memory_limit_mb)
+        first = partial(_of_clients, trainer, num_clients)
+    if clients is not None and asynchronous is not None:
+        schedule = make_schedule(clients, seed, num_clients, in_training, cohort_size)
+        runner = asynchronous_rounds(runner, asynchronous, schedule)
+    elif clients is not None:
+        runner = under_conditions(runner, clients)
 
     def init() -> FederationState:
-        params = jax.tree.map(
-            lambda leaf: jnp.asarray(leaf, dtype), model.init(rng_for(seed, Purpose.INIT))
-        )
-        states = jax.tree.map(
-            lambda leaf: jnp.broadcast_to(leaf, (num_clients, *leaf.shape)), first(params)
-        )
-        return FederationState(0, params, strategy.init(params), states)
+        params = initial_params(model, seed, dtype)
+        return FederationState(0, params, strategy.init(params), first(params))
 
     def evaluate(
-        params: Params, clients: np.ndarray | None = None, round_num: int = 0
+        params: Params,
+        clients: np.ndarray | None = None,
+        round_num: int = 0,
+        state: FederationState | None = None,
     ) -> Evaluation:
         if not num_test:
             raise TrainingError("there are no test samples to evaluate on")
         ids = np.arange(num_clients) if clients is None else clients
         rngs = [scoring_rng(model, seed, round_num, part) for part in (0, 1)]
-        score: Score = scorer(params, *test, rngs[0])
-        loss, correct = np.asarray(score.loss).mean(), np.asarray(score.correct).mean()
-        of_clients = accuracy(params, ids, rngs[1])
-        return Evaluation(float(loss), float(correct), of_clients, meter(params))
+        loss, correct = math.nan, math.nan
+        if whole:
+            score: Score = scorer(params, *test, rngs[0])
+            loss, correct = (float(np.asarray(part).mean()) for part in score)
+        if personal_accuracy is None or state is None:
+            of_clients = accuracy(params, ids, rngs[1])
+        else:
+            server, memory = one_copy((state.server, state.clients.memory))
+            sent = strategy.broadcast(server, params)
+            of_clients = personal_accuracy(sent, memory, ids, rngs[1])
+        return Evaluation(loss, correct, of_clients, meter(params))
 
     def of_own_models(
         models: Any, clients: np.ndarray | None, round_num: int, evaluated: bool
@@ -261,10 +275,11 @@ def make_federation(
                 raise TrainingError(f"the mean training loss is {outcome.train_loss}")
         except ProtocolError as error:
             outcome, lost = _unchanged(state, cohort, error), str(error)
+        after = FederationState(round_num, outcome.params, outcome.server, outcome.clients)
         scored = {"cohort": asked, "all": None, "none": asked[:0]}[eval_clients]
         evaluated = with_evaluation and num_test
         with _told_by(model.device) as more_jobs:
-            evaluation = evaluate(outcome.params, scored, round_num) if evaluated else None
+            evaluation = evaluate(after.params, scored, round_num, after) if evaluated else None
             own = of_own_models(outcome.server, scored, round_num, bool(evaluated))
         metrics = outcome.metrics | (probed(outcome.params) if evaluated else {})
         record = RoundRecord(
@@ -278,14 +293,14 @@ def make_federation(
             staleness=staleness,
             download_bytes=outcome.traffic.upload_bytes
             if strategy.own_models
-            else sent_bytes * len(cohort),
+            else tree_bytes(received) * len(cohort),
             metrics=metrics,
             device_jobs=(*jobs, *more_jobs),
             **costs(outcome.traffic, num_values * (len(cohort) - len(outcome.dropped))),
             **(evaluation._asdict() if evaluation else {}),
             **own,
         )
-        return FederationState(round_num, outcome.params, outcome.server, outcome.clients), record
+        return after, record
 
     return Federation(init, run_round, evaluate)
 
@@ -307,9 +322,24 @@ def _no_gradients(params: Params) -> dict[str, LayerGradient]:  # noqa: ARG001
     return {}
 
 
-def _nothing(params: Params) -> tuple[()]:  # noqa: ARG001
-    """What is kept here of clients that keep it themselves."""
-    return ()
+def initial_params(model: Model, seed: int, dtype: str) -> Params:
+    """The global model before the first round, the same wherever it is worked out."""
+    params = model.init(rng_for(seed, Purpose.INIT))
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), params)
+
+
+def _of_clients(trainer: ClientTrainer, num_clients: int, params: Params) -> Kept:
+    """What all clients keep before the first round."""
+    kept: Kept = jax.tree.map(
+        lambda leaf: jnp.broadcast_to(leaf, (num_clients, *leaf.shape)),
+        kept_at_first(trainer, params),
+    )
+    return kept
+
+
+def _of_engine(engine: Engine, params: Params) -> Any:  # noqa: ARG001
+    """What the state holds of clients that keep the rest themselves."""
+    return engine.clients
 
 
 def _unknown(params: Params, ids: np.ndarray, rng: Rng | None) -> np.ndarray:  # noqa: ARG001

@@ -82,11 +82,13 @@ def local_train(
     rng: PRNGKeyArray,
     correct: Callable[[Params, Params], Params] | None = None,
     mean_gradient: bool = False,
+    anchor: Params | None = None,
 ) -> LocalResult:
-    """Train from the global `params` on one client's samples, `rows` of `x` and `y`.
+    """Train from `params`, the global model, on one client's samples, `rows` of `x` and `y`.
 
     The objective is the mean loss plus μ/2·‖w − w_global‖² (FedProx, arXiv:1812.06127, eq. 2) with
-    μ = `proximal_mu`, None for the mean loss alone; padding of the rows (mask False) changes
+    μ = `proximal_mu`, None for the mean loss alone; `anchor` is w_global where training starts
+    elsewhere; padding of the rows (mask False) changes
     nothing, not even the order of the samples. Samples are read batch by batch, never copied.
     `correct` is (parameters, gradient) -> what the optimiser gets for the gradient.
     """
@@ -103,7 +105,7 @@ def local_train(
         loss = masked_loss(logits, y[samples], valid, training.loss)
         if proximal_mu is None:
             return loss, loss
-        return loss + proximal_term(proximal_mu, w, params), loss
+        return loss + proximal_term(proximal_mu, w, params if anchor is None else anchor), loss
 
     def epoch(e: Int[Array, ""], carry: Carry) -> Any:
         epoch_rng = jax.random.fold_in(rng, e)

@@ -50,6 +50,11 @@ def here(mesh: Mesh | None, tree: Any) -> Any:
     return tree if mesh is None else jax.tree.map(partial(_own_copy, mesh), tree)
 
 
+def one_copy(tree: Any) -> Any:
+    """Return this process's copy of arrays that are on one device, or alike on all."""
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
+
+
 def results_everywhere(mesh: Mesh | None) -> NamedSharding | None:
     """Where results of a program must lie: over several processes all of them come to all."""
     if mesh is None or not mesh.is_multi_process:

@@ -20,6 +20,7 @@ from fedket.types import (
     ClientResult,
     Contribution,
     Params,
+    Retrain,
     ServerState,
     Strategy,
 )
@@ -61,7 +62,7 @@ def _correct(sent: Broadcast, own: Params, _: Params, gradient: Params) -> Param
     return jax.tree.map(lambda g, c_i, c: g - c_i + c, gradient, own, sent.extra)
 
 
-def _update(_: Broadcast, result: ClientResult) -> Params:
+def _update(_: Broadcast, result: ClientResult, retrain: Retrain) -> Params:  # noqa: ARG001
     return result.gradient
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from fedket.data.batches import PaddedClients, padded_rows
 from fedket.errors import RoundLostError
 from fedket.federated.local import LocalTraining, OptState, local_train
+from fedket.federated.program import Number
 from fedket.rng import Purpose, purpose_rng
 from fedket.traffic import Traffic
 from fedket.types import (
@@ -128,10 +129,13 @@ class Engine(NamedTuple):
         run: (params, server state, client states, cohort, round) -> outcome. Raises `ProtocolError`
             when the round is lost: no sum could be opened.
         attend: (cohort as drawn, round) -> who takes part.
+        clients: What the state holds of the clients before the first round, of an engine whose
+            clients keep the rest themselves.
     """
 
     run: Callable[[Params, ServerState, Any, np.ndarray, int], CohortOutcome]
     attend: Callable[[np.ndarray, int], Attendance] = everybody
+    clients: Any = ()
 
 
 class TrainingData(NamedTuple):
@@ -190,6 +194,9 @@ def train_client(
     params, memory = received.params, strategy.memory
     if strategy.own_models:
         params = select_clients(params, client)
+    shared = params
+    if memory is not None and memory.start is not None:
+        params = memory.start(received, kept.memory)
     opt_state = kept.optimizer if training.persistent else training.optimizer.init(params)
     rng = jax.random.fold_in(rngs.train, client)
     samples = data.x, data.y, rows, mask, rng
@@ -207,12 +214,17 @@ def train_client(
     result = ClientResult(
         trained.params, weight, measured, trained.steps, trained.gradient, kept.memory
     )
+
+    def retrain(start: Params, mu: Number) -> Params:
+        fresh = training.optimizer.init(start)
+        return local_train(model, training, mu, start, fresh, *samples, anchor=params).params
+
     keeps = Kept(
         trained.opt_state if training.persistent else (),
-        () if memory is None else memory.update(received, result),
+        () if memory is None else memory.update(received, result, retrain),
     )
     finite = all_finite((trained.params, measured, keeps.memory)) & jnp.isfinite(trained.loss)
-    contribution = strategy.contribute(params, result)
+    contribution = strategy.contribute(shared, result)
     contribution = jax.tree.map(lambda leaf: jnp.where(weight > 0, leaf, 0), contribution)
     return ClientOutcome(contribution, keeps, trained.loss, finite)
 
@@ -296,8 +308,11 @@ def contribution_shape(strategy: Strategy, params: Params) -> Contribution:
     memory = strategy.memory
 
     def contribute(p: Params) -> Contribution:
-        result = ClientResult(p, jnp.ones(()), p, jnp.ones(()), p, memory and memory.init(p))
-        return strategy.contribute(p, result)
+        shared = p if strategy.own_models else strategy.broadcast(strategy.init(p), p).params
+        measured = shared if strategy.measure else None
+        kept = () if memory is None else memory.init(p)
+        result = ClientResult(p, jnp.ones(()), measured, jnp.ones(()), p, kept)
+        return strategy.contribute(shared, result)
 
     return jax.eval_shape(contribute, params)
 
