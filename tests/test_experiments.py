@@ -22,7 +22,9 @@ from fedket.experiment.run import start_run
 from fedket.experiment.shipped import shipped_experiments
 
 CONFIGS = {s: load_config(s.path) for s in shipped_experiments()}
-PUBLISHED = [s for s, c in CONFIGS.items() if c.paper is not None and s.paper != "open_questions"]
+OPEN = ("open_questions", "robust")
+"""Folders of rows that no paper has published."""
+PUBLISHED = [s for s, c in CONFIGS.items() if c.paper is not None and s.paper not in OPEN]
 KINDS = ("model.kind", "model.circuit")
 STATES = ("data.kind", "data.targets")
 MADE = ("ntangled", "magic")
@@ -47,7 +49,7 @@ def is_first(shipped, paths, among=PUBLISHED):
     return shipped == next(s for s in among if settings(s, paths) == wanted)
 
 
-OURS = [s for s, c in CONFIGS.items() if s.paper == "open_questions" and c.data.kind not in MADE]
+OURS = [s for s, c in CONFIGS.items() if s.paper in OPEN and c.data.kind not in MADE]
 FIRST = [s for s in OURS if is_first(s, (*KINDS, "noise.kind"), OURS)]
 
 

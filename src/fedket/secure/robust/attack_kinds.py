@@ -56,8 +56,8 @@ class AttackConfig(Section):
         if self.share is not None:
             who = f"{100 * self.share:g} % of the clients, drawn by the seed,"
         return (
-            f"Simulated: {who} attack by {self.kind}. They send what a client could send that does "
-            "not follow the protocol's rules for updates, but follows its messages.",
+            f"Simulated: {who} attack by {self.kind}. Their messages follow the protocol, and they "
+            "clip what they send as honest clients do.",
         )
 
 
