@@ -44,6 +44,7 @@ from fedket.models.quantum_train import quantum_train
 from fedket.models.vqc import vqc
 from fedket.quantum import ansatz
 from fedket.quantum.native import engine_name
+from fedket.quantum.noise import NoiseModel
 from fedket.types import Dataset, Model
 
 SHUFFLED_TOLERANCE = 1e-3
@@ -110,7 +111,7 @@ def _measure_gradient(workload: Workload) -> dict[str, Any]:
 
 def _measure_round(num_clients: int) -> dict[str, Any]:
     expected = _check_round()
-    federation = _federation(load_round(num_clients))
+    federation = round_federation(load_round(num_clients))
     state = federation.init()
     first_ms = wall_ms(lambda: federation.run_round(state, with_evaluation=False))
     ms = median_ms(lambda: federation.run_round(state, with_evaluation=False))
@@ -133,7 +134,7 @@ def _measure_many_clients() -> dict[str, Any]:
 
 def _check_round() -> float:
     task = load_round(CHECKED_CLIENTS)
-    federation = _federation(task)
+    federation = round_federation(task)
     state, _ = federation.run_round(federation.init(), with_evaluation=False)
     found = round_loss(task, np.asarray(state.params).reshape(2, 4, 3))
     expected = round_loss(task, reference_round(task))
@@ -142,20 +143,20 @@ def _check_round() -> float:
     return expected
 
 
-def _federation(task: Round) -> Any:
+def round_federation(task: Round, noise: NoiseModel | None = None) -> Any:
     """A federation whose clients hold the reference's samples and start from its angles."""
     samples = LOCAL_STEPS * 32
     x, y = task.x.reshape(-1, 4), task.y.reshape(-1).astype(np.int32)
     dataset = Dataset("round", x, y, x[:1], y[:1], 2)
     partition = np.split(np.arange(len(x)), np.arange(samples, len(x), samples))
     start = jnp.asarray(task.angles.reshape(2, 12))
-    model = _chen_yoo()._replace(init=lambda _rng: start)
+    model = _chen_yoo(noise)._replace(init=lambda _rng: start)
     training = LocalTraining(optax.adam(LEARNING_RATE), epochs=1, batch_size=32)
     return make_federation(model, dataset, partition, fed_avg(), training, engine=cores_engine)
 
 
-def _chen_yoo() -> Model:
-    return vqc(ansatz.chen_yoo(), 2, encoding="arctan", readout="z", logit_scale=1.0)
+def _chen_yoo(noise: NoiseModel | None = None) -> Model:
+    return vqc(ansatz.chen_yoo(), 2, encoding="arctan", readout="z", logit_scale=1.0, noise=noise)
 
 
 def _layers_side(workload: Workload) -> tuple[Model, Any, jax.Array]:

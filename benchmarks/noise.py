@@ -1,11 +1,11 @@
 """Noise beside the noiseless engine: `python -m benchmarks.noise`.
 
 Loss and gradient of batch 32, interleaved in one process, so that ratios hold on a busy machine:
-the noiseless engine, depolarising noise after every gate, the same with thermal relaxation, and
-where these end in minutes PennyLane's default.mixed (autograd, one sample at a time) and Qiskit
-Aer's density matrices with the parameter-shift rule. Times in ms are lower quartiles, ratios are to
-the noiseless engine, `exact_compile_s` is the first call. Beyond 8 qubits: one Pauli trajectory,
-and eight.
+the noiseless engine, a noise model that does nothing, depolarising noise after every gate, the same
+with thermal relaxation, and where these end in minutes PennyLane's default.mixed and Qiskit Aer's
+density matrices with the parameter-shift rule (`noise_peers`). Times in ms are lower quartiles,
+ratios are to the noiseless engine, `exact_compile_s` is the first call. Beyond 8 qubits: one Pauli
+trajectory, and eight. `round`: 20 clients that take 4 steps each on 4 qubits.
 """
 
 import time
@@ -18,16 +18,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import run
+from benchmarks import noise_peers, run
+from benchmarks.fedket_side import round_federation
+from benchmarks.noise_peers import BATCH
 from benchmarks.timing import wall_ms
+from benchmarks.workloads import load_round
+from fedket.allocator import keep_freed_memory
+from fedket.federated.sharded import split_cpu
 from fedket.quantum import ansatz, noise
 from fedket.quantum.circuit import Circuit
 from fedket.quantum.engine import run_circuit
+from fedket.quantum.measurement import Measurement, expected_values
+from fedket.quantum.native import engine_name
 from fedket.quantum.noise.model import MAX_EXACT_QUBITS
 from fedket.quantum.readout import expval_parity
-from fedket.quantum.shots import num_shifts
 
-BATCH = 32
 P, LAMBDA = 0.002, 0.01
 """Depolarising: PennyLane's p after gates on one qubit, λ after gates on two."""
 
@@ -50,7 +55,6 @@ class Case(NamedTuple):
 
 CASES = {
     "4x2": Case(ansatz.chen_yoo(4, 2), 2, 1.6),
-    "4x3": Case(ansatz.qunetqfl(4, 3), 1, None),
     "6x4": Case(ansatz.qunetqfl(6, 4), 1, 2.2),
     "6x20": Case(ansatz.qfedfisher(6, 20), 10, 12.0),
     "8x20": Case(ansatz.qfedfisher(8, 20), 10, 60.0),
@@ -64,19 +68,42 @@ PENNYLANE = ("4x2", "6x4")
 AER = ("6x4",)
 """Cases that Qiskit Aer's density matrices are timed on."""
 
-SECONDS = 2.0
+SECONDS = 1.5
 """Time for each case in a process."""
+
+ROUND_TARGET = 2.0
+NUM_CLIENTS = 20
 
 
 def measure(name: str) -> dict[str, Any]:
     """Times of the noiseless engine and of noise, in turns."""
     case = CASES[name]
     found = _measure(case)
+    task = noise_peers.Task(case.circuit, *_inputs(case), P, LAMBDA)
     if name in PENNYLANE:
-        found |= _beside("pennylane_mixed", pennylane_ms(case), found)
+        found |= _beside("pennylane_mixed", noise_peers.pennylane_ms(task), found)
     if name in AER:
-        found |= _beside("aer_parameter_shift", aer_ms(case), found)
-    return found
+        found |= _beside("aer_parameter_shift", noise_peers.aer_ms(task), found)
+    return found | {"engine": engine_name()}
+
+
+def measure_round() -> dict[str, Any]:
+    """A federated round without noise, with a model that does nothing, and under noise."""
+    split_cpu()
+    models = {"plain": None, "off": noise.NoiseModel(), "exact": DEPOLARISING}
+    rounds = {}
+    for name, model in models.items():
+        federation = round_federation(load_round(NUM_CLIENTS), model)
+        rounds[name] = partial(federation.run_round, federation.init(), with_evaluation=False)
+    ms, _ = _timed(rounds)
+    return _with_ratios(ms) | {"target_ratio": ROUND_TARGET, "engine": engine_name()}
+
+
+def _with_ratios(ms: dict[str, float]) -> dict[str, Any]:
+    """Times in ms, and of what stands beside the noiseless engine as multiples of that."""
+    times = {f"{name}_ms": time for name, time in ms.items()}
+    beside = [name for name in ("off", "exact", "thermal") if name in ms]
+    return times | {f"{name}_ratio": ms[name] / ms["plain"] for name in beside}
 
 
 def _beside(peer: str, ms: float, found: dict[str, Any]) -> dict[str, Any]:
@@ -92,8 +119,8 @@ def _measure(case: Case) -> dict[str, Any]:
 
     def under(model: noise.NoiseModel) -> Callable[[jax.Array], jax.Array]:
         def loss(params: jax.Array) -> jax.Array:
-            values = noise.expval_parity(case.circuit, model, params, psi, subsets)
-            return _loss(values, labels)
+            measured = Measurement(case.circuit, model, subsets)
+            return _loss(expected_values(measured, params, psi), labels)
 
         return loss
 
@@ -108,107 +135,36 @@ def _measure(case: Case) -> dict[str, Any]:
 
     if case.circuit.num_qubits > MAX_EXACT_QUBITS:
         losses = {"plain": plain, "one": drawn(1), "eight": drawn(8)}
-        ms, _ = _timed(losses, angles)
+        ms, _ = _timed(_steps(losses, angles))
         return {
-            **{f"{name}_ms": time for name, time in ms.items()},
+            **_with_ratios(ms),
             "trajectory_ratio": ms["one"] / ms["plain"],
             "each_of_eight_ratio": ms["eight"] / 8 / ms["plain"],
             "target_ratio": case.target,
         }
     losses = {"plain": plain, "exact": under(DEPOLARISING), "thermal": under(THERMAL)}
-    ms, first = _timed(losses, angles)
+    losses["off"] = under(noise.NoiseModel())
+    ms, first = _timed(_steps(losses, angles))
     return {
-        **{f"{name}_ms": time for name, time in ms.items()},
-        "exact_ratio": ms["exact"] / ms["plain"],
+        **_with_ratios(ms),
         "thermal_to_exact": ms["thermal"] / ms["exact"],
         "target_ratio": case.target,
         "exact_compile_s": first["exact"] / 1e3,
     }
 
 
-def pennylane_ms(case: Case) -> float:
-    """One loss and gradient of the same under PennyLane's default.mixed with autograd."""
-    import pennylane as qml
-    from pennylane import numpy as pnp
-
-    subsets, angles, psi, labels = _inputs(case)
-    states, num_qubits = np.asarray(psi, np.complex128), case.circuit.num_qubits
-    strings = [np.kron(a, b) for a in noise.channels.PAULIS for b in noise.channels.PAULIS]
-    weights = np.sqrt([1 - 15 * LAMBDA / 16] + [LAMBDA / 16] * 15)
-    kraus = [weight * string for weight, string in zip(weights, strings, strict=True)]
-
-    @qml.qnode(qml.device("default.mixed", wires=num_qubits))
-    def node(params: Any, state: np.ndarray) -> Any:
-        qml.StatePrep(state, wires=range(num_qubits))
-        for layer in range(case.circuit.num_layers):
-            for gate in case.circuit.layer:
-                slots = [params[layer, slot] for slot in gate.slots]
-                getattr(qml, gate.name)(*slots, wires=gate.qubits)
-                if len(gate.qubits) == 1:
-                    qml.DepolarizingChannel(P, wires=gate.qubits)
-                else:
-                    qml.QubitChannel(kraus, wires=gate.qubits)
-        return [qml.expval(qml.prod(*map(qml.PauliZ, subset))) for subset in subsets]
-
-    def loss(params: Any) -> Any:
-        total = 0.0
-        for state, label in zip(states.T, labels, strict=True):
-            values = pnp.stack(node(params, state / np.linalg.norm(state)))
-            if len(subsets) == 1:
-                total = total + (values[0] - (1 - 2 * label)) ** 2
-            else:
-                total = total + pnp.log(pnp.exp(10 * values).sum()) - 10 * values[label]
-        return total / BATCH
-
-    params = pnp.array(np.asarray(angles, np.float64), requires_grad=True)
-    grad = qml.grad(loss)
-    grad(params)
-    return wall_ms(lambda: grad(params))
-
-
-def aer_ms(case: Case) -> float:
-    """One loss and gradient under Aer's density matrices: values, times all shifted circuits.
-
-    Aer has no gradients of its own; the parameter-shift rule takes two values for each angle. The
-    states that enter are prepared without noise.
-    """
-    from qiskit import QuantumCircuit
-    from qiskit.quantum_info import DensityMatrix, SparsePauliOp
-    from qiskit_aer import AerSimulator
-    from qiskit_aer.noise import NoiseModel, depolarizing_error
-
-    subsets, angles, psi, _ = _inputs(case)
-    num_qubits, rename = case.circuit.num_qubits, {"CNOT": "cx"}
-    model = NoiseModel()
-    model.add_all_qubit_quantum_error(depolarizing_error(4 * P / 3, 1), ["rx", "ry", "rz"])
-    model.add_all_qubit_quantum_error(depolarizing_error(LAMBDA, 2), ["cx", "cz"])
-    strings = [SparsePauliOp.from_sparse_list([("Z" * len(s), s, 1)], num_qubits) for s in subsets]
-    circuits = []
-    for state in np.asarray(psi, np.complex128).T:
-        circuit = QuantumCircuit(num_qubits)
-        circuit.set_density_matrix(DensityMatrix(state / np.linalg.norm(state)))
-        for layer in np.asarray(angles):
-            for gate in case.circuit.layer:
-                name = rename.get(gate.name, gate.name.lower())
-                given = [float(layer[slot]) for slot in gate.slots]
-                getattr(circuit, name)(*given, *gate.qubits)
-        for string in strings:
-            circuit.save_expectation_value(string, range(num_qubits), label=str(string.paulis[0]))
-        circuits.append(circuit)
-    simulator = AerSimulator(method="density_matrix", noise_model=model)
-    simulator.run(circuits).result()
-    values = wall_ms(lambda: simulator.run(circuits).result())
-    return values * (1 + num_shifts(case.circuit))
-
-
-def _timed(
+def _steps(
     losses: dict[str, Callable[[jax.Array], jax.Array]], angles: jax.Array
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Lower quartiles of loss and gradient, taken in turns, and the first calls, in ms."""
+) -> dict[str, Callable[[], object]]:
+    """Calls that wait for a loss and its gradient."""
     steps = {name: jax.jit(jax.value_and_grad(loss)) for name, loss in losses.items()}
-    calls = {
+    return {
         name: lambda step=step: jax.block_until_ready(step(angles)) for name, step in steps.items()
     }
+
+
+def _timed(calls: dict[str, Callable[[], object]]) -> tuple[dict[str, float], dict[str, float]]:
+    """Lower quartiles of calls that take turns, and the first calls, in ms."""
     first = {name: wall_ms(call) for name, call in calls.items()}
     times: dict[str, list[float]] = {name: [] for name in calls}
     end = time.perf_counter() + SECONDS
@@ -238,4 +194,6 @@ def _loss(values: jax.Array, labels: np.ndarray) -> jax.Array:
 
 
 if __name__ == "__main__":
-    run.main(__doc__, "noise", {name: partial(measure, name) for name in CASES})
+    keep_freed_memory()  # as the command line does
+    workloads = {name: partial(measure, name) for name in CASES}
+    run.main(__doc__, "noise", workloads | {"round": measure_round})

@@ -29,6 +29,14 @@ PEERS = {
     "pennylane_default": "PennyLane default (torch)",
     "pennylane_lightning": "lightning",
 }
+NOISY = {
+    "4x2": "4 qubits × 2 layers, 2 values (Chen and Yoo)",
+    "6x4": "6 qubits × 4 layers, 1 value (QuNetQFL)",
+    "6x20": "6 qubits × 20 layers, 10 values",
+    "8x20": "8 qubits × 20 layers, 10 values",
+    "10x60": "10 qubits × 60 layers, 10 values (QFedFisher)",
+    "round": "a round of 20 clients, 4 qubits",
+}
 RESTRICTED = {
     "fedket_one_core": "one core",
     "fedket_one_taken": "one core taken by another process",
@@ -61,7 +69,7 @@ def stored() -> list[Run]:
 
 def tables(runs: list[Run]) -> str:
     """Return what README says between its marks."""
-    parts = [steps(runs), cores(runs), sums(runs), scale(runs), federations(runs)]
+    parts = [steps(runs), cores(runs), noisy(runs), sums(runs), scale(runs), federations(runs)]
     if not any(parts):
         return "No run is stored: `make bench` makes some on a machine that does nothing else.\n"
     return "\n".join("\n".join([*part, ""]) for part in (_source(runs), *parts) if part)
@@ -91,6 +99,22 @@ def cores(runs: list[Run]) -> list[str]:
         if any(ratios):
             rows.append(_row(name, *(_cell(ratio, "×") for ratio in ratios)))
     head = ("fedket's time, beside all cores", *RESTRICTED.values())
+    return _table(head, rows)
+
+
+def noisy(runs: list[Run]) -> list[str]:
+    """What noise costs beside the noiseless engine, and what it costs elsewhere."""
+    found = _of(runs, "noise")
+    rows = []
+    for workload, name in NOISY.items():
+        figures = ("plain_ms", "exact_ratio", "thermal_ratio", "trajectory_ratio", "off_ratio",
+                   "pennylane_mixed_to_exact", "aer_parameter_shift_to_exact")  # fmt: skip
+        values = [_values(found, "fedket", workload, figure) for figure in figures]
+        if values[0]:
+            rows.append(_row(name, _cell(values[0]), *(_cell(value, "×") for value in values[1:])))
+    head = ("loss and gradient, batch 32", "without noise, ms", "depolarising, exact",
+        "with relaxation, exact", "a trajectory", "a model of no noise",
+        "PennyLane default.mixed ÷ exact", "Aer, parameter shift ÷ exact")  # fmt: skip
     return _table(head, rows)
 
 

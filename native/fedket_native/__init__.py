@@ -28,7 +28,14 @@ LEVEL, _LIBRARY = _chosen()
 """Level of x86-64 that the kernels in use were compiled for; 0 on other machines."""
 
 TARGETS: dict[str, Any] = {
-    "fedket_forward": _LIBRARY.fedket_forward,
-    "fedket_backward": _LIBRARY.fedket_backward,
+    name: getattr(_LIBRARY, name)
+    for name in (
+        "fedket_forward",
+        "fedket_backward",
+        "fedket_observables_back",
+        "fedket_cotangents_forth",
+        "fedket_values",
+        "fedket_averages",
+    )
 }
 """XLA FFI handlers, by the name that programs call them by."""

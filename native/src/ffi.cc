@@ -1,57 +1,20 @@
-// The two XLA custom calls, and the sharing of work on XLA's own threads.
-#include <atomic>
-#include <condition_variable>
-#include <memory>
-#include <mutex>
-#include <string>
-
+// The two XLA custom calls of the noiseless engine.
 #include "problem.h"
 #include "simulate.h"
+#include "threads.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace ffi = xla::ffi;
 
 namespace fedket {
 
-// Every thread takes the next item until none is left. The caller takes part, so nothing waits for
-// a thread that is not running.
-struct Sharing {
-  const std::function<void(int64_t)>* work;
-  int64_t items;
-  std::atomic<int64_t> next{0};
-  int64_t finished = 0;
-  std::mutex mutex;
-  std::condition_variable all_finished;
-
-  void take() {
-    for (int64_t item = next++; item < items; item = next++) {
-      (*work)(item);
-      const std::lock_guard<std::mutex> lock(mutex);
-      if (++finished == items) all_finished.notify_one();
-    }
-  }
-};
-
 // Amplitudes times gates that are worth waking a thread: about a quarter of a millisecond.
 constexpr int64_t kShared = int64_t{1} << 19;
 
-ForEach on_threads(ffi::ThreadPool pool, const Problem& problem) {
+bool is_shared(const Problem& problem) {
   int64_t gates = 0;
   for (const Block& block : problem.blocks) gates += block.qubits.size();
-  const int64_t size = problem.instances * problem.batch * problem.dim() * problem.layers * gates;
-  return [=](int64_t items, const std::function<void(int64_t)>& work) mutable {
-    const int64_t threads = size < kShared ? 1 : std::min(pool.num_threads(), items);
-    if (threads < 2) {
-      for (int64_t item = 0; item < items; ++item) work(item);
-      return;
-    }
-    const auto sharing = std::make_shared<Sharing>();
-    sharing->work = &work, sharing->items = items;
-    for (int64_t i = 1; i < threads; ++i) pool.Schedule([sharing] { sharing->take(); });
-    sharing->take();
-    std::unique_lock<std::mutex> lock(sharing->mutex);
-    sharing->all_finished.wait(lock, [&] { return sharing->finished == items; });
-  };
+  return problem.instances * problem.batch * problem.dim() * problem.layers * gates >= kShared;
 }
 
 // Blocks as numbers: 0, moves, (gate, first, second) each, qubits, each; or 1, qubits, each.
@@ -103,7 +66,7 @@ ffi::Error run_forward(ffi::ThreadPool pool, ffi::AnyBuffer matrices, ffi::AnyBu
   const auto run = [&](auto zero) {
     using T = decltype(zero);
     forward<T>(problem, {numbers<T>(matrices), numbers<T>(states), numbers<T>(*result)},
-               on_threads(pool, problem));
+               on_threads(pool, is_shared(problem)));
     return ffi::Error::Success();
   };
   return states.element_type() == ffi::DataType::C64 ? run(0.0f) : run(0.0);
@@ -120,7 +83,7 @@ ffi::Error run_backward(ffi::ThreadPool pool, ffi::AnyBuffer matrices, ffi::AnyB
     backward<T>(problem,
                 {numbers<T>(matrices), numbers<T>(states), numbers<T>(cotangent),
                  numbers<T>(*state_cotangent), numbers<T>(*matrix_cotangent)},
-                on_threads(pool, problem));
+                on_threads(pool, is_shared(problem)));
     return ffi::Error::Success();
   };
   return states.element_type() == ffi::DataType::C64 ? run(0.0f) : run(0.0);

@@ -29,7 +29,8 @@ class Measurement(NamedTuple):
 
     Attributes:
         circuit: The circuit.
-        noise: What follows its gates, and how bits are read; None for no noise.
+        noise: What follows its gates, and how bits are read; None for no noise, as is a model that
+            does nothing.
         subsets: Qubits of each product of Zs that is a value; None for probabilities.
         outcomes: How many basis states' probabilities are values, from |0…0⟩ on; 0 for products.
     """
@@ -77,7 +78,7 @@ def expected_values(
             always the same.
     """
     circuit, noise, subsets = m.circuit, m.noise, m.subsets
-    if noise is None:
+    if noise is None or noise.is_nothing:
         return pure_values(m, run_circuit(circuit, params, psi))
     if subsets is None:
         if m.exact and m.outcomes <= psi.shape[1]:
@@ -102,7 +103,7 @@ def outcome_probabilities(
 ) -> Float[Array, "batch outcomes"]:
     """Probability of every basis state to be read; arguments as of `expected_values`."""
     circuit, noise = m.circuit, m.noise
-    if noise is None:
+    if noise is None or noise.is_nothing:
         return readout.probabilities(run_circuit(circuit, params, psi)).T
     if m.exact:
         return noise_on.outcome_probabilities(circuit, noise, params, psi)

@@ -13,10 +13,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Complex, Float
 
 from fedket.quantum.circuit import Circuit
 from fedket.quantum.engine import fuse_gates
+from fedket.quantum.noise import native
 from fedket.quantum.noise.channels import pauli_strings
 from fedket.quantum.noise.kernels import (
     Observables,
@@ -55,15 +57,41 @@ def evolve(
     Returns:
         Coefficients of the same shape: what to measure on the states that enter.
     """
-    return evolve_keeping(circuit, noise, params, observables)[0]
+    blocks = plan_noisy(circuit, noise)
+
+    def scan(params: Angles, observables: Observables) -> Observables:
+        return _scan_back(blocks, params, observables)[0]
+
+    if not native.serves(blocks):
+        return scan(params, observables)
+    compiled = partial(native.take_back, blocks)
+    final: Observables = lax.platform_dependent(params, observables, cpu=compiled, default=scan)
+    return final
 
 
 def evolve_keeping(
     circuit: Circuit, noise: NoiseModel, params: Angles, observables: Observables
-) -> tuple[Observables, tuple[Angles, list[Array]]]:
+) -> tuple[Observables, list[Array]]:
     """As `evolve`, and the result of each trainable block's matrices, (layers, K, 4**n) each."""
-    blocks = plan_noisy(circuit, noise)
+    return _scan_back(plan_noisy(circuit, noise), params, observables)
 
+
+def _evolve_forward(
+    circuit: Circuit, noise: NoiseModel, params: Angles, observables: Observables
+) -> tuple[Observables, tuple[Angles, list[Array]]]:
+    blocks = plan_noisy(circuit, noise)
+    scan = partial(_scan_back, blocks)
+    if native.serves(blocks):
+        compiled = partial(native.take_back_keeping, blocks)
+        final, results = lax.platform_dependent(params, observables, cpu=compiled, default=scan)
+    else:
+        final, results = scan(params, observables)
+    return final, (params, results)
+
+
+def _scan_back(
+    blocks: tuple[Block, ...], params: Angles, observables: Observables
+) -> tuple[Observables, list[Array]]:
     def layer(v: Observables, matrices: list[Matrices]) -> tuple[Observables, list[Array]]:
         results = []
         for block, (singles, pairs) in zip(reversed(blocks), reversed(matrices), strict=True):
@@ -74,9 +102,9 @@ def evolve_keeping(
                 v = permute(v, block.move.transposed())
         return v, results[::-1]
 
-    noisy = with_noise(blocks, unitaries_of(blocks, params))
-    final, results = jax.lax.scan(layer, observables, noisy, reverse=True)
-    return final, (params, results)
+    return lax.scan(
+        layer, observables, with_noise(blocks, unitaries_of(blocks, params)), reverse=True
+    )
 
 
 def _evolve_backward(
@@ -85,8 +113,21 @@ def _evolve_backward(
     saved: tuple[Angles, list[Array]],
     cotangent: Observables,
 ) -> tuple[Angles, Observables]:
-    params, results = saved
     blocks = plan_noisy(circuit, noise)
+    scan = partial(_scan_forth, blocks)
+    if not native.serves(blocks):
+        return scan(*saved, cotangent)
+    compiled = partial(native.take_forth, blocks)
+    found: tuple[Angles, Observables] = lax.platform_dependent(
+        *saved, cotangent, cpu=compiled, default=scan
+    )
+    return found
+
+
+def _scan_forth(
+    blocks: tuple[Block, ...], params: Angles, results: list[Array], cotangent: Observables
+) -> tuple[Angles, Observables]:
+    """Cotangents of the angles and of the observables."""
     unitaries, pull_back = jax.vjp(partial(unitaries_of, blocks), params)
 
     def layer(
@@ -101,11 +142,11 @@ def _evolve_backward(
         return a, grads
 
     inputs = unitaries, with_noise(blocks, unitaries), results
-    a, grads = jax.lax.scan(layer, cotangent, inputs)
+    a, grads = lax.scan(layer, cotangent, inputs)
     return pull_back(grads)[0], a
 
 
-evolve.defvjp(evolve_keeping, _evolve_backward)
+evolve.defvjp(_evolve_forward, _evolve_backward)
 
 
 def block_gradient(block: Block, unitary: Matrices, a: Observables, b: Observables) -> Matrices:

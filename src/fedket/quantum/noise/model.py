@@ -7,6 +7,8 @@ act in their order. Read-out errors flip measured bits, independently for each q
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from fedket.errors import CircuitError
 from fedket.quantum.circuit import Circuit, Gate
 from fedket.quantum.gates import GATES
@@ -122,6 +124,13 @@ class NoiseModel:
             (min(strength * one, 0.5), min(strength * zero, 0.5)) for one, zero in self.readout
         )
         return replace(self, rules=rules, readout=readout)
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether no gate is followed by anything, and every bit is read as it is."""
+        transfers = [rule.channel.transfer for rule in self.rules]
+        nothing = all((transfer == np.eye(len(transfer))).all() for transfer in transfers)
+        return nothing and not any(map(any, self.readout))
 
     def is_exact(self, circuit: Circuit) -> bool:
         """Whether a circuit's noise is worked out exactly."""

@@ -10,11 +10,13 @@ from functools import lru_cache, reduce
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Complex, Float
 
 from fedket.errors import CircuitError
 from fedket.quantum.circuit import Circuit
 from fedket.quantum.engine import match_arguments
+from fedket.quantum.noise import native
 from fedket.quantum.noise.channels import PAULIS
 from fedket.quantum.noise.heisenberg import Angles, States, evolve
 from fedket.quantum.noise.kernels import Observables, butterflies, num_qubits_of
@@ -153,18 +155,35 @@ def quadratic_forms(h: Observables, psi: States) -> Values:
     return _forms_forward(h, psi)[0]
 
 
-def _forms_forward(h: Observables, psi: States) -> tuple[Values, tuple[Array, States]]:
+def _forms_forward(h: Observables, psi: States) -> tuple[Values, tuple[Observables, States]]:
+    if native.available():
+        found = lax.platform_dependent(h, psi, cpu=native.values, default=_products)
+    else:
+        found = _products(h, psi)
+    return found, (h, psi)
+
+
+def _products(h: Observables, psi: States) -> Values:
+    return jnp.einsum("ib,kib->bk", psi.conj(), _apply_all(to_matrices(h), psi)).real
+
+
+def _forms_backward(
+    saved: tuple[Observables, States], cotangent: Values
+) -> tuple[Observables, States]:
+    h, psi = saved
+    if native.available():
+        to_h = lax.platform_dependent(psi, cotangent, cpu=native.averages, default=_averages)
+    else:
+        to_h = _averages(psi, cotangent)
     applied = _apply_all(to_matrices(h), psi)
-    return jnp.einsum("ib,kib->bk", psi.conj(), applied).real, (applied, psi)
-
-
-def _forms_backward(saved: tuple[Array, States], cotangent: Values) -> tuple[Observables, States]:
-    applied, psi = saved
-    weighted = (psi[None] * cotangent.T[:, None, :]).reshape(-1, psi.shape[1])
-    rho = (weighted @ psi.conj().T).reshape(-1, len(psi), len(psi))  # Σ_b c_kb |ψ_b⟩⟨ψ_b|
-    to_h = pauli_averages(rho)
     # JAX's cotangent of a real function of ψ is ∂/∂Re ψ − i ∂/∂Im ψ.
     return to_h, 2 * jnp.einsum("bk,kib->ib", cotangent.astype(psi.dtype), applied).conj()
+
+
+def _averages(psi: States, cotangent: Values) -> Observables:
+    weighted = (psi[None] * cotangent.T[:, None, :]).reshape(-1, psi.shape[1])
+    rho = (weighted @ psi.conj().T).reshape(-1, len(psi), len(psi))  # Σ_b c_kb |ψ_b⟩⟨ψ_b|
+    return pauli_averages(rho)
 
 
 quadratic_forms.defvjp(_forms_forward, _forms_backward)

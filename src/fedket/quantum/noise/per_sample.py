@@ -53,7 +53,7 @@ def noisy_per_sample_vjp(
     blocks = plan_noisy(circuit, noise)
     params, psi = match_arguments(circuit, params, psi)
     read = observables.astype(params.dtype)
-    back, (_, results) = evolve_keeping(circuit, noise, params, read)
+    back, results = evolve_keeping(circuit, noise, params, read)
 
     def pull_back(cotangent: Values) -> PerSample:
         unitaries, to_angles = jax.vjp(partial(unitaries_of, blocks), params)

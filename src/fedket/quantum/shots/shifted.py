@@ -61,7 +61,7 @@ def pass_through(
         observables: Pauli coefficients of the values, shape (values, 4**num_qubits).
     """
     blocks = plan_noisy(circuit, noise)
-    heisenberg, (_, results) = evolve_keeping(circuit, noise, params, observables)
+    heisenberg, results = evolve_keeping(circuit, noise, params, observables)
     unitaries = unitaries_of(blocks, params)
 
     def layer(
