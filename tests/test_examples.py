@@ -30,6 +30,7 @@ OWN = {
     "noise": [*SMALL, "model.kind=vqc", "noise={kind='noise.py:Correlated', rate=0.02}"],
     "optimizer": [*SMALL, "optimizer={kind='optimizer.py:Lion', beta1=0.8}"],
     "partition": [*SMALL, "partition={kind='partition.py:Growing', factor=1.5}"],
+    "privacy": [*SMALL, "privacy={kind='privacy.py:Zcdp', clip=1.0, rho=0.5}"],
     "strategy": [*SMALL, "strategy={kind='strategy.py:Agree', threshold=0.5}"],
     "transform": [*SMALL, "transform=[{kind='transform.py:Spectrum', side=3}]"],
 }

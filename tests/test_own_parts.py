@@ -29,6 +29,7 @@ PARTS = {
     "noise": "noise.py:Correlated",
     "optimizer": "optimizer.py:Lion",
     "partition": "partition.py:Growing",
+    "privacy": "privacy.py:Zcdp",
     "strategy": "strategy.py:Agree",
     "transform": "transform.py:Spectrum",
 }
@@ -62,6 +63,7 @@ data = {kind = "digits", max_train = 100, max_test = 50}
 partition = {kind = "iid", num_clients = 4}
 model = {kind = "mlp"}
 graph = {kind = "GRAPH", hubs = 2}
+privacy = {kind = "PRIVACY", clip = 1.0, rho = 0.5}
 """
 
 EXPERIMENTS = {"images": IMAGES, "secrets": SECRETS, "neighbours": NEIGHBOURS}

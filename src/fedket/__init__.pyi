@@ -107,6 +107,7 @@ from .secure import reduce_in_process as reduce_in_process
 from .secure import shared_mask_sum as shared_mask_sum
 from .secure import shared_masks_protocol as shared_masks_protocol
 from .secure.plain import plain_sum as plain_sum
+from .secure.privacy.kinds import PrivacyConfig as PrivacyConfig
 from .secure.robust.attack_kinds import AttackConfig as AttackConfig
 from .secure.robust.attacks import Attack as Attack
 from .secure.robust.attacks import attacked as attacked

@@ -129,6 +129,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "discrete_gaussian": "fedket.secure.privacy.kinds:DiscreteGaussianConfig",
         "gaussian": "fedket.secure.privacy.kinds:GaussianConfig",
         "local_gaussian": "fedket.secure.privacy.kinds:LocalGaussianConfig",
+        "dp_sgd": "fedket.secure.privacy.kinds:DpSgdConfig",
     },
     "attack": {
         "sign_flipping": "fedket.secure.robust.attack_kinds:SignFlippingConfig",

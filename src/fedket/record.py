@@ -273,12 +273,12 @@ class PrivacyFacts(Content):
 
     Attributes:
         kind: Whose noise, and which.
-        clip: Largest L2 norm of a contribution.
-        noise_multiplier: Standard deviation of the noise on the sum, over the clip.
+        clip: Largest L2 norm of a contribution; with `dp_sgd`, of a sample's gradient.
+        noise_multiplier: Standard deviation of the noise on the sum of these, over the clip.
         epsilon: ε after all planned rounds, at δ; None without noise.
         delta: δ.
         rounds_each: Rounds that one client takes part in, at most.
-        steps_to_clip: Integer steps that the clip is divided into.
+        steps_to_clip: Integer steps that the clip is divided into; None with `dp_sgd`.
     """
 
     kind: str
@@ -287,7 +287,7 @@ class PrivacyFacts(Content):
     epsilon: Number
     delta: float
     rounds_each: Count
-    steps_to_clip: float
+    steps_to_clip: float | None
 
 
 class Facts(Content):

@@ -25,6 +25,7 @@ class Purpose(enum.IntEnum):
     NOISE = 8
     ANGLES = 9
     ROTATE = 10
+    PRIVACY = 11
     CONDITIONS = 16
     GRAPH = 17
     LEAKAGE = 18

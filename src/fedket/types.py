@@ -131,6 +131,7 @@ class ClientResult(NamedTuple):
         gradient: Mean of the loss's gradients over these steps, each where it was taken; None
             unless `ClientMemory.mean_gradient` asks for it.
         memory: What the client remembered before training; () for nothing.
+        extra: What the server sent beside the model, see `Broadcast`.
     """
 
     params: Params
@@ -139,6 +140,7 @@ class ClientResult(NamedTuple):
     steps: float | Float[Array, ""] = 1.0
     gradient: Params | None = None
     memory: Any = ()
+    extra: Any = ()
 
 
 class Broadcast(NamedTuple):

@@ -1,5 +1,6 @@
 """A federation of sites equals its simulation, and says what is wrong with a site."""
 
+import jax
 import numpy as np
 import pytest
 from local_sites import (
@@ -206,3 +207,27 @@ def test_rounds_are_lost_at_sites_as_in_a_simulation(monkeypatch):
             assert at_sites.metrics == in_process.metrics == {}
         lost.append(bool(in_process.lost))
     assert len(set(lost)) == 2
+
+
+@pytest.mark.parametrize("kind", ["masked", "shared"])
+def test_private_sites_send_nothing_but_their_update_and_their_sum_is_the_simulations(kind):
+    privacy = {"kind": "skellam", "clip": 5.0, "noise_multiplier": 0.0}
+    config = experiment(KINDS[kind], privacy=privacy)
+    built = build_experiment(config)
+    simulated, _ = run(built.federation, 1)
+    deployed, records = run(federation_of(config, built)[0], 1)
+    leaves = zip(*(jax.tree.leaves(state.params) for state in (simulated, deployed)), strict=True)
+    for ours, theirs in leaves:
+        np.testing.assert_allclose(ours, theirs, atol=2e-3)
+    assert [record.train_loss for record in records] == [None]
+    assert not any("site_accuracy" in record.metrics for record in records)
+
+
+def test_sites_draw_noise_on_their_steps_that_nobody_can_work_out():
+    privacy = {"kind": "dp_sgd", "clip": 1.0, "noise_multiplier": 1.0}
+    config = experiment(KINDS["masked"], privacy=privacy)
+    built = build_experiment(config)
+    one, _ = run(federation_of(config, built)[0], 1)
+    two, records = run(federation_of(config, built)[0], 1)
+    assert params_sha256(one.params) != params_sha256(two.params)
+    assert records[0].train_loss is None

@@ -10,6 +10,8 @@ from fedket.experiment.privacy import rounds_each
 from fedket.experiment.run import resume_run, start_run
 from fedket.record import RoundRecord, Summary
 from fedket.record_files import read_json, read_rounds
+from fedket.report import write_report
+from fedket.secure.privacy import epsilon_of, gaussian_curve
 from tests.experiment.tiny import config_of, write_blobs
 
 NOISE = ("privacy.kind=skellam", "privacy.clip=0.5", "aggregation.kind=quantised")
@@ -34,6 +36,9 @@ def test_what_show_says_is_what_the_last_round_has_spent(blobs, tmp_path):
     spent = [r.epsilon for r in records]
     assert spent == sorted(spent)
     assert spent[-1] == pytest.approx(promise.epsilon, abs=1e-9)
+    page = write_report([directory], None).read_text()
+    assert "Privacy spent" in page
+    assert f"{promise.epsilon:.4g}" in page
 
 
 def test_a_run_stops_before_the_round_that_it_cannot_pay_for_and_keeps_the_others(blobs, tmp_path):
@@ -104,3 +109,36 @@ def test_show_says_epsilon_and_the_noise_for_it(blobs, capsys):
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("privacy")]
     assert "epsilon 1.99" in line or "epsilon 2 at" in line
     assert "after 3 rounds of a client: gaussian noise, multiplier" in line
+
+
+def test_with_dp_sgd_a_sample_pays_for_every_epoch(blobs, tmp_path):
+    keys = "privacy.kind=dp_sgd", "privacy.clip=1.0", "training.epochs=2"
+    config = config_of(blobs, *keys, "privacy.epsilon=4.0")
+    promise = count_facts(build_experiment(config)).privacy
+    noise = promise.noise_multiplier
+    assert 3.95 < promise.epsilon <= 4.0
+    assert promise.epsilon == pytest.approx(epsilon_of(3 * 2 * gaussian_curve(noise), 1e-5))
+    records = list(read_rounds(start_run(config, output=tmp_path / "run").directory))
+    assert records[-1].epsilon == pytest.approx(promise.epsilon)
+
+
+@pytest.mark.parametrize("other", ["strategy.kind=qfedfisher", "optimizer.kind=natural_gradient"])
+def test_dp_sgd_refuses_what_looks_at_samples_beside_the_gradient(other, blobs):
+    keys = "privacy.kind=dp_sgd", "privacy.clip=1.0", "privacy.noise_multiplier=1"
+    config = config_of(blobs, *keys, other, "model={kind='vqc', num_qubits=3, num_layers=1}")
+    with pytest.raises(ConfigError, match="does not cover what"):
+        build_experiment(config)
+
+
+def test_a_clip_that_follows_the_norms_is_paid_for_and_stays_in_the_checkpoint(blobs, tmp_path):
+    """The vote on the clip is one coordinate more under the same noise: 3 % more of it."""
+    keys = "privacy.epsilon=6.0", "privacy.quantile=0.5", "federation.rounds=2"
+    fixed = count_facts(build_experiment(config_of(blobs, *NOISE, keys[0], keys[2]))).privacy
+    config = config_of(blobs, *NOISE, *keys)
+    following = count_facts(build_experiment(config)).privacy
+    assert following.clip == fixed.clip
+    assert following.noise_multiplier == pytest.approx(fixed.noise_multiplier, rel=0.01)
+    records = list(read_rounds(start_run(config, output=tmp_path / "run").directory))
+    assert all("within_clip" in r.metrics for r in records)
+    resumed = config_of(blobs, *NOISE, *keys)
+    assert resume_run(tmp_path / "run", config=resumed).summary.rounds == 2

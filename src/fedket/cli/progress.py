@@ -251,10 +251,14 @@ def print_facts(facts: Facts, evaluation: str) -> None:
 def _promise(privacy: PrivacyFacts) -> str:
     if privacy.epsilon is None:
         return f"{privacy.kind} without noise: updates are clipped to {privacy.clip:g}, no more"
+    if privacy.steps_to_clip is None:
+        what = f"gradients of samples clipped to {privacy.clip:g}"
+    else:
+        what = f"updates clipped to {privacy.clip:g} ({privacy.steps_to_clip:.3g} steps)"
     return (
         f"epsilon {privacy.epsilon:.4g} at delta {privacy.delta:g} after {privacy.rounds_each} "
         f"rounds of a client: {privacy.kind} noise, multiplier {privacy.noise_multiplier:.4g}, on "
-        f"sums of updates clipped to {privacy.clip:g} ({privacy.steps_to_clip:.3g} steps)"
+        f"sums of {what}"
     )
 
 

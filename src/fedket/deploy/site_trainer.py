@@ -1,5 +1,6 @@
 """What a site does with its own samples in a round: train, and measure the model it was sent."""
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -130,7 +131,7 @@ def make_task(config: ExperimentConfig, features: tuple[int, ...], num_classes: 
         )
         update, protocol = contribution_shape(strategy, params), masking_of(config)
         # What is promised to clients covers what they contribute, and nothing beside it.
-        names = () if protocol.private else ("accuracy", "loss")
+        names = () if config.privacy else ("accuracy", "loss")
         template = update, {name: jax.ShapeDtypeStruct((), dtype) for name in names}
         sent = broadcast_shape(strategy, params)
         return Task(config, model, training, strategy, params, sent, context, protocol, template)
@@ -199,7 +200,7 @@ class SiteTrainer:
             if not outcome.finite:
                 return None
             self._kept = outcome.kept
-            if self._task.protocol.private:
+            if self._task.config.privacy:
                 return outcome.contribution, {}
             shown = self._scoring_rng(context.round_num)
             accuracy = float(self._score(sent.params, *self._test, shown).correct.mean())
@@ -225,7 +226,10 @@ class SiteTrainer:
         return scoring_rng(self._task.model, self._task.config.seed, round_num, int(self._client))
 
     def _arguments(self, sent: Broadcast, weight: float, round_num: int) -> tuple[Any, ...]:
-        rngs = round_rngs(jax.random.key(self._task.config.seed), round_num)
+        root = jax.random.key(self._task.config.seed)
+        if self._training.gradient is not None:  # noise that others could work out hides nothing
+            root = jax.random.wrap_key_data(jnp.asarray(np.frombuffer(os.urandom(8), np.uint32)))
+        rngs = round_rngs(root, round_num)
         return self._data, sent, self._kept, self._client, np.float32(weight), rngs
 
     def _metrics(self, weight: float, accuracy: float, loss: float) -> Contribution:

@@ -28,6 +28,7 @@ from fedket.experiment.check import (
 )
 from fedket.experiment.conditions import answers_of, simulated_clients
 from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.privacy import clipped, private_steps
 from fedket.federated.conditions import SimulatedClients
 from fedket.federated.federation import Federation, make_federation
 from fedket.federated.local import LocalTraining
@@ -258,10 +259,13 @@ def build_learning(config: ExperimentConfig, context: Context, largest: int) -> 
     context = context._replace(params=parameter_shapes(model))
     optimizer = build(config.optimizer, context, optax.GradientTransformation)
     persistent = config.training.persistent_optimizer
-    training = LocalTraining(optimizer, config.training.epochs, batch_size, persistent, loss)
     strategy, rule = build(config.strategy, context, Strategy), rule_of(config)
     if config.federation.personal is not None:
         strategy = personal_layers(strategy, config.federation.personal, context.params)
+    gradient = private_steps(config, context, strategy)
+    strategy = clipped(config, strategy)
+    epochs = config.training.epochs
+    training = LocalTraining(optimizer, epochs, batch_size, persistent, loss, gradient)
     strategy = remembering(strategy) if rule is not None and rule.recalls else strategy
     return Learning(model, training, strategy)
 

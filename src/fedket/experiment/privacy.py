@@ -9,28 +9,36 @@ import json
 import math
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from fedket.errors import BudgetSpentError, CheckpointError, ConfigError
 from fedket.experiment.config import ExperimentConfig
+from fedket.federated.adaptive_clip import adaptive_clip
 from fedket.federated.cohort import sample_cohort
+from fedket.federated.dp_sgd import private_gradient
+from fedket.federated.local import Gradient
 from fedket.files import append_line, write_atomic
 from fedket.record import PrivacyFacts
 from fedket.section import Context
 from fedket.secure import Protocol
 from fedket.secure.privacy import (
-    ORDERS,
+    Budget,
+    Curve,
+    ExampleNoise,
     Mechanism,
     Plan,
     epsilon_of,
+    gaussian_curve,
+    noise_for,
     plan_of,
     private_protocol,
     private_sum,
 )
-from fedket.secure.privacy.kinds import PrivacyConfig
-from fedket.types import Reducer
+from fedket.secure.privacy.kinds import PrivacyConfig, SumNoiseConfig
+from fedket.secure.privacy.mechanism import VOTE
+from fedket.types import Reducer, Strategy
 
 T = TypeVar("T")
 
@@ -53,36 +61,35 @@ def _rounds_each(seed: int, rounds: int, num_clients: int, cohort_size: int) -> 
     return int(counts.max())
 
 
-def mechanism_of(config: ExperimentConfig, context: Context) -> Mechanism | None:
+def noise_of(config: ExperimentConfig, context: Context) -> Mechanism | ExampleNoise | None:
     """What `[privacy]` asks for; None if there is no such table.
 
     Raises:
         ConfigError: It does not suit the experiment.
     """
-    if config.privacy is None:
+    section = config.privacy
+    if section is None:
         return None
-    if not isinstance(config.privacy, PrivacyConfig):
-        raise ConfigError(
-            f"privacy kind `{config.privacy.kind}` should be a subclass of one of fedket's own"
-        )
-    config.privacy.check(context)
-    mechanism: Mechanism = config.privacy.build(context)
-    if mechanism.distributed and config.keys.starvation:
+    if not isinstance(section, PrivacyConfig):
+        raise ConfigError(f"privacy kind `{section.kind}` should be a subclass of one of fedket's")
+    section.check(context)
+    noise: Mechanism | ExampleNoise = section.build(context)
+    if isinstance(noise, Mechanism) and noise.distributed and config.keys.starvation:
         raise ConfigError(
             "keys.starvation changes the words of a round, for which the noise of [privacy] was "
             "worked out; leave it out"
         )
-    return mechanism
+    return noise
 
 
 def with_noise(config: ExperimentConfig, made: T, context: Context) -> Protocol | Reducer | T:
-    """What an aggregation has made, with the noise of `[privacy]`.
+    """What an aggregation has made, with the noise of `[privacy]` on its sums.
 
     Raises:
         ConfigError: They do not go together.
     """
-    mechanism = mechanism_of(config, context)
-    if mechanism is None:
+    mechanism = noise_of(config, context)
+    if not isinstance(mechanism, Mechanism):
         return made
     if isinstance(made, Protocol):
         return private_protocol(made, mechanism)
@@ -97,6 +104,44 @@ def with_noise(config: ExperimentConfig, made: T, context: Context) -> Protocol 
     )
 
 
+def private_steps(
+    config: ExperimentConfig, context: Context, strategy: Strategy
+) -> Gradient | None:
+    """What stands for a batch's gradient under `[privacy]`; None if steps have no noise.
+
+    Raises:
+        ConfigError: Something else than the steps would look at single samples.
+    """
+    noise = noise_of(config, context)
+    if not isinstance(noise, ExampleNoise):
+        return None
+    if strategy.measure is not None or config.optimizer.kind == "natural_gradient":
+        what = f"strategy `{config.strategy.kind}`"
+        if strategy.measure is None:
+            what = "optimizer `natural_gradient`"
+        raise ConfigError(
+            f'privacy.kind = "dp_sgd" does not cover what {what} works out on clients\' samples '
+            "beside the gradient; use another, or noise on the sum"
+        )
+    return private_gradient(noise.clip, _multiplier(config, noise))
+
+
+def clipped(config: ExperimentConfig, strategy: Strategy) -> Strategy:
+    """The strategy, with a clip that follows `privacy.quantile` if there is one."""
+    section = config.privacy
+    if not isinstance(section, SumNoiseConfig) or section.quantile is None:
+        return strategy
+    return adaptive_clip(strategy, section.clip, VOTE, section.quantile, section.clip_rate)
+
+
+def _multiplier(config: ExperimentConfig, noise: ExampleNoise) -> float:
+    """The noise multiplier of steps."""
+    if not isinstance(noise.noise, Budget):
+        return noise.noise
+    epsilon, delta, times = noise.noise
+    return noise_for(lambda z: times * config.training.epochs * gaussian_curve(z), epsilon, delta)
+
+
 class Promise:
     """What rounds of an experiment cost.
 
@@ -106,6 +151,11 @@ class Promise:
         context: What is known of it.
         num_values: Values of a contribution.
 
+    Attributes:
+        noise_multiplier: z.
+        budget: ε that may be spent; None for any.
+        delta: δ.
+
     Raises:
         ConfigError: Words are too small, no noise is enough, or the extra `dp` is not installed.
     """
@@ -113,32 +163,41 @@ class Promise:
     def __init__(
         self, config: ExperimentConfig, protocol: Protocol | None, context: Context, num_values: int
     ) -> None:
-        mechanism, section = mechanism_of(config, context), config.privacy
-        if mechanism is None or not isinstance(section, PrivacyConfig):
+        noise, section = noise_of(config, context), config.privacy
+        if noise is None or not isinstance(section, PrivacyConfig):
             raise ConfigError("there is no [privacy]")
-        self._config, self._protocol, self._section = config, protocol, section
-        self._mechanism, self._num_values = mechanism, num_values
-        self.plan, self.budget = self._plan(mechanism), section.epsilon
+        self._config, self._protocol, self._num_values = config, protocol, num_values
+        self._noise, self.budget, self.delta = noise, section.epsilon, section.delta
+        self._clip = section.clip
+        self._steps_to_clip: float | None = None
+        if isinstance(noise, ExampleNoise):
+            self.noise_multiplier = _multiplier(config, noise)
+        else:
+            plan = self._plan(noise)
+            self.noise_multiplier = plan.noise_multiplier
+            self._steps_to_clip = noise.clip * plan.scale
 
     def _plan(self, mechanism: Mechanism) -> Plan:
         return plan_of(mechanism, self._protocol, self._num_values)
 
     def facts(self) -> PrivacyFacts:
         """What is known before the first round."""
-        each, section, mechanism = rounds_each(self._config), self._section, self._mechanism
+        each = rounds_each(self._config)
         return PrivacyFacts(
-            kind=mechanism.kind,
-            clip=mechanism.clip,
-            noise_multiplier=self.plan.noise_multiplier,
-            epsilon=epsilon_of(each * self.plan.curve, section.delta),
-            delta=section.delta,
+            kind=self._config.privacy.kind if self._config.privacy else "",
+            clip=self._clip,
+            noise_multiplier=self.noise_multiplier,
+            epsilon=epsilon_of(each * self.curve_of(self.noise_multiplier), self.delta),
+            delta=self.delta,
             rounds_each=each,
-            steps_to_clip=mechanism.clip * self.plan.scale,
+            steps_to_clip=self._steps_to_clip,
         )
 
-    def curve_of(self, noise_multiplier: float) -> Any:
+    def curve_of(self, noise_multiplier: float) -> Curve:
         """What a round costs, or has cost, with some noise."""
-        return self._plan(self._mechanism._replace(noise=noise_multiplier)).curve
+        if isinstance(self._noise, ExampleNoise):
+            return self._config.training.epochs * gaussian_curve(noise_multiplier)
+        return self._plan(self._noise._replace(noise=noise_multiplier)).curve
 
     def spending(self, directory: Path) -> "Spending":
         """The account of a run in a directory."""
@@ -159,8 +218,7 @@ class Spending:
 
     def __init__(self, config: ExperimentConfig, promise: Promise, path: Path) -> None:
         self._config, self._promise, self._path = config, promise, path
-        self._spent = np.zeros((config.num_clients, len(ORDERS)))
-        self._delta = promise.facts().delta
+        self._counts: dict[float, np.ndarray] = {}
         if path.exists():
             self._read()
 
@@ -170,27 +228,41 @@ class Spending:
         Raises:
             BudgetSpentError: It would cost more than there is left; nothing has been paid.
         """
-        noise, budget = self._promise.plan.noise_multiplier, self._promise.budget
+        noise, budget, delta = (
+            self._promise.noise_multiplier,
+            self._promise.budget,
+            self._promise.delta,
+        )
         after = self._after(round_num, noise)
-        if budget is not None and (cost := epsilon_of(after.max(axis=0), self._delta)) > budget:
+        if budget is not None and (cost := self._cost(after)) > budget:
             raise BudgetSpentError(
-                f"round {round_num} would bring epsilon to {cost:.4g} at delta {self._delta:g}, "
+                f"round {round_num} would bring epsilon to {cost:.4g} at delta {delta:g}, "
                 f"privacy.epsilon is {budget:g}: the rounds before it are kept; a new run with "
                 "more noise or fewer rounds stays within it"
             )
         append_line(self._path, json.dumps({"round": round_num, "noise_multiplier": noise}))
-        self._spent = after
+        self._counts = after
 
     def epsilon(self) -> float | None:
         """ε of the client that has taken part most; None without noise."""
-        epsilon = epsilon_of(self._spent.max(axis=0), self._delta)
+        epsilon = self._cost(self._counts)
         return epsilon if math.isfinite(epsilon) else None
 
-    def _after(self, round_num: int, noise: float) -> np.ndarray:
-        config, spent = self._config, self._spent.copy()
+    def _cost(self, counts: dict[float, np.ndarray]) -> float:
+        """ε of whoever has spent most; at each order, so never too little."""
+        if 0.0 in counts:
+            return math.inf
+        several = np.unique(np.stack([*counts.values()]), axis=1)
+        curves = np.stack([self._promise.curve_of(noise) for noise in counts])
+        return epsilon_of((several.T @ curves).max(axis=0), self._promise.delta)
+
+    def _after(self, round_num: int, noise: float) -> dict[float, np.ndarray]:
+        """Noise multiplier -> rounds with it of each client, one round later."""
+        config, nobody = self._config, np.zeros(self._config.num_clients, np.int64)
         cohort = sample_cohort(config.seed, round_num, config.num_clients, config.cohort_size)
-        spent[cohort] += self._promise.curve_of(noise)
-        return spent
+        counts = self._counts.get(noise, nobody).copy()
+        counts[cohort] += 1
+        return self._counts | {noise: counts}
 
     def _read(self) -> None:
         """Take in rounds that were paid for; one that was not noted whole did not begin."""
@@ -201,7 +273,7 @@ class Spending:
         for number, line in enumerate(whole.splitlines(), start=1):
             try:
                 noted = json.loads(line)
-                self._spent = self._after(int(noted["round"]), float(noted["noise_multiplier"]))
+                self._counts = self._after(int(noted["round"]), float(noted["noise_multiplier"]))
             except (ValueError, KeyError, TypeError) as error:
                 raise CheckpointError(
                     f"`{self._path}` is damaged in line {number}: what the run has spent is not "

@@ -23,6 +23,10 @@ Carry = tuple[Params, OptState, Array, Params | None]
 """Parameters, optimiser state, sum of losses and, if asked for, of gradients."""
 
 
+Gradient = Callable[..., tuple[Params, Float[Array, ""]]]
+"""(model, loss, params, x, y, valid, rng) -> a gradient of a batch's mean loss, and that loss."""
+
+
 class LocalTraining(NamedTuple):
     """How a client trains.
 
@@ -32,6 +36,7 @@ class LocalTraining(NamedTuple):
         batch_size: Samples per step (B); the last batch of an epoch may be smaller.
         persistent: Whether the optimiser state lives on between rounds.
         loss: What is minimised, per sample.
+        gradient: What stands for the gradient of a batch; None for the gradient itself.
     """
 
     optimizer: optax.GradientTransformation
@@ -39,6 +44,7 @@ class LocalTraining(NamedTuple):
     batch_size: int = 32
     persistent: bool = False
     loss: Loss = cross_entropy
+    gradient: Gradient | None = None
 
 
 class LocalResult(NamedTuple):
@@ -107,6 +113,21 @@ def local_train(
             return loss, loss
         return loss + proximal_term(proximal_mu, w, params if anchor is None else anchor), loss
 
+    def gradient_of(
+        w: Params, batch: Int[Array, " batch"], valid: Bool[Array, " batch"], step_rng: PRNGKeyArray
+    ) -> tuple[Params, Float[Array, ""]]:
+        if training.gradient is None:
+            exact: tuple[Params, Array] = jax.grad(objective, has_aux=True)(
+                w, batch, valid, step_rng
+            )
+            return exact
+        data = x[rows[batch]], y[rows[batch]], valid
+        grad, loss = training.gradient(model, training.loss, w, *data, step_rng)
+        if proximal_mu is not None:
+            pull = jax.grad(proximal_term, argnums=1)(proximal_mu, w, params)
+            grad = jax.tree.map(jnp.add, grad, pull)
+        return grad, loss
+
     def epoch(e: Int[Array, ""], carry: Carry) -> Any:
         epoch_rng = jax.random.fold_in(rng, e)
         order = shuffled(epoch_rng, mask, size)
@@ -116,7 +137,7 @@ def local_train(
             batch = jax.lax.dynamic_slice_in_dim(order, b * size, size)
             valid = b * size + jnp.arange(size) < num_samples
             step_rng = jax.random.fold_in(epoch_rng, b)
-            grad, loss = jax.grad(objective, has_aux=True)(w, batch, valid, step_rng)
+            grad, loss = gradient_of(w, batch, valid, step_rng)
             if mean_gradient:
                 gradients = jax.tree.map(jnp.add, gradients, grad)
             if correct is not None:

@@ -212,7 +212,13 @@ def train_client(
         own = data.x[rows], data.y[rows], mask
         measured = strategy.measure(model, trained.params, *own, measure_rng)
     result = ClientResult(
-        trained.params, weight, measured, trained.steps, trained.gradient, kept.memory
+        trained.params,
+        weight,
+        measured,
+        trained.steps,
+        trained.gradient,
+        kept.memory,
+        received.extra,
     )
 
     def retrain(start: Params, mu: Number) -> Params:
@@ -308,11 +314,11 @@ def contribution_shape(strategy: Strategy, params: Params) -> Contribution:
     memory = strategy.memory
 
     def contribute(p: Params) -> Contribution:
-        shared = p if strategy.own_models else strategy.broadcast(strategy.init(p), p).params
-        measured = shared if strategy.measure else None
-        kept = () if memory is None else memory.init(p)
-        result = ClientResult(p, jnp.ones(()), measured, jnp.ones(()), p, kept)
-        return strategy.contribute(shared, result)
+        sent = Broadcast(p) if strategy.own_models else strategy.broadcast(strategy.init(p), p)
+        measured = sent.params if strategy.measure else None
+        one, kept = jnp.ones(()), () if memory is None else memory.init(p)
+        result = ClientResult(p, one, measured, one, p, kept, sent.extra)
+        return strategy.contribute(sent.params, result)
 
     return jax.eval_shape(contribute, params)
 

@@ -6,6 +6,7 @@
 
 from fedket.secure.privacy.accounting import (
     ORDERS,
+    Curve,
     distributed_gaussian_curve,
     epsilon_of,
     gaussian_curve,
@@ -16,12 +17,14 @@ from fedket.secure.privacy.accounting import (
     skellam_curve,
 )
 from fedket.secure.privacy.exact import Law, draw
-from fedket.secure.privacy.mechanism import Budget, Mechanism, Plan, plan_noise
+from fedket.secure.privacy.mechanism import Budget, ExampleNoise, Mechanism, Plan, plan_noise
 from fedket.secure.privacy.reducers import plan_of, private_protocol, private_sum
 
 __all__ = [
     "ORDERS",
     "Budget",
+    "Curve",
+    "ExampleNoise",
     "Law",
     "Mechanism",
     "Plan",

@@ -52,7 +52,7 @@ def coder_of(mechanism: Mechanism, context: RoundContext, num_values: int, reach
     plan = plan_noise(mechanism, num_values, reach)
     typical = mechanism.clip / math.sqrt(num_values)
     bounds = context.bounds(typical)
-    signs = [context.seed, int(Purpose.ROTATE), context.round_num]
+    signs = context.seed, int(Purpose.ROTATE), context.round_num
 
     def encode(client_id: int, contribution: Contribution) -> Quantised:
         weight = context.weights[context.client_ids.index(client_id)]
@@ -60,7 +60,7 @@ def coder_of(mechanism: Mechanism, context: RoundContext, num_values: int, reach
         values = flatten(factors, contribution).astype(np.float64)
         if not np.isfinite(values).all():
             raise ProtocolError(f"the update of client {client_id} has values that are not finite")
-        norm = float(np.linalg.norm(values))
+        norm = math.sqrt(float(np.square(values).sum()))  # BLAS would wake threads for it
         clipped = norm > mechanism.clip * (1 + CLIP_TOLERANCE)
         steps = plan.scale * min(1.0, mechanism.clip / norm if norm else 1.0)
         rounded = _rounded(rotate(values * steps, signs), plan, mechanism.entropy)
@@ -86,11 +86,14 @@ def _factors(bounds: Any, typical: float, per_weight: float) -> Any:
 
 
 def _rounded(values: Vector, plan: Plan, entropy: Entropy) -> Integers:
-    """Round at random, unbiased, until the norm is within Δ₂."""
+    """Round at random, unbiased, until the norm is within Δ₂.
+
+    What is promised holds however values are rounded, so any generator does.
+    """
+    rng = np.random.Generator(np.random.SFC64(int.from_bytes(entropy(16), "big")))
     floor = np.floor(values)
-    part, floor = (values - floor) * 2.0**32, floor.astype(np.int64)
+    part, floor = values - floor, floor.astype(np.int64)
     while True:
-        up = np.frombuffer(entropy(4 * values.size), np.uint32) < part
-        integers: Integers = floor + up
+        integers: Integers = floor + (rng.random(values.size) < part)
         if math.sqrt(float(np.dot(integers, integers))) <= plan.l2:
             return integers

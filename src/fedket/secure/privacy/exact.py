@@ -78,7 +78,7 @@ def draw(law: Law, size: int, entropy: Entropy = os.urandom) -> Integers:
     more = np.frombuffer(entropy(8 * for_search.size), np.uint64) >> np.uint64(FIRST)
     digits = (start[for_search].astype(np.uint64) << np.uint64(DIGITS - FIRST)) | more
     found = np.searchsorted(table.ends, digits)
-    drawn = place + np.int64(table.lowest)
+    drawn: Integers = place + np.int64(table.lowest)
     drawn[for_search] = found + table.lowest
     for i in np.flatnonzero(table.ends[np.minimum(found, table.ends.size - 1)] == digits):
         drawn[for_search[i]] = draw_from(law, int(digits[i]), DIGITS, entropy)
@@ -117,7 +117,7 @@ def _table(law: Law) -> _Table:
     cells = np.arange(2**FIRST, dtype=np.uint64) << np.uint64(DIGITS - FIRST)
     first = np.searchsorted(ends, cells)
     last = np.searchsorted(ends, cells | np.uint64(2 ** (DIGITS - FIRST) - 1), "right")
-    return _Table(lowest, ends, np.where(first == last, first, -1))
+    return _Table(lowest, ends, np.where(first == last, first, -1).astype(np.int32))
 
 
 @lru_cache(maxsize=8)

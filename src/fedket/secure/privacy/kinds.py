@@ -7,7 +7,14 @@ from pydantic import Field
 from fedket.errors import ConfigError
 from fedket.schema import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from fedket.section import Context, Section
-from fedket.secure.privacy.mechanism import WRAP, Budget, Kind, Mechanism
+from fedket.secure.privacy.mechanism import (
+    VOTED_NORM,
+    WRAP,
+    Budget,
+    ExampleNoise,
+    Kind,
+    Mechanism,
+)
 
 NEIGHBOURS = (
     "Neighbouring federations differ in all that one client contributes (user-level), which is "
@@ -16,7 +23,8 @@ NEIGHBOURS = (
 )
 UNCOVERED = (
     "ε covers the model, and what a server that follows the protocol sees. It does not cover the "
-    "training losses and accuracies on clients' own samples in this run's own record."
+    "training losses, accuracies on clients' own samples and counts of clipped updates in this "
+    "run's own record."
 )
 
 
@@ -41,17 +49,32 @@ class PrivacyConfig(Section):
                 "[privacy] asks for no noise: give `epsilon` and `delta`, or `noise_multiplier`"
             )
 
+    def noise(self, context: Context) -> float | Budget:
+        """The noise multiplier, or what decides it."""
+        if self.noise_multiplier is not None:
+            return self.noise_multiplier
+        return Budget(self.epsilon or 0.0, self.delta, context.rounds_each)
+
+
+class SumNoiseConfig(PrivacyConfig):
+    """Keys of noise on sums."""
+
+    quantile: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of clients whose updates shall be within the clip: it starts at `clip` and follows
+    (arXiv:1905.03871), for 3 % more noise. Without, the clip stays."""
+    clip_rate: PositiveFloat = 0.2
+    """How fast the clip follows, see `quantile`."""
+
     def mechanism(
         self, kind: Kind, context: Context, survivors: int = 1, colluders: int = 0
     ) -> Mechanism:
         """The mechanism; whose noise counts is up to the kind."""
-        noise: float | Budget = self.noise_multiplier or 0.0
-        if self.noise_multiplier is None:
-            noise = Budget(self.epsilon or 0.0, self.delta, context.rounds_each)
-        return Mechanism(kind, self.clip, noise, context.cohort_size, survivors, colluders)
+        clip = self.clip if self.quantile is None else VOTED_NORM
+        clients = context.cohort_size, survivors, colluders
+        return Mechanism(kind, clip, self.noise(context), *clients)
 
 
-class ClientNoiseConfig(PrivacyConfig):
+class ClientNoiseConfig(SumNoiseConfig):
     """Keys of noise that clients share."""
 
     survivors: NonNegativeInt = 0
@@ -111,7 +134,7 @@ class DiscreteGaussianConfig(ClientNoiseConfig):
         return self.shared("discrete_gaussian", context)
 
 
-class GaussianConfig(PrivacyConfig):
+class GaussianConfig(SumNoiseConfig):
     """Central: the server adds discrete Gaussian noise to the sum (arXiv:2004.00010)."""
 
     kind: Literal["gaussian"] = "gaussian"
@@ -130,7 +153,7 @@ class GaussianConfig(PrivacyConfig):
         )
 
 
-class LocalGaussianConfig(PrivacyConfig):
+class LocalGaussianConfig(SumNoiseConfig):
     """Local: every client adds discrete Gaussian noise enough for itself (arXiv:2004.00010)."""
 
     kind: Literal["local_gaussian"] = "local_gaussian"
@@ -145,5 +168,30 @@ class LocalGaussianConfig(PrivacyConfig):
             "local_gaussian: the promise holds against the server and all other clients together, "
             "whatever the aggregation.",
             NEIGHBOURS,
+            UNCOVERED,
+        )
+
+
+class DpSgdConfig(PrivacyConfig):
+    """DP-SGD: clients clip and noise every step, for each sample's sake (arXiv:1607.00133)."""
+
+    kind: Literal["dp_sgd"] = "dp_sgd"
+    clip: PositiveFloat
+    """Largest L2 norm of a sample's gradient; larger ones are scaled down to it."""
+
+    def build(self, context: Context) -> ExampleNoise:
+        """The noise."""
+        return ExampleNoise(self.clip, self.noise(context))
+
+    def caveats(self) -> tuple[str, ...]:
+        """Who is protected from whom."""
+        return (
+            "dp_sgd: the promise is to each sample, not to a client with many, against the server "
+            "and all other clients together, whatever the aggregation. Neighbouring federations "
+            "differ in one sample, whose gradients are replaced by zeros.",
+            "Batches are shuffled epochs: a sample is in one batch of an epoch and pays for that "
+            "in full. ε of batches drawn independently would be smaller, and is not claimed.",
+            "Noise follows from the seed in a simulation, and from the operating system at a site; "
+            "it is drawn in floating point.",
             UNCOVERED,
         )

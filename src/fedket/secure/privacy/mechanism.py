@@ -35,8 +35,15 @@ from fedket.secure.privacy.rotation import mixed
 WRAP = 1e-6
 """Chance of a round in which any coordinate wraps round, at most."""
 
-FINEST = 2.0**40
-"""Most steps to the clip; more than float64 adds exactly would be pointless."""
+FINEST = 2.0**30
+"""Most steps to the clip: the square of a norm fits 64 bits."""
+
+VOTE = 0.5
+"""Change of the number by which a client says whether it is within an adaptive clip, over the clip:
+one coordinate more of what it contributes, see `fedket.federated.adaptive_clip`."""
+
+VOTED_NORM = math.sqrt(1 + VOTE**2 / 4)
+"""Largest norm of a contribution with it, over the clip."""
 
 Kind = Literal["skellam", "discrete_gaussian", "gaussian", "local_gaussian"]
 
@@ -87,6 +94,18 @@ class Mechanism(NamedTuple):
         return self.survivors - self.colluders if self.distributed else 1
 
 
+class ExampleNoise(NamedTuple):
+    """Noise on the steps of local training: the promise is to each sample, not to each client.
+
+    Attributes:
+        clip: Largest L2 norm of a sample's gradient (C).
+        noise: Noise multiplier (z), over C; or the budget that decides it.
+    """
+
+    clip: float
+    noise: float | Budget
+
+
 class Plan(NamedTuple):
     """A mechanism for contributions of some length, and sums of some range.
 
@@ -128,7 +147,7 @@ def plan_noise(mechanism: Mechanism, num_values: int, reach: int) -> Plan:
 
         noise = noise_for(total, noise.epsilon, noise.delta)
     plan = _plan(mechanism, num_values, reach, noise)
-    if plan.l2 > 2 * mechanism.clip * plan.scale and noise:
+    if plan.l2 > 2 * mechanism.clip * plan.scale:
         raise ConfigError(
             f"[privacy] leaves {mechanism.clip * plan.scale:.3g} steps of aggregation.bits for a "
             f"clipped update of {num_values:,} values under noise of multiplier {noise:.3g}: "

@@ -6,6 +6,8 @@ applied to the first 2^k, then to the last 2^k: orthogonal as well, and every co
 with 2^k others. Padding to 2^(k+1), as is usual, would cost up to twice the one-time key.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from jaxtyping import Float
 
@@ -17,7 +19,7 @@ def mixed(num_values: int) -> int:
     return 1 << (num_values.bit_length() - 1)
 
 
-def rotate(values: Vector, seed: list[int]) -> Vector:
+def rotate(values: Vector, seed: tuple[int, ...]) -> Vector:
     """Return values rotated, of the same norm.
 
     Args:
@@ -33,7 +35,7 @@ def rotate(values: Vector, seed: list[int]) -> Vector:
     return out
 
 
-def rotate_back(values: Vector, seed: list[int]) -> Vector:
+def rotate_back(values: Vector, seed: tuple[int, ...]) -> Vector:
     """Undo `rotate`."""
     first, last = _signs(values.size, seed)
     size = mixed(values.size)
@@ -66,8 +68,9 @@ def _down(matrix: Float[np.ndarray, "rows columns"]) -> Float[np.ndarray, "rows 
     return old
 
 
+@lru_cache(maxsize=2)
 def _signs(
-    num_values: int, seed: list[int]
+    num_values: int, seed: tuple[int, ...]
 ) -> tuple[Float[np.ndarray, " values"], Float[np.ndarray, " mixed"]]:
     """±1 for the coordinates before the first transform, and before the second."""
     signs = np.random.default_rng(seed).integers(0, 2, num_values + mixed(num_values), np.int8)
