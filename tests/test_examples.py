@@ -21,6 +21,10 @@ OWN = {
     "aggregation": [*SMALL, "aggregation={kind='aggregation.py:Trimmed', trim=0.2}"],
     "attack": [*SMALL, "attack={kind='attack.py:FreeRiding', share=0.4, sigma=0.2}"],
     "circuit": [*SMALL, VQC],
+    "condition": [
+        *SMALL,
+        "conditions={seconds_per_step = {kind = 'condition.py:Pareto', alpha = 1.2}}",
+    ],
     "dataset": ["data.kind=dataset.py:Spirals", "model={kind='mlp', hidden=[8]}"],
     "engine": [*SMALL, "engine={kind='engine.py:OnDevice', index=0}"],
     "graph": [*SMALL, "graph={kind='graph.py:Backbone', hubs=4}"],
