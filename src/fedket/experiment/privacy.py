@@ -99,8 +99,8 @@ def with_noise(config: ExperimentConfig, made: T, context: Context) -> Protocol 
     raise ConfigError(
         f'privacy.kind = "{mechanism.kind}" is {fit} on a sum of words, which '
         f'aggregation.kind = "{config.aggregation.kind}" does not take; use "pairwise_masks", '
-        '"shared_masks" or "quantised", or without words privacy.kind = "gaussian" or '
-        '"local_gaussian" and aggregation.kind = "plain"'
+        '"shared_masks", "hierarchical" or "quantised", or without words privacy.kind = "gaussian" '
+        'or "local_gaussian" and aggregation.kind = "plain"'
     )
 
 

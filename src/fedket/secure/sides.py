@@ -216,7 +216,8 @@ def _check_enough(protocol: Protocol, context: RoundContext, missing: Mapping[in
     if protocol.private and members < protocol.least:
         raise RoundLostError(
             f"round {context.round_num} has {members} clients left, {protocol.least} are the least "
-            "over which a sum may be opened; let more of them take part",
+            "over which a sum may be opened; let more of them take part, or lower "
+            "privacy.survivors, for more noise of each",
             missing,
         )
 
