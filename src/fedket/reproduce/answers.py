@@ -14,10 +14,11 @@ import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from fedket.errors import ConfigError
 from fedket.experiment.leakage_study import LeakagePoint
-from fedket.report.drawing import SERIES, STYLE
+from fedket.report.drawing import SERIES, STYLE, plain_log_ticks
 from fedket.report.leakage_plot import paint_noise, paint_sums
 from fedket.report.rate_plot import METADATA
 from fedket.reproduce.result import RowResult
@@ -155,6 +156,8 @@ def _paint_plateau(axes: Axes, title: str, found: Sequence[dict[str, Any]]) -> N
         )
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    plain_log_ticks(axes.yaxis)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xlabel("layers")
     axes.set_title(title)
     if axes.get_subplotspec().is_first_col():  # type: ignore[union-attr]
