@@ -170,6 +170,7 @@ def _timed(calls: dict[str, Callable[[], object]]) -> tuple[dict[str, float], di
     end = time.perf_counter() + SECONDS
     while time.perf_counter() < end or len(times["plain"]) < 5:
         for name, call in calls.items():
+            call()  # or it would pay for what its predecessor left in the caches
             times[name].append(wall_ms(call))
     return {name: float(np.quantile(found, 0.25)) for name, found in times.items()}, first
 
