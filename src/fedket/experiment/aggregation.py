@@ -10,10 +10,14 @@ from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.privacy import rounds_each, with_noise
 from fedket.keys import OsRandomSource
 from fedket.keys.source_kinds import OsRandomConfig
+from fedket.record import link_name
 from fedket.rng import Purpose, numpy_seed
 from fedket.section import Context, Section
 from fedket.secure import Protocol, options_of, reduce_in_process, round_cost, starving_sum
+from fedket.secure.neighbourhoods import check_maskable, mix_by_sums, neighbourhood_cost, seen_by
+from fedket.secure.pairwise.protocol import PairwiseMasksConfig
 from fedket.secure.protocol import Answers, RoundCost, everybody_answers
+from fedket.secure.quantised import QuantisedConfig
 from fedket.secure.robust.groups import (
     Grouped,
     GroupedConfig,
@@ -23,6 +27,7 @@ from fedket.secure.robust.groups import (
 )
 from fedket.secure.robust.kinds import RuleConfig
 from fedket.secure.robust.reducer import Rule, check_rule
+from fedket.topology.graph import Topology
 from fedket.types import KeySource, PacedKeySource, Reducer, RoundContext, Strategy
 from fedket.user_code import naming_users_lines
 
@@ -37,7 +42,9 @@ def aggregation_of(config: ExperimentConfig) -> Aggregation:
         ConfigError: It does not fit.
         UserCodeError: It is a user's own, and fails or makes something else.
     """
-    section, context = config.aggregation, _bare_context(config)
+    section, context, graph = config.aggregation, _bare_context(config), graph_of(config)
+    if graph is not None:
+        context = context._replace(links=frozenset(graph.edges))
     with naming_users_lines():
         section.check(context)
         made: Aggregation = section.build(context)
@@ -74,7 +81,7 @@ def rule_of(config: ExperimentConfig) -> Rule | None:
 def first_context(config: ExperimentConfig) -> Context:
     """What is known before anything else is built."""
     protocol = protocol_of(config)
-    links = protocol is not None and protocol.authenticated
+    links = protocol is not None and protocol.authenticated and config.graph is None
     return _bare_context(config)._replace(server_links=links)
 
 
@@ -82,8 +89,66 @@ def _bare_context(config: ExperimentConfig) -> Context:
     """What the configuration alone says."""
     rng = np.random.default_rng(numpy_seed(config.seed, Purpose.PARTITION))
     clients, cohort = config.num_clients, config.cohort_size
-    dtype, each = config.engine.dtype, rounds_each(config)
-    return Context(config.seed, clients, cohort, dtype, rng, name=config.name, rounds_each=each)
+    return Context(
+        config.seed,
+        clients,
+        cohort,
+        config.engine.dtype,
+        rng,
+        name=config.name,
+        rounds_each=rounds_each(config),
+        links=config.keys.pairs(),
+    )
+
+
+def graph_of(config: ExperimentConfig) -> Topology | None:
+    """Who averages with whom in an experiment without a centre; None if it has a server.
+
+    Raises:
+        ConfigError: The graph does not fit the clients, or the aggregation the graph.
+        UserCodeError: The section is a user's own, and fails or makes something else.
+    """
+    if config.graph is None:
+        return None
+    with naming_users_lines():
+        config.graph.check(_bare_context(config))
+        made: object = config.graph.build(_bare_context(config))
+    if isinstance(made, Topology):
+        return made
+    raise UserCodeError(
+        f"`build` of {config.graph.kind} returned a {type(made).__name__}; it should return a "
+        "Topology"
+    )
+
+
+def check_graph(config: ExperimentConfig, graph: Topology) -> None:
+    """Raise `ConfigError` unless an aggregation can form the sums of neighbourhoods."""
+    if config.privacy is not None:
+        raise ConfigError(
+            "[privacy] accounts for a server's sum, and a federation on a graph has none; leave one "
+            "of the two out"
+        )
+    made = aggregation_of(config)
+    if made is None:
+        return
+    if not isinstance(config.aggregation, QuantisedConfig | PairwiseMasksConfig):
+        raise ConfigError(
+            "a federation on a graph has no server; use aggregation.kind = "
+            '"plain", "quantised" or "pairwise_masks", or leave [graph] out'
+        )
+    if config.keys.starvation:
+        raise ConfigError(
+            "keys.starvation changes how a server's sum is formed; on a graph leave it empty"
+        )
+    links = config.keys.pairs()
+    strange = [edge for edge in graph.edges if links is not None and edge not in links]
+    if isinstance(config.aggregation, PairwiseMasksConfig):
+        if strange:
+            raise ConfigError(
+                f"edge {link_name(strange[0])} of the graph is none of keys.links, so there is no "
+                'key for it; use graph.kind = "qkd_links", or add the link'
+            )
+        check_maskable(graph)
 
 
 def build_reducer(
@@ -116,7 +181,14 @@ def build_reducer(
     if not isinstance(made, Protocol):
         return made
     strategy.bounds(made.clip)
-    return _secure_sum(config, made, keys, answers_of(made))
+    graph, answers = graph_of(config), answers_of(made)
+    if graph is None:
+        return _secure_sum(config, made, keys, answers)
+    sums = {
+        i: _secure_sum(config, made, seen_by(keys, i), answers, group=i)
+        for i in range(graph.num_clients)
+    }
+    return mix_by_sums(graph, made, sums)
 
 
 def _secure_sum(
@@ -141,17 +213,21 @@ def cost_of(config: ExperimentConfig, num_values: int) -> RoundCost | None:
     context = RoundContext(config.seed, 1, tuple(range(cohort)), (1 / cohort,) * cohort)
     if isinstance(made, Grouped):
         return grouped_cost(made, context, num_values)
+    graph = graph_of(config)
+    if protocol is not None and graph is not None:
+        return neighbourhood_cost(graph, protocol, context, num_values)
     return protocol and round_cost(protocol, context, num_values)
 
 
 def check_aggregation(config: ExperimentConfig) -> None:
     """Raise `ConfigError` if the clients of a round are too few to hide, or too many for words."""
     protocol, cohort = protocol_of(config), config.cohort_size
-    if config.graph is not None and aggregation_of(config) is not None:
-        raise ConfigError(
-            "a federation on a graph has no server that forms a sum; use "
-            'aggregation.kind = "plain", or leave [graph] out'
-        )
+    graph = graph_of(config)
+    if graph is not None:
+        check_graph(config, graph)
+        if protocol is not None:
+            cost_of(config, 1)
+        return
     if protocol is None:
         return
     if protocol.takes_key and cohort < 2:

@@ -15,6 +15,7 @@ from fedket.experiment.aggregation import (
     check_aggregation,
     check_attackers,
     first_context,
+    graph_of,
     protocol_of,
     rule_of,
 )
@@ -41,7 +42,6 @@ from fedket.quantum.shots import Shots
 from fedket.section import Context, Section
 from fedket.secure.plain import plain_sum
 from fedket.secure.robust.attacks import Attack, attacked, poisoned
-from fedket.topology.graph import Topology
 from fedket.types import Dataset, KeySource, Model, Partition, Reducer, Strategy, Transform
 from fedket.user_code import naming_users_lines
 
@@ -162,13 +162,6 @@ def open_keys(config: ExperimentConfig) -> Iterator[KeySource | None]:
 def _takes_key(config: ExperimentConfig) -> bool:
     protocol = protocol_of(config)
     return protocol is not None and protocol.takes_key
-
-
-def graph_of(config: ExperimentConfig) -> Topology | None:
-    """Who averages with whom in an experiment without a centre; None if it has a server."""
-    if config.graph is None:
-        return None
-    return build(config.graph, first_context(config), Topology)
 
 
 def in_precision(config: ExperimentConfig, federation: Federation) -> Federation:

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 
 from fedket.data.census import label_counts
 from fedket.errors import UserCodeError
-from fedket.experiment.aggregation import cost_of, first_context, protocol_of
-from fedket.experiment.build import Experiment, graph_of
+from fedket.experiment.aggregation import cost_of, first_context, graph_of, protocol_of
+from fedket.experiment.build import Experiment
 from fedket.experiment.check import parameter_shapes
 from fedket.experiment.conditions import in_words
 from fedket.experiment.config import ExperimentConfig
@@ -27,7 +27,15 @@ from fedket.topology.graph import neighbours
 from fedket.types import SERVER, Model
 from fedket.user_code import naming_users_lines
 
-PLAIN_NEIGHBOURS = "There is no server. Each client sees the models of its neighbours."
+SEEN = "There is no server. Each client sees the models of its neighbours."
+NEIGHBOURS = {
+    "plain": SEEN,
+    "quantised": f"{SEEN} They are rounded.",
+    "pairwise_masks": "There is no server. Each client sees the weighted sum of its neighbours' "
+    "models, rounded. Clients that collude pool their sums, which may give single models away; "
+    "with all the common neighbours of both it reads a neighbour's. Where training changes little, "
+    "sums of many rounds together say more than one.",
+}
 """What an experiment without a centre has in place of its aggregation's words on the server."""
 
 
@@ -166,7 +174,7 @@ def _caveats(config: ExperimentConfig, takes_key: bool) -> dict[str, tuple[str, 
             if said:
                 found[name] = (*found.get(name, ()), *said)
     if config.graph is not None:
-        found["aggregation"] = (PLAIN_NEIGHBOURS,)
+        found["aggregation"] = (NEIGHBOURS[config.aggregation.kind],)
     return found
 
 

@@ -17,6 +17,10 @@ class KeysConfig(Section):
     quarter or eighth of the coordinates, chosen by a public seed; `smaller_degree`: half the
     neighbours."""
 
+    def pairs(self) -> frozenset[tuple[int, int]] | None:
+        """Pairs of clients that share key, the smaller first; None for all."""
+        return None
+
     @property
     def between_s(self) -> float:
         """Time from one aggregation to the next on the source's clock, if it is simulated."""

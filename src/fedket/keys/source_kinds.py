@@ -18,6 +18,7 @@ from fedket.keys.qkd.source import SimulatedKeySource
 from fedket.keys.store import PadStore, connect
 from fedket.schema import NonNegativeFloat, NonNegativeInt, PositiveFloat, read_table
 from fedket.section import Context
+from fedket.topology.kinds import read_edge
 from fedket.types import SERVER, KeySource
 
 LossDb = Annotated[float, Field(ge=0, le=80)]
@@ -58,9 +59,11 @@ class SimulatedConfig(KeysConfig):
     kind: Literal["simulated"] = "simulated"
     protocol: Literal["mdi", "bb84"] = "mdi"
     """Four-phase MDI-QKD through an untrusted relay, or decoy-state BB84."""
+    links: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Pairs of clients that have a link, such as `"0-1"`; absent for all pairs."""
     loss_db: Annotated[tuple[LossDb, ...], Field(min_length=1)] = (20.0,)
     """Total loss of the links between clients in dB, detectors included: one for all, or one for
-    each pair in the order 0-1, 0-2, …, 1-2, …."""
+    each of `links`, or of all pairs in the order 0-1, 0-2, …, 1-2, …."""
     server_loss_db: LossDb = 20.0
     """Total loss of each client's link with the server, for MAC keys."""
     relay_mux: NonNegativeInt = 1
@@ -88,12 +91,16 @@ class SimulatedConfig(KeysConfig):
         Raises:
             ConfigError: There are neither one nor as many as pairs.
         """
-        clients = context.num_clients
-        num_pairs = clients * (clients - 1) // 2
-        if len(self.loss_db) not in (1, num_pairs):
+        clients, pairs = context.num_clients, self._links(context.num_clients)
+        for a, b in pairs:
+            if a == b or b >= clients or pairs.count((a, b)) > 1:
+                raise ConfigError(
+                    f"keys.links: {a}-{b} should join two of the clients 0 to {clients - 1}, once"
+                )
+        if len(self.loss_db) not in (1, len(pairs)):
             raise ConfigError(
-                f"keys.loss_db holds 1 loss, or one for each of the {num_pairs} pairs of {clients} "
-                f"clients; got {len(self.loss_db)}"
+                f"keys.loss_db holds 1 loss, or one for each of the {len(pairs)} pairs of "
+                f"{clients} clients that have a link; got {len(self.loss_db)}"
             )
 
     def caveats(self) -> tuple[str, ...]:
@@ -106,10 +113,19 @@ class SimulatedConfig(KeysConfig):
             *([tapped] if self.eavesdropper else []),
         )
 
+    def pairs(self) -> frozenset[Pair] | None:
+        """The links, if not all pairs have one."""
+        return None if self.links is None else frozenset(self._links(0))
+
+    def _links(self, num_clients: int) -> list[Pair]:
+        if self.links is None:
+            return list(combinations(range(num_clients), 2))
+        return [read_edge(text, "keys.links") for text in self.links]
+
     def network(self, context: Context) -> FibreNetwork:
         """All pairs of clients, and the server if it shares key."""
         clients = range(context.num_clients)
-        pairs = list(combinations(clients, 2))
+        pairs = self._links(context.num_clients)
         losses = self.loss_db * len(pairs) if len(self.loss_db) == 1 else self.loss_db
         by_pair: dict[Pair, float | tuple[float, float]] = dict(zip(pairs, losses, strict=True))
         if context.server_links:

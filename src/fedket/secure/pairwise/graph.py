@@ -42,10 +42,12 @@ class Graph(NamedTuple):
     Attributes:
         ring: Client ids.
         reach: Steps; len(ring) // 2 makes the graph complete.
+        links: Pairs that are joined, the smaller first, whatever their places; None for `reach`.
     """
 
     ring: tuple[int, ...]
     reach: int
+    links: frozenset[tuple[int, int]] | None = None
 
 
 @lru_cache(maxsize=8)
@@ -68,6 +70,10 @@ def make_graph(cohort: tuple[int, ...], degree: int, seed: bytes) -> Graph:
 
 def neighbours(graph: Graph, client_id: int) -> tuple[int, ...]:
     """Return the clients joined to one of the ring, in ascending order."""
+    if graph.links is not None:
+        return tuple(
+            sorted({i for link in graph.links if client_id in link for i in link} - {client_id})
+        )
     ring, place = graph.ring, graph.ring.index(client_id)
     steps = range(1, graph.reach + 1)
     near = {ring[(place + sign * step) % len(ring)] for step in steps for sign in (1, -1)}
@@ -85,10 +91,21 @@ def is_connected(graph: Graph, members: Collection[int]) -> bool:
     On a ring they fall apart exactly when two gaps of `reach` or more clients are left out.
     """
     present = set(members)
+    if graph.links is not None:
+        return _are_joined(graph.links, present)
     places = [place for place, client_id in enumerate(graph.ring) if client_id in present]
     following = places[1:] + [place + len(graph.ring) for place in places[:1]]
     wide = [b - a > graph.reach for a, b in zip(places, following, strict=True)]
     return sum(wide) < 2
+
+
+def _are_joined(links: Collection[tuple[int, int]], present: set[int]) -> bool:
+    """Say whether there is a way along links from any of some clients to any other."""
+    left, edge = set(present), {min(present)}
+    while edge:
+        left -= edge
+        edge = {i for link in links if edge.intersection(link) for i in link} & left
+    return not left
 
 
 def choose_degree(degree: Degree, num_clients: int, corrupt_fraction: float = 1 / 3) -> int:

@@ -18,6 +18,7 @@ from fedket.secure.pairwise.server import pairwise_server
 from fedket.secure.pairwise.terms import (
     Terms,
     check_same_terms,
+    edges,
     graph_of,
     make_terms,
     num_messages,
@@ -47,6 +48,7 @@ def pairwise_protocol(
     authenticate: bool = True,
     confirm: bool = False,
     max_share: float = DEFAULT,
+    links: frozenset[tuple[int, int]] | None = None,
 ) -> Protocol:
     """Return Protocol A: the server sees the sum, see `fedket.secure.pairwise.server`.
 
@@ -59,6 +61,8 @@ def pairwise_protocol(
         authenticate: False leaves out the MACs of messages: for tests of attacks.
         confirm: Whether neighbours confirm to each other what they were shown, before they upload.
         max_share: See `fedket.secure.shares`.
+        links: The pairs that share key, the smaller client first: masks go along these between the
+            clients of a round, whatever the degree. None for all pairs.
 
     Raises (in a round):
         ConfigError: The cohort is too large for `bits` with `headroom`, or there is no graph of
@@ -67,9 +71,9 @@ def pairwise_protocol(
 
     def terms(context: RoundContext, num_values: int) -> Terms:
         num_clients = len(context.client_ids)
-        edges = choose_degree(degree, num_clients, corrupt_fraction)
+        chosen = choose_degree(degree, num_clients, corrupt_fraction)
         width = word_width(bits, modulus, num_clients)
-        return _terms(context, num_values, width, edges, confirm)
+        return _terms(context, num_values, width, chosen, confirm, links)
 
     def server(
         context: RoundContext,
@@ -115,10 +119,11 @@ def pairwise_protocol(
             authenticate=authenticate,
             confirm=confirm,
             max_share=max_share,
+            links=links,
         )
         if step == "lower_bits":
             return [(f"{fewer} bits", again(fewer, degree=degree)) for fewer in halved(bits)]
-        if step == "smaller_degree":
+        if step == "smaller_degree" and links is None:
             half = max(2, choose_degree(degree, num_clients, corrupt_fraction) // 4 * 2)
             return [(f"degree {half}", again(bits, degree=half))]
         return []
@@ -168,7 +173,12 @@ def masked_sum(
 
 
 def _terms(
-    context: RoundContext, num_words: int, word_bits: int, degree: int, confirm: bool
+    context: RoundContext,
+    num_words: int,
+    word_bits: int,
+    degree: int,
+    confirm: bool,
+    links: frozenset[tuple[int, int]] | None,
 ) -> Terms:
     """Return the terms of a round; the seed of the graph is public, not secret."""
     seed = f"fedket graph of round {context.round_num} of seed {context.seed}"
@@ -180,16 +190,20 @@ def _terms(
         degree=degree,
         graph_seed=context.graph_seed or hashlib.sha256(seed.encode()).digest(),
         confirm=confirm,
+        links=links,
     )
-    return terms._replace(chunk_words=_chunk_words(graph_of(terms).reach, num_words, word_bits))
+    reach = graph_of(terms).reach
+    pads = reach * (reach + 1) or edges(terms)
+    return terms._replace(chunk_words=_chunk_words(pads, num_words, word_bits))
 
 
-def _chunk_words(reach: int, num_words: int, word_bits: int) -> int:
+def _chunk_words(pads: int, num_words: int, word_bits: int) -> int:
     """Return how many words to upload at a time, a multiple of 8.
 
-    Clients take turns in the order of the ring, which r*(r+1) edges cross in two places (reach r).
+    Clients take turns in the order of the ring, which r*(r+1) edges cross in two places (reach r);
+    of given links all may be crossed.
     """
-    affordable = PAD_MEMORY_BYTES * 8 // (reach * (reach + 1) * word_bits)
+    affordable = PAD_MEMORY_BYTES * 8 // (pads * word_bits)
     return max(8, min(affordable, num_words + 7) // 8 * 8)
 
 
@@ -239,6 +253,7 @@ class PairwiseMasksConfig(WordsConfig):
             authenticate=self.authenticate,
             confirm=self.confirm,
             max_share=self.max_share,
+            links=context.links,
         )
 
     def caveats(self) -> tuple[str, ...]:

@@ -1,10 +1,18 @@
 """Protocol A: what server and clients agree on before a round, and how both sides read it."""
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from fedket.errors import ProtocolError
 from fedket.secure.mac import MAC_KEY_BYTES
-from fedket.secure.pairwise.graph import Graph, check_degree, make_graph, neighbours, num_edges
+from fedket.secure.pairwise.graph import (
+    Graph,
+    check_degree,
+    is_connected,
+    make_graph,
+    neighbours,
+    num_edges,
+)
 from fedket.secure.phases import Payload, integer, integers, octets
 from fedket.secure.words import packed_size, word_dtype
 from fedket.types import Stream
@@ -23,6 +31,8 @@ class Terms(NamedTuple):
         degree: Clients with whom each shares a pad (k), len(cohort) - 1 for all.
         graph_seed: Public randomness that orders the ring, see `fedket.secure.pairwise.graph`.
         confirm: Whether neighbours confirm to each other how the round began and who is in it.
+        links: The pairs that share pads, one after the other, in place of a degree (which is 0);
+            empty where it counts.
     """
 
     round_num: int
@@ -33,6 +43,7 @@ class Terms(NamedTuple):
     degree: int
     graph_seed: bytes
     confirm: bool = False
+    links: tuple[int, ...] = ()
 
 
 def make_terms(
@@ -45,8 +56,11 @@ def make_terms(
     degree: int | None = None,
     graph_seed: bytes = b"",
     confirm: bool = False,
+    links: Iterable[tuple[int, int]] | None = None,
 ) -> Terms:
     """Return checked terms; by default one message per client and the complete graph.
+
+    Of `links`, those between clients of the cohort count.
 
     Raises:
         ProtocolError: Terms that no client would accept.
@@ -54,7 +68,13 @@ def make_terms(
     """
     chunk_words = num_words if chunk_words is None else chunk_words
     degree = len(cohort) - 1 if degree is None else degree
-    terms = Terms(round_num, cohort, num_words, word_bits, chunk_words, degree, graph_seed, confirm)
+    flat: tuple[int, ...] = ()
+    if links is not None:
+        inside = sorted(link for link in links if set(link) <= set(cohort))
+        degree, flat = 0, tuple(i for link in inside for i in link)
+    terms = Terms(
+        round_num, cohort, num_words, word_bits, chunk_words, degree, graph_seed, confirm, flat
+    )
     check_terms(terms)
     return terms
 
@@ -73,7 +93,26 @@ def check_terms(terms: Terms) -> None:
             f"chunk_words must be a positive multiple of 8, got {terms.chunk_words}"
         )
     word_dtype(terms.word_bits)
-    check_degree(terms.degree, len(ids))
+    if terms.degree:
+        check_degree(terms.degree, len(ids))
+    else:
+        _check_links(terms)
+
+
+def _check_links(terms: Terms) -> None:
+    links = list(_pairs(terms.links))
+    sound = all(a < b and {a, b} <= set(terms.cohort) for a, b in links)
+    if len(terms.links) % 2 or not sound or links != sorted(set(links)):
+        raise ProtocolError(f"links are pairs of the cohort, ascending; got {list(terms.links)}")
+    if not is_connected(graph_of(terms), terms.cohort):
+        raise ProtocolError(
+            f"the links between clients {list(terms.cohort)} do not join all of them, and masks "
+            "along them would open more than one sum; add links, or let fewer clients take part"
+        )
+
+
+def _pairs(flat: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    return zip(flat[::2], flat[1::2], strict=False)
 
 
 def too_few(round_num: int, clients: tuple[int, ...], reasons: tuple[str, ...] = ()) -> str:
@@ -88,7 +127,14 @@ def too_few(round_num: int, clients: tuple[int, ...], reasons: tuple[str, ...] =
 
 def graph_of(terms: Terms) -> Graph:
     """Return who shares pads with whom."""
+    if terms.degree == 0:
+        return Graph(terms.cohort, 0, frozenset(_pairs(terms.links)))
     return make_graph(terms.cohort, terms.degree, terms.graph_seed)
+
+
+def edges(terms: Terms) -> int:
+    """Return the pairs that share pads."""
+    return len(terms.links) // 2 or num_edges(len(terms.cohort), terms.degree)
 
 
 def pad_bytes(terms: Terms) -> int:
@@ -119,12 +165,12 @@ def num_messages(terms: Terms) -> int:
 
 def pad_bits(terms: Terms) -> int:
     """Return the key bits of all pads of the round, each counted once."""
-    return 8 * pad_bytes(terms) * num_edges(len(terms.cohort), terms.degree)
+    return 8 * pad_bytes(terms) * edges(terms)
 
 
 def mac_bits(terms: Terms) -> int:
     """Return the key bits of all MACs between neighbours, each counted once."""
-    return 8 * mac_bytes(terms) * 2 * num_edges(len(terms.cohort), terms.degree)
+    return 8 * mac_bytes(terms) * 2 * edges(terms)
 
 
 def peers(terms: Terms, client_id: int) -> tuple[int, ...]:
@@ -154,7 +200,8 @@ def senders(terms: Terms, client_id: int) -> tuple[int, ...]:
 
 def terms_payload(terms: Terms) -> Payload:
     """Return the terms as a message."""
-    return {**terms._asdict(), "cohort": list(terms.cohort), "confirm": int(terms.confirm)}
+    lists = {"cohort": list(terms.cohort), "links": list(terms.links)}
+    return {**terms._asdict(), **lists, "confirm": int(terms.confirm)}
 
 
 def read_terms(payload: Payload) -> Terms:
@@ -173,6 +220,7 @@ def read_terms(payload: Payload) -> Terms:
         integer(payload, "degree"),
         octets(payload, "graph_seed"),
         bool(integer(payload, "confirm")),
+        integers(payload, "links"),
     )
     check_terms(terms)
     return terms
