@@ -15,6 +15,30 @@ from fedket.record_files import read_rounds
 from fedket.report import write_report
 from tests.experiment.tiny import rounds_of, values_of
 
+MASKED = ("aggregation.kind=pairwise_masks", "aggregation.clip=2.0")
+LINKS = (
+    "graph.kind=qkd_links",
+    "keys.kind=simulated",
+    "keys.links=['0-1', '0-2', '1-2', '1-3', '2-3']",
+    "keys.loss_db=[10.0]",
+    "keys.block_pulses=1e8",
+)
+
+
+def test_masks_along_qkd_links_change_no_bit_and_take_the_key_that_was_said(tiny, tmp_path):
+    masked = tiny(*LINKS, *MASKED, "federation.rounds=2")
+    facts = count_facts(build_experiment(masked))
+    assert "sum of its neighbours" in facts.caveats["aggregation"][0]
+    hidden = start_run(masked, output=tmp_path / "masked").summary
+    plain = tiny(*LINKS, "aggregation={kind='quantised', clip=2.0}", "federation.rounds=2")
+    shown = start_run(plain, output=tmp_path / "plain").summary
+    assert hidden.parameters_sha256 == shown.parameters_sha256
+    assert hidden.key_bits == 2 * facts.key_bits_per_round
+    assert {link.link for link in facts.key_feed.links} == {"0-1", "0-2", "1-2", "1-3", "2-3"}
+    with_server = tiny(*LINKS[1:], *MASKED, "keys.server_loss_db=10.0", "federation.rounds=1")
+    record, *_ = read_rounds(start_run(with_server, output=tmp_path / "server").directory)
+    assert not record.lost
+
 
 def test_a_run_on_a_ring_resumes_bit_for_bit_and_reports_the_clients_own_models(tiny, tmp_path):
     config = tiny("graph.kind=ring")
@@ -71,7 +95,18 @@ def test_facts_say_what_the_graph_is(graph, words, tiny):
         (["graph={kind='star'}"], "unknown graph `star`"),
         (["graph.kind=qkd_links"], "give keys.kind = .simulated. its keys.links"),
         (["graph.kind=ring", "strategy.kind=fed_adam"], "needs one for more than averaging"),
-        (["graph.kind=ring", "aggregation.kind=shared_masks"], "no server that forms a sum"),
+        (
+            ["graph.kind=ring", "aggregation.kind=shared_masks"],
+            "has no server; use aggregation.kind",
+        ),
+        (["graph.kind=ring", "aggregation.kind=pairwise_masks"], "client 0 would learn more than"),
+        (
+            [*LINKS[1:], "graph.kind=complete", *MASKED],
+            "edge 0-3 of the graph is none of keys.links",
+        ),
+        ([*LINKS[1:], "aggregation.kind=shared_masks"], "clients 0 and 3, who have no link"),
+        ([*LINKS, "keys.links=['0-1', '0-9']"], "keys.links: 0-9 should join two of the clients"),
+        ([*LINKS, "keys.starvation=['lower_bits']", *MASKED], "on a graph leave it empty"),
         (["graph.kind=ring", "strategy.kind=qfedfisher"], "needs one for more than averaging"),
     ],
 )

@@ -13,7 +13,13 @@ from fedket.keys.source_kinds import OsRandomConfig
 from fedket.record import link_name
 from fedket.rng import Purpose, numpy_seed
 from fedket.section import Context, Section
-from fedket.secure import Protocol, options_of, reduce_in_process, round_cost, starving_sum
+from fedket.secure import (
+    Protocol,
+    options_of,
+    reduce_in_process,
+    round_cost,
+    starving_sum,
+)
 from fedket.secure.neighbourhoods import check_maskable, mix_by_sums, neighbourhood_cost, seen_by
 from fedket.secure.pairwise.protocol import PairwiseMasksConfig
 from fedket.secure.protocol import Answers, RoundCost, everybody_answers
@@ -28,7 +34,7 @@ from fedket.secure.robust.groups import (
 from fedket.secure.robust.kinds import RuleConfig
 from fedket.secure.robust.reducer import Rule, check_rule
 from fedket.topology.graph import Topology
-from fedket.types import KeySource, PacedKeySource, Reducer, RoundContext, Strategy
+from fedket.types import SERVER, KeySource, PacedKeySource, Reducer, RoundContext, Strategy
 from fedket.user_code import naming_users_lines
 
 Aggregation = Protocol | Grouped | Reducer | None
@@ -125,8 +131,8 @@ def check_graph(config: ExperimentConfig, graph: Topology) -> None:
     """Raise `ConfigError` unless an aggregation can form the sums of neighbourhoods."""
     if config.privacy is not None:
         raise ConfigError(
-            "[privacy] accounts for a server's sum, and a federation on a graph has none; leave one "
-            "of the two out"
+            "[privacy] accounts for a server's sum, and a federation on a graph has no server; "
+            "leave one of the two out"
         )
     made = aggregation_of(config)
     if made is None:
@@ -237,7 +243,14 @@ def check_aggregation(config: ExperimentConfig) -> None:
         )
     summed = summed_clients(config)
     protocol.quantiser([1 / summed] * summed)
-    cost_of(config, 1)
+    cost, links = cost_of(config, 1), config.keys.pairs()
+    pairs = [pair for pair in per_link(cost.key) if SERVER not in pair] if cost else []
+    if links is not None and not links.issuperset(pairs):
+        pair = next(pair for pair in pairs if pair not in links)
+        raise ConfigError(
+            f"{config.aggregation.kind} takes key of clients {pair[0]} and {pair[1]}, who have no "
+            'link in keys.links; use "pairwise_masks", or add the link'
+        )
 
 
 def check_attackers(config: ExperimentConfig, num_attackers: int) -> None:
