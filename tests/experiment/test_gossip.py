@@ -16,6 +16,7 @@ from fedket.report import write_report
 from tests.experiment.tiny import rounds_of, values_of
 
 MASKED = ("aggregation.kind=pairwise_masks", "aggregation.clip=2.0")
+DP = ("privacy.kind=gaussian", "privacy.noise_multiplier=1.0")
 LINKS = (
     "graph.kind=qkd_links",
     "keys.kind=simulated",
@@ -107,6 +108,7 @@ def test_facts_say_what_the_graph_is(graph, words, tiny):
         ([*LINKS[1:], "aggregation.kind=shared_masks"], "clients 0 and 3, who have no link"),
         ([*LINKS, "keys.links=['0-1', '0-9']"], "edge 0-9 names none of 0 to 3"),
         ([*LINKS, "keys.starvation=['lower_bits']", *MASKED], "on a graph leave it empty"),
+        (["graph.kind=complete", *MASKED, *DP], "privacy. accounts for a server's sum"),
         (["graph.kind=ring", "strategy.kind=qfedfisher"], "needs one for more than averaging"),
     ],
 )
