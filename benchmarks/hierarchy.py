@@ -2,7 +2,7 @@
 
 All clients, the server, their pads and the MACs of their messages in one process; clients have
 integers for updates, so that nothing but the protocol is measured. `ms` is the time of a round by
-client, `pads_per_client` and `most_pads` with how many others a client shares a pad, on average and
+client, `cpu_ms` that of the processor, `pads_per_client` and `most_pads` with how many others a client shares a pad, on average and
 at most, `key_kbit` the key of a client, `phases` how often the server asks.
 """
 
@@ -49,15 +49,16 @@ def measure(num_clients: int) -> dict[str, Any]:
         phases += 1
         return execute(phase)
 
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     total = drive(server, counted)
-    seconds = time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     assert (total.integers == updates.sum(0)).all()
     streams = np.array(list(cost.key), dtype=int)
     pads = np.bincount(streams.ravel(), minlength=num_clients)
     key = 8 * (2 * sum(cost.key.values()) / num_clients + 2 * cost.num_requests * MAC_KEY_BYTES)
     return {
         "ms": 1e3 * seconds / num_clients,
+        "cpu_ms": 1e3 * cpu / num_clients,
         "round_s": seconds,
         "pads_per_client": float(pads.mean()),
         "most_pads": int(pads.max()),

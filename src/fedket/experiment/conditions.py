@@ -5,7 +5,7 @@ from math import ceil, inf
 import jax.numpy as jnp
 
 from fedket.errors import UserCodeError
-from fedket.experiment.aggregation import cost_of, first_context, protocol_of
+from fedket.experiment.aggregation import cost_of, first_context, graph_of, protocol_of
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated.buffered import expected_rounds
 from fedket.federated.cohort import sample_cohort
@@ -46,15 +46,16 @@ def simulated_clients(
         return None
     itemsize = jnp.dtype(config.engine.dtype).itemsize
     num_values = tree_size(contribution_shape(strategy, params))
-    cost = cost_of(config, num_values)
-    sent = cost.upload_bytes // config.cohort_size if cost else num_values * itemsize
+    cost, graph = cost_of(config, num_values), graph_of(config)
+    messages = ceil(2 * len(graph.edges) / graph.num_clients) if graph else 1
+    sent = cost.upload_bytes // config.cohort_size if cost else messages * num_values * itemsize
     size = training.batch_size
     clients = simulate_clients(
         conditions_of(config),
         config.seed,
         [training.epochs * ceil(len(own) / size) for own in partition],
         sent,
-        tree_size(broadcast_shape(strategy, params)) * itemsize,
+        messages * tree_size(broadcast_shape(strategy, params)) * itemsize,
     )
     protocol = protocol_of(config)
     if protocol is None:
