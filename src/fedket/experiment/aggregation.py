@@ -16,6 +16,7 @@ from fedket.section import Context, Section
 from fedket.secure import (
     Protocol,
     options_of,
+    per_link,
     reduce_in_process,
     round_cost,
     starving_sum,

@@ -62,9 +62,9 @@ def gossip(strategy: Strategy, num_clients: int) -> Strategy:
         num_clients: Clients of the graph.
 
     Raises:
-        ConfigError: Its server does more than averaging.
+        ConfigError: Its server does more than averaging, or clients remember what it said.
     """
-    if not strategy.averages:
+    if not strategy.averages or strategy.memory is not None:
         raise ConfigError(
             "a federation on a graph has no server, and this strategy needs one for more than "
             'averaging; use strategy.kind = "fed_avg" or "fed_prox", or leave [graph] out'
