@@ -2,8 +2,9 @@
 
 All clients, the server, their pads and the MACs of their messages in one process; clients have
 integers for updates, so that nothing but the protocol is measured. `ms` is the time of a round by
-client, `cpu_ms` that of the processor, `pads_per_client` and `most_pads` with how many others a client shares a pad, on average and
-at most, `key_kbit` the key of a client, `phases` how often the server asks.
+client, `cpu_ms` that of the processor, `pads_per_client` and `most_pads` with how many others a
+client shares a pad, on average and at most, `key_kbit` the key of a client, `phases` how often the
+server asks.
 """
 
 import time
