@@ -94,6 +94,7 @@ class Model(NamedTuple):
         evaluate: (params, x, rng) -> logits of evaluation's finite shots; None if `apply` without
             `rng` is what is evaluated.
         at_client: client id -> the model as that client trains it; None if all train the same.
+        own_network: Whether that is another network, by which its samples are classified too.
         plain_network: params -> `fedket.models.Network` and its weights, which give the same
             logits without a circuit (`fedket export`); None if there is none.
         runs_on: What runs a circuit that was written elsewhere, in words; empty for fedket's own.
@@ -113,6 +114,7 @@ class Model(NamedTuple):
     shots: Any = None
     evaluate: Callable[..., Float[Array, "batch classes"]] | None = None
     at_client: Callable[[Int[Array, ""]], "Model"] | None = None
+    own_network: bool = False
     plain_network: Callable[[Params], tuple[Any, Any]] | None = None
     runs_on: str = ""
     device: "ForeignDevice | None" = None

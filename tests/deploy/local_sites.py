@@ -118,9 +118,14 @@ def site_parts(built):
         )
 
 
-def federation_of(config, built, silent=None, told=None):
+def federation_of(config, built, silent=None, told=None, folder=None):
     keys = SharedKeys(OsRandomSource())
-    sites = [Site(f"site-{i}", i, config, part, keys) for i, part in enumerate(site_parts(built))]
+    sites = []
+    for i, part in enumerate(site_parts(built)):
+        own = folder and folder / f"{i}"
+        if own:
+            own.mkdir(exist_ok=True)
+        sites.append(Site(f"site-{i}", i, config, part, keys, folder=own))
     members = LocalMembers(sites, silent)
     members.keys = keys
     members.open("a session", told)

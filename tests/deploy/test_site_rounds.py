@@ -31,9 +31,11 @@ SMALL = {"kind": "vqc", "num_qubits": 6, "num_layers": 1}
 NOISE = {"kind": "gates", "one_qubit": 0.01, "two_qubit": 0.05, "readout": [0.02, 0.05]}
 SPSA = {"training": 60, "gradient": "spsa"}
 
-TRAINED = [("fed_adam", kind) for kind in KINDS | CONFIRMED] + [
-    ("qfedfisher", kind) for kind in KINDS if KINDS[kind]["bits"] > 8
-]
+TRAINED = (
+    [("fed_adam", kind) for kind in KINDS | CONFIRMED]
+    + [("qfedfisher", kind) for kind in KINDS if KINDS[kind]["bits"] > 8]
+    + [("scaffold", "masked")]
+)
 
 
 @pytest.mark.parametrize(("strategy", "kind"), TRAINED)
@@ -64,6 +66,34 @@ def test_persistent_optimisers_stay_at_the_sites():
     assert params_sha256(run(federation_of(config, built)[0], 3)[0].params) == params_sha256(
         run(built.federation, 3)[0].params
     )
+
+
+HYBRID = {"kind": "hybrid", "num_qubits": 4, "num_layers": 1}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"strategy": {"kind": "fed_dyn"}},
+        {"strategy": {"kind": "ditto"}},
+        {"model": HYBRID, "federation": {"rounds": 3, "personal": ["head"]}},
+    ],
+    ids=["fed_dyn", "ditto", "personal"],
+)
+def test_what_sites_remember_outlives_them_and_is_that_of_the_simulation(changes, tmp_path):
+    config = experiment(KINDS["masked"], **changes)
+    built = build_experiment(config)
+    state, _ = run(federation_of(config, built, folder=tmp_path)[0], 2)
+    after, _ = federation_of(config, built, folder=tmp_path)[0].run_round(state)
+    simulated = run(built.federation, 3)[0]
+    assert params_sha256(after.params) == params_sha256(simulated.params)
+    assert after.clients.tolist() == [3] * SITES
+    assert sorted(p.name for p in (tmp_path / "0").iterdir()) == [
+        "memory-2.safetensors",
+        "memory-3.safetensors",
+    ]
+    _, lost = federation_of(config, built)[0].run_round(after)
+    assert "memory of round 3, the last that counted, is gone" in lost.dropped[0]
 
 
 @pytest.mark.parametrize("kind", KINDS | CONFIRMED)
@@ -168,10 +198,12 @@ def test_a_site_that_comes_back_as_a_round_begins_is_named():
     assert set(record.dropped) == {0, 1, 2, 3}
 
 
-def test_rounds_are_lost_at_sites_as_in_a_simulation(monkeypatch):
+@pytest.mark.parametrize("strategy", ["fed_adam", "scaffold"])
+def test_rounds_are_lost_at_sites_as_in_a_simulation(strategy, monkeypatch):
     """The same clients fall silent in the same phases; some rounds are lost, the others are not.
 
-    Nobody sits out for that here: a simulation knows no site at fault.
+    Nobody sits out for that here: a simulation knows no site at fault. Whose update is not in the
+    sum remembers nothing of the round, here as there.
     """
     monkeypatch.setattr(Spoilers, "resting", lambda *_: {})
     tables = {"how": KINDS["shared"], "strategy": {"kind": "fed_adam"}}

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
+import jax.numpy as jnp
 import numpy as np
 
 from fedket.deploy.party_keys import PartyKeys
@@ -89,7 +90,9 @@ class SiteRounds:
 
     def engine(self) -> Engine:
         """Return the engine."""
-        return Engine(self._run, self._attend)
+        memory = self._task.strategy.memory is not None
+        remembered = jnp.zeros(self._task.config.num_clients, jnp.int32) if memory else ()
+        return Engine(self._run, self._attend, remembered)
 
     def _attend(self, drawn: np.ndarray, round_num: int) -> Attendance:
         """Return the drawn sites that are there and have key, and why the others do not take part.
@@ -124,6 +127,8 @@ class SiteRounds:
     ) -> CohortOutcome:
         """Let sites train and add up what they contribute; their optimisers stay with them.
 
+        Of their memories `clients` holds the last round, by site, whose sum had its update.
+
         Raises:
             ProtocolError: The round is lost.
         """
@@ -131,11 +136,14 @@ class SiteRounds:
         context = self._task.round(round_num, ids, self._samples, self._graph_seed)
         try:
             sent = self._task.strategy.broadcast(server, params)
-            (total, measured), traffic = self._sum(sent, context)
+            (total, measured), traffic = self._sum(sent, context, clients)
         except RoundLostError as error:
             self._spoilers.blame(error.reasons, round_num)
             raise
         server, params, metrics = self._apply(server, params, total)
+        if not isinstance(clients, tuple):
+            counted = np.array([i for i in ids if i not in traffic.missing])
+            clients = clients.at[counted].set(round_num)
         of_sites = read_metrics(self._task, measured)
         means = {name: _over_members(sent, context, traffic) for name, sent in of_sites.items()}
         reported = as_numbers(metrics)
@@ -221,10 +229,15 @@ class SiteRounds:
         return tuple(i for i in cohort if i not in short), short
 
     def _sum(
-        self, sent: Broadcast, context: RoundContext
+        self, sent: Broadcast, context: RoundContext, clients: Any
     ) -> tuple[tuple[Contribution, Contribution], Traffic]:
         task, party = self._task, Party(self._session, self._source)
-        opening: Payload = {"model": pack_broadcast(sent), **self._about(context.client_ids)}
+        opening: dict[str, Any] = {
+            "model": pack_broadcast(sent),
+            **self._about(context.client_ids),
+        }
+        if not isinstance(clients, tuple):
+            opening["remembered"] = [int(clients[i]) for i in context.client_ids]
         server = server_side(
             task.protocol, context, task.template, party, opening, self._deadline, self._opened
         )

@@ -8,6 +8,7 @@ words. Trained parameters, losses and accuracies leave it inside masked words on
 import secrets
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -55,6 +56,7 @@ class Site:
         dataset: Its own samples.
         keys: Its ends of its links.
         give: Remembers to which group it gave which update: `GivenUpdates.give`.
+        folder: Its own folder, for what outlives it; None for nothing.
     """
 
     def __init__(
@@ -65,10 +67,12 @@ class Site:
         dataset: Dataset,
         keys: PartyKeys,
         give: Give = forget,
+        folder: Path | None = None,
     ) -> None:
         self.name, self.client_id = name, client_id
         self.instance = secrets.token_hex(8)
         self._config, self._dataset, self._keys, self._give = config, dataset, keys, give
+        self._folder = folder
         self._served: object = None
         self._session: SiteSession | None = None
         self._state: Any = None
@@ -136,7 +140,7 @@ class Site:
                 f"{len(self._dataset.y_train)} samples"
             )
         task = make_task(self._config, features, classes)
-        trainer = SiteTrainer(task, self._dataset, self.client_id, largest)
+        trainer = SiteTrainer(task, self._dataset, self.client_id, largest, self._folder)
         trainer.compile()
         party, learn = Party(name, self._keys.source(name)), self._learn
         handler = client_side(
@@ -164,8 +168,16 @@ class Site:
 
     def _learn(self, opening: Payload) -> tuple[RoundContext, Callable[[], Contribution | None]]:
         """What a round begins with: the global model, and the samples of everyone in it."""
-        context = self._context(opening)
-        return context, partial(self._contribute, octets(opening, "model"), context)
+        context, remembered = self._context(opening), 0
+        if self._opened().task.strategy.memory is not None:
+            rounds = dict(zip(context.client_ids, integers(opening, "remembered"), strict=False))
+            remembered = rounds.get(self.client_id, -1)
+            if not 0 <= remembered < context.round_num:
+                raise ProtocolError(
+                    f"round {context.round_num} says nothing of what site {self.name} remembers; "
+                    "both sides must run the same version of fedket"
+                )
+        return context, partial(self._contribute, octets(opening, "model"), context, remembered)
 
     def _context(self, payload: Payload) -> RoundContext:
         """The round that a message is about, if it is what was agreed."""
@@ -177,9 +189,11 @@ class Site:
         check_shares(session.task.protocol.max_share, context)
         return context
 
-    def _contribute(self, model: bytes, context: RoundContext) -> Contribution | None:
+    def _contribute(
+        self, model: bytes, context: RoundContext, remembered: int
+    ) -> Contribution | None:
         try:
-            return self._opened().trainer.contribute(model, context)
+            return self._opened().trainer.contribute(model, context, remembered)
         except ValueError as error:
             raise ProtocolError(
                 f"site {self.name} cannot use the model it was sent: {error}"

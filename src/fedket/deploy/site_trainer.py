@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -11,12 +12,21 @@ from jax.flatten_util import ravel_pytree
 
 from fedket.data.batches import pack_partition
 from fedket.deploy.files import masking_of
+from fedket.deploy.memories import Memories
 from fedket.errors import ConfigError, ProtocolError
 from fedket.experiment.aggregation import first_context
 from fedket.experiment.build import build_learning, precision
 from fedket.experiment.check import parameter_shapes
 from fedket.experiment.config import ExperimentConfig
-from fedket.federated.evaluate import Score, evaluation_batch, make_scorer, scoring_rng
+from fedket.experiment.run_directory import config_hash
+from fedket.federated.evaluate import (
+    Score,
+    evaluation_batch,
+    make_scorer,
+    network_of,
+    scoring_rng,
+)
+from fedket.federated.federation import initial_params
 from fedket.federated.local import LocalTraining
 from fedket.federated.program import Program
 from fedket.federated.trainer import (
@@ -120,11 +130,6 @@ def make_task(config: ExperimentConfig, features: tuple[int, ...], num_classes: 
                 f"a site computes on fedket's engine, not on a device: {model.runs_on}; use "
                 'model.engine = "native"'
             )
-        if strategy.memory is not None:
-            raise ConfigError(
-                f"strategy `{config.strategy.kind}` keeps a memory at every client, which sites do "
-                "not yet; simulate it, or deploy another strategy"
-            )
         dtype = jnp.dtype(config.engine.dtype)
         params = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), parameter_shapes(model)
@@ -157,9 +162,17 @@ class SiteTrainer:
         dataset: The site's own samples; its test part, if any, is what accuracy is measured on.
         client_id: The site's number.
         largest: Samples of the largest site, which limits the batch.
+        folder: Where the strategy's memory is kept; None keeps it in this process.
     """
 
-    def __init__(self, task: Task, dataset: Dataset, client_id: int, largest: int) -> None:
+    def __init__(
+        self,
+        task: Task,
+        dataset: Dataset,
+        client_id: int,
+        largest: int,
+        folder: Path | None = None,
+    ) -> None:
         self._task, self._client = task, jnp.int32(client_id)
         config = task.config
         with precision(config):
@@ -180,30 +193,47 @@ class SiteTrainer:
             )
             most = evaluation_batch(task.model, x, config.engine.memory_limit_mb)
             batch = min(most, len(self._test[1]))
-            self._scoring_program = make_scorer(task.model, batch, self._training.loss)
+            own = network_of(task.model, self._client)
+            self._scoring_program = make_scorer(own, batch, self._training.loss)
             self._score: Callable[..., Score] = self._scoring_program
             start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), task.sent)
             self._unravel = ravel_pytree(start)[1]
             self.blank = pack_broadcast(start)
-            self._kept: Kept = kept_at_first(trainer, start.params)
+            self._memory = learning.strategy.memory
+            whole = start.params
+            if self._memory is not None:
+                whole = initial_params(task.model, config.seed, dtype)
+            first = kept_at_first(trainer, whole)
+            self._optimizer = first.optimizer
+            self._memories = Memories(first.memory, config_hash(config), folder)
 
-    def contribute(self, model: bytes, context: RoundContext) -> Contribution | None:
+    def contribute(
+        self, model: bytes, context: RoundContext, remembered: int = 0
+    ) -> Contribution | None:
         """Train from the global model and return what to contribute, or None if it is not finite.
 
+        Args:
+            model: What the round begins with.
+            context: The round.
+            remembered: The last round whose sum had this site's update; 0 for none.
+
         Raises:
-            ProtocolError: The model has another size.
+            ProtocolError: The model has another size, or the memory is gone.
         """
         with precision(self._task.config):
             sent = self.read_model(model)
             weight = context.weights[context.client_ids.index(int(self._client))]
-            outcome = self._train(*self._arguments(sent, weight, context.round_num))
+            memory = self._memories.of_round(remembered)
+            outcome = self._train(*self._arguments(sent, memory, weight, context.round_num))
             if not outcome.finite:
                 return None
-            self._kept = outcome.kept
+            self._optimizer = outcome.kept.optimizer
+            if self._memory is not None:
+                self._memories.keep(remembered, context.round_num, outcome.kept.memory)
             if self._task.config.privacy:
                 return outcome.contribution, {}
-            shown = self._scoring_rng(context.round_num)
-            accuracy = float(self._score(sent.params, *self._test, shown).correct.mean())
+            own, shown = self._own_model(sent, memory), self._scoring_rng(context.round_num)
+            accuracy = float(self._score(own, *self._test, shown).correct.mean())
             metrics = self._metrics(weight, accuracy, float(outcome.loss))
             return outcome.contribution, metrics
 
@@ -218,19 +248,28 @@ class SiteTrainer:
     def compile(self) -> None:
         """Compile ahead; what was traced for it can then be forgotten (`jax.clear_caches`)."""
         with precision(self._task.config):
-            sent, shown = self.read_model(self.blank), self._scoring_rng(0)
-            self._train = self._training_program.compile(*self._arguments(sent, 1.0, 0))
-            self._score = self._scoring_program.compile(sent.params, *self._test, shown)
+            sent, memory = self.read_model(self.blank), self._memories.of_round(0)
+            self._train = self._training_program.compile(*self._arguments(sent, memory, 1.0, 0))
+            own, shown = self._own_model(sent, memory), self._scoring_rng(0)
+            self._score = self._scoring_program.compile(own, *self._test, shown)
 
     def _scoring_rng(self, round_num: int) -> Rng | None:
         return scoring_rng(self._task.model, self._task.config.seed, round_num, int(self._client))
 
-    def _arguments(self, sent: Broadcast, weight: float, round_num: int) -> tuple[Any, ...]:
+    def _own_model(self, sent: Broadcast, memory: Any) -> Params:
+        """What accuracy is measured of: the global model, unless the site has its own."""
+        if self._memory is None or self._memory.personal is None:
+            return sent.params
+        return self._memory.personal(sent, memory)
+
+    def _arguments(
+        self, sent: Broadcast, memory: Any, weight: float, round_num: int
+    ) -> tuple[Any, ...]:
         root = jax.random.key(self._task.config.seed)
         if self._training.gradient is not None:  # noise that others could work out hides nothing
             root = jax.random.wrap_key_data(jnp.asarray(np.frombuffer(os.urandom(8), np.uint32)))
-        rngs = round_rngs(root, round_num)
-        return self._data, sent, self._kept, self._client, np.float32(weight), rngs
+        rngs, kept = round_rngs(root, round_num), Kept(self._optimizer, memory)
+        return self._data, sent, kept, self._client, np.float32(weight), rngs
 
     def _metrics(self, weight: float, accuracy: float, loss: float) -> Contribution:
         clip, dtype = self._task.protocol.clip, self._task.config.engine.dtype

@@ -36,6 +36,7 @@ from fedket.federated.local import LocalTraining
 from fedket.federated.personal import personal_layers
 from fedket.federated.remembering import remembering
 from fedket.models.per_client import per_client
+from fedket.models.quantum_train import QuantumTrainConfig
 from fedket.quantum.noise import NoiseModel
 from fedket.quantum.noise.kinds import NoiseConfig
 from fedket.quantum.shots import Shots
@@ -265,13 +266,19 @@ def build_learning(config: ExperimentConfig, context: Context, largest: int) -> 
 
 def _at_clients(config: ExperimentConfig, context: Context, model: Model) -> Model:
     """The model, trained by each client under noise of its own if the experiment asks for it."""
+    if isinstance(config.model, QuantumTrainConfig) and model.own_network:
+        count = len(config.model.plans())
+        check_engine_of_clients(config, count, "model.client_layers", f"all {count} networks")
     if context.noise is None or not isinstance(config.noise, NoiseConfig):
         return model
     noises = config.noise.of_clients(context)
     if not noises:
         return model
+    if model.own_network:
+        raise ConfigError("noise.clients and model.client_layers cannot be together; leave one out")
     distinct = tuple(dict.fromkeys(noises))
-    check_engine_of_clients(config, len(distinct))
+    every = f"the noise of all {len(distinct)} devices"
+    check_engine_of_clients(config, len(distinct), "noise.clients", every)
     models = [build(config.model, context._replace(noise=noise), Model) for noise in distinct]
     return per_client(model, models, tuple(map(distinct.index, noises)))
 

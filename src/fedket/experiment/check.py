@@ -18,7 +18,7 @@ from fedket.types import Dataset, Model, Params
 from fedket.user_code import in_user_code
 
 MAX_TOGETHER = 4
-"""Devices whose noise clients that are vectorised may run in place of their own alone."""
+"""Devices or networks that clients which are vectorised may run in place of their own alone."""
 
 PARAMETER_COPIES = 4
 """Live copies of the parameters on one client: global, local, gradient, optimiser state."""
@@ -88,12 +88,12 @@ def check_optimizer(config: ExperimentConfig, model: Model, batch_size: int) -> 
     check_memory(num_qubits, copies, 2 * jnp.dtype(config.engine.dtype).itemsize)
 
 
-def check_engine_of_clients(config: ExperimentConfig, devices: int) -> None:
-    """Raise `ConfigError` if the engine would run too many devices' noise on every client."""
-    if config.engine.kind in ("vectorised", "sharded") and devices > MAX_TOGETHER:
+def check_engine_of_clients(config: ExperimentConfig, count: int, key: str, all_of: str) -> None:
+    """Raise `ConfigError` if the engine would run too many clients' models on every client."""
+    if config.engine.kind in ("vectorised", "sharded") and count > MAX_TOGETHER:
         raise ConfigError(
-            f"noise.clients: clients that train side by side each run the noise of all {devices} "
-            f'devices, and that is for up to {MAX_TOGETHER}; use engine.kind = "sequential"'
+            f"{key}: clients that train side by side each run {all_of}, and that is for up to "
+            f'{MAX_TOGETHER}; use engine.kind = "sequential"'
         )
 
 

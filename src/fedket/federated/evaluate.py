@@ -195,6 +195,16 @@ def make_client_accuracy(
     return accuracy
 
 
+def network_of(model: Model, client: Int[Array, ""]) -> Model:
+    """What classifies a client's own samples."""
+    return model.at_client(client) if model.own_network and model.at_client else model
+
+
+def global_model(sent: Broadcast, memory: Any) -> Params:  # noqa: ARG001
+    """The parameters of a client without a model of its own."""
+    return sent.params
+
+
 PersonalAccuracy = Callable[[Broadcast, Any, np.ndarray, Rng | None], np.ndarray]
 """(broadcast, memories of all clients, ids, rng) -> accuracy of each one's own model on its own
 samples."""
@@ -221,7 +231,7 @@ def make_personal_accuracy(
     num_samples = np.asarray(clients.num_samples)
     length = shared_length(num_samples)
     size = min(batch, length)
-    program = Program(_personal_hits, (personal, _functions(model), length, size))
+    program = Program(_personal_hits, (personal, model, length, size))
 
     def accuracy(sent: Broadcast, memories: Any, ids: np.ndarray, rng: Rng | None) -> np.ndarray:
         hits = program(sent, memories, x, y, clients, np.asarray(ids, np.int32), rng)
@@ -233,7 +243,7 @@ def make_personal_accuracy(
 
 
 def _personal_hits(
-    bound: tuple[Callable[[Broadcast, Any], Params], Functions, int, int],
+    bound: tuple[Callable[[Broadcast, Any], Params], Model, int, int],
     sent: Broadcast,
     memories: Any,
     x: Array,
@@ -243,11 +253,12 @@ def _personal_hits(
     rng: Rng | None,
 ) -> Int[Array, " cohort"]:
     """How many of its own samples each client's own model classifies correctly."""
-    personal, functions, length, size = bound
+    personal, model, length, size = bound
 
     def of_client(client: Int[Array, ""]) -> Int[Array, ""]:
         rows, mask = padded_rows(clients, client, length)
         params = personal(sent, jax.tree.map(lambda leaf: leaf[client], memories))
+        functions = _functions(network_of(model, client))
         batches = jnp.pad(rows, (0, -length % size)).reshape(-1, size)
         number = -(-clients.num_samples[client] // size)
         own = None if rng is None else jax.random.fold_in(rng, client)

@@ -33,6 +33,7 @@ from fedket.federated.evaluate import (
     PersonalAccuracy,
     Score,
     evaluation_batch,
+    global_model,
     make_client_accuracy,
     make_own_accuracy,
     make_personal_accuracy,
@@ -202,8 +203,9 @@ def make_federation(
         data, length = _on_device(dataset, partition, dtype)
         most = num_clients if eval_clients == "all" else cohort_size
         accuracy = make_client_accuracy(model, *data, most, batch)
-        if strategy.memory is not None and strategy.memory.personal is not None:
-            personal = strategy.memory.personal
+        personal = strategy.memory and strategy.memory.personal
+        if personal or model.own_network:
+            personal = personal or global_model
             personal_accuracy = make_personal_accuracy(model, personal, *data, batch)
         trainer = ClientTrainer(model, strategy, training, length)
         runner = engine(trainer, data, seed, reducer, cohort_size, memory_limit_mb)

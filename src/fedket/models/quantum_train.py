@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from fedket.errors import ConfigError
 from fedket.models.network import (
+    LayerWords,
     Network,
     NetworkKeys,
     Tensors,
@@ -24,6 +25,7 @@ from fedket.models.network import (
     run_layers,
     run_network,
 )
+from fedket.models.per_client import per_client
 from fedket.quantum.ansatz import quantum_train as quantum_train_circuit
 from fedket.quantum.circuit import Circuit
 from fedket.quantum.encoding import zero_state
@@ -213,10 +215,34 @@ class QuantumTrainConfig(NetworkKeys):
     """From basis state and probability to weight: QFed's four layers, or a single one."""
     blocks: PositiveInt = 1
     """Weights generated per basis state: more blocks need fewer qubits."""
+    client_layers: tuple[LayerWords, ...] | None = None
+    """Further networks, in the words of `layers`, for clients that train another one: client i has
+    number i modulo how many there are, `layers` being number 0, which is the server's. One circuit
+    and one map, as the largest needs them, generate all; a smaller one takes the first weights."""
 
     def plan(self) -> GeneratorPlan:
-        """What generates the network's weights."""
-        return plan_generator(self.network(), self.num_layers, self.map, self.blocks)
+        """What generates the weights of the server's network."""
+        return self.plans()[0]
+
+    def plans(self) -> list[GeneratorPlan]:
+        """What generates the weights of each network: one circuit and one map.
+
+        Raises:
+            ConfigError: The networks tell different numbers of classes apart.
+        """
+        shape = (self.image_channels, self.image_side, self.image_side)
+        others = [plan_network(words, shape) for words in self.client_layers or ()]
+        targets = [self.network(), *others]
+        classes = [target.layers[-1].numbers[0] for target in targets]
+        if len(set(classes)) > 1:
+            raise ConfigError(
+                f"model.client_layers: networks with {', '.join(map(str, classes))} outputs cannot "
+                "be trained together: clients share the generator, and the classes; let each end "
+                f"with `linear {classes[0]}`"
+            )
+        largest = max(targets, key=lambda target: target.num_weights)
+        plan = plan_generator(largest, self.num_layers, self.map, self.blocks)
+        return [plan._replace(target=target) for target in targets]
 
     def check(self, context: Context) -> None:
         """Raise `CircuitError` if the circuit would not fit into memory."""
@@ -233,4 +259,9 @@ class QuantumTrainConfig(NetworkKeys):
 
     def build(self, context: Context) -> Model:
         """The model."""
-        return quantum_train(self.plan(), noise=context.noise, shots=context.shots)
+        made = partial(quantum_train, noise=context.noise, shots=context.shots)
+        models = [made(plan) for plan in self.plans()]
+        if len(models) == 1:
+            return models[0]
+        chosen = tuple(i % len(models) for i in range(context.num_clients))
+        return per_client(models[0], models, chosen)._replace(own_network=True)

@@ -123,7 +123,8 @@ class FederationSite:
         ask = PeerCalls(file.sites)
         self._keys = open_store_keys(file.client, file.store, file.sae, ids, ask)
         given = GivenUpdates(folder, config_hash(config))
-        self._site = Site(file.name, file.client, config, dataset, self._keys, given.give)
+        named = file.name, file.client
+        self._site = Site(*named, config, dataset, self._keys, given.give, folder)
         self._site.instance = self._instance
 
 
