@@ -16,7 +16,7 @@ from fedket.report import write_report
 from tests.experiment.tiny import rounds_of, values_of
 
 MASKED = ("aggregation.kind=pairwise_masks", "aggregation.clip=2.0")
-DP = ("privacy.kind=gaussian", "privacy.noise_multiplier=1.0")
+DP = ("privacy={kind='gaussian', clip=1.0, noise_multiplier=1.0}",)
 LINKS = (
     "graph.kind=qkd_links",
     "keys.kind=simulated",
