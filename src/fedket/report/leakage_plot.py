@@ -20,7 +20,7 @@ _LABELS = {
 
 
 def plot_leakage(points: Sequence[LeakagePoint], path: Path) -> None:
-    """Draw the three numbers, against clients in a sum and against ε; chance is dotted."""
+    """Draw the three numbers, against clients in a sum and against ε; what chance gives is dotted."""
     noised = any(point.noise_multiplier for point in points)
     page = {"figure.facecolor": "white", "legend.frameon": False}
     with matplotlib.style.context(STYLE | page, after_reset=True):
@@ -40,7 +40,7 @@ def paint_sums(axes: Axes, runs: Sequence[Sequence[LeakagePoint]]) -> None:
     masked = [[point for point in run if point.view == MASKED] for run in runs]
     for name, colour in zip(_LABELS, SERIES, strict=False):
         axes.plot(1, _values(masked, name).mean(), color=colour, marker="x")
-    axes.set_xlabel("clients in a sum (×: one, masked; dotted: chance)")
+    axes.set_xlabel("clients in a sum (×: one, masked)")
 
 
 def paint_noise(axes: Axes, runs: Sequence[Sequence[LeakagePoint]]) -> None:
