@@ -20,7 +20,7 @@ _LABELS = {
 
 
 def plot_leakage(points: Sequence[LeakagePoint], path: Path) -> None:
-    """Draw the three numbers, against clients in a sum and against ε; what chance gives is dotted."""
+    """Draw the three numbers, against clients in a sum and against ε; chance is dotted."""
     noised = any(point.noise_multiplier for point in points)
     page = {"figure.facecolor": "white", "legend.frameon": False}
     with matplotlib.style.context(STYLE | page, after_reset=True):
