@@ -21,6 +21,7 @@ from .experiment.export_circuit import export_circuit as export_circuit
 from .experiment.load import load_config as load_config
 from .experiment.run import resume_run as resume_run
 from .experiment.run import start_run as start_run
+from .facts import Facts as Facts
 from .federated import draws as draws
 from .federated.buffered import Asynchronous as Asynchronous
 from .federated.condition_kinds import ConditionConfig as ConditionConfig
@@ -90,7 +91,6 @@ from .quantum.readout import expval as expval
 from .quantum.readout import probabilities as probabilities
 from .quantum.resources import concentratable_entanglement as concentratable_entanglement
 from .quantum.resources import stabilizer_entropy as stabilizer_entropy
-from .record import Facts as Facts
 from .record import RoundRecord as RoundRecord
 from .record import Summary as Summary
 from .schema import PositiveFloat as PositiveFloat

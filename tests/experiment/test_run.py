@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from fedket.experiment.load import parse_config
 from fedket.experiment.run import resume_run, start_run
-from fedket.record import Facts
+from fedket.facts import Facts
 from fedket.record_files import FACTS, read_json
 from tests.experiment.tiny import config_of, contents, rounds_of
 

@@ -16,7 +16,8 @@ from rich.text import Text
 
 from fedket.cli.tables import make_console, print_pairs
 from fedket.experiment.config import ExperimentConfig
-from fedket.record import SIMULATED, Facts, KeyFeed, PrivacyFacts, RoundRecord, Summary
+from fedket.facts import Facts, KeyFeed, PrivacyFacts
+from fedket.record import SIMULATED, RoundRecord, Summary
 from fedket.report.wording import NARROW_SPACE, duration, quantity
 
 OnRound = Callable[[RoundRecord], None]

@@ -19,7 +19,7 @@ from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.facts import count_facts
 from fedket.experiment.run import RunOutcome, resume_run, start_run
 from fedket.experiment.run_directory import CONFIG, config_hash
-from fedket.record import Facts
+from fedket.facts import Facts
 from fedket.record_files import FACTS, read_json
 from fedket.schema import read_table
 from fedket.secure.differencing_guard import OPENED, OpenedSums

@@ -19,6 +19,7 @@ from fedket.experiment.build import build_learning, precision
 from fedket.experiment.check import parameter_shapes
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.run_directory import config_hash
+from fedket.federated.beginning import initial_params
 from fedket.federated.evaluate import (
     Score,
     evaluation_batch,
@@ -26,7 +27,6 @@ from fedket.federated.evaluate import (
     network_of,
     scoring_rng,
 )
-from fedket.federated.federation import initial_params
 from fedket.federated.local import LocalTraining
 from fedket.federated.program import Program
 from fedket.federated.trainer import (

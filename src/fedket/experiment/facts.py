@@ -12,13 +12,14 @@ from fedket.experiment.check import parameter_shapes
 from fedket.experiment.conditions import in_words
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.privacy import Promise
+from fedket.facts import Facts, KeyFeed, LinkFeed
 from fedket.federated.trainer import broadcast_shape, contribution_shape, tree_size
 from fedket.keys.qkd.network import Pair, network_links, pair_rates
 from fedket.keys.source_kinds import SimulatedConfig
 from fedket.quantum.circuit import Circuit
 from fedket.quantum.noise import exact_bytes
 from fedket.quantum.noise.model import MAX_EXACT_QUBITS
-from fedket.record import MAX_LINKS, Facts, KeyFeed, LinkFeed, link_name
+from fedket.record import MAX_LINKS, link_name
 from fedket.schema import Table
 from fedket.section import Context, Section
 from fedket.secure import per_link

@@ -15,12 +15,12 @@ import numpy as np
 
 from fedket.errors import BudgetSpentError, CheckpointError, ConfigError
 from fedket.experiment.config import ExperimentConfig
+from fedket.facts import PrivacyFacts
 from fedket.federated.adaptive_clip import adaptive_clip
 from fedket.federated.cohort import sample_cohort
 from fedket.federated.dp_sgd import private_gradient
 from fedket.federated.local import Gradient
 from fedket.files import append_line, write_atomic
-from fedket.record import PrivacyFacts
 from fedket.section import Context
 from fedket.secure import Protocol
 from fedket.secure.privacy import (

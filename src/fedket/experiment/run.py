@@ -17,6 +17,7 @@ from fedket.experiment.facts import count_facts, promise_of
 from fedket.experiment.interrupts import Interrupts, handled_interrupts
 from fedket.experiment.lead import Lead, alone
 from fedket.experiment.privacy import Spending
+from fedket.facts import Facts
 from fedket.federated.checkpoint import (
     load_checkpoint,
     params_sha256,
@@ -24,7 +25,7 @@ from fedket.federated.checkpoint import (
     save_params,
 )
 from fedket.federated.federation import FederationState
-from fedket.record import Facts, RoundRecord, Summary, summarise
+from fedket.record import RoundRecord, Summary, summarise
 from fedket.record_files import FACTS, SUMMARY, append_round, rewrite_rounds, write_json
 from fedket.types import KeySource
 

@@ -16,8 +16,9 @@ from fedket.errors import CheckpointError, ConfigError
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import dump_config, override, parse_config
 from fedket.experiment.rows import flatten
+from fedket.facts import Facts
 from fedket.files import lock_directory, sweep, write_atomic
-from fedket.record import Facts, RoundRecord
+from fedket.record import RoundRecord
 from fedket.record_files import FACTS, ROUNDS, check_format, read_json, read_rounds
 from fedket.schema import FREE, Table, read_toml, show_value
 from fedket.section import user_files

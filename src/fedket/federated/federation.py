@@ -21,8 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fedket.data.batches import pack_partition, shared_length
 from fedket.errors import ConfigError, ProtocolError, RoundLostError, TrainingError
+from fedket.federated.beginning import initial_params, kept_by_all, on_device
 from fedket.federated.buffered import Asynchronous, asynchronous_rounds, buffered
 from fedket.federated.cohort import sample_cohort
 from fedket.federated.conditions import SimulatedClients, under_conditions
@@ -56,12 +56,9 @@ from fedket.federated.trainer import (
     ClientTrainer,
     CohortOutcome,
     Engine,
-    Kept,
     MakeEngine,
-    TrainingData,
     broadcast_shape,
     contribution_shape,
-    kept_at_first,
     tree_bytes,
     tree_size,
 )
@@ -200,7 +197,7 @@ def make_federation(
         runner = engine
         first: Callable[[Params], Any] = partial(_of_engine, engine)
     else:
-        data, length = _on_device(dataset, partition, dtype)
+        data, length = on_device(dataset, partition, dtype)
         most = num_clients if eval_clients == "all" else cohort_size
         accuracy = make_client_accuracy(model, *data, most, batch)
         personal = strategy.memory and strategy.memory.personal
@@ -209,7 +206,7 @@ def make_federation(
             personal_accuracy = make_personal_accuracy(model, personal, *data, batch)
         trainer = ClientTrainer(model, strategy, training, length)
         runner = engine(trainer, data, seed, reducer, cohort_size, memory_limit_mb)
-        first = partial(_of_clients, trainer, num_clients)
+        first = partial(kept_by_all, trainer, num_clients)
     if clients is not None and asynchronous is not None:
         schedule = make_schedule(clients, seed, num_clients, in_training, cohort_size)
         runner = asynchronous_rounds(runner, asynchronous, schedule)
@@ -307,36 +304,9 @@ def make_federation(
     return Federation(init, run_round, evaluate)
 
 
-def _on_device(dataset: Dataset, partition: Partition, dtype: str) -> tuple[TrainingData, int]:
-    """The training samples, who holds which, and the length that clients are padded to."""
-    packed = pack_partition(partition)
-    arrays = packed._replace(
-        indices=jnp.asarray(packed.indices),
-        offsets=jnp.asarray(packed.offsets),
-        num_samples=jnp.asarray(packed.num_samples),
-    )
-    x, y = jnp.asarray(dataset.x_train, dtype), jnp.asarray(dataset.y_train)
-    return TrainingData(x, y, arrays), shared_length(packed.num_samples)
-
-
 def _no_gradients(params: Params) -> dict[str, LayerGradient]:  # noqa: ARG001
     """What nobody asked for."""
     return {}
-
-
-def initial_params(model: Model, seed: int, dtype: str) -> Params:
-    """The global model before the first round, the same wherever it is worked out."""
-    params = model.init(rng_for(seed, Purpose.INIT))
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), params)
-
-
-def _of_clients(trainer: ClientTrainer, num_clients: int, params: Params) -> Kept:
-    """What all clients keep before the first round."""
-    kept: Kept = jax.tree.map(
-        lambda leaf: jnp.broadcast_to(leaf, (num_clients, *leaf.shape)),
-        kept_at_first(trainer, params),
-    )
-    return kept
 
 
 def _of_engine(engine: Engine, params: Params) -> Any:  # noqa: ARG001

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from fedket.errors import CircuitError
-from fedket.quantum.engine import qubit_groups
+from fedket.quantum.cross_matrices import qubit_groups
 
 
 def gradient_bytes(num_qubits: int, batch: int, itemsize: int = 8) -> int:

@@ -14,13 +14,12 @@ from jax import lax
 from jaxtyping import Array, Complex, Float
 
 from fedket.quantum.circuit import Circuit
+from fedket.quantum.cross_matrices import qubit_groups, trace_map
 from fedket.quantum.engine import (
     Angles,
     Batch,
     block_matrices,
-    qubit_groups,
     run_circuit,
-    trace_map,
     undo_block,
 )
 from fedket.quantum.kernels import States

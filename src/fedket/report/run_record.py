@@ -11,7 +11,8 @@ import numpy as np
 
 from fedket.errors import CheckpointError
 from fedket.experiment.rows import flatten
-from fedket.record import Environment, Facts, RoundRecord, Summary, summarise
+from fedket.facts import Facts
+from fedket.record import Environment, RoundRecord, Summary, summarise
 from fedket.record_files import (
     ENVIRONMENT,
     FACTS,

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
 from fedket.quantum.circuit import Circuit
-from fedket.quantum.engine import block_matrices, qubit_cross_matrices
+from fedket.quantum.cross_matrices import qubit_cross_matrices
+from fedket.quantum.engine import block_matrices
 from fedket.quantum.kernels import States, multiply_slices, permute, signed
 from fedket.quantum.noise.frames import Frame
 from fedket.quantum.plan import PairStep, ProductBlock, plan_layer
