@@ -1,6 +1,6 @@
 """Nothing inside fedket is touched for a part of one's own: from a file, or an installed package.
 
-Three experiments name a part of every group between them; the parts are those of `examples/extend`.
+Four experiments name a part of every group between them; the parts are those of `examples/extend`.
 """
 
 import json
@@ -63,10 +63,21 @@ data = {kind = "digits", max_train = 100, max_test = 50}
 partition = {kind = "iid", num_clients = 4}
 model = {kind = "mlp"}
 graph = {kind = "GRAPH", hubs = 2}
+"""
+
+PROMISES = """
+data = {kind = "digits", max_train = 100, max_test = 50}
+partition = {kind = "iid", num_clients = 4}
+model = {kind = "mlp"}
 privacy = {kind = "PRIVACY", clip = 1.0, rho = 0.5}
 """
 
-EXPERIMENTS = {"images": IMAGES, "secrets": SECRETS, "neighbours": NEIGHBOURS}
+EXPERIMENTS = {
+    "images": IMAGES,
+    "secrets": SECRETS,
+    "neighbours": NEIGHBOURS,
+    "promises": PROMISES,
+}
 PAPER = """
 [federation]
 rounds = 1

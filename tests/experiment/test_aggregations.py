@@ -13,6 +13,7 @@ from fedket.federated.trainer import contribution_shape
 from fedket.keys import OsRandomSource
 from fedket.kinds import BUILT_IN
 from fedket.secure import (
+    hierarchical_protocol,
     masked_sum,
     pairwise_protocol,
     quantised_sum,
@@ -46,6 +47,7 @@ FROM_PYTHON = {
     "centred_clipping": lambda: robust_sum(CentredClippingConfig(tau=1.0).rule()),
     "norm_bound": lambda: robust_sum(NormBoundConfig(c=1.0).rule()),
     "grouped": lambda: in_pairs(OsRandomSource()),
+    "hierarchical": lambda: reduce_in_process(hierarchical_protocol(16, 1.0), OsRandomSource()),
 }
 GROUPS = ["aggregation.group_size=2", "partition.num_clients=6"]
 OF_DISTANCES = {"krum", "multi_krum", "geometric_median", "centred_clipping", "norm_bound"}
@@ -62,15 +64,26 @@ def blobs(tmp_path_factory):
     return write_blobs(tmp_path_factory.mktemp("data") / "blobs.npz")
 
 
-@pytest.mark.parametrize("strategy", BUILT_IN["strategy"])
-@pytest.mark.parametrize("aggregation", BUILT_IN["aggregation"])
+PAIRS = [
+    pytest.param(aggregation, strategy, marks=[] if quick else pytest.mark.long)
+    for aggregation in BUILT_IN["aggregation"]
+    for strategy in BUILT_IN["strategy"]
+    for quick in [aggregation == "pairwise_masks" or strategy in ("fed_avg", "qfedfisher")]
+]
+"""Every round of another pair is a program of its own: most of them are for `make test-long`."""
+
+
+@pytest.mark.parametrize(("aggregation", "strategy"), PAIRS)
 def test_from_python_what_it_is_from_toml_and_at_the_cost_that_was_told(
     aggregation, strategy, blobs
 ):
     more = GROUPS if aggregation == "grouped" else []
     kinds = f"strategy.kind={strategy}", f"aggregation.kind={aggregation}"
     config = config_of(blobs, *kinds, *more)
-    if strategy in ("qfedfisher", "scaffold", "fed_dyn") and aggregation in OF_DISTANCES:
+    if (
+        strategy in ("qfedfisher", "scaffold", "fed_dyn", "fed_nova")
+        and aggregation in OF_DISTANCES
+    ):
         with pytest.raises(ConfigError, match="contributes numbers of other kinds"):
             build_experiment(config)
         return

@@ -40,7 +40,9 @@ def test_every_aggregation_says_what_its_server_sees(kind, tiny):
     more = groups if kind == "grouped" else ()
     caveats = count_facts(build_experiment(tiny(f"aggregation.kind={kind}", *more))).caveats
     assert caveats["aggregation"][0].startswith(f"{kind}: the server")
-    assert ("keys" in caveats) == (kind in ("pairwise_masks", "shared_masks", "grouped"))
+    assert ("keys" in caveats) == (
+        kind in ("pairwise_masks", "shared_masks", "grouped", "hierarchical")
+    )
 
 
 @pytest.mark.parametrize("kind", ["vectorised", "sequential"])

@@ -129,6 +129,7 @@ def summary_of(shape: Shape, rounds: list[dict[str, Any]]) -> dict[str, Any]:
         "test_loss": evaluated[-1]["test_loss"] if evaluated else None,
         "best_test_accuracy": max((r["test_accuracy"] for r in evaluated), default=None),
         "seconds": round(sum(r["seconds"] for r in rounds), 6),
+        "simulated_s": None,
         "upload_bytes": sum(r["upload_bytes"] for r in rounds),
         "download_bytes": sum(r["download_bytes"] for r in rounds),
         "key_bits": sum(r["key_bits"] for r in rounds),

@@ -36,11 +36,9 @@ def test_a_value_is_never_off_by_a_step(word, bits, seed):
     quantiser = QUANTISERS[word](bits, 0.5, shares)
     limit = shares[0] * 0.5
     values = np.random.default_rng(seed).uniform(-limit, limit, 64).astype(np.float32)
-    integers, num_clipped = quantise(
-        quantiser, values, shares[0], rounding_noise(seed, 1, (0,), 64)[0]
-    )
-    assert num_clipped == 0
-    error = integers / quantiser.scale - np.clip(values, -limit, limit)
+    found = quantise(quantiser, values, shares[0], rounding_noise(seed, 1, (0,), 64)[0])
+    assert found.num_clipped == 0
+    error = found.integers / quantiser.scale - np.clip(values, -limit, limit)
     assert np.abs(error).max() < 1 / quantiser.scale
 
 
@@ -96,10 +94,10 @@ def test_a_clients_rounding_does_not_depend_on_the_others():
 def test_clipped_coordinates_are_counted():
     quantiser = headroom(16, 0.1, [0.25] * 4)
     values = np.array([0.025, -0.025, 0.0251, -1, 0], np.float32)
-    integers, num_clipped = quantise(quantiser, values, 0.25, np.full(5, DOWN))
-    assert num_clipped == 2
+    found = quantise(quantiser, values, 0.25, np.full(5, DOWN))
+    assert found.num_clipped == 2
     np.testing.assert_allclose(
-        integers / quantiser.scale,
+        found.integers / quantiser.scale,
         [0.025, -0.025, 0.025, -0.025, 0],
         atol=1 / quantiser.scale,
     )

@@ -76,12 +76,14 @@ class RoundCost(NamedTuple):
         vector_bytes: Those of one client's values alone.
         key: Bytes of each stream. All of it is used up, whether the round succeeds or not.
         num_requests: The most requests to a client, that of an abort included.
+        num_answers: Answers of all clients together; None if each answers all but the abort.
     """
 
     upload_bytes: int
     vector_bytes: int
     key: Mapping[Stream, int]
     num_requests: int
+    num_answers: int | None = None
 
 
 class Protocol(NamedTuple):

@@ -192,9 +192,12 @@ def round_cost(protocol: Protocol, context: RoundContext, num_values: int) -> Ro
         return cost._replace(num_requests=requests)
     ends = [stream for i in context.client_ids for stream in ((SERVER, i), (i, SERVER))]
     # A tag on every answer but that to an abort, and on the first where its keys begin.
-    each = TAG_BYTES * (requests - 1) + 8
+    clients = len(context.client_ids)
+    answers = (
+        clients * cost.num_requests if cost.num_answers is None else cost.num_answers + clients
+    )
     return RoundCost(
-        cost.upload_bytes + each * len(context.client_ids),
+        cost.upload_bytes + TAG_BYTES * answers + 8 * clients,
         cost.vector_bytes,
         {**cost.key, **dict.fromkeys(ends, requests * MAC_KEY_BYTES)},
         requests,

@@ -75,7 +75,7 @@ def hierarchical_protocol(
         return tree_client(client_id, party.keys, partial(tree, context), terms_of, words)
 
     def cost(context: RoundContext, num_values: int) -> RoundCost:
-        groups, sent = tree(context), 0
+        groups, sent, answers = tree(context), 0, 0
         key: dict[Stream, int] = {}
         size = pad_bytes(terms(context, num_values, context.client_ids[:2]))
         for level in range(groups.top + 1):
@@ -84,7 +84,8 @@ def hierarchical_protocol(
                 streams = [(i, j) for i in of_group.cohort for j in receivers(of_group, i)]
                 key |= {stream: stream_bytes(of_group, stream) for stream in streams}
                 sent += len(of_group.cohort) * size + 8 * len(streams)
-        return RoundCost(sent, size, key, PHASES_PER_LEVEL * (groups.top + 1))
+                answers += 3 * len(of_group.cohort)  # all of a level's phases but two aborts
+        return RoundCost(sent, size, key, PHASES_PER_LEVEL * (groups.top + 1), answers)
 
     def cheaper(step: str, num_clients: int) -> Sequence[tuple[str, Protocol]]:  # noqa: ARG001
         again = partial(
@@ -137,7 +138,7 @@ class HierarchicalConfig(WordsConfig):
     def caveats(self) -> tuple[str, ...]:
         """What the server sees."""
         return (
-            "hierarchical: a server that follows the protocol sees only the sum of the cohort's "
+            "hierarchical: the server, if it follows the protocol, sees only the sum of the cohort's "
             "updates. Together with the leader of a group it sees the sum of that group's others, "
             "and together with all others of a group one client's update.",
             MODULI[self.modulus],
