@@ -50,6 +50,8 @@ FROM_PYTHON = {
     "hierarchical": lambda: reduce_in_process(hierarchical_protocol(16, 1.0), OsRandomSource()),
 }
 GROUPS = ["aggregation.group_size=2", "partition.num_clients=6"]
+MIXED = {"qfedfisher", "scaffold", "fed_dyn", "fed_nova"}
+"""Strategies that contribute numbers of other kinds beside an update."""
 OF_DISTANCES = {"krum", "multi_krum", "geometric_median", "centred_clipping", "norm_bound"}
 
 
@@ -80,10 +82,7 @@ def test_from_python_what_it_is_from_toml_and_at_the_cost_that_was_told(
     more = GROUPS if aggregation == "grouped" else []
     kinds = f"strategy.kind={strategy}", f"aggregation.kind={aggregation}"
     config = config_of(blobs, *kinds, *more)
-    if (
-        strategy in ("qfedfisher", "scaffold", "fed_dyn", "fed_nova")
-        and aggregation in OF_DISTANCES
-    ):
+    if strategy in MIXED and aggregation in OF_DISTANCES:
         with pytest.raises(ConfigError, match="contributes numbers of other kinds"):
             build_experiment(config)
         return

@@ -138,8 +138,8 @@ class HierarchicalConfig(WordsConfig):
     def caveats(self) -> tuple[str, ...]:
         """What the server sees."""
         return (
-            "hierarchical: the server, if it follows the protocol, sees only the sum of the cohort's "
-            "updates. Together with the leader of a group it sees the sum of that group's others, "
-            "and together with all others of a group one client's update.",
+            "hierarchical: the server, if it follows the protocol, sees only the sum of the "
+            "cohort's updates. Together with the leader of a group it sees the sum of that group's "
+            "others, and together with all others of a group one client's update.",
             MODULI[self.modulus],
         )
