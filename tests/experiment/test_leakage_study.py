@@ -63,14 +63,14 @@ def test_auc_counts_pairs():
 
 def test_the_command_prints_a_table_or_json_and_draws(tmp_path):
     plot = tmp_path / "leakage.png"
-    command = ["leakage", "quickstart", "--clients", "1,2", "--noise", "1", "--victims", "4"]
+    command = ["leakage", "quickstart", "--clients", "1", "--noise", "1", "--victims", "2"]
     command += ["--steps", "2", "--set", "model.num_qubits=6", "--set", "model.num_layers=1"]
     result = CliRunner().invoke(app, [*command, "--plot", str(plot)], catch_exceptions=False)
     assert result.exit_code == 0
     assert plot.stat().st_size > 5000
-    assert len(result.output.splitlines()) == 7
+    assert len(result.output.splitlines()) == 6
     points = json.loads(CliRunner().invoke(app, [*command, "--json"]).output)["points"]
-    assert [point["clients"] for point in points] == [1, 2, 1, 2]
+    assert [point["view"] for point in points] == ["sum", "masked", "sum"]
 
 
 @pytest.mark.parametrize("numbers", ["0,1", "1.5", "x", ""])

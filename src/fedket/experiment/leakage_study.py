@@ -14,6 +14,7 @@ from fedket.experiment.aggregation import first_context
 from fedket.experiment.build import build_learning, load_samples, precision
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated.losses import Loss
+from fedket.federated.program import Program
 from fedket.leakage.inversion import Inversion, cosine, invert_gradients, match_guesses
 from fedket.leakage.membership import auc, gradient_scores
 from fedket.leakage.views import Vectors, client_gradients, clipped, group_sums, noisy
@@ -167,7 +168,7 @@ def _attack(
     correlations, hits = _compare(target, rows, np.asarray(found))
     random = bounds[0] + (bounds[1] - bounds[0]) * jax.random.uniform(rng, found.shape)
     chance, chance_hits = _compare(target, rows, np.asarray(random))
-    scores = jax.jit(partial(gradient_scores, model, loss))
+    scores = Program(_scores, (model, loss))
     of_members = np.asarray(scores(params, seen, target.x[rows.ravel()], target.y[rows.ravel()]))
     of_others = np.asarray(scores(params, seen, target.x[target.others], target.y[target.others]))
     own_view = np.arange(len(seen)).repeat(rows.shape[1])
@@ -180,6 +181,10 @@ def _attack(
         float(chance.mean()),
         float(chance_hits.mean()),
     )
+
+
+def _scores(bound: tuple[Model, Loss], params: Params, seen: Vectors, x: Array, y: Array) -> Array:
+    return gradient_scores(*bound, params, seen, x, y)
 
 
 def _compare(

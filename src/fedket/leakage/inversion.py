@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 from scipy.optimize import linear_sum_assignment
 
 from fedket.federated.losses import Loss
+from fedket.federated.program import Program
 from fedket.leakage.views import TINY, Vectors, client_gradients
 from fedket.types import Model, Params
 
@@ -60,6 +61,28 @@ def invert_gradients(
         effort: How hard is tried.
     """
     low, high = (jnp.asarray(bound, seen.dtype) for bound in bounds)
+    attempt = Program(_attempt, (model, loss, effort))  # compiled once for views of a shape
+    shape = (*y.shape, *low.shape)
+    found = [
+        attempt(params, low, high, seen, y, jax.random.uniform(key, shape, seen.dtype))
+        for key in jax.random.split(rng, effort.restarts)
+    ]
+    guesses, distances = (jnp.stack(part) for part in zip(*found, strict=True))
+    best = distances.argmin(axis=0)
+    return guesses[best, jnp.arange(len(seen))]
+
+
+def _attempt(
+    bound: tuple[Model, Loss, Inversion],
+    params: Params,
+    low: Array,
+    high: Array,
+    seen: Vectors,
+    y: Array,
+    starts: Array,
+) -> tuple[Array, Array]:
+    """Samples found from one start for each view, and how far their gradients are from it."""
+    model, loss, effort = bound
     decay = optax.cosine_decay_schedule(effort.learning_rate, effort.steps, alpha=0.1)
     optimizer = optax.adam(decay)
 
@@ -79,19 +102,8 @@ def invert_gradients(
         (unit, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), length=effort.steps)
         return low + (high - low) * unit, distance(unit, seen, y)
 
-    @jax.jit
-    def attempt(starts: Array) -> tuple[Array, Array]:
-        found: tuple[Array, Array] = jax.lax.map(lambda view: search(*view), (seen, y, starts))
-        return found
-
-    shape = (*y.shape, *low.shape)
-    found = [
-        attempt(jax.random.uniform(key, shape, seen.dtype))
-        for key in jax.random.split(rng, effort.restarts)
-    ]
-    guesses, distances = (jnp.stack(part) for part in zip(*found, strict=True))
-    best = distances.argmin(axis=0)
-    return guesses[best, jnp.arange(len(seen))]
+    found: tuple[Array, Array] = jax.lax.map(lambda view: search(*view), (seen, y, starts))
+    return found
 
 
 def match_guesses(
