@@ -9,8 +9,9 @@ import optax
 import pytest
 
 from fedket.errors import ConfigError, DataError
-from fedket.experiment.build import build, build_experiment
+from fedket.experiment.build import build_experiment
 from fedket.experiment.load import override, parse_config
+from fedket.experiment.section import build
 from fedket.models.backbones import BACKBONES
 from fedket.section import Context, find_section
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from fedket.cli.options import JsonOption
+from fedket.cli.options import JsonOption, PlotOption, numbers_in
 from fedket.cli.tables import print_table
 from fedket.errors import ConfigError
 
@@ -44,9 +44,7 @@ def plateau(
     ] = "uniform",
     seed: Annotated[int, typer.Option(min=0, help="Decides the draws.")] = 0,
     float64: Annotated[bool, typer.Option("--float64", help="Simulate in double.")] = False,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw it: .svg, .png or .pdf.")
-    ] = None,
+    plot: PlotOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print the variance of a circuit's gradients against qubits and layers.
@@ -102,9 +100,7 @@ def draw(
     ],
     qubits: Annotated[int, typer.Option(min=1, max=64, help="Number of qubits.")] = 4,
     layers: Annotated[int, typer.Option(min=1, help="Number of layers.")] = 1,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw it: .svg, .png or .pdf.")
-    ] = None,
+    plot: PlotOption = None,
 ) -> None:
     """Draw a circuit's layer as text, or as a figure.
 
@@ -129,16 +125,15 @@ def draw(
 
 
 def _numbers(text: str, option: str, largest: int) -> list[int]:
-    try:
-        found = [int(part) for part in text.split(",")]
-    except ValueError:
-        found = []
-    if not 0 < len(found) <= MAX_SIZES or not all(1 <= value <= largest for value in found):
-        raise ConfigError(
-            f"{option} takes 1 to {MAX_SIZES} whole numbers from 1 to {largest}, such as 2,4,6; "
-            f"got `{text[:80]}`"
-        )
-    return list(dict.fromkeys(found))
+    found = numbers_in(
+        text,
+        option,
+        f"whole numbers from 1 to {largest}",
+        lambda value: 1 <= value <= largest and value.is_integer(),
+        example="2,4,6",
+        most=MAX_SIZES,
+    )
+    return list(dict.fromkeys(map(int, found)))
 
 
 def _place(text: str) -> tuple[int, int] | None:

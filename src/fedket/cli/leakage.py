@@ -1,14 +1,21 @@
 """`fedket leakage`: what a curious server reads out of what it sees."""
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fedket.cli.options import ExperimentFile, JsonOption, SetOption, load_experiment
+from fedket.cli.options import (
+    ExperimentFile,
+    JsonOption,
+    PlotOption,
+    SetOption,
+    load_experiment,
+    numbers_in,
+)
 from fedket.cli.tables import print_table
-from fedket.errors import ConfigError
+
+MAX_POINTS, MAX_NUMBER = 20, 1e6
 
 
 def leakage(
@@ -21,17 +28,15 @@ def leakage(
     samples: Annotated[int, typer.Option(min=1, help="Samples of a client.")] = 1,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the attacker's optimiser.")] = 400,
     overrides: SetOption = None,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw it: .svg, .png or .pdf.")
-    ] = None,
+    plot: PlotOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Attack sums of updates of an experiment's model: which samples are in them?
 
     Every client takes one step of SGD from the first model. The attacker knows
     model and labels, and sees the sum over some clients, one client's words
-    behind a mask, or a sum with the noise of differential privacy. All is
-    simulated.
+    behind a mask (uniform, as one-time pads make them), or a sum with the
+    noise of differential privacy. All is simulated.
 
     Example: fedket leakage quickstart --clients 1,4,16 --noise 0.1,1 --plot leakage.png
     """
@@ -39,8 +44,24 @@ def leakage(
     from fedket.experiment.leakage_study import CANDIDATES, measure_leakage
     from fedket.leakage import Inversion
 
-    sizes = [int(size) for size in _numbers(clients, "--clients", whole=True)]
-    multipliers = _numbers(noise, "--noise") if noise else []
+    sizes = numbers_in(
+        clients,
+        "--clients",
+        "whole numbers above 0",
+        lambda value: 0 < value <= MAX_NUMBER and value.is_integer(),
+        example="1,4,16",
+        most=MAX_POINTS,
+    )
+    multipliers = []
+    if noise:
+        multipliers = numbers_in(
+            noise,
+            "--noise",
+            "numbers above 0",
+            lambda value: 0 < value <= MAX_NUMBER,
+            example="0.1,1",
+            most=MAX_POINTS,
+        )
     if plot is not None:
         from fedket.report.leakage_plot import plot_leakage
         from fedket.report.rate_plot import check_plot_file
@@ -48,7 +69,7 @@ def leakage(
         check_plot_file(plot)
     points = measure_leakage(
         config,
-        sizes,
+        [int(size) for size in sizes],
         multipliers,
         num_victims=victims,
         samples_each=samples,
@@ -79,18 +100,3 @@ def leakage(
     )
     if plot is not None:
         typer.echo(f"plot: {plot}")
-
-
-def _numbers(text: str, option: str, whole: bool = False) -> list[float]:
-    try:
-        found = [float(part) for part in text.split(",")]
-    except ValueError:
-        found = []
-    if not 0 < len(found) <= 20 or not all(
-        0 < value <= 1e6 and (value.is_integer() or not whole) for value in found
-    ):
-        kind, example = ("whole numbers", "1,4,16") if whole else ("numbers", "0.1,1")
-        raise ConfigError(
-            f"{option} takes 1 to 20 {kind} above 0, such as {example}; got `{text[:80]}`"
-        )
-    return found

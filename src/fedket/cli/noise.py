@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from fedket.cli.options import CommandGroup, JsonOption, SetOption
+from fedket.cli.options import CommandGroup, JsonOption, PlotOption, SetOption, numbers_in
 from fedket.cli.tables import print_table
-from fedket.errors import ConfigError
 
 app = typer.Typer(help="What noise on its circuit does to a trained model.", cls=CommandGroup)
 
@@ -27,9 +26,7 @@ def compare(
         str, typer.Option(metavar="LIST", help="Multiples of the noise; 0 is none.")
     ] = "0,0.5,1,2,4",
     overrides: SetOption = None,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw it: .svg, .png or .pdf.")
-    ] = None,
+    plot: PlotOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print accuracy and gradient of a run's model against the strength of its noise.
@@ -41,7 +38,14 @@ def compare(
     """
     from fedket.experiment.noise_study import compare_noise
 
-    wanted = _strengths(strengths)
+    wanted = numbers_in(
+        strengths,
+        "--strengths",
+        "numbers from 0 on",
+        lambda value: 0 <= value <= 1e6,
+        example="0,0.5,1,2",
+        most=MAX_STRENGTHS,
+    )
     if plot is not None:
         from fedket.report.noise_plot import plot_noise
         from fedket.report.rate_plot import check_plot_file
@@ -69,16 +73,3 @@ def compare(
     print_table(rows, headings, numbers=range(1, 6))
     if plot is not None:
         typer.echo(f"plot: {plot}")
-
-
-def _strengths(text: str) -> list[float]:
-    try:
-        found = [float(part) for part in text.split(",")]
-    except ValueError:
-        found = []
-    if not 0 < len(found) <= MAX_STRENGTHS or not all(0 <= value <= 1e6 for value in found):
-        raise ConfigError(
-            f"--strengths takes 1 to {MAX_STRENGTHS} numbers from 0 on, such as 0,0.5,1,2; got "
-            f"`{text[:80]}`"
-        )
-    return found

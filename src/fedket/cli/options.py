@@ -1,10 +1,13 @@
 """Arguments and options that several commands take, and the class of their groups."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+from fedket.errors import ConfigError
 
 FILE_HELP = "Experiment file (TOML), or the name of a shipped experiment."
 ExperimentFile = Annotated[Path, typer.Argument(help=FILE_HELP)]
@@ -15,6 +18,9 @@ SetOption = Annotated[
 FastOption = Annotated[
     bool, typer.Option("--fast", help="Take the fast profile of the file: minutes, not the result.")
 ]
+PlotOption = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: .svg, .png or .pdf.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
@@ -24,6 +30,39 @@ class CommandGroup(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Ask for help where nothing was asked."""
         return super().parse_args(ctx, args or ["--help"])
+
+
+def numbers_in(
+    text: str,
+    option: str,
+    what: str,
+    allowed: Callable[[float], bool],
+    *,
+    example: str,
+    most: int,
+) -> list[float]:
+    """The numbers of an option such as `0,0.5,1`.
+
+    Args:
+        text: What was given.
+        option: For whom.
+        what: Which numbers it takes, in words.
+        allowed: Whether it takes one.
+        example: Some that it takes.
+        most: How many, at most.
+
+    Raises:
+        ConfigError: It does not take them.
+    """
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not 0 < len(found) <= most or not all(map(allowed, found)):
+        raise ConfigError(
+            f"{option} takes 1 to {most} {what}, such as {example}; got `{text[:80]}`"
+        )
+    return found
 
 
 def load_experiment(file: Path, overrides: list[str] | None, fast: bool = False) -> Any:

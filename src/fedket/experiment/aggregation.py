@@ -8,6 +8,7 @@ import numpy as np
 from fedket.errors import ConfigError, UserCodeError
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.privacy import rounds_each, with_noise
+from fedket.experiment.section import build
 from fedket.keys import OsRandomSource
 from fedket.keys.source_kinds import OsRandomConfig
 from fedket.record import link_name
@@ -117,15 +118,7 @@ def graph_of(config: ExperimentConfig) -> Topology | None:
     """
     if config.graph is None:
         return None
-    with naming_users_lines():
-        config.graph.check(_bare_context(config))
-        made: object = config.graph.build(_bare_context(config))
-    if isinstance(made, Topology):
-        return made
-    raise UserCodeError(
-        f"`build` of {config.graph.kind} returned a {type(made).__name__}; it should return a "
-        "Topology"
-    )
+    return build(config.graph, _bare_context(config), Topology)
 
 
 def check_graph(config: ExperimentConfig, graph: Topology) -> None:

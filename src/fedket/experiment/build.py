@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import optax
 
 from fedket.data.census import check_partition
-from fedket.errors import ConfigError, UserCodeError
+from fedket.errors import ConfigError
 from fedket.experiment.aggregation import (
     build_reducer,
     check_aggregation,
@@ -30,6 +30,7 @@ from fedket.experiment.check import (
 from fedket.experiment.conditions import answers_of, simulated_clients
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.privacy import clipped, private_steps
+from fedket.experiment.section import build
 from fedket.federated.conditions import SimulatedClients
 from fedket.federated.federation import Federation, make_federation
 from fedket.federated.local import LocalTraining
@@ -40,13 +41,11 @@ from fedket.models.quantum_train import QuantumTrainConfig
 from fedket.quantum.noise import NoiseModel
 from fedket.quantum.noise.kinds import NoiseConfig
 from fedket.quantum.shots import Shots
-from fedket.section import Context, Section
+from fedket.section import Context
 from fedket.secure.plain import plain_sum
 from fedket.secure.robust.attacks import Attack, attacked, poisoned
 from fedket.types import Dataset, KeySource, Model, Partition, Reducer, Strategy, Transform
 from fedket.user_code import naming_users_lines
-
-T = TypeVar("T")
 
 
 class Experiment(NamedTuple):
@@ -281,26 +280,3 @@ def _at_clients(config: ExperimentConfig, context: Context, model: Model) -> Mod
     check_engine_of_clients(config, len(distinct), "noise.clients", every)
     models = [build(config.model, context._replace(noise=noise), Model) for noise in distinct]
     return per_client(model, models, tuple(map(distinct.index, noises)))
-
-
-def build(section: Section, context: Context, wanted: type[T]) -> T:
-    """Check that a section fits, and make what it describes.
-
-    Args:
-        section: Any kind's.
-        context: What is known so far.
-        wanted: The type of the result.
-
-    Raises:
-        FedketError: It does not fit.
-        UserCodeError: It is a user's own, and fails or makes something else.
-    """
-    with naming_users_lines():
-        section.check(context)
-        made = section.build(context)
-    if not isinstance(made, wanted):
-        raise UserCodeError(
-            f"`build` of {section.kind} returned a {type(made).__name__}; it should return a "
-            f"{wanted.__name__}"
-        )
-    return made

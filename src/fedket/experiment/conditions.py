@@ -4,9 +4,9 @@ from math import ceil, inf
 
 import jax.numpy as jnp
 
-from fedket.errors import UserCodeError
 from fedket.experiment.aggregation import cost_of, first_context, graph_of, protocol_of
 from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.section import build
 from fedket.federated.buffered import expected_rounds
 from fedket.federated.cohort import sample_cohort
 from fedket.federated.conditions import Conditions, SimulatedClients, expected, simulate_clients
@@ -16,7 +16,6 @@ from fedket.federated.schedule import make_schedule
 from fedket.federated.trainer import broadcast_shape, contribution_shape, tree_size
 from fedket.secure.protocol import Answers, Protocol
 from fedket.types import Params, Partition, Strategy
-from fedket.user_code import naming_users_lines
 
 ROUNDS_SHOWN = 100
 """Rounds over which attendance and time are averaged before a run."""
@@ -67,17 +66,9 @@ def conditions_of(config: ExperimentConfig) -> Conditions:
     """What the sections build."""
     if config.conditions is None:
         return Conditions()
-    context, made = first_context(config), dict[str, Draw]()
-    for name, section in config.conditions.draws().items():
-        with naming_users_lines():
-            section.check(context)
-            draw = section.build(context)
-        if not isinstance(draw, Draw):
-            raise UserCodeError(
-                f"`build` of {section.kind} returned a {type(draw).__name__}; it should return a "
-                "fedket.Draw"
-            )
-        made[name] = draw
+    context = first_context(config)
+    draws = config.conditions.draws()
+    made = {name: build(section, context, Draw) for name, section in draws.items()}
     return Conditions(**made, deadline_s=config.conditions.deadline_s or inf)
 
 

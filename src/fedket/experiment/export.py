@@ -6,9 +6,10 @@ from pathlib import Path
 from fedket.errors import ConfigError
 from fedket.experiment import run_directory as disk
 from fedket.experiment.aggregation import first_context
-from fedket.experiment.build import build, load_samples, precision
+from fedket.experiment.build import load_samples, precision
 from fedket.experiment.check import check_whole, parameter_shapes
 from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.section import build
 from fedket.federated.checkpoint import load_params
 from fedket.models.network import Network
 from fedket.models.network_file import TrainedNetwork, save_network

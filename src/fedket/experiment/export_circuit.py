@@ -19,9 +19,10 @@ from fedket.bridges.model import read_strings
 from fedket.errors import ConfigError
 from fedket.experiment import run_directory as disk
 from fedket.experiment.aggregation import first_context
-from fedket.experiment.build import build, load_samples, precision
+from fedket.experiment.build import load_samples, precision
 from fedket.experiment.check import check_whole, parameter_shapes
 from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.section import build
 from fedket.federated.checkpoint import load_params
 from fedket.files import write_atomic
 from fedket.section import Context

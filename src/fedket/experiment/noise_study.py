@@ -13,9 +13,10 @@ from jaxtyping import Array, Float
 from fedket.errors import ConfigError
 from fedket.experiment import run_directory as disk
 from fedket.experiment.aggregation import first_context
-from fedket.experiment.build import build, load_samples, noise_of, precision
+from fedket.experiment.build import load_samples, noise_of, precision
 from fedket.experiment.check import check_noise, check_whole, parameter_shapes
 from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.section import build
 from fedket.federated.checkpoint import load_params
 from fedket.federated.evaluate import EVAL_BATCH, make_scorer
 from fedket.quantum.noise import NoiseModel

@@ -4,13 +4,15 @@ The score of a sample is the cosine of its own gradient with what was seen: memb
 (Li, Li and Ribeiro, Effective Passive Membership Inference Attacks, ICLR 2023).
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 from sklearn.metrics import roc_auc_score
 
+from fedket.federated.fisher import per_sample_gradients
 from fedket.federated.losses import Loss
-from fedket.leakage.views import TINY, Vectors, client_gradients
+from fedket.leakage.views import TINY, Vectors
 from fedket.types import Model, Params
 
 
@@ -23,7 +25,8 @@ def gradient_scores(
     y: Int[Array, " samples"],
 ) -> Float[Array, "views samples"]:
     """Cosine of each sample's gradient with each view."""
-    own = client_gradients(model, loss, params, x[:, None], y[:, None])
+    gradients = per_sample_gradients(model, params, x, y, loss)
+    own = jnp.concatenate([g.reshape(len(y), -1) for g in jax.tree.leaves(gradients)], axis=1)
     norms = jnp.linalg.norm(seen, axis=1)[:, None] * jnp.linalg.norm(own, axis=1)
     return seen @ own.T / jnp.maximum(norms, TINY)
 

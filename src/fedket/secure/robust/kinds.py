@@ -1,5 +1,6 @@
 """The robust rules as kinds of aggregation; each key has the name that ByzFL gives it."""
 
+from abc import abstractmethod
 from functools import partial
 from typing import Literal
 
@@ -18,9 +19,9 @@ def minority(num_vectors: int) -> int:
 class RuleConfig(Section):
     """What the robust rules have in common."""
 
+    @abstractmethod
     def rule(self) -> Rule:
         """The rule."""
-        raise NotImplementedError
 
     def build(self, context: Context) -> Reducer:
         """The rule over single clients."""
