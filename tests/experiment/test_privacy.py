@@ -3,16 +3,17 @@
 import pytest
 
 from fedket.cli.progress import print_facts
-from fedket.errors import BudgetSpentError, ConfigError
+from fedket.errors import BudgetSpentError, ConfigError, UserCodeError
 from fedket.experiment.build import build_experiment
 from fedket.experiment.facts import count_facts
+from fedket.experiment.load import parse_config
 from fedket.experiment.privacy import rounds_each
 from fedket.experiment.run import resume_run, start_run
 from fedket.record import RoundRecord, Summary
 from fedket.record_files import read_json, read_rounds
 from fedket.report import write_report
 from fedket.secure.privacy import epsilon_of, gaussian_curve
-from tests.experiment.tiny import config_of, write_blobs
+from tests.experiment.tiny import config_of, values_of, write_blobs
 
 NOISE = ("privacy.kind=skellam", "privacy.clip=0.5", "aggregation.kind=quantised")
 
@@ -142,3 +143,27 @@ def test_a_clip_that_follows_the_norms_is_paid_for_and_stays_in_the_checkpoint(b
     assert all("within_clip" in r.metrics for r in records)
     resumed = config_of(blobs, *NOISE, *keys)
     assert resume_run(tmp_path / "run", config=resumed).summary.rounds == 2
+
+
+OWN = """
+from fedket import PrivacyConfig
+
+class Number(PrivacyConfig):
+    def build(self, context):
+        return 7
+
+class Broken(PrivacyConfig):
+    def build(self, context):
+        return self.sigma
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("Number", "returned a int; it should return a fedket.privacy.Mech"), ("Broken", "line 10")],
+)
+def test_a_promise_of_ones_own_that_fails_is_named(kind, said, blobs, tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    own = f"privacy={{kind='own.py:{kind}', clip=1.0, noise_multiplier=1.0}}"
+    with pytest.raises(UserCodeError, match=said):
+        build_experiment(parse_config(values_of(blobs, own), "test", tmp_path))

@@ -13,8 +13,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from fedket.errors import BudgetSpentError, CheckpointError, ConfigError
+from fedket.errors import BudgetSpentError, CheckpointError, ConfigError, UserCodeError
 from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.section import build
 from fedket.facts import PrivacyFacts
 from fedket.federated.adaptive_clip import adaptive_clip
 from fedket.federated.cohort import sample_cohort
@@ -66,14 +67,19 @@ def noise_of(config: ExperimentConfig, context: Context) -> Mechanism | ExampleN
 
     Raises:
         ConfigError: It does not suit the experiment.
+        UserCodeError: It is a user's own, and fails or makes something else.
     """
     section = config.privacy
     if section is None:
         return None
     if not isinstance(section, PrivacyConfig):
         raise ConfigError(f"privacy kind `{section.kind}` should be a subclass of one of fedket's")
-    section.check(context)
-    noise: Mechanism | ExampleNoise = section.build(context)
+    noise: object = build(section, context, object)
+    if not isinstance(noise, Mechanism | ExampleNoise):
+        raise UserCodeError(
+            f"`build` of {section.kind} returned a {type(noise).__name__}; it should return a "
+            "fedket.privacy.Mechanism or ExampleNoise"
+        )
     if isinstance(noise, Mechanism) and noise.distributed and config.keys.starvation:
         raise ConfigError(
             "keys.starvation changes the words of a round, for which the noise of [privacy] was "
