@@ -6,6 +6,8 @@ from .bridges.pennylane.kind import pennylane_model as pennylane_model
 from .bridges.qasm.kind import qasm_model as qasm_model
 from .bridges.qiskit.kind import qiskit_model as qiskit_model
 from .compile_cache import use_compile_cache as use_compile_cache
+from .data.held_out import DataConfig as DataConfig
+from .data.held_out import hold_out as hold_out
 from .data.partition import by_group as by_group
 from .data.partition import dirichlet as dirichlet
 from .data.partition import iid as iid

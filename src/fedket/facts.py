@@ -77,6 +77,7 @@ class Facts(Content):
         clients_per_round: Clients of a cohort.
         num_train: Training samples.
         num_test: Test samples.
+        num_validation: Samples of the validation split.
         num_classes: Classes.
         label_counts: Samples of each class (columns) on each client (rows); a single column for
             all classes where only the clients know them.
@@ -105,6 +106,7 @@ class Facts(Content):
     clients_per_round: Count
     num_train: Count
     num_test: Count
+    num_validation: Count = 0
     num_classes: Annotated[int, Field(ge=1)]
     label_counts: tuple[tuple[Count, ...], ...]
     measured: Mapping[str, Number]

@@ -92,6 +92,8 @@ class RoundRecord(Content):
         train_loss: Mean local training loss, weighted by samples; None if the round was lost.
         test_loss: Of the global model; None without evaluation, or if it is not finite.
         test_accuracy: Of the global model; None without evaluation.
+        validation_loss: The same on the validation split; None without one.
+        validation_accuracy: Likewise.
         client_accuracy: The same on clients' own samples: of each client of the cohort, in its
             order, or of all clients in theirs. None for a client without samples.
         clipped: Coordinates of updates that were beyond the clip, over all clients; None where each
@@ -120,6 +122,8 @@ class RoundRecord(Content):
     train_loss: Number
     test_loss: Rounded = None
     test_accuracy: Share = None
+    validation_loss: Rounded = None
+    validation_accuracy: Share = None
     client_accuracy: Annotated[tuple[Fraction | None, ...] | None, BeforeValidator(_of_clients)] = (
         None
     )
@@ -205,6 +209,13 @@ class Summary(Content):
     parameters_sha256: str
     simulated_s: Seconds | None = None
     """None where no clock is simulated."""
+    validation_loss: Rounded = None
+    """After the last round; None without a validation split."""
+    validation_accuracy: Share = None
+    best_round: Count | None = None
+    """The round whose model is in `best.safetensors`; None without a validation split."""
+    stopped: str = ""
+    """Why a run ended before its last round; empty if it did not."""
 
 
 def summarise(
@@ -212,6 +223,8 @@ def summarise(
     status: Literal["finished", "interrupted", "unfinished"],
     seconds: float | None = None,
     parameters_sha256: str = "",
+    best_round: int | None = None,
+    stopped: str = "",
 ) -> Summary:
     """Sum up rounds; `seconds` are those of the rounds unless the clock says more."""
     evaluated = [r for r in records if r.test_accuracy is not None]
@@ -237,6 +250,10 @@ def summarise(
         highest_clipped_share=max(shares, default=None),
         parameters_sha256=parameters_sha256,
         simulated_s=math.fsum(clock) if clock else None,
+        validation_loss=last.validation_loss if last else None,
+        validation_accuracy=last.validation_accuracy if last else None,
+        best_round=best_round,
+        stopped=stopped,
     )
 
 

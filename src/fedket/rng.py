@@ -31,6 +31,7 @@ class Purpose(enum.IntEnum):
     LEAKAGE = 18
     ATTACK = 20
     GROUPS = 21
+    VALIDATION = 24
 
 
 def rng_for(

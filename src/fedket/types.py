@@ -30,7 +30,7 @@ ServerState = Any
 
 
 class Dataset(NamedTuple):
-    """Samples with labels, split once into training and test part.
+    """Samples with labels, split once into training and test part, perhaps a validation part.
 
     Attributes:
         name: Short name for records and reports.
@@ -42,6 +42,8 @@ class Dataset(NamedTuple):
         groups: Owner of each training sample (for example a subject), shape (num_train,), int64 or
             string, or None.
         measured: What was measured on generated samples: description -> value.
+        x_val: Features of samples for validation, shape (num_val, ...), or None for none.
+        y_val: Their labels, shape (num_val,), or None.
     """
 
     name: str
@@ -52,6 +54,8 @@ class Dataset(NamedTuple):
     num_classes: int
     groups: np.ndarray | None = None
     measured: Mapping[str, float] = MappingProxyType({})
+    x_val: np.ndarray | None = None
+    y_val: np.ndarray | None = None
 
 
 class Transform(NamedTuple):

@@ -207,7 +207,9 @@ def print_summary(summary: Summary, directory: Path, report: Path) -> None:
     lost = f", {summary.lost_rounds} of them lost" if summary.lost_rounds else ""
     rows = {
         "test accuracy": "not evaluated" if accuracy is None else f"{100 * accuracy:.2f} %",
+        **_validation(summary),
         "rounds": f"{summary.rounds} in {_time(summary.seconds)}{lost}",
+        **({"stopped early": summary.stopped} if summary.stopped else {}),
         "uploaded": _size("B", summary.upload_bytes),
         "key spent": _size("bit", summary.key_bits),
         "left-out updates": str(summary.dropped_updates),
@@ -217,6 +219,16 @@ def print_summary(summary: Summary, directory: Path, report: Path) -> None:
     }
     typer.echo()
     print_pairs(rows.items())
+
+
+def _validation(summary: Summary) -> dict[str, str]:
+    """What the validation split says of a run; nothing without one."""
+    if summary.best_round is None:
+        return {}
+    accuracy, loss = summary.validation_accuracy, summary.validation_loss
+    shown = f"loss {loss:.4g}" if accuracy is None else f"{100 * accuracy:.2f} %"
+    best = f"that of round {summary.best_round}, best.safetensors"
+    return {"validation": shown, "best model": best}
 
 
 def print_facts(facts: Facts, evaluation: str) -> None:
@@ -234,7 +246,8 @@ def print_facts(facts: Facts, evaluation: str) -> None:
         "clients": f"{facts.clients}, {facts.clients_per_round} per round",
         **({"graph": facts.graph} if facts.graph else {}),
         "samples": f"{facts.num_train:,} training, {facts.num_test:,} test, "
-        f"{facts.num_classes} classes",
+        + (f"{facts.num_validation:,} validation, " if facts.num_validation else "")
+        + f"{facts.num_classes} classes",
         "evaluation": evaluation,
         "upload": f"{_size('B', facts.upload_bytes_per_client)} per client and round",
         "download": f"{_size('B', facts.download_bytes_per_client)} per client and round",

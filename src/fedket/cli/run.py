@@ -24,6 +24,10 @@ def run(
     resume: Annotated[
         Path | None, typer.Option(help="Resume this run directory from its checkpoint.")
     ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Rounds in all: federation.rounds, also of a run that resumes."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Write the run here instead of runs/NAME-SEED-N.")
     ] = None,
@@ -34,11 +38,13 @@ def run(
 
     FILE is an experiment file (TOML), one of its rows (FILE.toml:ROW), or the
     name of a shipped experiment.
-    All that a run writes is in one directory. Ctrl-C stops and saves.
+    All that a run writes is in one directory. Ctrl-C stops and saves;
+    --resume with more --rounds goes on with a finished run.
 
     Example: fedket run quickstart --set federation.rounds=10
     """
-    read = partial(_config_of, file, overrides or [], resume, output, fast)
+    overrides = [*(overrides or []), *([f"federation.rounds={rounds}"] if rounds else [])]
+    read = partial(_config_of, file, overrides, resume, output, fast)
     work = partial(_run, resume, output, as_json)
     launch = find_launch()
     if launch is None:

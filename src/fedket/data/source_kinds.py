@@ -6,13 +6,14 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from fedket.data.held_out import DataConfig
 from fedket.data.sources import load_dataset
 from fedket.schema import FREE, NonNegativeInt
-from fedket.section import Context, Section
+from fedket.section import Context
 from fedket.types import Dataset
 
 
-class StoredConfig(Section):
+class StoredConfig(DataConfig):
     """Keys of every data set that is stored, or can be fetched."""
 
     directory: Annotated[str, FREE] = ""
@@ -28,7 +29,7 @@ class StoredConfig(Section):
 
     def build(self, context: Context) -> Dataset:
         """The data set."""
-        return load_dataset(self.kind, **self.model_dump(exclude={"kind"}))
+        return load_dataset(self.kind, **self.model_dump(exclude={"kind", "validation_fraction"}))
 
 
 class DigitsConfig(StoredConfig):

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from fedket.bridges.keys import DeviceKeys
+from fedket.data.held_out import DataConfig
 from fedket.errors import ConfigError
 from fedket.experiment.aggregation import check_aggregation, protocol_of
 from fedket.experiment.config import ExperimentConfig
@@ -187,6 +188,11 @@ def check_deployable(config: ExperimentConfig, sites: int) -> None:
         raise ConfigError(
             "[conditions], and asynchronous rounds of such clients, simulate what real sites have "
             "themselves; leave the tables out"
+        )
+    if isinstance(config.data, DataConfig) and config.data.validation_fraction is not None:
+        raise ConfigError(
+            "data.validation_fraction holds out samples at the server, which sites do not send; "
+            "leave it out"
         )
     if not protocol.authenticated:
         raise ConfigError(

@@ -9,6 +9,7 @@ import jax
 import optax
 
 from fedket.data.census import check_partition
+from fedket.data.held_out import DataConfig, hold_out, joined_to_test, parted_from_test
 from fedket.errors import ConfigError
 from fedket.experiment.aggregation import (
     build_reducer,
@@ -25,6 +26,7 @@ from fedket.experiment.check import (
     check_noise,
     check_optimizer,
     check_threshold,
+    check_validation,
     parameter_shapes,
 )
 from fedket.experiment.conditions import answers_of, simulated_clients
@@ -103,6 +105,7 @@ def build_experiment(
     with precision(config):
         context = first_context(config)
         context = context._replace(dataset=load_samples(config, context))
+        check_validation(config, context.samples)
         partition = build(config.partition, context, list)
         check_partition(partition, len(context.samples.y_train))
         parts = build_learning(config, context, max(map(len, partition)))
@@ -175,16 +178,25 @@ def in_precision(config: ExperimentConfig, federation: Federation) -> Federation
 
 
 def load_samples(config: ExperimentConfig, context: Context) -> Dataset:
-    """The data set of an experiment after its transforms."""
-    return transformed(build(config.data, context, Dataset), transforms_of(config))
+    """The data set of an experiment after its transforms, its validation split held out."""
+    return transformed(raw_samples(config, context), transforms_of(config))
+
+
+def raw_samples(config: ExperimentConfig, context: Context) -> Dataset:
+    """The data set of an experiment before its transforms, its validation split held out."""
+    dataset = build(config.data, context, Dataset)
+    fraction = config.data.validation_fraction if isinstance(config.data, DataConfig) else None
+    return dataset if fraction is None else hold_out(dataset, fraction, config.seed)
 
 
 def transformed(dataset: Dataset, transforms: Iterable[Transform]) -> Dataset:
     """A data set after some transforms."""
+    num_test = len(dataset.y_test)
+    dataset = joined_to_test(dataset)
     for transform in transforms:
         with naming_users_lines():
             dataset = transform.apply(dataset)
-    return dataset
+    return parted_from_test(dataset, num_test)
 
 
 def transforms_of(config: ExperimentConfig) -> list[Transform]:

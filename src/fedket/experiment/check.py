@@ -50,6 +50,23 @@ def check_whole(config: ExperimentConfig, directory: Path) -> None:
         )
 
 
+def check_validation(config: ExperimentConfig, dataset: Dataset) -> None:
+    """Raise `ConfigError` if something is to be chosen on a validation split that is not there."""
+    plan = config.federation
+    chosen = {"best_by": plan.best_by, "early_stopping": plan.early_stopping}
+    for name, value in chosen.items():
+        if value is not None and dataset.x_val is None:
+            raise ConfigError(
+                f"federation.{name} needs a validation split, and never looks at the test set; set "
+                "data.validation_fraction, for example to 0.1"
+            )
+    if dataset.x_val is not None and plan.personal is not None:
+        raise ConfigError(
+            "a validation split needs a whole model at the server, which federation.personal "
+            "leaves in parts at the clients; leave one of them out"
+        )
+
+
 def check_noise(config: ExperimentConfig, model: Model, context: Context) -> None:
     """Raise `ConfigError` if the model leaves the experiment's noise or shots out."""
     if model.noise != context.noise:

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from fedket.data.partition_kinds import PartitionConfig
 from fedket.errors import ConfigError
 from fedket.experiment.rows import flatten
+from fedket.experiment.stopping import EarlyStoppingConfig, Metric
 from fedket.federated.buffered import AsynchronousConfig
 from fedket.federated.condition_kinds import ConditionsConfig
 from fedket.federated.engine_kinds import EngineConfig
@@ -92,6 +93,11 @@ class FederationConfig(Table):
     summed; clients' samples are then classified by their own models, and no test set is."""
     checkpoint_every: Annotated[PositiveInt, FREE] = 1
     """Rounds from one checkpoint to the next; a killed run goes back to the last."""
+    best_by: Annotated[Metric | None, FREE] = None
+    """What makes a model the best one, on the validation split: its `loss`, or its `accuracy`;
+    absent means `loss`."""
+    early_stopping: Annotated[EarlyStoppingConfig | None, FREE] = None
+    """When a run ends before its last round, by the validation split; absent for never."""
 
     def evaluation(self, num_clients: int) -> str:
         """When the model is evaluated, and on what, in words."""

@@ -70,6 +70,7 @@ def count_facts(experiment: Experiment) -> Facts:
         clients_per_round=config.cohort_size,
         num_train=len(dataset.y_train),
         num_test=len(dataset.y_test),
+        num_validation=0 if dataset.y_val is None else len(dataset.y_val),
         num_classes=dataset.num_classes,
         label_counts=tuple(map(tuple, counts.tolist())),
         measured=dict(dataset.measured),

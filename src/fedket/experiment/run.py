@@ -17,6 +17,7 @@ from fedket.experiment.facts import count_facts, promise_of
 from fedket.experiment.interrupts import Interrupts, handled_interrupts
 from fedket.experiment.lead import Lead, alone
 from fedket.experiment.privacy import Spending
+from fedket.experiment.stopping import best_round, stops
 from fedket.facts import Facts
 from fedket.federated.checkpoint import (
     load_checkpoint,
@@ -27,7 +28,7 @@ from fedket.federated.checkpoint import (
 from fedket.federated.federation import FederationState
 from fedket.record import RoundRecord, Summary, summarise
 from fedket.record_files import FACTS, SUMMARY, append_round, rewrite_rounds, write_json
-from fedket.types import KeySource
+from fedket.types import KeySource, Params
 
 OnStart = Callable[[Path], None]
 OnRound = Callable[[RoundRecord], None]
@@ -199,9 +200,11 @@ def _continue(
     saved, lost = state.round_num, 0
     status: Literal["finished", "interrupted"] = "finished"
     stopped: BudgetSpentError | None = None
+    plan, best = config.federation, None
+    metric = plan.best_by or "loss"
     try:
         interrupts.run(partial(lead.begin, state))
-        while state.round_num < config.federation.rounds:
+        while state.round_num < plan.rounds and not stops(records, metric, plan.early_stopping):
             evaluated, due = _plan(config, state.round_num + 1)
             if job.spending is not None:
                 job.spending.begin(state.round_num + 1)
@@ -213,9 +216,11 @@ def _continue(
                 append_round(directory, record)
                 state = after
                 records.append(record)
+                if best_round(records, metric) == record.round:
+                    best = state.params
                 if due:
-                    _save(job, state)
-                    saved = state.round_num
+                    _save(job, state, best)
+                    saved, best = state.round_num, None
             on_round(record)
             lost = lost + 1 if record.lost else 0
             if lost == LOST_IN_A_ROW:
@@ -227,9 +232,11 @@ def _continue(
         status, stopped = "interrupted", error
     finally:
         if saved < state.round_num:
-            _save(job, state)
+            _save(job, state, best)
     seconds = before + perf_counter() - start
-    summary = summarise(records, status, seconds, params_sha256(state.params))
+    sha256, why = params_sha256(state.params), stops(records, metric, plan.early_stopping)
+    why = why if state.round_num < plan.rounds else ""
+    summary = summarise(records, status, seconds, sha256, best_round(records, metric), why)
     with _saving(directory):
         save_params(directory / disk.MODEL, state.params)
         write_json(directory / SUMMARY, summary)
@@ -252,8 +259,11 @@ def _plan(config: ExperimentConfig, round_num: int) -> tuple[bool, bool]:
     return round_num % plan.eval_every == 0 or last, round_num % plan.checkpoint_every == 0 or last
 
 
-def _save(job: Job, state: FederationState) -> None:
+def _save(job: Job, state: FederationState, best: Params | None) -> None:
+    """Save a state, after the best model if there is a new one."""
     with _saving(job.directory):
+        if best is not None:
+            save_params(job.directory / disk.BEST, best)
         save_checkpoint(job.directory / disk.CHECKPOINT, state, job.digest)
 
 

@@ -1,5 +1,6 @@
 """Loss and accuracy on test set and clients' samples, of the global model or of clients' own."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -30,6 +31,11 @@ class Score(NamedTuple):
     correct: Bool[Array, " samples"]
 
 
+def means(score: Score) -> tuple[float, float]:
+    """Mean loss and accuracy."""
+    return float(np.asarray(score.loss).mean()), float(np.asarray(score.correct).mean())
+
+
 class Evaluation(NamedTuple):
     """The global model after a round.
 
@@ -41,12 +47,16 @@ class Evaluation(NamedTuple):
             the order of their ids, by its own model if the strategy gives it one; NaN for one
             without samples.
         gradients: Of the mean test loss, by layer; empty unless asked for.
+        validation_loss: As on the test set, on the validation split; NaN without one.
+        validation_accuracy: Likewise.
     """
 
     test_loss: float
     test_accuracy: float
     client_accuracy: np.ndarray
     gradients: Mapping[str, LayerGradient] = {}
+    validation_loss: float = math.nan
+    validation_accuracy: float = math.nan
 
 
 def evaluation_batch(model: Model, x: Array, memory_limit_mb: int) -> int:

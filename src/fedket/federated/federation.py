@@ -31,13 +31,13 @@ from fedket.federated.evaluate import (
     EvaluatedClients,
     Evaluation,
     PersonalAccuracy,
-    Score,
     evaluation_batch,
     global_model,
     make_client_accuracy,
     make_own_accuracy,
     make_personal_accuracy,
     make_scorer,
+    means,
     scoring_rng,
 )
 from fedket.federated.gossip import (
@@ -135,8 +135,8 @@ def make_federation(
 
     Args:
         model: What is trained.
-        dataset: Training samples are dealt to clients by `partition`; the test set stays at the
-            server.
+        dataset: Training samples are dealt to clients by `partition`; test and validation part stay
+            at the server.
         partition: Sample indices per client.
         strategy: What clients contribute and what the server makes of the sum.
         training: Local training.
@@ -175,6 +175,9 @@ def make_federation(
     if asynchronous is not None:
         strategy = buffered(strategy, num_clients, in_training)
     test = jnp.asarray(dataset.x_test, dtype), jnp.asarray(dataset.y_test)
+    held_out = None
+    if dataset.x_val is not None:
+        held_out = jnp.asarray(dataset.x_val, dtype), jnp.asarray(dataset.y_val)
     batch = evaluation_batch(model, test[0], memory_limit_mb)
     probe_samples = {
         name: (jnp.asarray(x, dtype), jnp.asarray(y)) for name, (x, y) in probes.items()
@@ -228,16 +231,18 @@ def make_federation(
         ids = np.arange(num_clients) if clients is None else clients
         rngs = [scoring_rng(model, seed, round_num, part) for part in (0, 1)]
         loss, correct = math.nan, math.nan
+        validation = math.nan, math.nan
         if whole:
-            score: Score = scorer(params, *test, rngs[0])
-            loss, correct = (float(np.asarray(part).mean()) for part in score)
+            loss, correct = means(scorer(params, *test, rngs[0]))
+        if whole and held_out is not None:
+            validation = means(scorer(params, *held_out, scoring_rng(model, seed, round_num, 3)))
         if personal_accuracy is None or state is None:
             of_clients = accuracy(params, ids, rngs[1])
         else:
             server, memory = one_copy((state.server, state.clients.memory))
             sent = strategy.broadcast(server, params)
             of_clients = personal_accuracy(sent, memory, ids, rngs[1])
-        return Evaluation(loss, correct, of_clients, meter(params))
+        return Evaluation(loss, correct, of_clients, meter(params), *validation)
 
     def of_own_models(
         models: Any, clients: np.ndarray | None, round_num: int, evaluated: bool
@@ -254,8 +259,7 @@ def make_federation(
 
     def probed(params: Params) -> dict[str, float]:
         rng = scoring_rng(model, seed, 0)
-        scores = {name: scorer(params, *some, rng) for name, some in probe_samples.items()}
-        return {name: float(np.asarray(score.correct).mean()) for name, score in scores.items()}
+        return {name: means(scorer(params, *x, rng))[1] for name, x in probe_samples.items()}
 
     def run_round(
         state: FederationState, with_evaluation: bool = True

@@ -116,7 +116,9 @@ def _is_finished(directory: Path, config: ExperimentConfig) -> bool:
     disk.check_same_experiment(directory, disk.read_config(directory), config)
     with suppress(CheckpointError):
         summary = read_json(directory / SUMMARY, Summary)
-        return summary.status == "finished" and summary.rounds == config.federation.rounds
+        return summary.status == "finished" and (
+            bool(summary.stopped) or summary.rounds == config.federation.rounds
+        )
     return False
 
 

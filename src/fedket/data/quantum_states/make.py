@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Complex, Float32
 from pydantic import Field
 
+from fedket.data.held_out import DataConfig
 from fedket.data.quantum_states.generators import (
     Generator,
     Measure,
@@ -26,7 +27,7 @@ from fedket.data.sources import data_directory
 from fedket.errors import DataError
 from fedket.quantum.resources import concentratable_entanglement, stabilizer_entropy
 from fedket.schema import FREE, PositiveFloat, Seed
-from fedket.section import Context, Section
+from fedket.section import Context
 from fedket.types import Dataset
 
 RESOURCES: dict[str, tuple[str, Measure]] = {
@@ -39,7 +40,7 @@ MEASURED = 64
 """States of each class that the resource is measured on (256 Paulis of 4 qubits, 65,536 of 8)."""
 
 
-class StatesConfig(Section):
+class StatesConfig(DataConfig):
     """Keys of data sets of quantum states, made on the spot: two classes of a resource."""
 
     num_qubits: Annotated[int, Field(ge=2, le=8)] = 6
