@@ -79,6 +79,32 @@ class LayerGradient(Content):
     variance: Number
 
 
+class CalibrationBin(Content):
+    """Samples whose predictions are about as sure: how many, how sure, and how often right."""
+
+    samples: Count
+    confidence: Annotated[Fraction, BeforeValidator(_rounded)]
+    accuracy: Annotated[Fraction, BeforeValidator(_rounded)]
+
+
+class Quality(Content):
+    """What predictions on a set of samples are worth; `fedket.federated.metrics` defines each.
+
+    Attributes:
+        macro_f1: Mean F1 over classes.
+        auc: Area under the ROC curve; None unless there are two classes, with samples of both.
+        ece: Expected calibration error.
+        confusion: Samples by class (row) and predicted class (column); empty for very many classes.
+        calibration: Reliability diagram: the bins that hold samples, from the least sure.
+    """
+
+    macro_f1: Share = None
+    auc: Share = None
+    ece: Share = None
+    confusion: tuple[tuple[Count, ...], ...] = ()
+    calibration: tuple[CalibrationBin, ...] = ()
+
+
 class RoundRecord(Content):
     """One round, a line of `rounds.jsonl`; docs/run-directory.md gives units.
 
@@ -94,7 +120,8 @@ class RoundRecord(Content):
         test_accuracy: Of the global model; None without evaluation.
         validation_loss: The same on the validation split; None without one.
         validation_accuracy: Likewise.
-        client_accuracy: The same on clients' own samples: of each client of the cohort, in its
+        quality: What its predictions on the test set are worth beyond that; None likewise.
+        client_accuracy: Accuracy on clients' own samples: of each client of the cohort, in its
             order, or of all clients in theirs. None for a client without samples.
         clipped: Coordinates of updates that were beyond the clip, over all clients; None where each
             client keeps its own count.
@@ -124,6 +151,7 @@ class RoundRecord(Content):
     test_accuracy: Share = None
     validation_loss: Rounded = None
     validation_accuracy: Share = None
+    quality: Quality | None = None
     client_accuracy: Annotated[tuple[Fraction | None, ...] | None, BeforeValidator(_of_clients)] = (
         None
     )

@@ -11,9 +11,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from fedket.data.batches import PaddedClients, padded_rows, shared_length
 from fedket.federated.losses import Loss, cross_entropy
+from fedket.federated.metrics import classification_quality
 from fedket.federated.program import Program
 from fedket.federated.working_set import traced_bytes
-from fedket.record import LayerGradient
+from fedket.record import LayerGradient, Quality
 from fedket.rng import Purpose, Rng, rng_for
 from fedket.types import Broadcast, Model, Params
 
@@ -25,10 +26,11 @@ EvaluatedClients = Literal["cohort", "all", "none"]
 
 
 class Score(NamedTuple):
-    """Per-sample outcome: the loss and whether the largest logit is the label's."""
+    """Per-sample outcome: the loss, whether the largest logit is the label's, and the logits."""
 
     loss: Float[Array, " samples"]
     correct: Bool[Array, " samples"]
+    logits: Float[Array, "samples classes"]
 
 
 def means(score: Score) -> tuple[float, float]:
@@ -49,6 +51,7 @@ class Evaluation(NamedTuple):
         gradients: Of the mean test loss, by layer; empty unless asked for.
         validation_loss: As on the test set, on the validation split; NaN without one.
         validation_accuracy: Likewise.
+        quality: What the predictions on the test set are worth; None with a part of the model.
     """
 
     test_loss: float
@@ -57,6 +60,7 @@ class Evaluation(NamedTuple):
     gradients: Mapping[str, LayerGradient] = {}
     validation_loss: float = math.nan
     validation_accuracy: float = math.nan
+    quality: Quality | None = None
 
 
 def evaluation_batch(model: Model, x: Array, memory_limit_mb: int) -> int:
@@ -108,6 +112,13 @@ def make_scorer(model: Model, batch: int = EVAL_BATCH, loss: Loss = cross_entrop
     return Program(_score, (_functions(model), loss, batch))
 
 
+def quality_of(score: Score, y: Array) -> Quality | None:
+    """What predictions of samples with labels `y` are worth beyond that; None without classes."""
+    labels = np.asarray(y)
+    is_class = np.issubdtype(labels.dtype, np.integer)
+    return classification_quality(np.asarray(score.logits), labels) if is_class else None
+
+
 def scoring_rng(model: Model, seed: int, round_num: int, client_id: int = 0) -> Rng | None:
     """What decides the shots of an evaluation; None for a model that is evaluated exactly.
 
@@ -154,10 +165,11 @@ def _score(
     def of_batch(batch: tuple[Array, Array, Array]) -> Score:
         number, some, labels = batch
         logits = _logits(functions, params, some, _drawn(functions, rng, number))
-        return Score(loss(logits, labels), logits.argmax(axis=-1) == labels)
+        return Score(loss(logits, labels), logits.argmax(axis=-1) == labels, logits)
 
     numbered = jnp.arange(len(xs)), xs, ys
-    return Score(*(a.reshape(-1)[:count] for a in jax.lax.map(of_batch, numbered)))
+    scores = jax.lax.map(of_batch, numbered)
+    return Score(*(a.reshape(-1, *a.shape[2:])[:count] for a in scores))
 
 
 ClientAccuracy = Callable[[Params, np.ndarray, Rng | None], np.ndarray]

@@ -31,6 +31,7 @@ from fedket.federated.evaluate import (
     EvaluatedClients,
     Evaluation,
     PersonalAccuracy,
+    Score,
     evaluation_batch,
     global_model,
     make_client_accuracy,
@@ -38,6 +39,7 @@ from fedket.federated.evaluate import (
     make_personal_accuracy,
     make_scorer,
     means,
+    quality_of,
     scoring_rng,
 )
 from fedket.federated.gossip import (
@@ -232,8 +234,10 @@ def make_federation(
         rngs = [scoring_rng(model, seed, round_num, part) for part in (0, 1)]
         loss, correct = math.nan, math.nan
         validation = math.nan, math.nan
+        quality = None
         if whole:
-            loss, correct = means(scorer(params, *test, rngs[0]))
+            score: Score = scorer(params, *test, rngs[0])
+            (loss, correct), quality = means(score), quality_of(score, test[1])
         if whole and held_out is not None:
             validation = means(scorer(params, *held_out, scoring_rng(model, seed, round_num, 3)))
         if personal_accuracy is None or state is None:
@@ -242,7 +246,7 @@ def make_federation(
             server, memory = one_copy((state.server, state.clients.memory))
             sent = strategy.broadcast(server, params)
             of_clients = personal_accuracy(sent, memory, ids, rngs[1])
-        return Evaluation(loss, correct, of_clients, meter(params), *validation)
+        return Evaluation(loss, correct, of_clients, meter(params), *validation, quality)
 
     def of_own_models(
         models: Any, clients: np.ndarray | None, round_num: int, evaluated: bool
