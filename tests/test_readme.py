@@ -1,7 +1,9 @@
 """What the README shows is what the code does."""
 
 import re
+import tomllib
 
+import yaml
 from docs.generate import public_names
 
 import fedket
@@ -37,3 +39,11 @@ def test_every_shell_command_of_the_readme_exists(repository):
     known = {command.name or command.callback.__name__ for command in app.registered_commands}
     assert known
     assert set(re.findall(r"^fedket (\w+)", text, re.MULTILINE)) <= known
+
+
+def test_the_citation_names_this_version(repository):
+    citation = yaml.safe_load((repository / "CITATION.cff").read_text())
+    assert citation["version"] == fedket.__version__
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    assert citation["license"] == project["license"]
+    assert citation["keywords"] == project["keywords"]

@@ -5,14 +5,13 @@ from typing import Annotated
 import typer
 
 from fedket._version import __version__
-from fedket.cli import circuit, deploy, keys, kme, leakage, noise, qkd, reproduce, run, show
+from fedket.cli import circuit, deploy, doctor, keys, kme, leakage, noise, qkd, reproduce, run, show
 from fedket.cli.options import CommandGroup
 
 app = typer.Typer(
     cls=CommandGroup,
     help="Train quantum and hybrid models across many sites without moving their data.\n\n"
     "Start with `fedket list`, then `fedket run quickstart`.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -44,6 +43,7 @@ app.command()(circuit.plateau)
 app.command()(leakage.leakage)
 app.command()(reproduce.reproduce)
 app.command()(reproduce.results)
+app.command()(doctor.doctor)
 app.add_typer(deploy.app, name="deploy")
 app.add_typer(keys.app, name="keys")
 app.add_typer(kme.app, name="kme")

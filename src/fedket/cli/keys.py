@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedket.cli.failures import BAD_INPUT, INCOMPLETE
+from fedket.cli.doctor import tell_checks
+from fedket.cli.failures import BAD_INPUT
 from fedket.cli.options import CommandGroup, JsonOption
 from fedket.cli.tables import print_table
 from fedket.errors import KeyMaterialError
@@ -102,18 +103,7 @@ def doctor(
     from fedket.schema import read_table
 
     settings = read_table(config, SaeConfig)
-    checks = []
-    for check in examine(settings, sample_s):
-        checks.append(check)
-        if not as_json:
-            typer.echo(f"{check.outcome:<4}  {check.name}: {check.found}")
-    failures = sum(check.outcome == "fail" for check in checks)
-    if as_json:
-        typer.echo(json.dumps([check._asdict() for check in checks]))
-    else:
-        typer.echo(f"{failures} of {len(checks)} checks failed" if failures else "ready for a run")
-    if failures:
-        raise typer.Exit(INCOMPLETE)
+    tell_checks(examine(settings, sample_s), "ready for a run", as_json)
 
 
 @app.command("dev-pki")

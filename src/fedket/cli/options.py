@@ -9,8 +9,19 @@ from typer.core import TyperGroup
 
 from fedket.errors import ConfigError
 
-FILE_HELP = "Experiment file (TOML), or the name of a shipped experiment."
-ExperimentFile = Annotated[Path, typer.Argument(help=FILE_HELP)]
+
+def begin_with(incomplete: str) -> list[str]:
+    """Shipped experiments that a shell offers; where there is none, it offers files."""
+    from fedket.experiment.shipped import shipped_experiments
+
+    return [s.name for s in shipped_experiments() if s.name.startswith(incomplete)]
+
+
+_FILE = typer.Argument(
+    help="Experiment file (TOML), or the name of a shipped experiment.", autocompletion=begin_with
+)
+ExperimentFile = Annotated[Path, _FILE]
+OptionalFile = Annotated[Path | None, _FILE]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change one value; repeat for more."),

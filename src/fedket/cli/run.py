@@ -12,14 +12,14 @@ import typer
 
 from fedket.allocator import keep_freed_memory
 from fedket.cli.failures import INTERRUPTED, stopping_early, tell
-from fedket.cli.options import FILE_HELP, FastOption, JsonOption, SetOption, load_experiment
+from fedket.cli.options import FastOption, JsonOption, OptionalFile, SetOption, load_experiment
 from fedket.compile_cache import use_compile_cache
 from fedket.errors import ConfigError
 from fedket.experiment.launch import find_launch
 
 
 def run(
-    file: Annotated[Path | None, typer.Argument(help=FILE_HELP)] = None,
+    file: OptionalFile = None,
     overrides: SetOption = None,
     resume: Annotated[
         Path | None, typer.Option(help="Resume this run directory from its checkpoint.")

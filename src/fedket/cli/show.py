@@ -10,14 +10,14 @@ from typing import Annotated, Any, cast
 import typer
 
 from fedket.cli.failures import stopping_early
-from fedket.cli.options import FILE_HELP, FastOption, JsonOption, SetOption, load_experiment
+from fedket.cli.options import FastOption, JsonOption, OptionalFile, SetOption, load_experiment
 from fedket.cli.tables import print_table
 from fedket.errors import ConfigError
 from fedket.experiment.interrupts import handled_interrupts
 
 
 def show(
-    file: Annotated[Path | None, typer.Argument(help=FILE_HELP)] = None,
+    file: OptionalFile = None,
     overrides: SetOption = None,
     fast: FastOption = False,
     kind: Annotated[

@@ -96,6 +96,12 @@ def read_image_set(image_set: ImageSet, directory: Path) -> RawData:
     return _read_folder(folder or _download(image_set, directory))
 
 
+def is_stored(image_set: ImageSet, directory: Path) -> bool:
+    """Whether the data directory has an image set, so that nothing is downloaded."""
+    in_folder = _find_folder(image_set, directory) is not None
+    return in_folder or (directory / f"{image_set.name}.npz").is_file()
+
+
 def _find_folder(image_set: ImageSet, directory: Path) -> Path | None:
     for folder in (directory / image_set.name, directory):
         if all((folder / name).is_file() for name in image_set.sha256):

@@ -6,13 +6,14 @@ features are kept as they are. 60,000 images of 28x28 are 188 MB.
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from fedket.data.download import find_file
 from fedket.data.image_folder import read_image_folder
 from fedket.data.npz import read_npz
-from fedket.data.originals import FASHION_MNIST, MNIST, read_digits, read_image_set
+from fedket.data.originals import FASHION_MNIST, MNIST, is_stored, read_digits, read_image_set
 from fedket.data.raw import RawData, check_raw, count_classes, merge_classes, scale_features, select
 from fedket.errors import DataError
 from fedket.types import Dataset
@@ -29,16 +30,29 @@ class Request(NamedTuple):
     class_names: tuple[str, ...] = ()
 
 
+def _read_packed(name: str, request: Request) -> RawData:
+    """A packed data set, which has to be in the data directory under its usual name."""
+    path = data_directory(request.directory) / name
+    if not path.is_file():
+        raise DataError(f"no file at {path}; set FEDKET_DATA to the folder that holds {name}")
+    return read_npz(path)
+
+
+PACKED = {
+    "cats_vs_dogs": "cats_vs_dogs_96_jpeg.npz",
+    "cats_vs_dogs_64": "cats_vs_dogs_64.npz",
+    "planes_cars": "cifar10_planes_cars.npz",
+    "alzheimer_mri": "alzheimer_mri_64.npz",
+}
+"""Data set -> its file in the data directory, which nothing downloads."""
+
 SOURCES: dict[str, Callable[[Request], RawData]] = {
     "digits": lambda _: read_digits(),
     "mnist": lambda request: read_image_set(MNIST, data_directory(request.directory)),
     "fashion_mnist": lambda request: read_image_set(
         FASHION_MNIST, data_directory(request.directory)
     ),
-    "cats_vs_dogs": lambda request: read_npz(_file_of("cats_vs_dogs_96_jpeg.npz", request)),
-    "cats_vs_dogs_64": lambda request: read_npz(_file_of("cats_vs_dogs_64.npz", request)),
-    "planes_cars": lambda request: read_npz(_file_of("cifar10_planes_cars.npz", request)),
-    "alzheimer_mri": lambda request: read_npz(_file_of("alzheimer_mri_64.npz", request)),
+    **{name: partial(_read_packed, file) for name, file in PACKED.items()},
     "npz": lambda request: read_npz(
         _find_file(request.path, data_directory(request.directory)), request.sha256
     ),
@@ -112,19 +126,19 @@ def data_directory(directory: str = "") -> Path:
     return Path(pooch.os_cache("fedket")).expanduser()
 
 
+def stored(directory: Path) -> dict[str, bool]:
+    """Data set that is kept in files of its own -> whether the data directory has it."""
+    return {
+        **{image_set.name: is_stored(image_set, directory) for image_set in (MNIST, FASHION_MNIST)},
+        **{name: (directory / file).is_file() for name, file in PACKED.items()},
+    }
+
+
 def _read(name: str, request: Request) -> RawData:
     try:
         return SOURCES[name](request)
     except OSError as error:
         raise DataError(f"data set `{name}` cannot be read ({error}); check its path") from error
-
-
-def _file_of(name: str, request: Request) -> Path:
-    """A packed data set, which has to be in the data directory under its usual name."""
-    path = data_directory(request.directory) / name
-    if not path.is_file():
-        raise DataError(f"no file at {path}; set FEDKET_DATA to the folder that holds {name}")
-    return path
 
 
 def _find_folder(path: str, directory: Path) -> Path:
