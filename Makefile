@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 CASES ?= 20000
 
-.PHONY: demo reference test test-long fuzz lock sbom wheel-test lint bench clean help
+.PHONY: demo docs reference test test-long fuzz lock sbom wheel-test lint bench clean help
 
 help:
 	@echo "make demo   install into $(VENV) and run the quickstart experiment"
@@ -14,6 +14,7 @@ help:
 	@echo "make fuzz CASES=20000   garbage for whatever reads files and messages, so much for each test"
 	@echo "make wheel-test   build the wheel and try it without constraints in fresh environments"
 	@echo "make reference  write docs/reference.md and docs/python.md anew from the code"
+	@echo "make docs   build the documentation as a site, dist/site/index.html"
 	@echo "make lock   write locked.txt: every dependency of a party with its hashes"
 	@echo "make sbom   write dist/sbom.cdx.json and docs/licences.md from what locked.txt installs"
 	@echo "make bench  measure fedket beside C and its peers on an idle machine, and renew README's tables"
@@ -43,6 +44,10 @@ lint: $(VENV)/.installed-dev
 
 reference: $(VENV)/.installed-dev
 	$(BIN)/python -m docs.generate
+
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "dist/site/index.html"
 
 lock: $(VENV)/.installed-tools
 	$(BIN)/python -c "import tomllib; \
@@ -80,6 +85,10 @@ $(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml constraints.txt $(NATI
 	    --no-deps --no-build-isolation ./native; \
 	else echo "no C++ compiler: the compiled kernels are neither built nor tested"; fi
 	@touch $(VENV)/.installed $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
 
 $(VENV)/.installed-tools: $(VENV)/bin/python constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt cyclonedx-bom uv
