@@ -22,7 +22,7 @@ from fedket.experiment.run import start_run
 from fedket.experiment.shipped import shipped_experiments
 
 CONFIGS = {s: load_config(s.path) for s in shipped_experiments()}
-OPEN = ("open_questions", "robust")
+OPEN = ("open_questions", "privacy", "robust")
 """Folders of rows that no paper has published."""
 PUBLISHED = [s for s, c in CONFIGS.items() if c.paper is not None and s.paper not in OPEN]
 KINDS = ("model.kind", "model.circuit")

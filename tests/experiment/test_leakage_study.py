@@ -1,6 +1,7 @@
 """What a curious server reads out of sums of updates; the attack itself is tested beside secure."""
 
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -29,9 +30,21 @@ def test_a_member_is_told_from_its_own_update_and_not_from_masked_words(blobs):
     assert one.epsilon is None
 
 
+def test_all_but_one_that_collude_leave_an_update_under_its_own_noise(blobs):
+    """Noise made for them hides it as noise on a plain update does; else it has a part of that."""
+    measure = partial(measure_leakage, config_of(blobs, VQC), num_victims=8, effort=EFFORT)
+    plain = measure([1], [0.1])[-1]
+    made_for_it = measure([4], [0.1], colluders=3, expected=3)[-1]
+    made_for_none = measure([4], [0.2], colluders=3)[-1]
+    assert made_for_it._replace(clients=1, colluders=0) == plain
+    assert made_for_none[4:10] == plain[4:10]
+    assert made_for_it.name == "sum of 4, 3 collude"
+
+
 @pytest.mark.parametrize(
     ("sizes", "given", "said"),
     [
+        ([4], {"num_victims": 8, "colluders": 4}, "leaves nobody to attack; use at most 3"),
         ([3], {"num_victims": 8}, "8 victims do not make whole sums of 3 clients"),
         ([1], {"num_victims": 10**6}, "use fewer victims or samples"),
     ],

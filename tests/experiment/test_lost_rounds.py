@@ -57,3 +57,32 @@ def test_clients_that_diverge_lose_the_round(tiny, tmp_path):
     config = tiny("optimizer.kind=sgd", "optimizer.learning_rate=1e38", "training.epochs=20")
     with pytest.raises(TrainingError, match="none of 4 clients delivered a finite update; lower"):
         start_run(config, output=tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        (),
+        ("privacy.kind=gaussian", "privacy.clip=1", "privacy.noise_multiplier=1"),
+        (
+            "aggregation.kind=quantised",
+            "privacy={kind='skellam', clip=1.0, noise_multiplier=1.0, survivors=1}",
+        ),
+    ],
+    ids=["plain", "central noise", "clients' noise"],
+)
+def test_a_round_to_which_nobody_comes_is_lost_and_paid_for_and_training_goes_on(
+    noise, tiny, tmp_path
+):
+    """Whoever was drawn for it has spent its part: that it was not there is not claimed."""
+    drawn = ("federation.clients_per_round=2", "conditions.availability=0.5", "federation.rounds=8")
+    rounds = rounds_on_disk(start_run(tiny(*noise, *drawn), output=tmp_path / "run").directory)
+    empty = [line for line in rounds if len(line.dropped) == len(line.cohort)]
+    assert 0 < len(empty) < len(rounds)
+    for line in empty:
+        assert "0 clients are there to the end, 1 must be" in line.lost
+        before = rounds[line.round - 2] if line.round > 1 else None
+        assert before is None or line.test_loss == before.test_loss
+    assert any(not later.lost for later in rounds[empty[0].round :])
+    spent = [line.epsilon for line in rounds]
+    assert spent == sorted(spent) if noise else spent == [None] * len(rounds)

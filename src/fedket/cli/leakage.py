@@ -27,6 +27,12 @@ def leakage(
     victims: Annotated[int, typer.Option(min=1, help="Clients that are attacked.")] = 16,
     samples: Annotated[int, typer.Option(min=1, help="Samples of a client.")] = 1,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the attacker's optimiser.")] = 400,
+    colluders: Annotated[
+        int, typer.Option(min=0, help="Of a noisy sum's clients, how many help the server.")
+    ] = 0,
+    expected: Annotated[
+        int, typer.Option(min=0, help="How many the noise was made for (privacy.colluders).")
+    ] = 0,
     overrides: SetOption = None,
     plot: PlotOption = None,
     as_json: JsonOption = False,
@@ -36,7 +42,8 @@ def leakage(
     Every client takes one step of SGD from the first model. The attacker knows
     model and labels, and sees the sum over some clients, one client's words
     behind a mask (uniform, as one-time pads make them), or a sum with the
-    noise of differential privacy. All is simulated.
+    noise of differential privacy, from which colluders subtract their own
+    updates and noise. All is simulated.
 
     Example: fedket leakage quickstart --clients 1,4,16 --noise 0.1,1 --plot leakage.png
     """
@@ -74,6 +81,8 @@ def leakage(
         num_victims=victims,
         samples_each=samples,
         effort=Inversion(steps=steps),
+        colluders=colluders,
+        expected=expected,
     )
     if plot is not None:
         plot_leakage(points, plot)

@@ -42,6 +42,7 @@ class LeakagePoint(NamedTuple):
         membership_auc: Chance that a member is told from another sample; 1/2 by chance.
         chance_correlation: What random guesses would get: of many guesses, the best are matched.
         chance_identified: Likewise.
+        colluders: Clients of a noisy sum that work with the server: they subtract what they sent.
     """
 
     view: str
@@ -54,12 +55,15 @@ class LeakagePoint(NamedTuple):
     membership_auc: float
     chance_correlation: float
     chance_identified: float
+    colluders: int = 0
 
     @property
     def name(self) -> str:
         """The view, in words."""
         if self.view == MASKED:
             return "one client, masked"
+        if self.colluders:
+            return f"sum of {self.clients}, {self.colluders} collude"
         return "one client" if self.clients == 1 else f"sum of {self.clients}"
 
 
@@ -72,6 +76,8 @@ def measure_leakage(
     samples_each: int = 1,
     effort: Inversion = Inversion(),  # noqa: B008 - immutable
     delta: float = 1e-5,
+    colluders: int = 0,
+    expected: int = 0,
 ) -> list[LeakagePoint]:
     """Attack what a server sees of clients that take one step of SGD from the first model.
 
@@ -83,11 +89,21 @@ def measure_leakage(
         samples_each: Samples of a client.
         effort: How hard is tried.
         delta: For ε.
+        colluders: Clients of each noisy sum that work with the server: they subtract their own
+            updates and noise, the others' are attacked.
+        expected: How many of them the noise was made for (`privacy.colluders`): all others add
+            what is enough without theirs. Of more colluders ε says nothing.
 
     Raises:
-        ConfigError: There are too few samples, or sizes do not divide the victims.
+        ConfigError: There are too few samples, sizes do not divide the victims, or nobody is
+            honest.
     """
-    for size in sizes:
+    if max(colluders, expected) >= max(sizes):
+        raise ConfigError(
+            f"of sums of {max(sizes)} clients {max(colluders, expected)} collude, which leaves "
+            f"nobody to attack; use at most {max(sizes) - 1}"
+        )
+    for size in (*sizes, max(sizes) - colluders):
         if size < 1 or num_victims % size:
             raise ConfigError(
                 f"{num_victims} victims do not make whole sums of {size} clients; use sizes that "
@@ -104,8 +120,9 @@ def measure_leakage(
         points.append(LeakagePoint(MASKED, 1, 0.0, None, *attack(_masked(target, rng))))
         for z in multipliers:
             epsilon = gaussian_epsilon(z, delta, config.federation.rounds)
-            seen = _noised(target, max(sizes), z, rng)
-            points.append(LeakagePoint("sum", max(sizes), z, epsilon, *attack(seen)))
+            size = max(sizes)
+            left = _noised(target, size - colluders, z / (size - expected) ** 0.5, rng)
+            points.append(LeakagePoint("sum", size, z, epsilon, *attack(left), colluders))
     return points
 
 
@@ -151,9 +168,10 @@ def _masked(target: _Target, rng: np.random.Generator) -> Vectors:
     return jnp.asarray(rng.uniform(-scale, scale, target.updates.shape), target.x.dtype)
 
 
-def _noised(target: _Target, size: int, multiplier: float, rng: np.random.Generator) -> Vectors:
+def _noised(target: _Target, size: int, each: float, rng: np.random.Generator) -> Vectors:
+    """Sums of `size` clipped updates, with the noise that each of these clients adds."""
     norm = float(jnp.median(jnp.linalg.norm(target.updates, axis=1)))
-    return noisy(group_sums(clipped(target.updates, norm), size), multiplier * norm, rng)
+    return noisy(group_sums(clipped(target.updates, norm), size), each * size**0.5 * norm, rng)
 
 
 def _attack(

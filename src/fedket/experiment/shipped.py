@@ -4,8 +4,9 @@ An experiment is named by its file, or by its row in a file of several; one of a
 and file or row: `qfedfisher/mnist-qfedavg`.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fedket.errors import ConfigError, meant
 from fedket.experiment.rows import rows_of, split_row
@@ -17,7 +18,7 @@ class ShippedExperiment(NamedTuple):
 
     Attributes:
         name: What the command line calls it: folder below `experiments/`, and row or file.
-        description: As in the file.
+        description: As in the file; without, what its table calls it.
         path: The file, `FILE.toml:ROW` for a row.
     """
 
@@ -48,9 +49,14 @@ def experiments_in(file: Path) -> list[ShippedExperiment]:
     shared = str(values.get("description", ""))
     rows = rows_of(values, str(file)).items()
     return [
-        ShippedExperiment(name, str(row.get("description", shared)), Path(f"{file}:{name}"))
-        for name, row in rows
+        ShippedExperiment(name, _words(row, shared), Path(f"{file}:{name}")) for name, row in rows
     ] or [ShippedExperiment(file.stem, shared, file)]
+
+
+def _words(row: Mapping[str, Any], shared: str) -> str:
+    paper = row.get("paper")
+    title = paper.get("row", "") if isinstance(paper, dict) else ""
+    return str(row.get("description", shared) or title)
 
 
 def find_experiment(name: Path) -> Path:

@@ -47,7 +47,7 @@ def paint_noise(axes: Axes, runs: Sequence[Sequence[LeakagePoint]]) -> None:
     """The same against ε of all rounds, for the sums that have noise."""
     noised = [[point for point in run if point.noise_multiplier] for run in runs]
     _paint(axes, noised, [point.epsilon or 0.0 for point in noised[0]])
-    axes.set_xlabel(f"ε of all rounds, sums of {noised[0][0].clients} (simulated)")
+    axes.set_xlabel(f"ε of all rounds, {noised[0][0].name} (simulated)")
 
 
 def _paint(axes: Axes, runs: Sequence[Sequence[LeakagePoint]], x: Sequence[float]) -> None:
