@@ -32,7 +32,8 @@ def test_a_table_is_printed_and_written(fedket, tmp_path):
     code, output, errors = fedket("reproduce", "paper", "good", "--fast", "--seeds", "3")
     assert (code, errors) == (0, "")
     lines = output.splitlines()
-    assert lines[0] == "good, seed 3: finished"
+    assert lines[0].startswith("good, seed 3: finished, round 1/1, accuracy")
+    assert "(1 of 1 finished" in lines[0]
     folder = tmp_path / "runs" / "reproduce" / "paper" / "fast"
     assert (folder / "table.md").read_text() in output
     assert (folder / "report.html").exists()
@@ -79,21 +80,29 @@ def test_bad_input_is_one_line_and_exit_code_2(args, complaint, fedket, tmp_path
     assert contents(tmp_path) == before
 
 
-def test_after_ctrl_c_the_same_command_finishes(fedket, blobs, tmp_path):
-    write_row(tmp_path / "long", "one", blobs, "federation.rounds=100000", seeds=(0, 1))
-    process = start_fedket("reproduce", "long", "--store", "stored", cwd=tmp_path)
-    rounds = tmp_path / "runs" / "reproduce" / "long" / "full" / "one" / "seed-0" / "rounds.jsonl"
-    while process.poll() is None and not (rounds.exists() and rounds.read_bytes().count(b"\n") > 2):
+def test_after_ctrl_c_all_are_saved_and_the_same_command_finishes(fedket, blobs, tmp_path):
+    """The signal goes to the command alone, as from `kill`; a terminal sends it to all."""
+    write_row(tmp_path / "long", "one", blobs, "federation.rounds=100000", seeds=(0, 1, 2))
+    process = start_fedket("reproduce", "long", "--store", "stored", "--jobs", "2", cwd=tmp_path)
+    folder = tmp_path / "runs" / "reproduce" / "long" / "full" / "one"
+    begun = [folder / f"seed-{seed}" / "rounds.jsonl" for seed in (0, 1)]
+
+    def counts():
+        return [path.read_bytes().count(b"\n") if path.exists() else 0 for path in begun]
+
+    while process.poll() is None and min(counts()) < 3:
         pass
     os.kill(process.pid, signal.SIGINT)
     output, errors = process.communicate()
     assert process.returncode == 130, errors
     assert "one, seed 0: interrupted" in output
+    assert "one, seed 1: interrupted" in output
     assert "run the same command again to resume" in errors
+    assert not (folder / "seed-2").exists()
     assert not (tmp_path / "stored").exists()
-    so_far = rounds.read_bytes().count(b"\n")
-    write_row(tmp_path / "long", "one", blobs, f"federation.rounds={so_far + 2}", seeds=(0,))
+    rounds = max(counts()) + 2
+    write_row(tmp_path / "long", "one", blobs, f"federation.rounds={rounds}", seeds=(0, 1))
     code, output, _ = fedket("reproduce", "long")
     assert code == 0, output
     assert "one, seed 0: finished" in output
-    assert rounds.read_bytes().count(b"\n") == so_far + 2
+    assert counts() == [rounds, rounds]

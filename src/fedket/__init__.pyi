@@ -115,6 +115,8 @@ from .secure.robust.attacks import Attack as Attack
 from .secure.robust.attacks import attacked as attacked
 from .secure.robust.reducer import Rule as Rule
 from .secure.robust.reducer import robust_sum as robust_sum
+from .sweeps.run import sweep as sweep
+from .sweeps.table import SweepTable as SweepTable
 from .topology.graph import Topology as Topology
 from .topology.graph import make_topology as make_topology
 from .topology.kinds import GraphConfig as GraphConfig

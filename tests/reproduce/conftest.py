@@ -2,8 +2,8 @@ import pytest
 
 from fedket.reproduce.page import write_reproduction
 from fedket.reproduce.rows import Profile, find_rows
-from fedket.reproduce.runs import run_rows
-from tests.reproduce.papers import unwatched, write_row
+from fedket.reproduce.runs import plan_rows, run_rows
+from tests.reproduce.papers import write_row
 
 
 @pytest.fixture(scope="session")
@@ -27,5 +27,7 @@ def rows(paper):
 def reproduced(rows, tmp_path_factory):
     """All of the paper run once: the runs, where they are, and the tables."""
     parent = tmp_path_factory.mktemp("reproduced")
-    runs = list(run_rows(rows, Profile(), [], parent, unwatched))
+    planned = plan_rows(rows, Profile(), [], parent)
+    places = [run.label for run in planned]
+    runs = sorted(run_rows(planned, 2), key=lambda run: places.index(run.label))
     return runs, parent, write_reproduction(rows, Profile(), runs, parent)

@@ -1,7 +1,5 @@
 """A made-up paper: a folder of experiments that run a round in a millisecond."""
 
-from contextlib import contextmanager
-
 from fedket.experiment.load import dump_config
 from tests.experiment.tiny import config_of
 
@@ -27,9 +25,3 @@ def write_row(folder, name, data, *overrides, reported=0.9, seeds=(0, 1), fast=F
         table = table.replace("reported = None\n", "")
     (folder / f"{name}.toml").write_text(text + table + fast)
     return folder / f"{name}.toml"
-
-
-@contextmanager
-def unwatched(_row, _config):
-    """How rows are watched by nobody."""
-    yield (lambda _: None), (lambda _: None)

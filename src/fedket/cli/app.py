@@ -5,7 +5,20 @@ from typing import Annotated
 import typer
 
 from fedket._version import __version__
-from fedket.cli import circuit, deploy, doctor, keys, kme, leakage, noise, qkd, reproduce, run, show
+from fedket.cli import (
+    circuit,
+    deploy,
+    doctor,
+    keys,
+    kme,
+    leakage,
+    noise,
+    qkd,
+    reproduce,
+    run,
+    show,
+    sweep,
+)
 from fedket.cli.options import CommandGroup
 
 app = typer.Typer(
@@ -34,6 +47,7 @@ def _root(
 
 
 app.command()(run.run)
+app.command()(sweep.sweep)
 app.command()(show.show)
 app.command("list")(show.list_experiments)
 app.command()(show.report)

@@ -37,8 +37,8 @@ def reproduce(
         str, typer.Option(metavar="N,N,…", help="Seeds of every row; default: each row's own.")
     ] = "",
     jobs: Annotated[
-        int, typer.Option(min=1, max=1024, help="Runs at a time, each on a core of its own.")
-    ] = 1,
+        int, typer.Option(min=0, max=1024, help="Runs at a time, a core for each; 0: one per core.")
+    ] = 0,
     output: Annotated[Path, typer.Option(help="Folder of runs and tables.")] = Path(
         "runs/reproduce"
     ),
@@ -54,14 +54,12 @@ def reproduce(
 
     Example: fedket reproduce qfedfisher --fast
     """
-    from fedket.cli.run import prepare
     from fedket.reproduce.rows import Profile, find_rows
 
     if fast and rounds:
         raise ConfigError("--fast and --rounds exclude each other; the fast profile has its own")
     profile, numbers = Profile(fast, rounds), _seeds(seeds)
     wanted = find_rows(paper, rows or [])
-    prepare()
     runs = _run_all(wanted, profile, numbers, output, as_json, jobs)
     _conclude(wanted, profile, runs, output, store, as_json)
 
@@ -91,21 +89,17 @@ def _run_all(
     jobs: int,
 ) -> "list[SeedRun]":
     """Run everything, say how each run ended, and return them in the order of the rows."""
-    from fedket.cli.progress import follow, silent
-    from fedket.cli.run import prepare
-    from fedket.reproduce.jobs import run_rows_side_by_side
-    from fedket.reproduce.runs import run_rows
+    from fedket.cli.many import watch
+    from fedket.reproduce.runs import plan_rows, run_rows
+    from fedket.sweeps.complete import Ended
 
-    def watch(row: "Row", config: Any) -> Any:
-        return silent() if quiet else follow(f"{row.name}, seed {config.seed}", config)
-
+    planned = plan_rows(rows, profile, seeds, output)
+    rounds = {run.label: run.config.federation.rounds if run.config else 0 for run in planned}
     runs = []
-    side_by_side = run_rows_side_by_side(rows, profile, seeds, output, jobs, prepare)
-    for run in side_by_side if jobs > 1 else run_rows(rows, profile, seeds, output, watch):
-        runs.append(run)
-        if not quiet:
-            problem = f": {run.problem}" if run.problem else ""
-            typer.echo(f"{run.row.name}, seed {run.seed}: {run.status}{problem}")
+    with watch(rounds, quiet=quiet) as (on_round, on_end):
+        for run in run_rows(planned, jobs, lambda run, record: on_round(run.label, record)):
+            runs.append(run)
+            on_end(run.label, Ended(run.status, run.problem))
     places = {row.name: place for place, row in enumerate(rows)}
     return sorted(runs, key=lambda run: places[run.row.name])
 

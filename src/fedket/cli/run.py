@@ -1,6 +1,5 @@
 """`fedket run`: an experiment from its file, or a run directory resumed."""
 
-import gc
 import json
 import sys
 from functools import partial
@@ -10,12 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from fedket.allocator import keep_freed_memory
 from fedket.cli.failures import INTERRUPTED, stopping_early, tell
 from fedket.cli.options import FastOption, JsonOption, OptionalFile, SetOption, load_experiment
-from fedket.compile_cache import use_compile_cache
 from fedket.errors import ConfigError
 from fedket.experiment.launch import find_launch
+from fedket.process import prepare
 
 
 def run(
@@ -72,17 +70,6 @@ def _run(
         else:
             outcome = resume_run(resume, on_round, on_start=on_start, config=config, lead=lead)
     _conclude(outcome.directory, outcome.summary, as_json)
-
-
-def prepare() -> None:
-    """Reuse memory, keep compiled programs, and spare the collector what is there to stay.
-
-    Tracing a round makes so many objects that the garbage collector looks through all imported
-    modules again and again, which was measured to be a third of the time.
-    """
-    keep_freed_memory()
-    use_compile_cache()
-    gc.freeze()
 
 
 def _config_of(

@@ -166,6 +166,31 @@ Overrides = Annotated[dict[str, Any], BeforeValidator(dotted)]
 """`TABLE.KEY` -> value."""
 
 
+def _lists(tables: Any) -> Any:
+    """Nested tables as one (`flatten`), of lists."""
+    if not isinstance(tables, dict):
+        return tables
+    flat = flatten(tables)
+    for key, values in flat.items():
+        if not isinstance(values, list | tuple) or not values:
+            raise ConfigError(
+                f"`sweep.grid.{shortened(key)}` should be a list of values, got "
+                f"{show_value(values)}"
+            )
+    return flat
+
+
+class SweepConfig(Table):
+    """What `fedket sweep` runs of this experiment; decides nothing about a single run."""
+
+    grid: Annotated[dict[str, tuple[Any, ...]], BeforeValidator(_lists)] = Field(
+        default_factory=dict
+    )
+    """`TABLE.KEY = [VALUE, …]`: every combination is run."""
+    seeds: PositiveInt | Annotated[tuple[Seed, ...], Field(min_length=1)] = 3
+    """How many, from `seed` on, or which: each combination is run for all of them."""
+
+
 def _is_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name):
         raise PydanticCustomError(
@@ -220,6 +245,8 @@ class ExperimentConfig(Table):
     paper: Annotated[PaperConfig | None, FREE] = None
     fast: Annotated[Overrides, FREE] = Field(default_factory=dict)
     """What the fast profile changes: `TABLE.KEY = value`."""
+    sweep: Annotated[SweepConfig | None, FREE] = None
+    """What `fedket sweep` runs; absent for what its command line says."""
 
     @model_validator(mode="after")
     def _has_a_cohort(self) -> "ExperimentConfig":

@@ -60,7 +60,7 @@ def override(values: dict[str, Any], overrides: Sequence[str]) -> None:
         keys = [part.strip() for part in name.split(".")]
         if not equals or not all(keys):
             raise ConfigError(f"--set takes TABLE.KEY=VALUE, got `{shortened(text)}`")
-        put(values, ".".join(keys), _parse_value(raw.strip()), f"--set {shortened(text)}")
+        put(values, ".".join(keys), parse_value(raw.strip()), f"--set {shortened(text)}")
 
 
 def _apply_fast(values: dict[str, Any], source: str, folder: Path) -> None:
@@ -107,8 +107,13 @@ def revised(config: ExperimentConfig, values: dict[str, Any]) -> ExperimentConfi
     Raises:
         ConfigError: They are no experiment.
     """
+    return parse_config(values, config.name, folder_of(config))
+
+
+def folder_of(config: ExperimentConfig) -> Path:
+    """Where the files of users' own kinds lie that a configuration names."""
     folders = (path.parents[len(Path(name).parts) - 1] for name, path in user_files(config).items())
-    return parse_config(values, config.name, next(folders, Path()))
+    return next(folders, Path())
 
 
 def _renamed(values: dict[str, Any]) -> str:
@@ -130,7 +135,8 @@ def dump_config(config: ExperimentConfig) -> str:
     return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
 
 
-def _parse_value(raw: str) -> Any:
+def parse_value(raw: str) -> Any:
+    """A value of the command line: TOML, else the word itself."""
     try:
         parsed = parse_toml(f"value = {raw}")
     except ValueError:

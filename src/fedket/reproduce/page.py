@@ -12,7 +12,7 @@ from fedket.report.drawing import SERIES, draw
 from fedket.report.wording import plural, shorten
 from fedket.reproduce.result import FEWEST_SEEDS, RowResult, condense
 from fedket.reproduce.rows import Profile, Row
-from fedket.reproduce.runs import FINISHED, SeedRun, paper_directory
+from fedket.reproduce.runs import SeedRun, paper_directory
 from fedket.reproduce.table import (
     COLUMNS,
     assumptions,
@@ -23,6 +23,7 @@ from fedket.reproduce.table import (
     sources,
     warning,
 )
+from fedket.sweeps.complete import FINISHED
 
 TABLE, PAGE = "table.md", "report.html"
 

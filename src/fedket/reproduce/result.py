@@ -15,7 +15,8 @@ from fedket.experiment.run_directory import config_hash, read_config
 from fedket.record import Content, Count
 from fedket.report import RunRecord
 from fedket.reproduce.rows import Profile, Row
-from fedket.reproduce.runs import FINISHED, SeedRun
+from fedket.reproduce.runs import SeedRun
+from fedket.sweeps.complete import FINISHED
 
 FEWEST_SEEDS = 3
 """With fewer a mean says little, and the table says so."""

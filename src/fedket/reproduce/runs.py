@@ -4,36 +4,46 @@ A run lies in `<parent>/<paper>/<profile>/<row>/seed-<n>`, so starting again fin
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-import jax
-
-from fedket.errors import CheckpointError, FedketError
-from fedket.experiment import run_directory as disk
+from fedket.errors import FedketError
 from fedket.experiment.config import ExperimentConfig
-from fedket.experiment.run import resume_run, start_run
-from fedket.record import RoundRecord, Summary
-from fedket.record_files import ENVIRONMENT, FACTS, ROUNDS, SUMMARY, read_json
+from fedket.record import RoundRecord
 from fedket.reproduce.rows import Profile, Row, config_for
-
-Watch = Callable[
-    [Row, ExperimentConfig],
-    AbstractContextManager[tuple[Callable[[Path], None], Callable[[RoundRecord], None]]],
-]
-"""What is told of a run: `on_start` and `on_round` of `start_run`."""
+from fedket.sweeps.complete import Ended, Status
+from fedket.sweeps.pool import Task, run_side_by_side
 
 
-OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
-"""How JAX spells `MemoryError`."""
+class Planned(NamedTuple):
+    """One row with one seed that shall be run.
 
+    Attributes:
+        row: The row.
+        seed: Its seed.
+        directory: Where it shall lie.
+        config: What is run; None if that does not work out.
+        problem: Why not, one line.
+    """
 
-FINISHED = ("finished", "kept")
+    row: Row
+    seed: int
+    directory: Path
+    config: ExperimentConfig | None
+    problem: str = ""
+
+    def ended(self, how: Ended) -> "SeedRun":
+        """The run."""
+        return SeedRun(self.row, self.seed, self.directory, *how)
+
+    @property
+    def label(self) -> str:
+        """Row and seed in words."""
+        return self.ended(Ended("failed")).label
 
 
 class SeedRun(NamedTuple):
-    """One row with one seed.
+    """One row with one seed, run.
 
     Attributes:
         row: The row.
@@ -46,8 +56,13 @@ class SeedRun(NamedTuple):
     row: Row
     seed: int
     directory: Path
-    status: Literal["finished", "kept", "interrupted", "failed"]
+    status: Status
     problem: str = ""
+
+    @property
+    def label(self) -> str:
+        """Row and seed in words."""
+        return f"{self.row.name}, seed {self.seed}"
 
 
 def paper_directory(parent: Path, paper: str, profile: Profile) -> Path:
@@ -55,76 +70,55 @@ def paper_directory(parent: Path, paper: str, profile: Profile) -> Path:
     return parent / paper / profile.name
 
 
-def seed_directory(parent: Path, row: Row, profile: Profile, seed: int) -> Path:
-    """Where a row's run with a seed lies."""
-    return paper_directory(parent, row.paper, profile) / row.name / f"seed-{seed}"
-
-
-def run_rows(
-    rows: Sequence[Row], profile: Profile, seeds: Sequence[int], parent: Path, watch: Watch
-) -> Iterator[SeedRun]:
-    """Run rows one after the other, each for its seeds.
+def plan_rows(
+    rows: Sequence[Row], profile: Profile, seeds: Sequence[int], parent: Path
+) -> list[Planned]:
+    """All runs of some rows.
 
     Args:
         rows: What to run.
         profile: How much of it.
         seeds: Of every row; none means each row's own.
         parent: Top of the folders of runs.
-        watch: Told of every run that is not finished yet.
+    """
+    return [
+        _planned(row, profile, seed, paper_directory(parent, row.paper, profile) / row.name)
+        for row in rows
+        for seed in seeds or row.published.seeds
+    ]
+
+
+def _planned(row: Row, profile: Profile, seed: int, folder: Path) -> Planned:
+    directory = folder / f"seed-{seed}"
+    try:
+        return Planned(row, seed, directory, config_for(row, profile, seed))
+    except FedketError as error:
+        return Planned(row, seed, directory, None, str(error))
+
+
+def run_rows(
+    planned: Sequence[Planned],
+    jobs: int = 0,
+    on_round: Callable[[Planned, RoundRecord], None] = lambda _run, _record: None,
+) -> Iterator[SeedRun]:
+    """Run rows for their seeds, several at a time.
+
+    Args:
+        planned: The runs.
+        jobs: See `run_side_by_side`.
+        on_round: Told of every round.
 
     Yields:
-        Every run once it ended. A run that fails does not stop the others; an interrupted one is
-        the last.
+        Every run as it ends. One that fails stops no other; an interruption stops them all.
     """
-    for row in rows:
-        for seed in seeds or row.published.seeds:
-            folder = seed_directory(parent, row, profile, seed)
-            done = run_seed(row, profile, seed, folder, watch)
-            yield done
-            if done.status == "interrupted":
-                return
-        jax.clear_caches()  # the programs of a row are of no use to the next
-
-
-def run_seed(row: Row, profile: Profile, seed: int, directory: Path, watch: Watch) -> SeedRun:
-    """Start a run, continue it, or leave it as it is when it is finished."""
-    try:
-        config = config_for(row, profile, seed)
-        if _is_finished(directory, config):
-            return SeedRun(row, seed, directory, "kept")
-        with watch(row, config) as (on_start, on_round):
-            if (directory / disk.CONFIG).is_file():
-                outcome = resume_run(directory, on_round, on_start=on_start, config=config)
-            else:
-                _clear_killed_start(directory)
-                outcome = start_run(config, on_round, on_start=on_start, output=directory)
-    except KeyboardInterrupt:
-        return SeedRun(row, seed, directory, "interrupted")
-    except (FedketError, OSError, MemoryError, jax.errors.JaxRuntimeError) as error:
-        if isinstance(error, jax.errors.JaxRuntimeError) and OUT_OF_MEMORY not in str(error):
-            raise
-        problem = " ".join(str(error).split()) or type(error).__name__
-        return SeedRun(row, seed, directory, "failed", problem)
-    interrupted = outcome.summary.status == "interrupted"
-    return SeedRun(row, seed, directory, "interrupted" if interrupted else "finished")
-
-
-def _is_finished(directory: Path, config: ExperimentConfig) -> bool:
-    """Whether a run has all its rounds; `CheckpointError` if it is one of another experiment."""
-    if not (directory / disk.CONFIG).is_file():
-        return False
-    disk.check_same_experiment(directory, disk.read_config(directory), config)
-    with suppress(CheckpointError):
-        summary = read_json(directory / SUMMARY, Summary)
-        return summary.status == "finished" and (
-            bool(summary.stopped) or summary.rounds == config.federation.rounds
-        )
-    return False
-
-
-def _clear_killed_start(directory: Path) -> None:
-    """Take away what a run left that was killed while writing its first files, if that is all."""
-    first = {disk.CHECKPOINT, ROUNDS, FACTS, ENVIRONMENT}
-    if directory.is_dir() and {path.name for path in directory.iterdir()} <= first:
-        for path in directory.iterdir():
-            path.unlink()
+    able, tasks = [], []
+    for run in planned:
+        if run.config is None:
+            yield run.ended(Ended("failed", run.problem))
+            continue
+        able.append(run)
+        tasks.append(Task(run.config, run.directory))
+    for place, ended in run_side_by_side(
+        tasks, jobs, lambda place, record: on_round(able[place], record)
+    ):
+        yield able[place].ended(ended)
