@@ -177,7 +177,7 @@ def _lists(tables: Any) -> Any:
                 f"`sweep.grid.{shortened(key)}` should be a list of values, got "
                 f"{show_value(values)}"
             )
-    return flat
+    return {key: tuple(values) for key, values in flat.items()}
 
 
 class SweepConfig(Table):
