@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import time
 
 import pytest
 
@@ -91,7 +92,7 @@ def test_after_ctrl_c_all_are_saved_and_the_same_command_finishes(fedket, blobs,
         return [path.read_bytes().count(b"\n") if path.exists() else 0 for path in begun]
 
     while process.poll() is None and min(counts()) < 3:
-        pass
+        time.sleep(0.05)
     os.kill(process.pid, signal.SIGINT)
     output, errors = process.communicate()
     assert process.returncode == 130, errors

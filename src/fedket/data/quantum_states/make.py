@@ -4,6 +4,7 @@ Class 0 is the generator with the first target, class 1 that with the second. A 
 real and imaginary parts on the last axis, shape (2**num_qubits, 2), for the encoding `state`.
 """
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -99,7 +100,7 @@ def make_states(request: StatesConfig, sample_seed: int, directory: Path) -> Dat
     parts: list[list[np.ndarray]] = [[], []]
     measured: dict[str, float] = {}
     for label, target in enumerate(request.targets):
-        generator = _generator(request, measure, directory, label)
+        generator = _generator(request, directory, label)
         rng = np.random.default_rng([request.seed, label, 1, sample_seed])
         inputs = INPUTS[request.inputs](rng, num_test + num_train, request.num_qubits)
         psi = generate(generator, inputs)
@@ -112,7 +113,7 @@ def make_states(request: StatesConfig, sample_seed: int, directory: Path) -> Dat
     return Dataset(request.kind, x_train, y_train, x_test, y_test, 2, measured=measured)
 
 
-def _generator(request: StatesConfig, measure: Measure, directory: Path, label: int) -> Generator:
+def _generator(request: StatesConfig, directory: Path, label: int) -> Generator:
     num_qubits, layers = request.num_qubits, request.generator_layers
     target = request.targets[label]
     if request.generator == "public":
@@ -121,13 +122,31 @@ def _generator(request: StatesConfig, measure: Measure, directory: Path, label: 
                 f'data set `{request.kind}` has no public generators; use generator = "trained"'
             )
         return public_generator(directory, num_qubits, target, layers)
-    rng = np.random.default_rng([request.seed, label, 0])
+    wide = jax.dtypes.canonicalize_dtype(np.float64).name
+    return _trained(
+        request.kind, num_qubits, layers, target, request.inputs, request.seed, label, wide
+    )
+
+
+@lru_cache(maxsize=8)
+def _trained(
+    kind: str,
+    num_qubits: int,
+    layers: int,
+    target: float,
+    inputs: str,
+    seed: int,
+    label: int,
+    _precision: str,
+) -> Generator:
+    """A generator, trained once for all runs of a process that differ in something else."""
+    rng = np.random.default_rng([seed, label, 0])
 
     def draw(count: int) -> Inputs:
-        return INPUTS[request.inputs](rng, count, num_qubits)
+        return INPUTS[inputs](rng, count, num_qubits)
 
     circuit = hardware_efficient(num_qubits, layers)
-    return train_generator(measure, target, circuit, draw, request.seed)
+    return train_generator(RESOURCES[kind][1], target, circuit, draw, seed)
 
 
 def _as_samples(psi: Complex[Array, "dim batch"]) -> Float32[np.ndarray, "batch dim 2"]:
