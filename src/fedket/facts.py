@@ -91,6 +91,7 @@ class Facts(Content):
         conditions: Who attends a round and how long it takes, simulated; empty without.
         graph: Who averages with whom, of a federation without a centre; empty with a server.
         privacy: What the noise on sums promises; None without any.
+        class_names: What labels 0, 1, ... stand for; empty if they say it themselves.
     """
 
     parameters: Count
@@ -119,6 +120,7 @@ class Facts(Content):
     conditions: str = ""
     graph: str = ""
     privacy: PrivacyFacts | None = None
+    class_names: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _check_counts(self) -> "Facts":

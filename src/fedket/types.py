@@ -44,6 +44,8 @@ class Dataset(NamedTuple):
         measured: What was measured on generated samples: description -> value.
         x_val: Features of samples for validation, shape (num_val, ...), or None for none.
         y_val: Their labels, shape (num_val,), or None.
+        class_names: What labels 0, 1, ... stand for; empty if they say it themselves.
+        notes: What a reader must know of how the samples were read, a sentence each.
     """
 
     name: str
@@ -56,6 +58,8 @@ class Dataset(NamedTuple):
     measured: Mapping[str, float] = MappingProxyType({})
     x_val: np.ndarray | None = None
     y_val: np.ndarray | None = None
+    class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Transform(NamedTuple):

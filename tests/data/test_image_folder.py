@@ -84,7 +84,7 @@ def test_a_program_with_the_name_of_an_image_is_not_run(monkeypatch, tmp_path, n
     assert not started
 
 
-@pytest.mark.parametrize("format", ["GIF", "TIFF", "PPM"])
+@pytest.mark.parametrize("format", ["GIF", "PPM"])
 def test_only_the_formats_that_are_named_are_read(tmp_path, format):
     folder = write_images(tmp_path / "pets", {"cat": 4, "dog": 4})
     Image.new("RGB", (8, 8)).save(folder / "dog" / "001.png", format)
@@ -92,7 +92,7 @@ def test_only_the_formats_that_are_named_are_read(tmp_path, format):
         read_image_folder(folder)
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".png", ".webp", ".bmp"])
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"])
 def test_every_suffix_that_is_looked_for_is_read(tmp_path, suffix):
     folder = write_images(tmp_path / "pets", {"cat": 2, "dog": 2}, suffix=suffix)
     assert read_image_folder(folder).x_train.shape == (2, 8, 8, 3)
@@ -155,7 +155,9 @@ def test_a_class_missing_in_the_test_part_and_a_missing_folder_are_named(tmp_pat
         load_dataset("image_folder", path=str(tmp_path / "absent"))
     with pytest.raises(DataError, match="needs `path`"):
         load_dataset("image_folder")
-    with pytest.raises(DataError, match="`class_names` belong to data set `image_folder`"):
+    with pytest.raises(
+        DataError, match="`class_names` and `skip_corrupt` belong to data set `image_folder`"
+    ):
         load_dataset("digits", class_names=("cat",))
 
 
@@ -163,3 +165,110 @@ def test_a_packed_data_set_that_is_not_there_is_named(tmp_path):
     for name, file in (("cats_vs_dogs", "96_jpeg.npz"), ("planes_cars", "planes_cars.npz")):
         with pytest.raises(DataError, match=rf"{file}; set FEDKET_DATA"):
             load_dataset(name, directory=str(tmp_path))
+
+
+def write_arrays(folder, images):
+    """Images of any mode: name below the folder -> Pillow image or array."""
+    for name, image in images.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (image if hasattr(image, "save") else Image.fromarray(image)).save(folder / name)
+    return folder
+
+
+def test_grey_images_stay_one_channel_and_16_bits_keep_every_level(tmp_path):
+    levels = np.arange(65_536, dtype=np.uint16).reshape(256, 256)
+    folder = write_arrays(tmp_path / "deep", {f"{c}/{i}.png": levels for c in "ab" for i in "01"})
+    raw = read_image_folder(folder)
+    np.testing.assert_array_equal(raw.x_train[0], levels)
+    data = load_dataset("image_folder", path=str(folder))
+    assert len(np.unique(data.x_train[0])) == 65_536
+    assert data.x_train.max() == 1
+    halved = read_image_folder(folder, side=128).x_train[0]
+    assert halved.dtype == np.uint16
+    assert len(np.unique(halved)) > 16_000
+
+
+def test_one_image_in_colour_or_of_16_bits_decides_for_all(tmp_path):
+    grey, deep = np.full((6, 6), 51, np.uint8), np.full((6, 6), 13_107, np.uint16)
+    colour = np.full((6, 6, 3), (255, 0, 51), np.uint8)
+    both = {f"{c}/{i}.png": grey for c in "ab" for i in "01"}
+    folder = write_arrays(tmp_path / "both", both | {"a/1.png": deep, "b/1.png": colour})
+    raw = read_image_folder(folder)
+    x = np.concatenate([raw.x_train, raw.x_test])
+    assert (x.dtype, x.shape) == (np.uint16, (4, 6, 6, 3))
+    found = {tuple(image[0, 0]) for image in x.tolist() for image in [np.array(image)]}
+    assert found == {(13_107, 13_107, 13_107), (65_535, 0, 13_107)}
+
+
+def test_colour_that_nobody_sees_is_not_read(tmp_path):
+    """The hidden colour is the class; what is seen is the same, and half of it shines through."""
+    images = {}
+    for name, hidden in (("a", (255, 0, 0)), ("b", (0, 0, 255))):
+        pixels = np.zeros((6, 6, 4), np.uint8)
+        pixels[..., :3] = hidden
+        pixels[0, 0] = (0, 0, 0, 128)
+        images |= {f"{name}/{i}.png": pixels for i in "01"}
+    raw = read_image_folder(write_arrays(tmp_path / "clear", images))
+    assert (raw.x_train[0] == raw.x_train[1]).all()
+    assert raw.x_train[0, 1, 1].tolist() == [255, 255, 255]
+    assert raw.x_train[0, 0, 0].tolist() == [127, 127, 127]  # 255 * (1 - 128 / 255)
+    assert raw.notes == ("transparent pixels of images were laid on white",)
+    grey = Image.fromarray(np.full((6, 6, 2), (9, 255), np.uint8), "LA")
+    folder = write_arrays(tmp_path / "whole", {f"{c}/{i}.png": grey for c in "ab" for i in "01"})
+    raw = read_image_folder(folder)
+    assert (raw.x_train.shape, raw.x_train.max(), raw.notes) == ((2, 6, 6), 9, ())
+
+
+def test_classes_that_are_numbers_sort_as_numbers_and_are_named(tmp_path):
+    grey = np.zeros((6, 6), np.uint8)
+    images = {f"{name}/{i}.png": grey + int(name) for name in ("1", "2", "10") for i in range(3)}
+    data = load_dataset("image_folder", path=str(write_arrays(tmp_path / "n", images)))
+    assert data.class_names == ("1", "2", "10")
+    for label, name in enumerate(data.class_names):
+        assert (data.x_train[data.y_train == label] * 255 == int(name)).all()
+    chosen = load_dataset("image_folder", path=str(tmp_path / "n"), classes=(2, 0))
+    assert chosen.class_names == ("10", "1")
+
+
+def test_what_is_left_out_is_said(tmp_path):
+    folder = write_images(tmp_path / "Training", {"cat": 3, "dog": 3}).parent
+    write_images(folder / "Testing", {"cat": 1, "dog": 1, "eel": 1})
+    write_images(folder / "holdout", {"cat": 1})
+    (folder / "Training/cat/notes.txt").write_text("not an image")
+    (folder / "Training/dog/small").mkdir()
+    (folder / "Training/loose.png").write_bytes(b"")
+    notes = read_image_folder(folder).notes
+    assert len(notes) == 3
+    assert "Testing: classes that training lacks are left out: eel" in notes[0]
+    assert notes[1].endswith("folders that are no part are left out: holdout")
+    assert notes[2].endswith("below their class: loose.png, cat/notes.txt, dog/small/")
+
+
+def test_a_validation_folder_is_a_part_of_its_own(tmp_path):
+    write_images(tmp_path / "train", {"cat": 5, "dog": 5})
+    write_images(tmp_path / "val", {"cat": 1, "dog": 2})
+    data = load_dataset("image_folder", path=str(tmp_path))
+    assert data.x_train.shape == (8, 8, 8, 3)
+    assert data.x_val.shape == (3, 8, 8, 3)
+    np.testing.assert_array_equal(
+        data.x_val[:, 4, 4] * 255, np.array([*COLOURS.values()])[data.y_val]
+    )
+    (tmp_path / "train").rename(tmp_path / "test")
+    with pytest.raises(DataError, match="has test, val and no `train`; add one"):
+        read_image_folder(tmp_path)
+
+
+def test_all_corrupt_images_are_named_or_skipped_when_asked(tmp_path):
+    folder = write_images(tmp_path / "pets", {"cat": 9, "dog": 9})
+    for number in (1, 4):
+        (folder / "cat" / f"00{number}.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"001\.png .*004\.png .*`data\.skip_corrupt = true`"):
+        read_image_folder(folder)
+    raw = read_image_folder(folder, skip_corrupt=True)
+    assert len(raw.y_train) + len(raw.y_test) == 16
+    np.testing.assert_array_equal(raw.x_test[:, 4, 4], np.array([*COLOURS.values()])[raw.y_test])
+    assert "left out by `data.skip_corrupt`" in raw.notes[0]
+    for path in (folder / "cat").iterdir():
+        path.write_bytes(b"no image")
+    with pytest.raises(DataError, match="no image of `cat` is readable"):
+        read_image_folder(folder, skip_corrupt=True)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedket.data.raw import scale_features
+from fedket.data.scale import scale_features
 from fedket.errors import DataError
 
 

@@ -1,4 +1,5 @@
 import hashlib
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +134,18 @@ def test_a_wrong_request_says_what_to_do(arguments, message):
     ("change", "message"),
     [
         ({"y_train": np.zeros(11, int)}, r"y_train has shape \(11,\) for 12 samples"),
-        ({"y_train": np.zeros((12, 1), int)}, r"it must be \(12,\)"),
+        ({"y_train": np.zeros((12, 1, 1), int)}, r"it must be \(12,\)"),
+        ({"y_train": np.ones((12, 3), int)}, "row 0 is not one-hot"),
+        ({"y_train": np.full((12, 2), "a")}, "dtype <U1"),
+        ({"y_train": np.arange(12) % 3 + 1}, "no training sample has label 0"),
+        ({"y_test": np.array([0, 1, 2, 0, 1, 9])}, r"has label 9.*classes = \[0, 1, 2\]"),
+        (
+            {"y_train": np.arange(12) % 2 * 5, "y_test": np.arange(6) % 2 * 5},
+            r"labels are \[0, 5\], no sample has label 1; .*`data\.classes = \[0, 5\]`",
+        ),
+        ({"y_train": np.array([{}] * 12)}, r"`y_train` .*Python objects.*y_train\.astype\(int\)"),
+        ({"x_test": np.float32(ARRAYS["x_test"])}, "x_test has features of 1 to 255.*scale both"),
+        ({"x_val": ARRAYS["x_test"]}, "has `x_val` alone"),
         ({"x_test": np.zeros((6, 4, 4), np.uint8)}, r"x_train has samples of shape \(4, 3\)"),
         ({"x_test": np.zeros((0, 4, 3), np.uint8)}, "not empty"),
         ({"x_train": np.zeros(12), "x_test": np.zeros(6)}, "not empty"),
@@ -170,3 +182,78 @@ def test_labels_may_be_whole_floats_and_booleans(tmp_path):
     data = load_dataset("npz", path=str(write_npz(tmp_path / "a.npz", ARRAYS | labels)))
     assert data.y_train.tolist() == [0, 1] * 6
     assert data.y_test.tolist() == [0, 1] * 3
+
+
+def test_labels_may_be_a_column_or_one_hot_which_is_said(tmp_path):
+    columns = {"y_train": ARRAYS["y_train"][:, None], "y_test": np.eye(3)[ARRAYS["y_test"]]}
+    data = load_dataset("npz", path=str(write_npz(tmp_path / "a.npz", ARRAYS | columns)))
+    np.testing.assert_array_equal(data.y_train, ARRAYS["y_train"])
+    np.testing.assert_array_equal(data.y_test, ARRAYS["y_test"])
+    assert [note.partition(": ")[2] for note in data.notes] == [
+        "y_test is one-hot: column i is taken for label i"
+    ]
+
+
+def test_labels_with_gaps_are_renumbered_by_choosing_them(tmp_path):
+    labels = {"y_train": np.arange(12) % 2 * 5 + 1, "y_test": np.arange(6) % 2 * 5 + 1}
+    path = str(write_npz(tmp_path / "a.npz", ARRAYS | labels))
+    data = load_dataset("npz", path=path, classes=(1, 6))
+    assert (data.num_classes, data.class_names) == (2, ("1", "6"))
+    assert data.y_train.tolist() == [0, 1] * 6
+
+
+def test_medmnist_keys_bring_a_validation_part(tmp_path):
+    """As in pneumoniamnist.npz: uint8 images, labels (n, 1)."""
+    part = {
+        "train": ("x_train", "y_train"),
+        "val": ("x_test", "y_test"),
+        "test": ("x_test", "y_test"),
+    }
+    arrays = {f"{p}_images": ARRAYS[x] for p, (x, _) in part.items()}
+    arrays |= {f"{p}_labels": ARRAYS[y][:, None] for p, (_, y) in part.items()}
+    data = load_dataset("npz", path=str(write_npz(tmp_path / "med.npz", arrays)), max_test=2)
+    np.testing.assert_array_equal(data.x_train, np.float32(ARRAYS["x_train"]) / 255)
+    np.testing.assert_array_equal(data.x_val, np.float32(ARRAYS["x_test"]) / 255)
+    np.testing.assert_array_equal(data.y_val, ARRAYS["y_test"])
+    assert len(data.y_test) == 2
+    chosen = load_dataset("npz", path=str(tmp_path / "med.npz"), classes=(2,))
+    np.testing.assert_array_equal(chosen.x_val, data.x_val[data.y_val == 2])
+
+
+def test_channels_first_become_channels_last_which_is_said(tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (18, 3, 6, 5), np.uint8)
+    arrays = ARRAYS | {"x_train": x[:12], "x_test": x[12:]}
+    data = load_dataset("npz", path=str(write_npz(tmp_path / "a.npz", arrays)))
+    np.testing.assert_array_equal(data.x_test, np.float32(x[12:].transpose(0, 2, 3, 1)) / 255)
+    assert data.notes[0].endswith(
+        "images of shape (3, 6, 5) were turned to (6, 5, 3): channels come last"
+    )
+
+
+def test_parts_of_one_range_and_of_integers_and_fractions_agree(tmp_path):
+    arrays = ARRAYS | {"x_test": np.float32(ARRAYS["x_test"]) / 255}
+    data = load_dataset("npz", path=str(write_npz(tmp_path / "a.npz", arrays)))
+    np.testing.assert_array_equal(data.x_test, np.float32(ARRAYS["x_test"]) / 255)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", b"x,y\n1,2\n", 'it is a table: use kind = "table"'),
+        ("a.npz", b"\x93NUMPY\x01\x00", "it is one numpy array: store all of them in one file"),
+        ("a.parquet", b"PAR1....PAR1", "it is a Parquet table"),
+        ("a.pt", b"\x80\x02}q", "it is a Python pickle: store its arrays"),
+        ("a.npz", b"", "get it again"),
+    ],
+)
+def test_other_files_are_told_what_they_are(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        load_dataset("npz", path=str(tmp_path / name))
+
+
+def test_a_pytorch_file_is_told_what_it_is(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
+        archive.writestr("a/data.pkl", b"\x80\x02}q.")
+    with pytest.raises(DataError, match="is a PyTorch file; store its tensors"):
+        load_dataset("npz", path=str(tmp_path / "a.pt"))

@@ -18,6 +18,7 @@ from fedket.cli.tables import make_console, print_pairs
 from fedket.experiment.config import ExperimentConfig
 from fedket.facts import Facts, KeyFeed, PrivacyFacts
 from fedket.record import SIMULATED, RoundRecord, Summary
+from fedket.record_files import FACTS, read_json
 from fedket.report.wording import NARROW_SPACE, duration, quantity
 
 OnRound = Callable[[RoundRecord], None]
@@ -27,6 +28,9 @@ LINES_WITHOUT_TERMINAL = 20
 
 ROWS = 8
 """Rounds that the live table shows."""
+
+MAX_NAMES = 20
+"""Classes that are named."""
 
 
 class Watcher(NamedTuple):
@@ -86,6 +90,8 @@ def _introduce(console: Console, config: ExperimentConfig, directory: Path) -> N
         f"{config.strategy.kind}, {config.aggregation.kind} aggregation, into {directory}",
         soft_wrap=True,
     )
+    for said in read_json(directory / FACTS, Facts).caveats.get("data", ()):
+        console.print(f"  {said}", soft_wrap=True)
 
 
 def _write_lines(console: Console, rounds: int) -> OnRound:
@@ -248,6 +254,7 @@ def print_facts(facts: Facts, evaluation: str) -> None:
         "samples": f"{facts.num_train:,} training, {facts.num_test:,} test, "
         + (f"{facts.num_validation:,} validation, " if facts.num_validation else "")
         + f"{facts.num_classes} classes",
+        **({"classes": _classes(facts.class_names)} if facts.class_names else {}),
         "evaluation": evaluation,
         "upload": f"{_size('B', facts.upload_bytes_per_client)} per client and round",
         "download": f"{_size('B', facts.download_bytes_per_client)} per client and round",
@@ -257,9 +264,15 @@ def print_facts(facts: Facts, evaluation: str) -> None:
         **{name: f"{value:g}" for name, value in facts.measured.items() if value is not None},
     }
     print_pairs(rows.items())
-    for table in ("aggregation", "privacy", "attack"):
+    for table in ("data", "aggregation", "privacy", "attack"):
         for said in facts.caveats.get(table, ()):
             typer.echo(f"\n{said}")
+
+
+def _classes(names: tuple[str, ...]) -> str:
+    """Which label stands for which class, the first ones of many."""
+    shown = ", ".join(f"{label} = {name}" for label, name in enumerate(names[:MAX_NAMES]))
+    return f"{shown}, ..." if len(names) > MAX_NAMES else shown
 
 
 def _promise(privacy: PrivacyFacts) -> str:

@@ -1,91 +1,155 @@
-"""Images of one's own: `folder/<class>/<name>.jpg`, or `folder/{train,test}/<class>/<name>.jpg`.
+"""Images of one's own: `folder/<class>/<name>.jpg`, or such folders below `train`, `test`, `val`.
 
-Needs Pillow. Classes are the folders' names in alphabetical order, unless they are asked for by
-name. Without a `test` folder every class gives an evenly spaced share of its images, by name, to
-the test part: no random numbers, so the split is the same everywhere.
+Needs Pillow. Classes are the folders' names in alphabetical order, numbers in theirs, unless they
+are asked for by name. Without a `test` folder every class gives an evenly spaced share of its
+images, by name, to the test part: no random numbers, so the split is the same everywhere.
 """
 
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int32, UInt8
 
-from fedket.data.jpeg import check_pillow
-from fedket.data.raw import RawData
+from fedket.data.image_files import FILES, SUFFIXES, Images, check_pillow, read_images
+from fedket.data.raw import Part, RawData
 from fedket.errors import DataError
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
-"""What a file may hold, whatever its name says: among Pillow's others are ones that start
-programs, such as PostScript."""
 
 Files = list[list[Path]]
 """Image files of each class."""
 
+PARTS = {
+    "train": ("train", "training"),
+    "test": ("test", "testing"),
+    "val": ("val", "valid", "validation"),
+}
+"""Names of the folders of each part, in any case of letters."""
+
+SHOWN = 5
+"""Names that a note lists."""
+
 
 def read_image_folder(
-    folder: Path, side: int = 0, test_fraction: float = 0.2, class_names: tuple[str, ...] = ()
+    folder: Path,
+    side: int = 0,
+    test_fraction: float = 0.2,
+    class_names: tuple[str, ...] = (),
+    skip_corrupt: bool = False,
 ) -> RawData:
     """Read a folder of images.
 
     Args:
-        folder: Has one folder per class, or `train` and `test` with one folder per class each, or
-            `train` alone.
+        folder: Has one folder per class, or a folder of such for each part (`PARTS`); training is
+            always one of them.
         side: Height and width that every image is resized to (bicubic, aspect ratio not kept),
             pixels; 0 keeps them as they are, and all must then have one size.
         test_fraction: Share of each class for testing where there is no `test` folder, in (0, 1);
             at least one image.
         class_names: Classes to keep, numbered 0, 1, ... in this order; empty keeps all.
+        skip_corrupt: Leave images out that do not decode, and say so, instead of refusing all.
 
     Returns:
-        RGB images, uint8, classes taking turns, so that any first part of them is balanced.
+        Images, classes taking turns, so that any first part of them is balanced: uint8, uint16 if
+        one has 16 bits; (height, width), or (height, width, 3) if one is in colour. What was left
+        out is in the notes.
 
     Raises:
-        DataError: A folder or class is missing or empty, an image does not decode or has another
+        DataError: A folder or class is missing or empty, images do not decode or have another
             size, or Pillow is absent.
     """
     check_pillow(str(folder))
     if not folder.is_dir():
         raise DataError(f"no folder {folder}; `data.path` names a folder of <class>/<name>.jpg")
-    train_folder = folder / "train" if (folder / "train").is_dir() else folder
-    names = class_names or _class_names(train_folder)
-    train = _list_files(train_folder, names)
-    if (folder / "test").is_dir() and train_folder != folder:
-        test = _list_files(folder / "test", names)
-    else:
-        train, test = _split(train, test_fraction)
-    x_train, y_train = _read_part(train, side)
-    x_test, y_test = _read_part(test, side)
-    return RawData(x_train, y_train, x_test, y_test)
+    folders = _parts(folder)
+    names = class_names or _class_names(folders["train"])
+    notes = [] if class_names else _other_classes(folders, names)
+    files = {part: _list_files(place, names, notes) for part, place in folders.items()}
+    if "test" not in files:
+        files["train"], files["test"] = _split(files["train"], test_fraction)
+    turns = {part: _in_turns(classes) for part, classes in files.items()}
+    paths = [path for part in turns.values() for _, path in part]
+    images = read_images(paths, side, skip_corrupt)
+    parts = _in_parts(images, turns)
+    for part, (_, y) in parts.items():
+        if missing := [name for label, name in enumerate(names) if label not in y]:
+            raise DataError(f"{folders.get(part, folder)}: no image of `{missing[0]}` is readable")
+    x_val, y_val = parts.get("val", (None, None))
+    return RawData(
+        *parts["train"],
+        *parts["test"],
+        x_val=x_val,
+        y_val=y_val,
+        class_names=tuple(names),
+        notes=(*notes, *images.notes),
+    )
 
 
-def _class_names(folder: Path) -> tuple[str, ...]:
-    found = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+def in_order(names: list[str]) -> list[str]:
+    """Names in alphabetical order, or, if all are whole numbers, in that of the numbers."""
+    numbers = all(name.isdecimal() for name in names)
+    return sorted(names, key=lambda name: (int(name), name) if numbers else (0, name))
+
+
+def _parts(folder: Path) -> dict[str, Path]:
+    """The folder of each part; of training alone if there is no such split."""
+    found = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
+    parts = {
+        part: next(found[name] for name in names if name in found)
+        for part, names in PARTS.items()
+        if set(names) & set(found)
+    }
+    if "train" not in parts and parts and len(parts) == len(found):
+        raise DataError(f"{folder} has {_listed(sorted(found))} and no `train`; add one")
+    return parts if "train" in parts else {"train": folder}
+
+
+def _folders(place: Path) -> list[str]:
+    return in_order([p.name for p in place.iterdir() if p.is_dir() and p.name[0] != "."])
+
+
+def _class_names(place: Path) -> tuple[str, ...]:
+    found = _folders(place)
     if len(found) < 2:
         raise DataError(
-            f"{folder} has {len(found)} class folders; put the images of each class in a folder "
+            f"{place} has {len(found)} class folders; put the images of each class in a folder "
             "of their own, two or more"
         )
     return tuple(found)
 
 
-def _list_files(folder: Path, names: tuple[str, ...]) -> Files:
-    """The images of each class by name; every class must have some."""
+def _other_classes(folders: dict[str, Path], names: tuple[str, ...]) -> list[str]:
+    """What to say of folders that are left out: classes that training lacks, unknown parts."""
+    known = {place.name for place in folders.values()}
+    looked = [(place, names, "classes that training lacks") for place in folders.values()]
+    if len(folders) > 1:
+        looked.append((folders["train"].parent, tuple(known), "folders that are no part"))
+    unknown = [(p, what, [n for n in _folders(p) if n not in kept]) for p, kept, what in looked]
+    return [f"{p}: {what} are left out: {_listed(found)}" for p, what, found in unknown if found]
+
+
+def _list_files(place: Path, names: tuple[str, ...], notes: list[str]) -> Files:
+    """The images of each class by name; every class must have some. What else is there is noted."""
     classes = []
+    others = sorted(p.name for p in place.iterdir() if p.suffix.lower() in SUFFIXES)
     for name in names:
-        if not (folder / name).is_dir():
-            raise DataError(f"{folder} has no class `{name}`; it has {_present(folder)}")
-        files = [p for p in (folder / name).iterdir() if p.suffix.lower() in SUFFIXES]
-        files = sorted(p for p in files if not p.name.startswith("."))
+        if not (place / name).is_dir():
+            present = ", ".join(_folders(place)[:20]) or "no folders"
+            raise DataError(f"{place} has no class `{name}`; it has {present}")
+        found = sorted(p for p in (place / name).iterdir() if p.name[0] != ".")
+        files = [p for p in found if p.suffix.lower() in SUFFIXES and not p.is_dir()]
+        others += [f"{name}/{p.name}{'/' * p.is_dir()}" for p in found if p not in set(files)]
         if not files:
-            raise DataError(f"{folder / name} has no image ({', '.join(SUFFIXES)})")
+            raise DataError(f"{place / name} has no image ({FILES})")
         classes.append(files)
+    if others:
+        notes.append(
+            f"{place}: left out, since images are files ({FILES}) directly below their class: "
+            f"{_listed(others)}"
+        )
     return classes
 
 
-def _present(folder: Path) -> str:
-    found = sorted(p.name for p in folder.iterdir() if p.is_dir())
-    return ", ".join(found[:20]) or "no folders"
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}"
 
 
 def _split(classes: Files, fraction: float) -> tuple[Files, Files]:
@@ -103,38 +167,21 @@ def _split(classes: Files, fraction: float) -> tuple[Files, Files]:
     return train, test
 
 
-def _read_part(
-    classes: Files, side: int
-) -> tuple[UInt8[np.ndarray, "images height width 3"], Int32[np.ndarray, " images"]]:
-    """Decode a part, classes taking turns in proportion to their sizes."""
+def _in_turns(classes: Files) -> list[tuple[int, Path]]:
+    """Labels and images, classes taking turns in proportion to their sizes."""
     turns = sorted(
         ((rank + 0.5) / len(files), label, path)
         for label, files in enumerate(classes)
         for rank, path in enumerate(files)
     )
-    first = _decode(turns[0][2], side)
-    images = np.empty((len(turns), *first.shape), np.uint8)
-    for i, (_, _, path) in enumerate(turns):
-        image = _decode(path, side)
-        if image.shape != first.shape:
-            raise DataError(
-                f"{path} has shape {image.shape}, {turns[0][2].name} has {first.shape}; set "
-                "`data.image_side` to resize all"
-            )
-        images[i] = image
-    return images, np.array([label for _, label, _ in turns], np.int32)
+    return [(label, path) for _, label, path in turns]
 
 
-def _decode(path: Path, side: int) -> UInt8[np.ndarray, "h w 3"]:
-    """One image upright, as RGB."""
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-            if side:
-                upright = upright.resize((side, side), Image.Resampling.BICUBIC)
-            return np.asarray(upright)
-    except Exception as error:  # Pillow raises many types on damaged bytes
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path} is no readable image ({reason}); replace or remove it") from error
+def _in_parts(images: Images, turns: dict[str, list[tuple[int, Path]]]) -> dict[str, Part]:
+    """The images and labels of each part, which lie one after the other."""
+    kept, parts, start = set(images.paths), {}, 0
+    for part, turn in turns.items():
+        labels = np.array([label for label, path in turn if path in kept], np.int32)
+        parts[part] = images.pixels[start : start + len(labels)], labels
+        start += len(labels)
+    return parts

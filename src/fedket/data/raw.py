@@ -4,15 +4,18 @@ Features keep their stored dtype here, so that checks and selection touch as lit
 possible; `scale_features` makes them float32 at the end.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, Shaped
+from jaxtyping import Bool, Int32, Shaped
 
+from fedket.data.labels import MAX_CLASSES, as_labels
+from fedket.data.scale import channels_last
 from fedket.errors import DataError
 
-MAX_CLASSES = 65_536
-"""Labels beyond this are taken for a mistake (an id in the place of a class)."""
+Part = tuple[np.ndarray, np.ndarray]
+"""Features and labels."""
 
 
 class RawData(NamedTuple):
@@ -25,6 +28,10 @@ class RawData(NamedTuple):
         y_test: Labels, shape (num_test,).
         groups: Owner of each training sample, shape (num_train,), or None.
         max_value: Largest value of integer features; None means the largest of their dtype.
+        x_val: Features of the source's own validation part; None without one.
+        y_val: Its labels.
+        class_names: What labels 0, 1, ... stand for; empty if they say it themselves.
+        notes: What was left out or changed in reading, a sentence each.
     """
 
     x_train: np.ndarray
@@ -33,14 +40,34 @@ class RawData(NamedTuple):
     y_test: np.ndarray
     groups: np.ndarray | None = None
     max_value: float | None = None
+    x_val: np.ndarray | None = None
+    y_val: np.ndarray | None = None
+    class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """Features and labels of the parts that there are: train, test, val."""
+        parts = {"train": (self.x_train, self.y_train), "test": (self.x_test, self.y_test)}
+        if self.x_val is not None and self.y_val is not None:
+            parts["val"] = self.x_val, self.y_val
+        return parts
+
+    def changed(self, change: Callable[[str, np.ndarray, np.ndarray], Part]) -> "RawData":
+        """With every part as `change(name, x, y)` makes it."""
+        arrays: dict[str, Any] = {}
+        for part, xy in self.parts.items():
+            arrays[f"x_{part}"], arrays[f"y_{part}"] = change(part, *xy)
+        return self._replace(**arrays)
 
 
-def check_raw(raw: RawData, source: str) -> RawData:
-    """Check shapes and labels and make the labels int32.
+def check_raw(raw: RawData, source: str, prepared: bool = False) -> RawData:
+    """Check shapes and labels, make the labels int32 and put images' channels last.
 
     Args:
         raw: Arrays as found.
         source: The file or data set, for messages.
+        prepared: Whether features are as models take them, so that their axes stay.
 
     Returns:
         The same arrays with int32 labels >= 0 and integer groups as int64.
@@ -48,16 +75,32 @@ def check_raw(raw: RawData, source: str) -> RawData:
     Raises:
         DataError: Parts are empty, disagree in length or feature shape, or labels are no classes.
     """
-    if raw.x_train.shape[1:] != raw.x_test.shape[1:]:
-        raise DataError(
-            f"{source}: x_train has samples of shape {raw.x_train.shape[1:]}, x_test of shape "
-            f"{raw.x_test.shape[1:]}; make them equal"
-        )
-    return raw._replace(
-        y_train=_check_part(raw.x_train, raw.y_train, source, "train"),
-        y_test=_check_part(raw.x_test, raw.y_test, source, "test"),
-        groups=_check_groups(raw, source),
-    )
+    notes: dict[str, None] = {}
+    for part, (x, _) in raw.parts.items():
+        if x.shape[1:] != raw.x_train.shape[1:]:
+            raise DataError(
+                f"{source}: x_train has samples of shape {raw.x_train.shape[1:]}, x_{part} of "
+                f"shape {x.shape[1:]}; make them equal"
+            )
+
+    def checked(part: str, x: np.ndarray, y: np.ndarray) -> Part:
+        if x.ndim < 2 or x.size == 0:
+            raise DataError(
+                f"{source}: x_{part} has shape {x.shape}; it must be (samples, features...), not "
+                "empty"
+            )
+        labels, note = as_labels(y, len(x), f"{source}: y_{part}")
+        notes.update({note: None} if note else {})
+        turned = None if prepared else channels_last(x)
+        if turned is None:
+            return x, labels
+        said = f"{source}: images of shape {x.shape[1:]} were turned to {turned.shape[1:]}"
+        notes.update({f"{said}: channels come last": None})
+        return turned, labels
+
+    groups = _check_groups(raw, source)
+    raw = raw.changed(checked)
+    return raw._replace(groups=groups, notes=(*raw.notes, *notes))
 
 
 def select(
@@ -84,14 +127,10 @@ def select(
         raw = _filter(raw, classes)
     if not len(raw.y_test):
         raise DataError(f"{source}: no test sample has a label in {classes}; ask for others")
-    groups = None if raw.groups is None else raw.groups[: max_train or None]
-    return raw._replace(
-        x_train=raw.x_train[: max_train or None],
-        y_train=raw.y_train[: max_train or None],
-        x_test=raw.x_test[: max_test or None],
-        y_test=raw.y_test[: max_test or None],
-        groups=groups,
-    )
+    most = {"train": max_train or None, "test": max_test or None}
+    groups = None if raw.groups is None else raw.groups[: most["train"]]
+    cut = raw.changed(lambda part, x, y: (x[: most.get(part)], y[: most.get(part)]))
+    return cut._replace(groups=groups)
 
 
 def merge_classes(raw: RawData, source: str, merge: tuple[tuple[int, int], ...]) -> RawData:
@@ -105,96 +144,27 @@ def merge_classes(raw: RawData, source: str, merge: tuple[tuple[int, int], ...])
     Raises:
         DataError: A class is not among the training samples.
     """
-    for pair in merge:
-        _check_classes(raw.y_train, tuple(dict.fromkeys(pair)), source)
-        train, test = (
-            np.where(y == pair[0], np.int32(pair[1]), y) for y in (raw.y_train, raw.y_test)
+    for old, new in merge:
+        _check_classes(raw.y_train, tuple(dict.fromkeys((old, new))), source)
+        raw = raw.changed(
+            lambda _, x, y, old=old, new=new: (x, np.where(y == old, np.int32(new), y))  # type: ignore[misc]
         )
-        raw = raw._replace(y_train=train, y_test=test)
     return raw
 
 
 def count_classes(raw: RawData, source: str) -> int:
-    """Return largest label + 1 over both parts.
+    """Return largest label + 1 over all parts.
 
     Raises:
         DataError: A label is too large to be a class.
     """
-    largest = int(max(raw.y_train.max(), raw.y_test.max()))
+    largest = max(int(y.max(initial=0)) for _, y in raw.parts.values())
     if largest >= MAX_CLASSES:
         raise DataError(
             f"{source}: largest label is {largest}; number the classes 0, 1, ... or choose some "
             "with `classes`"
         )
     return largest + 1
-
-
-def scale_features(
-    x: Shaped[np.ndarray, "samples ..."],
-    max_value: float | None = None,
-    source: str = "x",
-) -> Float32[np.ndarray, "samples ..."]:
-    """Return features as C-ordered float32, integer ones scaled to [0, 1].
-
-    Args:
-        x: Features, shape (samples, ...): unsigned integers, booleans or floats.
-        max_value: What becomes 1 for integers; None means the largest value of the dtype (255 for
-            uint8). Floats are never scaled.
-        source: Where the features come from, for messages.
-
-    Returns:
-        Finite features, same shape.
-
-    Raises:
-        DataError: Another dtype (how to scale it is a guess), or NaN or infinite features.
-    """
-    kind = x.dtype.kind
-    if kind == "u":
-        largest = np.float32(np.iinfo(x.dtype).max if max_value is None else max_value)
-        fractions = np.empty(x.shape, np.float32)
-        np.divide(x, largest, out=fractions)
-        return fractions
-    if kind == "b":
-        return np.ascontiguousarray(x, dtype=np.float32)
-    if kind != "f":
-        raise DataError(f"{source} has dtype {x.dtype}; store it as uint8 or float32")
-    with np.errstate(over="ignore"):
-        scaled = np.ascontiguousarray(x, dtype=np.float32)
-    finite = np.isfinite(scaled)
-    if not finite.all():
-        bad = int(np.flatnonzero(~finite.reshape(len(x), -1).all(axis=1))[0])
-        raise DataError(
-            f"{source}[{bad}] holds NaN, infinite or beyond float32 features; clean or drop it"
-        )
-    return scaled
-
-
-def _check_part(
-    x: Shaped[np.ndarray, "..."], y: Shaped[np.ndarray, "..."], source: str, part: str
-) -> Int32[np.ndarray, " samples"]:
-    if x.ndim < 2 or x.size == 0:
-        raise DataError(
-            f"{source}: x_{part} has shape {x.shape}; it must be (samples, features...), not empty"
-        )
-    if y.shape != (len(x),):
-        raise DataError(
-            f"{source}: y_{part} has shape {y.shape} for {len(x)} samples of x_{part}; "
-            f"it must be ({len(x)},)"
-        )
-    return _as_labels(y, f"{source}: y_{part}")
-
-
-def _as_labels(y: Shaped[np.ndarray, " samples"], name: str) -> Int32[np.ndarray, " samples"]:
-    if y.dtype.kind not in "biuf":
-        raise DataError(f"{name} has dtype {y.dtype}; labels must be integers 0, 1, ...")
-    if y.dtype.kind == "f" and not bool(np.all(y == np.floor(y))):
-        raise DataError(f"{name} holds {y[y != np.floor(y)][0]}; labels must be integers 0, 1, ...")
-    low, high = y.min(), y.max()
-    if low < 0 or high >= 2**31:
-        raise DataError(
-            f"{name} holds the label {low if low < 0 else high}; labels must be integers 0, 1, ..."
-        )
-    return y.astype(np.int32)
 
 
 def _check_groups(raw: RawData, source: str) -> Shaped[np.ndarray, " train"] | None:
@@ -222,16 +192,14 @@ def _check_classes(
 
 
 def _filter(raw: RawData, classes: tuple[int, ...]) -> RawData:
-    train, y_train = _relabel(raw.y_train, classes)
-    test, y_test = _relabel(raw.y_test, classes)
-    groups = None if raw.groups is None else raw.groups[train]
-    return raw._replace(
-        x_train=raw.x_train[train],
-        y_train=y_train,
-        x_test=raw.x_test[test],
-        y_test=y_test,
-        groups=groups,
-    )
+    groups = None if raw.groups is None else raw.groups[_relabel(raw.y_train, classes)[0]]
+
+    def kept(_: str, x: np.ndarray, y: np.ndarray) -> Part:
+        keep, labels = _relabel(y, classes)
+        return x[keep], labels
+
+    names = tuple(raw.class_names[c] if raw.class_names else str(c) for c in classes)
+    return raw.changed(kept)._replace(groups=groups, class_names=names)
 
 
 def _relabel(

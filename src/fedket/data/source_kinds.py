@@ -81,7 +81,7 @@ def _is_digest(text: str) -> str:
 
 
 class NpzConfig(StoredConfig):
-    """A file of arrays `x_train`, `y_train`, `x_test`, `y_test` and perhaps `groups`."""
+    """A file of arrays `x_train`, `y_train`, `x_test`, `y_test`, or with MedMNIST's names."""
 
     kind: Literal["npz"] = "npz"
     path: str = ""
@@ -91,7 +91,7 @@ class NpzConfig(StoredConfig):
 
 
 class ImageFolderConfig(StoredConfig):
-    """A folder of images, `<class>/<name>.jpg` or `<part>/<class>/<name>.jpg`."""
+    """A folder of images, `<class>/<name>.jpg`, perhaps below `train`, `test` and `val`."""
 
     kind: Literal["image_folder"] = "image_folder"
     path: str = ""
@@ -102,3 +102,5 @@ class ImageFolderConfig(StoredConfig):
     """Without a `test` folder: share of each class that is for testing."""
     class_names: tuple[str, ...] = ()
     """Classes to keep, numbered in this order; empty keeps all, by name."""
+    skip_corrupt: bool = False
+    """Leave images out that cannot be read, instead of refusing all."""

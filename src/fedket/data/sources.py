@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 from fedket.data.download import find_file
 from fedket.data.image_folder import read_image_folder
+from fedket.data.labels import check_complete
 from fedket.data.npz import read_npz
 from fedket.data.originals import FASHION_MNIST, MNIST, is_stored, read_digits, read_image_set
-from fedket.data.raw import RawData, check_raw, count_classes, merge_classes, scale_features, select
+from fedket.data.raw import RawData, check_raw, count_classes, merge_classes, select
+from fedket.data.scale import check_ranges, scale_features
 from fedket.errors import DataError
 from fedket.types import Dataset
 
@@ -28,6 +30,7 @@ class Request(NamedTuple):
     image_side: int = 0
     test_fraction: float = 0.2
     class_names: tuple[str, ...] = ()
+    skip_corrupt: bool = False
 
 
 def _read_packed(name: str, request: Request) -> RawData:
@@ -61,6 +64,7 @@ SOURCES: dict[str, Callable[[Request], RawData]] = {
         request.image_side,
         request.test_fraction,
         request.class_names,
+        request.skip_corrupt,
     ),
 }
 
@@ -78,6 +82,7 @@ def load_dataset(
     image_side: int = 0,
     test_fraction: float = 0.2,
     class_names: tuple[str, ...] = (),
+    skip_corrupt: bool = False,
 ) -> Dataset:
     """Load a data set that is stored somewhere, or can be fetched.
 
@@ -99,20 +104,59 @@ def load_dataset(
             f"`path` and `sha256` belong to data set `npz`, `path` to `image_folder` too; leave "
             f"them out for `{name}`"
         )
-    if class_names and name != "image_folder":
-        raise DataError(f"`class_names` belong to data set `image_folder`, not to `{name}`")
+    if (class_names or skip_corrupt) and name != "image_folder":
+        raise DataError(
+            f"`class_names` and `skip_corrupt` belong to data set `image_folder`, not to `{name}`"
+        )
     source = path or name
-    request = Request(path, directory, sha256, image_side, test_fraction, class_names)
-    raw = merge_classes(check_raw(_read(name, request), source), source, merge)
+    request = Request(path, directory, sha256, image_side, test_fraction, class_names, skip_corrupt)
+    raw = check_raw(_read(name, request), source)
+    if not classes:
+        check_labels(raw, source)
+    return assemble(raw, Path(path).stem or name, source, classes, merge, max_train, max_test)
+
+
+def check_labels(raw: RawData, source: str) -> None:
+    """Refuse labels that leave a class without training samples; see `check_complete`."""
+    count_classes(raw, source)
+    check_complete(raw.y_train, [y for _, y in raw.parts.values()], source)
+
+
+def assemble(
+    raw: RawData,
+    name: str,
+    source: str,
+    classes: tuple[int, ...] = (),
+    merge: tuple[tuple[int, int], ...] = (),
+    max_train: int = 0,
+    max_test: int = 0,
+) -> Dataset:
+    """Make a data set of checked arrays; arguments as in `load_dataset`.
+
+    Raises:
+        DataError: Its parts do not fit each other, or what was asked for.
+    """
+    raw = merge_classes(raw, source, merge)
+    num_classes = len(classes) or count_classes(raw, source)
     kept = select(raw, source, classes, max_train, max_test)
+    scaled = {
+        part: scale_features(x, raw.max_value, f"{source}: x_{part}")
+        for part, (x, _) in kept.parts.items()
+    }
+    check_ranges(scaled, source)
+    has_val = len(scaled.get("val", ())) > 0
     return Dataset(
-        name=Path(path).stem or name,
-        x_train=scale_features(kept.x_train, raw.max_value, f"{source}: x_train"),
+        name=name,
+        x_train=scaled["train"],
         y_train=kept.y_train,
-        x_test=scale_features(kept.x_test, raw.max_value, f"{source}: x_test"),
+        x_test=scaled["test"],
         y_test=kept.y_test,
-        num_classes=len(classes) or count_classes(raw, source),
+        num_classes=num_classes,
         groups=kept.groups,
+        x_val=scaled["val"] if has_val else None,
+        y_val=kept.y_val if has_val else None,
+        class_names=kept.class_names[:num_classes],
+        notes=kept.notes,
     )
 
 

@@ -7,7 +7,7 @@ What it cannot check by itself, whether others were told the same, clients tell 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from fedket.data.raw import MAX_CLASSES
+from fedket.data.labels import MAX_CLASSES
 from fedket.deploy.handshake import MOST
 from fedket.errors import ProtocolError
 from fedket.experiment.config import ExperimentConfig

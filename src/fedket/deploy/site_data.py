@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from fedket.data.npz import read_arrays
-from fedket.data.raw import RawData, check_raw, count_classes, merge_classes, scale_features, select
+from fedket.data.image_folder import read_image_folder
+from fedket.data.npz import read_arrays, read_npz
+from fedket.data.raw import RawData, check_raw
 from fedket.data.source_kinds import ImageFolderConfig
-from fedket.data.sources import load_dataset
+from fedket.data.sources import assemble
 from fedket.deploy.files import SiteFile
 from fedket.errors import ConfigError, DataError
 from fedket.experiment.build import transformed, transforms_of
@@ -40,19 +41,16 @@ def load_site_data(site: SiteFile, config: ExperimentConfig) -> Dataset:
     if path.is_file() and set(read_arrays(path)) == PART:
         return _read_part(path, config, site.prepared)
     if path.is_file():
-        loaded = load_dataset(
-            "npz",
-            path=str(path.resolve()),
-            classes=() if site.prepared else wanted.classes,
-            merge=() if site.prepared else wanted.merge,
-        )
+        raw = read_npz(path)
+        loaded = _assembled(raw, path, config, site.prepared)
     else:
-        loaded = load_dataset(
-            "image_folder",
-            path=str(path.resolve()),
-            image_side=wanted.image_side,
+        raw = read_image_folder(
+            path,
+            side=wanted.image_side,
             class_names=wanted.class_names,
+            skip_corrupt=wanted.skip_corrupt,
         )
+        loaded = assemble(check_raw(raw, str(path)), path.stem, str(path))
     return loaded if site.prepared else transformed(loaded, transforms)
 
 
@@ -79,16 +77,19 @@ def _read_part(path: Path, config: ExperimentConfig, prepared: bool) -> Dataset:
     if set(arrays) != PART:
         raise DataError(f"{path} holds {', '.join(sorted(arrays))}; it should hold x and y")
     x, y = arrays["x"], arrays["y"]
-    raw = check_raw(RawData(x, y, x, y), str(path))
-    if not prepared:
-        raw = merge_classes(raw, str(path), _wanted(config).merge)
-    classes = () if prepared else _wanted(config).classes
-    kept = select(raw, str(path), classes, 0, 0)
-    features = scale_features(kept.x_train, raw.max_value, f"{path}: x")
-    num_classes = len(classes) or count_classes(raw, str(path))
-    whole = Dataset(path.stem, features, kept.y_train, features, kept.y_train, num_classes)
+    whole = _assembled(RawData(x, y, x, y), path, config, prepared)
     whole = whole if prepared else transformed(whole, transforms_of(config))
     return whole._replace(x_test=whole.x_test[:0], y_test=whole.y_test[:0])
+
+
+def _assembled(raw: RawData, path: Path, config: ExperimentConfig, prepared: bool) -> Dataset:
+    """What the experiment keeps of a file's arrays; all of them if they are prepared.
+
+    A site need not have samples of all classes.
+    """
+    wanted, checked = _wanted(config), check_raw(raw, str(path), prepared)
+    kept = () if prepared else (wanted.classes, wanted.merge)
+    return assemble(checked, path.stem, str(path), *kept)
 
 
 def _wanted(config: ExperimentConfig) -> ImageFolderConfig:

@@ -25,7 +25,7 @@ from fedket.section import Context, Section
 from fedket.secure import per_link
 from fedket.topology.graph import in_words as graph_in_words
 from fedket.topology.graph import neighbours
-from fedket.types import SERVER, Model
+from fedket.types import SERVER, Dataset, Model
 from fedket.user_code import naming_users_lines
 
 SEEN = "There is no server. Each client sees the models of its neighbours."
@@ -75,7 +75,9 @@ def count_facts(experiment: Experiment) -> Facts:
         label_counts=tuple(map(tuple, counts.tolist())),
         measured=dict(dataset.measured),
         at_sites=False,
-        caveats=_caveats(config, takes_key=bool(needs)) | _of_device(experiment.model),
+        caveats=_caveats(config, takes_key=bool(needs))
+        | _of_device(experiment.model)
+        | _of_samples(dataset),
         noise=_noise(experiment, itemsize),
         runs_on=experiment.model.runs_on,
         on_device=experiment.model.device is not None,
@@ -83,6 +85,7 @@ def count_facts(experiment: Experiment) -> Facts:
         conditions=in_words(config, experiment.clients),
         graph=graph_in_words(graph) if graph else "",
         privacy=promise.facts() if (promise := promise_of(experiment)) else None,
+        class_names=dataset.class_names,
     )
 
 
@@ -144,6 +147,11 @@ def _shots(experiment: Experiment) -> str:
         f"{plan.circuits:,} circuits per {whose} and gradient, as hardware would run them{total}; "
         f"{plan.method}"
     )
+
+
+def _of_samples(dataset: Dataset) -> dict[str, tuple[str, ...]]:
+    """What a reader must know of how samples were read."""
+    return {"data": dataset.notes} if dataset.notes else {}
 
 
 def _of_device(model: Model) -> dict[str, tuple[str, ...]]:

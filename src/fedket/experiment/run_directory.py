@@ -169,7 +169,10 @@ def check_same_facts(directory: Path, facts: Facts) -> None:
     path = directory / FACTS
     old = read_json(path, Facts)
     for name, value in facts:  # words may change, and what more rounds cost
-        if name not in ("caveats", "runs_on", "privacy") and getattr(old, name) != value:
+        if (
+            name not in ("caveats", "runs_on", "privacy", "class_names")
+            and getattr(old, name) != value
+        ):
             raise CheckpointError(
                 f"`{name}` differs from {path}: the data or fedket changed since the run started; "
                 f"restore them, or start a new run"
