@@ -4,6 +4,7 @@ Hooks of MkDocs, see `mkdocs.yml`. Pages are written for GitHub as well, where l
 of the repository, and a list may follow a paragraph at once.
 """
 
+import json
 import re
 from itertools import groupby
 from pathlib import Path
@@ -50,6 +51,9 @@ def on_files(files: Files, config: Any) -> Files:
     for path, page in ELSEWHERE.items():
         text = (ROOT / path).read_text(encoding="utf-8")
         files.append(File.generated(config, page, content=_linked(text, page, Path(path).parent)))
+    for notebook in (ROOT / "examples/notebooks").glob("*.ipynb"):
+        page = f"notebooks/{notebook.stem}.md"
+        files.append(File.generated(config, page, content=_as_page(notebook)))
     for picture in (ROOT / "results").rglob("*.svg"):
         page = picture.relative_to(ROOT).as_posix()
         files.append(File.generated(config, page, abs_src_path=str(picture)))
@@ -66,6 +70,15 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         markdown = _linked(markdown, uri, "docs" / Path(uri).parent)
     parts = re.split(r"(^```.*?^```$)", markdown, flags=re.MULTILINE | re.DOTALL)
     return "".join(part if part.startswith("```") else _lists_apart(part) for part in parts)
+
+
+def _as_page(notebook: Path) -> str:
+    """A notebook, which is kept without outputs, as a page."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    texts = [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
+    shown = [f"```python\n{text}\n```" if kind == "code" else text for kind, text in texts]
+    link = f"[This page is a notebook]({SOURCE}/examples/notebooks/{notebook.name}), run in CI."
+    return "\n\n".join([*shown, link])
 
 
 def _api_page(room: str) -> str:

@@ -1,5 +1,6 @@
-"""Every example runs, and every kind of one's own trains when a configuration names it."""
+"""Examples and notebooks run, and every kind of one's own trains when a configuration names it."""
 
+import json
 import re
 import runpy
 import sys
@@ -16,6 +17,8 @@ EXTEND = EXAMPLES / "extend"
 PROGRAMS = sorted([*EXAMPLES.glob("*.py"), *EXTEND.glob("*.py")])
 SMALL = ["data.max_train=200", "data.max_test=100", "federation.rounds=1", "training.epochs=2"]
 VQC = "model={kind='vqc', num_layers=2, circuit='circuit.py:ring'}"
+
+NOTEBOOKS = sorted((EXAMPLES / "notebooks").glob("*.ipynb"))
 
 OWN = {
     "aggregation": [*SMALL, "aggregation={kind='aggregation.py:Trimmed', trim=0.2}"],
@@ -48,6 +51,16 @@ def test_example(path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(path.parent)
     runpy.run_path(str(path), run_name="__main__")
     assert capsys.readouterr().out or path.stem == "first"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook(path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+    assert not any(cell["outputs"] for cell in cells), "kept without outputs"
+    names: dict[str, object] = {}
+    for cell in cells:
+        exec("".join(cell["source"]), names)  # noqa: S102 - our own notebook
 
 
 @pytest.mark.parametrize("name", OWN)
