@@ -37,6 +37,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "resize": "fedket.data.transform_kinds:ResizeConfig",
         "pad": "fedket.data.transform_kinds:PadConfig",
         "pca": "fedket.data.transform_kinds:PcaConfig",
+        "standardise": "fedket.data.transform_kinds:StandardiseConfig",
         "features": "fedket.experiment.features:FeaturesConfig",
     },
     "model": {

@@ -12,6 +12,7 @@ from fedket.data.transform import (
     principal_components,
     project_on_components,
     shrink_images,
+    standardise,
 )
 from fedket.errors import DataError
 from fedket.types import Dataset
@@ -63,6 +64,15 @@ def test_components_are_fitted_on_training_samples_only():
     assert one.x_test.shape == (6, 5)
     np.testing.assert_array_equal(one.x_train, two.x_train)
     np.testing.assert_allclose(one.x_train.mean(axis=0), 0, atol=1e-6)
+
+
+def test_standardised_features_have_mean_0_and_deviation_1_on_training_samples_only():
+    x = np.random.default_rng(0).normal(5, [1, 1000, 0.01, 0], (50, 4)).astype(np.float32)
+    made = standardise(dataset(x, x[:5] + 1))
+    np.testing.assert_allclose(made.x_train.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(made.x_train.std(axis=0), [1, 1, 1, 0], rtol=1e-5)
+    moved = (made.x_test - made.x_train[:5]) * x.std(axis=0, dtype=np.float64)
+    np.testing.assert_allclose(moved[:, :3], 1, rtol=1e-3)
 
 
 def test_signed_pixels_go_from_minus_one_to_one():

@@ -11,6 +11,7 @@ from fedket.data.transform import (
     pad_images,
     project_on_components,
     shrink_images,
+    standardise,
 )
 from fedket.section import Context, Section
 from fedket.types import Transform
@@ -26,6 +27,16 @@ class SignedConfig(Section):
     def build(self, context: Context) -> Transform:
         """The transform."""
         return Transform(partial(map_features, change=centre))
+
+
+class StandardiseConfig(Section):
+    """Mean 0 and standard deviation 1 of each feature, over the training samples."""
+
+    kind: Literal["standardise"] = "standardise"
+
+    def build(self, context: Context) -> Transform:
+        """The transform."""
+        return Transform(standardise, fitted=True)
 
 
 class ResizeConfig(Section):
