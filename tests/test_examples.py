@@ -38,7 +38,9 @@ OWN = {
     "optimizer": [*SMALL, "optimizer={kind='optimizer.py:Lion', beta1=0.8}"],
     "partition": [*SMALL, "partition={kind='partition.py:Growing', factor=1.5}"],
     "privacy": [*SMALL, "privacy={kind='privacy.py:Zcdp', clip=1.0, rho=0.5}"],
+    "schedule": [*SMALL, "schedule={kind='schedule.py:Inverse', slope=0.2}"],
     "strategy": [*SMALL, "strategy={kind='strategy.py:Agree', threshold=0.5}"],
+    "track": [*SMALL, "track={kind='track.py:Lines', file='losses.txt'}"],
     "transform": [*SMALL, "transform=[{kind='transform.py:Spectrum', side=3}]"],
 }
 """Example of a kind -> how a configuration names it."""

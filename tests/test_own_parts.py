@@ -30,7 +30,9 @@ PARTS = {
     "optimizer": "optimizer.py:Lion",
     "partition": "partition.py:Growing",
     "privacy": "privacy.py:Zcdp",
+    "schedule": "schedule.py:Inverse",
     "strategy": "strategy.py:Agree",
+    "track": "track.py:Lines",
     "transform": "transform.py:Spectrum",
 }
 """Group -> a file of the examples and what it defines."""
@@ -42,7 +44,9 @@ partition = {kind = "PARTITION", num_clients = 3, factor = 1.5}
 model = {kind = "MODEL", num_layers = 1}
 training = {loss = "LOSS"}
 optimizer = {kind = "OPTIMIZER", beta1 = 0.8}
+schedule = {kind = "SCHEDULE", slope = 0.2}
 strategy = {kind = "STRATEGY", threshold = 0.5}
+track = {kind = "TRACK", file = "losses.txt"}
 aggregation = {kind = "AGGREGATION", trim = 0.2}
 engine = {kind = "ENGINE", index = 0}
 attack = {kind = "ATTACK", share = 0.4, sigma = 0.2}

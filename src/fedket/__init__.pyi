@@ -21,6 +21,8 @@ from .experiment.build import build_experiment as build_experiment
 from .experiment.export import export_network as export_network
 from .experiment.export_circuit import export_circuit as export_circuit
 from .experiment.load import load_config as load_config
+from .experiment.predictor import Predictor as Predictor
+from .experiment.predictor import load as load
 from .experiment.run import resume_run as resume_run
 from .experiment.run import start_run as start_run
 from .facts import Facts as Facts
@@ -37,6 +39,7 @@ from .federated.fed_dyn import fed_dyn as fed_dyn
 from .federated.fed_nova import fed_nova as fed_nova
 from .federated.federation import Federation as Federation
 from .federated.federation import make_federation as make_federation
+from .federated.learning_rates import ScheduleConfig as ScheduleConfig
 from .federated.local import LocalTraining as LocalTraining
 from .federated.losses import cross_entropy as cross_entropy
 from .federated.losses import squared_error as squared_error
@@ -120,6 +123,9 @@ from .sweeps.table import SweepTable as SweepTable
 from .topology.graph import Topology as Topology
 from .topology.graph import make_topology as make_topology
 from .topology.kinds import GraphConfig as GraphConfig
+from .track.sink import TrackConfig as TrackConfig
+from .track.sink import TrackedRun as TrackedRun
+from .track.sink import Tracker as Tracker
 from .traffic import Traffic as Traffic
 from .types import Bound as Bound
 from .types import Broadcast as Broadcast

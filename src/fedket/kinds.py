@@ -3,6 +3,7 @@
 A kind of thing is a group (`strategy`, `model`, …). A name in a group is
 
 - one of the table `BUILT_IN`: a module and a class in it, imported when it is asked for;
+- `optax:NAME` for an optimiser or a loss of optax's (`MADE`);
 - `FILE.py:CLASS`: a class in a file beside the experiment's own;
 - the name of an installed package's entry point in the group `fedket.GROUP`.
 
@@ -78,6 +79,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "cross_entropy": "fedket.federated.losses:cross_entropy",
         "mse": "fedket.federated.losses:squared_error",
     },
+    "schedule": {
+        "constant": "fedket.federated.learning_rates:ConstantConfig",
+        "cosine": "fedket.federated.learning_rates:CosineConfig",
+        "exponential": "fedket.federated.learning_rates:ExponentialConfig",
+        "step": "fedket.federated.learning_rates:StepConfig",
+    },
     "optimizer": {
         "adam": "fedket.federated.optimizers:AdamConfig",
         "sgd": "fedket.federated.optimizers:SgdConfig",
@@ -88,6 +95,11 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "os_random": "fedket.keys.source_kinds:OsRandomConfig",
         "simulated": "fedket.keys.source_kinds:SimulatedConfig",
         "etsi014": "fedket.keys.source_kinds:Etsi014Config",
+    },
+    "track": {
+        "mlflow": "fedket.track.kinds:MlflowConfig",
+        "tensorboard": "fedket.track.kinds:TensorboardConfig",
+        "wandb": "fedket.track.kinds:WandbConfig",
     },
     "engine": {
         "vectorised": "fedket.federated.engine_kinds:VectorisedConfig",
@@ -162,6 +174,13 @@ BUILT_IN: dict[str, dict[str, str]] = {
 """Group -> name -> module:attribute, the one place where a built-in kind is registered."""
 
 
+MADE = {
+    ("optimizer", "optax"): "fedket.federated.optax_kinds:optimizer_section",
+    ("loss", "optax"): "fedket.federated.optax_kinds:loss_function",
+}
+"""Group and what stands before the colon -> what makes a kind of what follows it."""
+
+
 def kinds_of(group: str) -> list[str]:
     """Names of a group: built in, then those of installed packages."""
     installed = sorted(point.name for point in entry_points(group=f"fedket.{group}"))
@@ -185,9 +204,13 @@ def find(group: str, name: str, folder: Path = Path()) -> Any:
     if name in BUILT_IN[group]:
         module, _, attribute = BUILT_IN[group][name].partition(":")
         return getattr(import_module(module), attribute)
+    prefix, _, rest = name.partition(":")
+    if made := MADE.get((group, prefix)):
+        module, _, attribute = made.partition(":")
+        return getattr(import_module(module), attribute)(rest)
     for point in entry_points(group=f"fedket.{group}", name=name):
         return point.load()
-    names = kinds_of(group)
+    names = [*kinds_of(group), *(f"{prefix}:NAME" for of, prefix in MADE if of == group)]
     raise ConfigError(
         f"unknown {group} `{name}`{meant(name, names)} (known: {', '.join(names)}, or FILE.py:NAME)"
     )

@@ -51,6 +51,7 @@ class Context(NamedTuple):
         server_links: Whether clients share key with the server.
         links: Pairs of clients that share key, the smaller first; None for all.
         rounds_each: Rounds of the run that one client takes part in, at most.
+        rounds: Rounds of the run.
     """
 
     seed: int
@@ -69,6 +70,7 @@ class Context(NamedTuple):
     server_links: bool = False
     links: "frozenset[tuple[int, int]] | None" = None
     rounds_each: int = 0
+    rounds: int = 0
 
     @property
     def samples(self) -> "Dataset":

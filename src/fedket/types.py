@@ -46,6 +46,7 @@ class Dataset(NamedTuple):
         y_val: Their labels, shape (num_val,), or None.
         class_names: What labels 0, 1, ... stand for; empty if they say it themselves.
         notes: What a reader must know of how the samples were read, a sentence each.
+        max_value: What became 1 of stored integers; None for the largest of their dtype.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Dataset(NamedTuple):
     y_val: np.ndarray | None = None
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    max_value: float | None = None
 
 
 class Transform(NamedTuple):

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -155,3 +156,32 @@ def test_files_of_others_are_refused(tmp_path):
     path.write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match="export it again"):
         read_network(path)
+
+
+def test_onnx_gives_the_logits_of_the_network(run, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    from onnx.reference import ReferenceEvaluator
+
+    config, directory = run
+    network = export_network(directory, tmp_path / "cnn.onnx", as_onnx=True)
+    x = np.asarray(build_experiment(config).dataset.x_test)
+    model = onnx.load(tmp_path / "cnn.onnx")
+    assert {p.key: p.value for p in model.metadata_props}["pixel_range"] == "signed"
+    (found,) = ReferenceEvaluator(model).run(None, {"samples": x[:, None]})
+    np.testing.assert_allclose(found, network.logits(x), atol=1e-5)
+
+
+def test_onnx_of_linear_layers_takes_features():
+    onnx = pytest.importorskip("onnx")
+    from onnx.reference import ReferenceEvaluator
+
+    from fedket.bridges.export.as_onnx import to_onnx
+    from fedket.models.network import init_weights, plan_dense
+    from fedket.models.network_file import TrainedNetwork
+
+    plan = plan_dense((4, 5, 3), ("relu", "dropout 0.5"))
+    network = TrainedNetwork(plan, init_weights(plan, jax.random.key(0)), "unit")
+    x = np.random.default_rng(0).normal(size=(7, 4)).astype(np.float32)
+    model = onnx.load_from_string(to_onnx(network))
+    (found,) = ReferenceEvaluator(model).run(None, {"samples": x})
+    np.testing.assert_allclose(found, network.logits(x), atol=1e-5)

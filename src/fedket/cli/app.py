@@ -13,6 +13,7 @@ from fedket.cli import (
     kme,
     leakage,
     noise,
+    predict,
     qkd,
     reproduce,
     run,
@@ -52,6 +53,7 @@ app.command()(show.show)
 app.command("list")(show.list_experiments)
 app.command()(show.report)
 app.command()(show.export)
+app.command()(predict.predict)
 app.command()(circuit.draw)
 app.command()(circuit.plateau)
 app.command()(leakage.leakage)

@@ -1,5 +1,6 @@
 """Arguments and options that several commands take, and the class of their groups."""
 
+import enum
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +34,19 @@ PlotOption = Annotated[
     Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: .svg, .png or .pdf.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+class WhichModel(enum.StrEnum):
+    """Which of a run's models."""
+
+    LAST = "last"
+    BEST = "best"
+
+
+WhichOption = Annotated[
+    WhichModel,
+    typer.Option(help="The last model, or the best one on the validation split."),
+]
 
 
 class CommandGroup(TyperGroup):

@@ -5,15 +5,26 @@ import json
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from fedket.cli.failures import stopping_early
-from fedket.cli.options import FastOption, JsonOption, OptionalFile, SetOption, load_experiment
+from fedket.cli.options import (
+    FastOption,
+    JsonOption,
+    OptionalFile,
+    SetOption,
+    WhichModel,
+    WhichOption,
+    load_experiment,
+)
 from fedket.cli.tables import print_table
 from fedket.errors import ConfigError
 from fedket.experiment.interrupts import handled_interrupts
+
+if TYPE_CHECKING:
+    from fedket.experiment.predictor import Which
 
 
 def show(
@@ -126,6 +137,9 @@ class ExportChoice(enum.StrEnum):
     """What can be written of a run."""
 
     NETWORK = "network"
+    ONNX = "onnx"
+    SAFETENSORS = "safetensors"
+    NPZ = "npz"
     QASM = "qasm"
     QISKIT = "qiskit"
     PENNYLANE = "pennylane"
@@ -136,33 +150,47 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
     to: Annotated[
         ExportChoice,
-        typer.Option(help="The plain network (safetensors), or the trained circuit."),
+        typer.Option(
+            help="The plain network (safetensors or ONNX), all parameters as they are "
+            "(safetensors or npz), or the trained circuit."
+        ),
     ] = ExportChoice.NETWORK,
+    which: WhichOption = WhichModel.LAST,
     as_json: JsonOption = False,
 ) -> None:
-    """Write what a run has trained: the plain network, or the circuit in another language.
+    """Write what a run has trained: a plain network, parameters, or the circuit in a language.
 
-    A network's file has PyTorch's names and layouts. Circuits have their
-    weights as numbers: OpenQASM 3, Qiskit's QPY, or Python with a QNode.
+    A network's file has PyTorch's names and layouts, or is ONNX. Parameters
+    are those of any model, by name. Circuits have their weights as numbers:
+    OpenQASM 3, Qiskit's QPY, or Python with a QNode.
 
     Example: fedket export runs/qfed-central-fast-0-1 -o cnn.safetensors
     """
-    if to is ExportChoice.NETWORK:
-        facts, shown = _export_network(directory, output)
+    chosen: Which = which.value
+    if to in (ExportChoice.NETWORK, ExportChoice.ONNX):
+        facts, shown = _export_network(directory, output, chosen, to is ExportChoice.ONNX)
+    elif to in (ExportChoice.SAFETENSORS, ExportChoice.NPZ):
+        from fedket.experiment.export import export_params
+
+        arrays = export_params(directory, output, chosen, to is ExportChoice.NPZ)
+        facts = {"output": str(output), "arrays": {n: list(a.shape) for n, a in arrays.items()}}
+        shown = f"{output}: {', '.join(f'{n} {a.shape}' for n, a in arrays.items())}"
     else:
         from fedket.experiment.export_circuit import Language, export_circuit
 
-        circuit = export_circuit(directory, output, cast(Language, to.value))
+        circuit = export_circuit(directory, output, cast(Language, to.value), chosen)
         count = len(circuit.operations)
         facts = {"output": str(output), "qubits": circuit.num_qubits, "gates": count}
         shown = f"{output}: {circuit.num_qubits} qubits, {count:,} gates"
     typer.echo(json.dumps(facts) if as_json else shown)
 
 
-def _export_network(directory: Path, output: Path) -> tuple[dict[str, Any], str]:
+def _export_network(
+    directory: Path, output: Path, which: "Which", as_onnx: bool
+) -> tuple[dict[str, Any], str]:
     from fedket.experiment.export import export_network
 
-    network = export_network(directory, output)
+    network = export_network(directory, output, which, as_onnx)
     plan = network.plan
     facts = {"output": str(output), "weights": plan.num_weights, "layers": list(plan.words)}
     return facts, f"{output}: {plan.num_weights:,} weights, {', '.join(plan.words)}"

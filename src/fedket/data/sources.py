@@ -157,6 +157,7 @@ def assemble(
         y_val=kept.y_val if has_val else None,
         class_names=kept.class_names[:num_classes],
         notes=kept.notes,
+        max_value=raw.max_value,
     )
 
 

@@ -106,6 +106,7 @@ def _bare_context(config: ExperimentConfig) -> Context:
         name=config.name,
         rounds_each=rounds_each(config),
         links=config.keys.pairs(),
+        rounds=config.federation.rounds,
     )
 
 

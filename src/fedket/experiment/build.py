@@ -6,7 +6,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
+from jax.tree_util import Partial
 
 from fedket.data.census import check_partition
 from fedket.data.held_out import DataConfig, hold_out, joined_to_test, parted_from_test
@@ -36,7 +39,10 @@ from fedket.experiment.section import build
 from fedket.federated.conditions import SimulatedClients
 from fedket.federated.federation import Federation, make_federation
 from fedket.federated.local import LocalTraining
+from fedket.federated.losses import weighted_by_class
+from fedket.federated.optimizers import clipped_gradients
 from fedket.federated.personal import personal_layers
+from fedket.federated.program import tunable
 from fedket.federated.remembering import remembering
 from fedket.models.per_client import per_client
 from fedket.models.quantum_train import QuantumTrainConfig
@@ -252,9 +258,11 @@ def build_learning(config: ExperimentConfig, context: Context, largest: int) -> 
         largest: Samples of the largest client; larger batches would be padding.
     """
     batch_size, loss = min(config.training.batch_size, largest), config.training.loss.function
+    weights = class_weights(config, context)
     known = len(context.samples.y_train) > 0
     steps = config.training.epochs * -(-largest // batch_size) if known else 0
-    context = context._replace(batch_size=batch_size, max_steps=steps, loss=loss)
+    objective = loss if weights is None else Partial(weighted_by_class, weights, loss)
+    context = context._replace(batch_size=batch_size, max_steps=steps, loss=objective)
     context = context._replace(noise=noise_of(config, context), shots=shots_of(config))
     model = build(config.model, context, Model)
     check_noise(config, model, context)
@@ -263,6 +271,9 @@ def build_learning(config: ExperimentConfig, context: Context, largest: int) -> 
     check_fit(model, context.samples, config.engine.dtype)
     context = context._replace(params=parameter_shapes(model))
     optimizer = build(config.optimizer, context, optax.GradientTransformation)
+    if (most := config.training.clip_norm) is not None:
+        optimizer = tunable(clipped_gradients, most, optimizer)
+    schedule: Any = config.schedule and build(config.schedule, context, Callable)  # type: ignore[arg-type]
     persistent = config.training.persistent_optimizer
     strategy, rule = build(config.strategy, context, Strategy), rule_of(config)
     if config.federation.personal is not None:
@@ -270,9 +281,37 @@ def build_learning(config: ExperimentConfig, context: Context, largest: int) -> 
     gradient = private_steps(config, context, strategy)
     strategy = clipped(config, strategy)
     epochs = config.training.epochs
-    training = LocalTraining(optimizer, epochs, batch_size, persistent, loss, gradient)
+    training = LocalTraining(
+        optimizer, epochs, batch_size, persistent, loss, gradient, weights, schedule
+    )
     strategy = remembering(strategy) if rule is not None and rule.recalls else strategy
     return Learning(model, training, strategy)
+
+
+def class_weights(config: ExperimentConfig, context: Context) -> jax.Array | None:
+    """What losses of samples of each class are multiplied by in training; None for 1.
+
+    Raises:
+        ConfigError: There are not as many as classes, or nobody knows how many samples a class has.
+    """
+    wanted, samples = config.training.class_weights, context.samples
+    if wanted is None:
+        return None
+    if wanted != "balanced":
+        if len(wanted) != samples.num_classes:
+            raise ConfigError(
+                f"training.class_weights has {len(wanted)} numbers, the data "
+                f"{samples.num_classes} classes; give one for each"
+            )
+        return jnp.asarray(wanted, config.engine.dtype)
+    if not len(samples.y_train):
+        raise ConfigError(
+            'training.class_weights = "balanced" counts the labels of all clients, which sites '
+            "keep to themselves; give a number for each class"
+        )
+    counts = np.bincount(samples.y_train, minlength=samples.num_classes)
+    balanced = len(samples.y_train) / (samples.num_classes * np.maximum(counts, 1))
+    return jnp.asarray(balanced, config.engine.dtype)
 
 
 def _at_clients(config: ExperimentConfig, context: Context, model: Model) -> Model:

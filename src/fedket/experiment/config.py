@@ -19,12 +19,23 @@ from fedket.federated.buffered import AsynchronousConfig
 from fedket.federated.condition_kinds import ConditionsConfig
 from fedket.federated.engine_kinds import EngineConfig
 from fedket.federated.evaluate import EvaluatedClients
+from fedket.federated.learning_rates import ScheduleConfig
 from fedket.keys.config import KeysConfig
 from fedket.quantum.shots.settings import ShotsConfig
-from fedket.schema import FREE, NonNegativeInt, PositiveInt, Seed, Table, shortened, show_value
+from fedket.schema import (
+    FREE,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Seed,
+    Table,
+    shortened,
+    show_value,
+)
 from fedket.section import FunctionOf, Kind, NamedFunction, Section, kind_field, named_function
 from fedket.secure.robust.attack_kinds import AttackConfig
 from fedket.topology.kinds import GraphConfig
+from fedket.track.sink import TrackConfig
 
 RENAMED = {
     "data.name": "data.kind",
@@ -60,6 +71,9 @@ UNFIT_WITHOUT_COHORTS = {
 """Tables that asynchronous rounds refuse -> why."""
 
 
+ClassWeights = Literal["balanced"] | Annotated[tuple[PositiveFloat, ...], Field(min_length=2)]
+
+
 class TrainingConfig(Table):
     """Local training on one client in one round."""
 
@@ -72,6 +86,13 @@ class TrainingConfig(Table):
     batch_size: PositiveInt = 32
     persistent_optimizer: bool = False
     """Keep each client's optimiser state between rounds instead of starting fresh."""
+    clip_norm: PositiveFloat | None = None
+    """Largest L2 norm of a step's gradient, over all parameters; longer ones are scaled down to it.
+    Absent for no limit."""
+    class_weights: ClassWeights | None = None
+    """What the loss of a sample is multiplied by in training, one number per class; `"balanced"`:
+    samples / (classes · samples of the class), of all clients together, which sites do not tell.
+    Absent for 1."""
 
 
 class FederationConfig(Table):
@@ -220,6 +241,8 @@ class ExperimentConfig(Table):
     """Shots of the model's circuit; absent for infinitely many."""
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     optimizer: Annotated[Section, Kind("optimizer", "adam")] = kind_field("optimizer", "adam")
+    schedule: Annotated[ScheduleConfig, Kind("schedule", "constant", ScheduleConfig)] | None = None
+    """What the learning rate is multiplied by in each round; absent for 1."""
     strategy: Annotated[Section, Kind("strategy", "fed_avg")] = kind_field("strategy", "fed_avg")
     graph: Annotated[GraphConfig, Kind("graph", "ring", GraphConfig)] | None = None
     """Whose models clients average with their own, in a federation without a centre; absent for one
@@ -239,6 +262,8 @@ class ExperimentConfig(Table):
     """Rounds that wait for nobody; absent for rounds of one cohort each."""
     conditions: ConditionsConfig | None = None
     """What simulated clients are like; absent if all are there and time is not looked at."""
+    track: Annotated[Annotated[TrackConfig, Kind("track", "", TrackConfig)] | None, FREE] = None
+    """Where the records of rounds go beside the run directory; absent for nowhere."""
     engine: Annotated[EngineConfig, Kind("engine", "vectorised", EngineConfig)] = kind_field(
         "engine", "vectorised"
     )

@@ -22,6 +22,7 @@ from fedket.experiment.aggregation import first_context
 from fedket.experiment.build import load_samples, precision
 from fedket.experiment.check import check_whole, parameter_shapes
 from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.predictor import Which, model_file
 from fedket.experiment.section import build
 from fedket.federated.checkpoint import load_params
 from fedket.files import write_atomic
@@ -34,7 +35,9 @@ HEADED = ("hybrid", "mps")
 """Kinds whose circuit follows a head."""
 
 
-def export_circuit(directory: Path, output: Path, language: Language) -> TrainedCircuit:
+def export_circuit(
+    directory: Path, output: Path, language: Language, which: Which = "last"
+) -> TrainedCircuit:
     """Write the trained circuit of a run's global model, its weights as numbers.
 
     Args:
@@ -42,6 +45,7 @@ def export_circuit(directory: Path, output: Path, language: Language) -> Trained
             `qasm`, `qiskit` or `pennylane`.
         output: File to write: text of OpenQASM 3 or Python, or Qiskit's QPY.
         language: Which.
+        which: The model of the last round, or the best one on the validation split.
 
     Raises:
         CheckpointError: The directory is no run, or has no model yet.
@@ -58,7 +62,7 @@ def export_circuit(directory: Path, output: Path, language: Language) -> Trained
         if "engine" in type(section).model_fields:  # no device is needed, nor its account
             section = section.model_copy(update={"engine": "native"})
         model = build(section, context, Model)
-        params = load_params(directory / disk.MODEL, parameter_shapes(model))
+        params = load_params(model_file(directory, which), parameter_shapes(model))
         trained = _trained(config, section, model, params, context)
     write_atomic(output, _written(trained, language))
     return trained

@@ -1,6 +1,6 @@
 """Run an experiment into a directory: start, continue, interrupt, finish."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from fedket.experiment.interrupts import Interrupts, handled_interrupts
 from fedket.experiment.lead import Lead, alone
 from fedket.experiment.privacy import Spending
 from fedket.experiment.stopping import best_round, stops
+from fedket.experiment.tracking import follow
 from fedket.facts import Facts
 from fedket.federated.checkpoint import (
     load_checkpoint,
@@ -28,6 +29,7 @@ from fedket.federated.checkpoint import (
 from fedket.federated.federation import FederationState
 from fedket.record import RoundRecord, Summary, summarise
 from fedket.record_files import FACTS, SUMMARY, append_round, rewrite_rounds, write_json
+from fedket.track.sink import Follower
 from fedket.types import KeySource, Params
 
 OnStart = Callable[[Path], None]
@@ -73,6 +75,7 @@ def start_run(
     output: Path | None = None,
     lead: Lead | None = None,
     build: Build | None = None,
+    callbacks: Sequence[OnRound] = (),
 ) -> RunOutcome:
     """Run an experiment in a new directory.
 
@@ -84,6 +87,7 @@ def start_run(
         output: This very directory instead; must not exist or be empty.
         lead: Tells the other processes of the run, if there are any; this is process 0 then.
         build: Makes the experiment and sees to its keys itself; None simulates it here.
+        callbacks: Called as `on_round`, after it.
 
     Raises:
         FedketError: Before anything is written, if the configuration does not work out.
@@ -108,8 +112,9 @@ def start_run(
                 write_json(directory / FACTS, facts)
                 write_environment(directory)
                 disk.write_config(directory, config)
+                follower = follow(config, directory, 0)
             on_start(directory)
-            return _continue(job, state, [], on_round, interrupts)
+            return _continue(job, state, [], (on_round, *callbacks), follower, interrupts)
 
 
 def resume_run(
@@ -120,6 +125,7 @@ def resume_run(
     config: ExperimentConfig | None = None,
     lead: Lead | None = None,
     build: Build | None = None,
+    callbacks: Sequence[OnRound] = (),
 ) -> RunOutcome:
     """Continue a run from its checkpoint; the result equals an uninterrupted run bit for bit.
 
@@ -130,6 +136,7 @@ def resume_run(
         config: Must agree with the run's own but for `run_directory.FREE`; None takes its own.
         lead: As in `start_run`.
         build: As in `start_run`.
+        callbacks: As in `start_run`.
 
     Raises:
         CheckpointError: If the directory is damaged or belongs to another configuration; nothing
@@ -157,8 +164,9 @@ def resume_run(
         write_environment(directory)
         disk.write_config(directory, config)
         rewrite_rounds(directory, records)
+        follower = follow(config, directory, state.round_num)
         on_start(directory)
-        return _continue(job, state, records, on_round, interrupts)
+        return _continue(job, state, records, (on_round, *callbacks), follower, interrupts)
 
 
 def _build(
@@ -191,7 +199,8 @@ def _continue(
     job: Job,
     state: FederationState,
     records: list[RoundRecord],
-    on_round: OnRound,
+    callbacks: Sequence[OnRound],
+    follower: Follower,
     interrupts: Interrupts,
 ) -> RunOutcome:
     """Run the remaining rounds; on Ctrl-C keep the last finished one and say so."""
@@ -221,7 +230,8 @@ def _continue(
                 if due:
                     _save(job, state, best)
                     saved, best = state.round_num, None
-            on_round(record)
+            for tell in (follower.on_round, *callbacks):
+                tell(record)
             lost = lost + 1 if record.lost else 0
             if lost == LOST_IN_A_ROW:
                 raise _given_up(directory, record)
@@ -230,6 +240,9 @@ def _continue(
         status = "interrupted"
     except BudgetSpentError as error:
         status, stopped = "interrupted", error
+    except BaseException:
+        follower.finish("failed")
+        raise
     finally:
         if saved < state.round_num:
             _save(job, state, best)
@@ -240,6 +253,7 @@ def _continue(
     with _saving(directory):
         save_params(directory / disk.MODEL, state.params)
         write_json(directory / SUMMARY, summary)
+    follower.finish(status)
     if stopped is not None:
         raise stopped
     return RunOutcome(directory, summary)

@@ -132,8 +132,9 @@ def config_hash(config: ExperimentConfig) -> str:
 def deciding_values(config: ExperimentConfig) -> dict[str, Any]:
     """Dotted path -> JSON value of all that decides the numbers; users' files by their SHA-256."""
     values = dict(_deciding(config)) | source_hashes(config)
-    if values.get("privacy.epsilon") and "privacy.noise_multiplier" not in values:
-        values["federation.rounds"] = config.federation.rounds  # decide the noise
+    decides_noise = values.get("privacy.epsilon") and "privacy.noise_multiplier" not in values
+    if decides_noise or (config.schedule is not None and config.schedule.spans_run()):
+        values["federation.rounds"] = config.federation.rounds
     return values
 
 

@@ -97,6 +97,15 @@ def load_params(path: Path, template: Params) -> Params:
     return jax.tree.unflatten(jax.tree.structure(template), leaves)
 
 
+def read_arrays(path: Path) -> Arrays:
+    """The arrays of a file that `save_params` wrote, by path in the tree of parameters.
+
+    Raises:
+        CheckpointError: If the file is missing or damaged.
+    """
+    return _read(path)[0]
+
+
 def params_sha256(params: Params) -> str:
     """SHA-256 over names, types, shapes and bytes of all parameters, ordered by name."""
     return _checksum(_by_path(params))

@@ -10,7 +10,7 @@ same updates in another group would give single ones away.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from time import perf_counter
@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fedket.errors import ConfigError, ProtocolError, RoundLostError, TrainingError
+from fedket.errors import ConfigError, ProtocolError, TrainingError
 from fedket.federated.beginning import initial_params, kept_by_all, on_device
 from fedket.federated.buffered import Asynchronous, asynchronous_rounds, buffered
 from fedket.federated.cohort import sample_cohort
@@ -52,11 +52,11 @@ from fedket.federated.gossip import (
 )
 from fedket.federated.gradients import make_gradient_meter
 from fedket.federated.local import LocalTraining
+from fedket.federated.lost_round import unchanged
 from fedket.federated.placement import one_copy
 from fedket.federated.schedule import make_schedule
 from fedket.federated.trainer import (
     ClientTrainer,
-    CohortOutcome,
     Engine,
     MakeEngine,
     broadcast_shape,
@@ -65,10 +65,9 @@ from fedket.federated.trainer import (
     tree_size,
 )
 from fedket.federated.vectorised import vectorised_engine
-from fedket.record import LOST, LayerGradient, RoundRecord, costs
+from fedket.record import LayerGradient, RoundRecord, costs
 from fedket.rng import Purpose, Rng, rng_for
 from fedket.topology.graph import Topology
-from fedket.traffic import PhaseCost, traffic_of
 from fedket.types import (
     Dataset,
     ForeignDevice,
@@ -132,6 +131,7 @@ def make_federation(
     clients: SimulatedClients | None = None,
     probes: Mapping[str, tuple[np.ndarray, np.ndarray]] = MappingProxyType({}),
     asynchronous: Asynchronous | None = None,
+    callbacks: Sequence[Callable[[RoundRecord], None]] = (),
 ) -> Federation:
     """Bind model, data and algorithms to a federation.
 
@@ -162,6 +162,7 @@ def make_federation(
             on them.
         asynchronous: How rounds wait for nobody; `clients_per_round` is then how many train at the
             same time, and `clients` says how long they take.
+        callbacks: Called with each round's record.
     """
     in_training = clients_per_round or len(partition)
     sample_cohort(seed, 1, len(partition), in_training)
@@ -281,7 +282,7 @@ def make_federation(
             if outcome.train_loss is not None and not np.isfinite(outcome.train_loss):
                 raise TrainingError(f"the mean training loss is {outcome.train_loss}")
         except ProtocolError as error:
-            outcome, lost = _unchanged(state, cohort, error), str(error)
+            outcome, lost = unchanged(state[1:], cohort, error), str(error)
         after = FederationState(round_num, outcome.params, outcome.server, outcome.clients)
         scored = {"cohort": asked, "all": None, "none": asked[:0]}[eval_clients]
         evaluated = with_evaluation and num_test
@@ -307,6 +308,8 @@ def make_federation(
             **(evaluation._asdict() if evaluation else {}),
             **own,
         )
+        for tell in callbacks:
+            tell(record)
         return after, record
 
     return Federation(init, run_round, evaluate)
@@ -336,15 +339,3 @@ def _told_by(device: ForeignDevice | None) -> Iterator[list[str]]:
     finally:
         if device is not None:
             jobs += device.finish()
-
-
-def _unchanged(state: FederationState, cohort: np.ndarray, error: ProtocolError) -> CohortOutcome:
-    """What is left of a lost round: some clients failed, and the others went down with them."""
-    reasons: Mapping[int, str] = {}
-    phases: tuple[PhaseCost, ...] = ()
-    if isinstance(error, RoundLostError):
-        reasons, phases = error.reasons, error.phases
-    dropped = {int(client): reasons.get(int(client), LOST) for client in cohort}
-    return CohortOutcome(
-        state.params, state.server, state.clients, math.nan, dropped, traffic_of(phases), metrics={}
-    )

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from fedket.federated.losses import Loss, cross_entropy
+from fedket.federated.learning_rates import Schedule, scaled_updates
+from fedket.federated.losses import Loss, cross_entropy, weighted_by_class
 from fedket.federated.program import Number
 from fedket.types import Model, Params
 
@@ -35,8 +37,11 @@ class LocalTraining(NamedTuple):
         epochs: Passes over the client's samples per round (E).
         batch_size: Samples per step (B); the last batch of an epoch may be smaller.
         persistent: Whether the optimiser state lives on between rounds.
-        loss: What is minimised, per sample.
+        loss: What is measured, per sample, and minimised.
         gradient: What stands for the gradient of a batch; None for the gradient itself.
+        class_weights: What the loss of a sample of each class is multiplied by in training; None
+            for 1.
+        schedule: Round, from 1 -> what the learning rate is multiplied by; None for 1.
     """
 
     optimizer: optax.GradientTransformation
@@ -45,6 +50,22 @@ class LocalTraining(NamedTuple):
     persistent: bool = False
     loss: Loss = cross_entropy
     gradient: Gradient | None = None
+    class_weights: Float[Array, " classes"] | None = None
+    schedule: Schedule | None = None
+
+    @property
+    def objective(self) -> Loss:
+        """What is minimised, per sample: the loss, weighted by class."""
+        if self.class_weights is None:
+            return self.loss
+        return Partial(weighted_by_class, self.class_weights, self.loss)
+
+    def in_round(self, round_num: Int[Array, ""] | int) -> "LocalTraining":
+        """The same with the learning rate of a round."""
+        if self.schedule is None:
+            return self
+        factor = jnp.asarray(self.schedule(jnp.asarray(round_num)))
+        return self._replace(optimizer=scaled_updates(self.optimizer, factor), schedule=None)
 
 
 class LocalResult(NamedTuple):
@@ -102,13 +123,14 @@ def local_train(
     num_samples = mask.sum()
     optimizer = optax.with_extra_args_support(training.optimizer)
     num_batches = (num_samples + size - 1) // size
+    objective_loss = training.objective
 
     def objective(
         w: Params, batch: Int[Array, " batch"], valid: Bool[Array, " batch"], step_rng: PRNGKeyArray
     ) -> tuple[Float[Array, ""], Float[Array, ""]]:
         samples = rows[batch]
         logits = model.apply(w, x[samples], step_rng)
-        loss = masked_loss(logits, y[samples], valid, training.loss)
+        loss = masked_loss(logits, y[samples], valid, objective_loss)
         if proximal_mu is None:
             return loss, loss
         return loss + proximal_term(proximal_mu, w, params if anchor is None else anchor), loss
@@ -122,7 +144,7 @@ def local_train(
             )
             return exact
         data = x[rows[batch]], y[rows[batch]], valid
-        grad, loss = training.gradient(model, training.loss, w, *data, step_rng)
+        grad, loss = training.gradient(model, objective_loss, w, *data, step_rng)
         if proximal_mu is not None:
             pull = jax.grad(proximal_term, argnums=1)(proximal_mu, w, params)
             grad = jax.tree.map(jnp.add, grad, pull)

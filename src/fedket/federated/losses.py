@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import jax
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Num
 
 Logits = Float[Array, "batch classes"]
-Labels = Int[Array, " batch"]
+Labels = Num[Array, " batch"]
 Losses = Float[Array, " batch"]
 
 Loss = Callable[[Logits, Labels], Losses]
@@ -21,10 +21,21 @@ def cross_entropy(logits: Logits, y: Labels) -> Losses:
 
 
 def squared_error(logits: Logits, y: Labels) -> Losses:
-    """Mean over classes of (logit − target)², target 1 for the label's class and −1 for others.
+    """Mean over classes of (logit − target)², see `as_targets`.
 
     With the two logits (z, −z) of the read-out `z0` this is (z − t)² for labels t = ±1, the loss
     of QuNetQFL (arXiv:2501.12709).
     """
-    targets = 2 * jax.nn.one_hot(y, logits.shape[1], dtype=logits.dtype) - 1
-    return ((logits - targets) ** 2).mean(axis=1)
+    return ((logits - as_targets(logits, y)) ** 2).mean(axis=1)
+
+
+def as_targets(logits: Logits, y: Labels) -> Float[Array, "batch classes"]:
+    """What each output should be: 1 for the label's class and −1 for others."""
+    return 2 * jax.nn.one_hot(y, logits.shape[1], dtype=logits.dtype) - 1
+
+
+def weighted_by_class(
+    weights: Float[Array, " classes"], loss: Loss, logits: Logits, y: Labels
+) -> Losses:
+    """A loss times the weight of the sample's class."""
+    return weights[y] * loss(logits, y)

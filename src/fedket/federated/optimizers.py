@@ -49,20 +49,21 @@ class OptimizerConfig(Section):
     def build(self, context: Context) -> optax.GradientTransformation:
         """The optimiser, with weight decay and a rate of its own for the head if there are."""
         rates = self.learning_rate, self.head_learning_rate or None
-        return tunable(_compose, *self.rule(), *rates, self.weight_decay or None)
+        return tunable(compose, *self.rule(), *rates, self.weight_decay or None)
 
     def rule(self) -> tuple[Rule, Numbers]:
         """Optax's function that makes the bare optimiser, and its arguments but for the rate."""
         raise UserCodeError(f"{type(self).__name__} has no `rule(self)`; define it, or `build`")
 
 
-def _compose(
+def compose(
     rule: Rule,
     numbers: Numbers,
     learning_rate: Number,
     head_learning_rate: Number | None,
     weight_decay: Number | None,
 ) -> optax.GradientTransformation:
+    """An optimiser with a rate of its own for the head and L2 weight decay, None for neither."""
     optimizer = rule(learning_rate, **numbers)
     if head_learning_rate is not None:
         parts = {"head": rule(head_learning_rate, **numbers), "circuit": optimizer}
@@ -70,6 +71,13 @@ def _compose(
     if weight_decay is not None:
         optimizer = optax.chain(optax.add_decayed_weights(weight_decay), optimizer)
     return optimizer
+
+
+def clipped_gradients(
+    max_norm: Number, optimizer: optax.GradientTransformation
+) -> optax.GradientTransformation:
+    """An optimiser that scales gradients down whose L2 norm, of all parameters, is larger."""
+    return optax.chain(optax.clip_by_global_norm(max_norm), optimizer)
 
 
 def natural_gradient(

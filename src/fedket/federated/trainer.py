@@ -152,17 +152,21 @@ working set in MiB) -> how rounds of such a federation are executed."""
 
 
 class RoundRngs(NamedTuple):
-    """Keys of a round that clients fold their ids into: for training, and for measuring after."""
+    """Keys of a round that clients fold their ids into: for training, and for measuring after.
+
+    `number` is the round, from 1.
+    """
 
     train: PRNGKeyArray
     measure: PRNGKeyArray
+    number: Int[Array, ""]
 
 
 @jax.jit
 def round_rngs(root: PRNGKeyArray, round_num: Int[Array, ""] | int) -> RoundRngs:
     """Keys of a round; `root` is the key made of the seed alone."""
-    purposes = Purpose.TRAIN, Purpose.MEASURE
-    return RoundRngs(*(purpose_rng(root, purpose, round_num) for purpose in purposes))
+    train, measure = (purpose_rng(root, p, round_num) for p in (Purpose.TRAIN, Purpose.MEASURE))
+    return RoundRngs(train, measure, jnp.asarray(round_num))
 
 
 def train_client(
@@ -186,6 +190,7 @@ def train_client(
         rngs: The round's keys.
     """
     model, strategy, training, length = trainer
+    training = training.in_round(rngs.number)
     if model.at_client is not None:
         model = model.at_client(client)
     rows, mask = padded_rows(data.clients, client, length)

@@ -1,0 +1,1 @@
+"""Where the records of a run go while it runs: experiment trackers, a kind each, `[track]`."""
