@@ -29,5 +29,5 @@ class Inverse(fk.ScheduleConfig):
 if __name__ == "__main__":
     from first import demonstrate
 
-    schedule = Inverse(slope=0.5).build(None)
+    schedule = Partial(inverse, 0.5)
     demonstrate(training=fk.LocalTraining(optax.adam(0.05), epochs=2, schedule=schedule))

@@ -27,6 +27,7 @@ from .experiment.run import resume_run as resume_run
 from .experiment.run import start_run as start_run
 from .facts import Facts as Facts
 from .federated import draws as draws
+from .federated.averaging import averaged as averaged
 from .federated.buffered import Asynchronous as Asynchronous
 from .federated.condition_kinds import ConditionConfig as ConditionConfig
 from .federated.conditions import Conditions as Conditions

@@ -30,6 +30,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "alzheimer_mri": "fedket.data.source_kinds:AlzheimerConfig",
         "npz": "fedket.data.source_kinds:NpzConfig",
         "image_folder": "fedket.data.source_kinds:ImageFolderConfig",
+        "diabetes": "fedket.data.regression:DiabetesConfig",
         "ntangled": "fedket.data.quantum_states.make:NtangledConfig",
         "magic": "fedket.data.quantum_states.make:MagicConfig",
     },
@@ -39,6 +40,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "pad": "fedket.data.transform_kinds:PadConfig",
         "pca": "fedket.data.transform_kinds:PcaConfig",
         "standardise": "fedket.data.transform_kinds:StandardiseConfig",
+        "standardise_target": "fedket.data.transform_kinds:StandardiseTargetConfig",
         "features": "fedket.experiment.features:FeaturesConfig",
     },
     "model": {

@@ -96,6 +96,8 @@ class Quality(Content):
         ece: Expected calibration error.
         confusion: Samples by class (row) and predicted class (column); empty for very many classes.
         calibration: Reliability diagram: the bins that hold samples, from the least sure.
+        mse: Of a regression, the mean squared error.
+        r2: Of a regression, the coefficient of determination.
     """
 
     macro_f1: Share = None
@@ -103,6 +105,8 @@ class Quality(Content):
     ece: Share = None
     confusion: tuple[tuple[Count, ...], ...] = ()
     calibration: tuple[CalibrationBin, ...] = ()
+    mse: Rounded = None
+    r2: Rounded = None
 
 
 class RoundRecord(Content):

@@ -35,10 +35,11 @@ class Dataset(NamedTuple):
     Attributes:
         name: Short name for records and reports.
         x_train: Features, shape (num_train, ...), float32; stored integers are scaled to [0, 1].
-        y_train: Labels 0..num_classes-1, shape (num_train,), int32.
+        y_train: Labels 0..num_classes-1, shape (num_train,), int32; or numbers, float32: then the
+            task is regression.
         x_test: Features, shape (num_test, ...), float32, scaled likewise.
-        y_test: Labels, shape (num_test,), int32.
-        num_classes: Number of classes.
+        y_test: Labels, shape (num_test,), likewise.
+        num_classes: Number of classes; 1 for regression.
         groups: Owner of each training sample (for example a subject), shape (num_train,), int64 or
             string, or None.
         measured: What was measured on generated samples: description -> value.
@@ -62,6 +63,11 @@ class Dataset(NamedTuple):
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     max_value: float | None = None
+
+    @property
+    def regression(self) -> bool:
+        """Whether labels are numbers, not classes."""
+        return self.y_train.dtype.kind == "f"
 
 
 class Transform(NamedTuple):
@@ -240,6 +246,8 @@ class Strategy(NamedTuple):
         memory: What clients keep between rounds; None for nothing.
         recall: Server state -> the last round's sum, see `fedket.federated.remembering`; None if it
             is not kept.
+        average: Server state -> a mean of the models along its path, evaluated beside the last
+            one, see `fedket.federated.averaging`; None for none.
         averages: Whether the next model is the mean of the clients', and nothing more: then
             neighbours can form it without a server.
         own_models: Whether what is broadcast are models of all clients (leading axis clients), of
@@ -258,6 +266,7 @@ class Strategy(NamedTuple):
     broadcast: Callable[[ServerState, Params], Broadcast] = model_alone
     memory: ClientMemory | None = None
     recall: Callable[[ServerState], Contribution] | None = None
+    average: Callable[[ServerState], Params] | None = None
     averages: bool = False
     own_models: bool = False
     at_client: Callable[..., tuple[Broadcast, Float[Array, ""]]] | None = None

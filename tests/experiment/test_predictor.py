@@ -72,7 +72,7 @@ def test_the_command_writes_a_row_for_every_sample(run, test_set, tmp_path, caps
         words = ["predict", str(run.directory), str(tmp_path / file), "--output", str(output)]
         monkeypatch.setattr("sys.argv", ["fedket", *words])
         assert execute() == 0
-        tables.append(list(csv.DictReader(output.open())))
+        tables.append(list(csv.DictReader(output.read_text().splitlines())))
     assert tables[0] == tables[1]
     assert [int(row["class"]) for row in tables[0]] == load(run.directory).predict(x).tolist()
     assert "30 samples" in capsys.readouterr().out

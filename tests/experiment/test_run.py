@@ -124,7 +124,9 @@ def documented(repository):
 def test_the_run_directory_is_what_the_docs_say(finished, repository):
     files, record = documented(repository)
     present = {path.name for path in finished.directory.iterdir()}
-    assert present == set(files) - {"report.html", "best.safetensors", "track.json"}, "of others"
+    assert present == set(files) - {
+        *("report.html", "best.safetensors", "averaged.safetensors", "track.json")
+    }, "of others"
     for name in ("environment.json", "model.json", "summary.json"):
         assert set(json.loads((finished.directory / name).read_text())) == files[name], name
     for line in (finished.directory / "rounds.jsonl").read_text().splitlines():

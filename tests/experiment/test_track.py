@@ -15,6 +15,7 @@ from fedket.experiment.run import resume_run, start_run
 from fedket.track.kinds import MlflowConfig
 from fedket.track.sink import Follower, TrackConfig, Tracker, numbers_of
 from tests.experiment.tiny import rounds_of
+from tests.federated.problems import run_rounds, small_federation
 
 
 def cut_in_two(config, directory):
@@ -44,6 +45,12 @@ def test_callbacks_get_each_record_when_it_is_on_disk(tiny, tmp_path):
     assert numbers["test_accuracy"] == seen[0].test_accuracy
     assert numbers["client_accuracy"] == pytest.approx(np.mean(seen[0].client_accuracy))
     assert not {"round", "cohort", "phases"} & numbers.keys()
+
+
+def test_a_federation_in_python_has_callbacks_too():
+    seen = []
+    _, records = run_rounds(small_federation(callbacks=[seen.append]), 2)
+    assert seen == records
 
 
 def test_tensorboards_own_reader_finds_every_round_once(tiny, tmp_path):

@@ -7,6 +7,7 @@ from safetensors.numpy import load_file
 
 from fedket.errors import CheckpointError, ConfigError
 from fedket.experiment.load import parse_config
+from fedket.experiment.reference import entry_of
 from fedket.experiment.run import resume_run, start_run
 from tests.experiment.tiny import values_of
 
@@ -47,6 +48,13 @@ def test_balanced_classes_of_a_balanced_data_set_weigh_one(tiny, tmp_path):
         *map(weights_of, (plain, balanced)),
     )
     assert any((weights_of(plain)[n] != a).any() for n, a in weights_of(halved).items())
+
+
+def test_an_optimiser_of_optax_shows_its_arguments_as_keys():
+    keys = {key.name: key.default for key in entry_of("optimizer.optax:adamw").keys}
+    assert keys["b1"] == "0.9"
+    assert keys["weight_decay"] == "0.0001"
+    assert not {"mask", "mu_dtype"} & keys.keys()
 
 
 @pytest.mark.parametrize(

@@ -41,11 +41,14 @@ class WhichModel(enum.StrEnum):
 
     LAST = "last"
     BEST = "best"
+    AVERAGED = "averaged"
 
 
 WhichOption = Annotated[
     WhichModel,
-    typer.Option(help="The last model, or the best one on the validation split."),
+    typer.Option(
+        help="The last model, the best on the validation split, or the average of models."
+    ),
 ]
 
 

@@ -4,11 +4,15 @@ import csv
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from fedket.cli.options import JsonOption, WhichModel, WhichOption
+
+if TYPE_CHECKING:
+    from fedket.data.unlabelled import Unlabelled
+    from fedket.experiment.predictor import Predictor
 
 
 def predict(
@@ -26,7 +30,7 @@ def predict(
 
     Samples are as the run's data set stores them: integers are scaled, images
     resized as there. A row of the CSV: the sample, its class, and the
-    probability of each class.
+    probability of each class; of a regression, the sample and its value.
 
     Example: fedket predict runs/quickstart-0-1 new.npz --output classes.csv
     """
@@ -35,12 +39,7 @@ def predict(
 
     predictor = load(directory, which.value)
     samples = read_samples(file, getattr(predictor.config.data, "image_side", 0))
-    shares = predictor.predict_proba(samples.x)
-    rows = [
-        {"sample": name, "class": predictor.classes[row.argmax()]}
-        | {f"p({word})": round(float(p), 6) for word, p in zip(predictor.classes, row, strict=True)}
-        for name, row in zip(samples.names, shares, strict=True)
-    ]
+    rows = _rows(predictor, samples)
     if output is not None:
         with output.open("w", newline="", encoding="utf-8") as place:
             _write(place, rows)
@@ -50,6 +49,18 @@ def predict(
         typer.echo(json.dumps(rows))
     else:
         _write(sys.stdout, rows)
+
+
+def _rows(predictor: "Predictor", samples: "Unlabelled") -> list[dict[str, Any]]:
+    if predictor.units is not None:
+        values = predictor.predict(samples.x).tolist()
+        return [{"sample": n, "value": v} for n, v in zip(samples.names, values, strict=True)]
+    words = predictor.classes
+    return [
+        {"sample": name, "class": words[row.argmax()]}
+        | {f"p({word})": round(float(p), 6) for word, p in zip(words, row, strict=True)}
+        for name, row in zip(samples.names, predictor.predict_proba(samples.x), strict=True)
+    ]
 
 
 def _write(place: TextIO, rows: list[dict[str, Any]]) -> None:

@@ -209,10 +209,10 @@ def _time(seconds: int | float) -> str:
 
 def print_summary(summary: Summary, directory: Path, report: Path) -> None:
     """The closing lines of a run."""
-    accuracy, clipped = summary.test_accuracy, summary.highest_clipped_share
+    clipped = summary.highest_clipped_share
     lost = f", {summary.lost_rounds} of them lost" if summary.lost_rounds else ""
     rows = {
-        "test accuracy": "not evaluated" if accuracy is None else f"{100 * accuracy:.2f} %",
+        **_tested(summary),
         **_validation(summary),
         "rounds": f"{summary.rounds} in {_time(summary.seconds)}{lost}",
         **({"stopped early": summary.stopped} if summary.stopped else {}),
@@ -225,6 +225,14 @@ def print_summary(summary: Summary, directory: Path, report: Path) -> None:
     }
     typer.echo()
     print_pairs(rows.items())
+
+
+def _tested(summary: Summary) -> dict[str, str]:
+    """The last evaluation on the test set: a regression has a loss alone."""
+    if summary.test_accuracy is not None:
+        return {"test accuracy": f"{100 * summary.test_accuracy:.2f} %"}
+    loss = summary.test_loss
+    return {"test accuracy": "not evaluated"} if loss is None else {"test loss": f"{loss:.4g}"}
 
 
 def _validation(summary: Summary) -> dict[str, str]:
@@ -253,7 +261,7 @@ def print_facts(facts: Facts, evaluation: str) -> None:
         **({"graph": facts.graph} if facts.graph else {}),
         "samples": f"{facts.num_train:,} training, {facts.num_test:,} test, "
         + (f"{facts.num_validation:,} validation, " if facts.num_validation else "")
-        + f"{facts.num_classes} classes",
+        + (f"{facts.num_classes} classes" if facts.num_classes > 1 else "numbers to predict"),
         **({"classes": _classes(facts.class_names)} if facts.class_names else {}),
         "evaluation": evaluation,
         "upload": f"{_size('B', facts.upload_bytes_per_client)} per client and round",

@@ -38,6 +38,24 @@ def as_labels(
     return _as_integers(y, name), note
 
 
+def as_numbers(y: Shaped[np.ndarray, "..."], samples: int, name: str) -> np.ndarray:
+    """Return the labels of a regression as float32, shape (samples,).
+
+    Raises:
+        DataError: Another shape, or values that are no finite numbers.
+    """
+    if y.size != samples or y.dtype.kind not in "biuf":
+        raise DataError(
+            f"{name} has shape {y.shape} and dtype {y.dtype} for {samples} samples; a regression "
+            "has one number for each"
+        )
+    numbers = y.reshape(-1).astype(np.float32)
+    if not np.isfinite(numbers).all():
+        bad = int(np.flatnonzero(~np.isfinite(numbers))[0])
+        raise DataError(f"{name}[{bad}] is {y.reshape(-1)[bad]}; clean or drop the sample")
+    return numbers
+
+
 def check_complete(train: np.ndarray, others: list[np.ndarray], source: str) -> None:
     """Refuse classes that no training sample has: they would be outputs that learn nothing.
 
@@ -85,7 +103,10 @@ def _as_integers(y: Shaped[np.ndarray, " samples"], name: str) -> Int32[np.ndarr
     if y.dtype.kind not in "biuf":
         raise DataError(f"{name} has dtype {y.dtype}; labels must be integers 0, 1, ...")
     if y.dtype.kind == "f" and not bool(np.all(y == np.floor(y))):
-        raise DataError(f"{name} holds {y[y != np.floor(y)][0]}; labels must be integers 0, 1, ...")
+        raise DataError(
+            f"{name} holds {y[y != np.floor(y)][0]}; labels must be integers 0, 1, ..., or with "
+            "data.regression = true numbers to predict"
+        )
     low, high = y.min(), y.max()
     if low < 0 or high >= 2**31:
         raise DataError(

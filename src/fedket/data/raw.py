@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int32, Shaped
 
-from fedket.data.labels import MAX_CLASSES, as_labels
+from fedket.data.labels import MAX_CLASSES, as_labels, as_numbers
 from fedket.data.scale import channels_last
 from fedket.errors import DataError
 
@@ -61,13 +61,16 @@ class RawData(NamedTuple):
         return self._replace(**arrays)
 
 
-def check_raw(raw: RawData, source: str, prepared: bool = False) -> RawData:
+def check_raw(
+    raw: RawData, source: str, prepared: bool = False, regression: bool = False
+) -> RawData:
     """Check shapes and labels, make the labels int32 and put images' channels last.
 
     Args:
         raw: Arrays as found.
         source: The file or data set, for messages.
         prepared: Whether features are as models take them, so that their axes stay.
+        regression: Whether labels are numbers to predict, which become float32.
 
     Returns:
         The same arrays with int32 labels >= 0 and integer groups as int64.
@@ -89,7 +92,8 @@ def check_raw(raw: RawData, source: str, prepared: bool = False) -> RawData:
                 f"{source}: x_{part} has shape {x.shape}; it must be (samples, features...), not "
                 "empty"
             )
-        labels, note = as_labels(y, len(x), f"{source}: y_{part}")
+        about = y, len(x), f"{source}: y_{part}"
+        labels, note = (as_numbers(*about), "") if regression else as_labels(*about)
         notes.update({note: None} if note else {})
         turned = None if prepared else channels_last(x)
         if turned is None:
@@ -153,11 +157,13 @@ def merge_classes(raw: RawData, source: str, merge: tuple[tuple[int, int], ...])
 
 
 def count_classes(raw: RawData, source: str) -> int:
-    """Return largest label + 1 over all parts.
+    """Return largest label + 1 over all parts; 1 for a regression.
 
     Raises:
         DataError: A label is too large to be a class.
     """
+    if raw.y_train.dtype.kind == "f":
+        return 1
     largest = max(int(y.max(initial=0)) for _, y in raw.parts.values())
     if largest >= MAX_CLASSES:
         raise DataError(

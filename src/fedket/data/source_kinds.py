@@ -88,6 +88,8 @@ class NpzConfig(StoredConfig):
     """A path, or a name below the data directory."""
     sha256: Annotated[str, AfterValidator(_is_digest)] = ""
     """Expected checksum of the file; empty means not checked."""
+    regression: bool | None = None
+    """`true`: labels are numbers to predict, no classes; absent for classes."""
 
 
 class ImageFolderConfig(StoredConfig):

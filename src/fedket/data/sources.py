@@ -83,12 +83,14 @@ def load_dataset(
     test_fraction: float = 0.2,
     class_names: tuple[str, ...] = (),
     skip_corrupt: bool = False,
+    regression: bool | None = None,
 ) -> Dataset:
     """Load a data set that is stored somewhere, or can be fetched.
 
     `name` is one of `SOURCES`; the others are the keys of `[data]`, `docs/reference.md`, and mean
-    the same: `path` belongs to `npz` and `image_folder`, `sha256` to `npz`, those of images to
-    `image_folder`. Merging comes before choosing classes, that before cutting, in stored order.
+    the same: `path` belongs to `npz` and `image_folder`, `sha256` and `regression` to `npz`, those
+    of images to `image_folder`. Merging comes before choosing classes, that before cutting, in
+    stored order.
 
     Returns:
         The data set; an `npz` or `image_folder` is named after its path. `num_classes` is counted
@@ -108,10 +110,12 @@ def load_dataset(
         raise DataError(
             f"`class_names` and `skip_corrupt` belong to data set `image_folder`, not to `{name}`"
         )
+    if regression and (classes or merge or name != "npz"):
+        raise DataError("`regression` is for an `npz` of numbers; leave `classes` and `merge` out")
     source = path or name
     request = Request(path, directory, sha256, image_side, test_fraction, class_names, skip_corrupt)
-    raw = check_raw(_read(name, request), source)
-    if not classes:
+    raw = check_raw(_read(name, request), source, regression=bool(regression))
+    if not classes and not regression:
         check_labels(raw, source)
     return assemble(raw, Path(path).stem or name, source, classes, merge, max_train, max_test)
 

@@ -117,3 +117,23 @@ def project_on_components(dataset: Dataset, count: int) -> Dataset:
         return np.ascontiguousarray(projected, dtype=np.float32)
 
     return map_features(dataset, project)
+
+
+def standardise_target(dataset: Dataset) -> Dataset:
+    """Labels minus the mean of the training labels, over their standard deviation.
+
+    Raises:
+        DataError: Labels are classes, or all the same.
+    """
+    if not dataset.regression:
+        raise DataError(
+            f"`standardise_target` is for regression, data set `{dataset.name}` has classes; leave "
+            "it out"
+        )
+    mean, deviation = dataset.y_train.mean(dtype=np.float64), dataset.y_train.std(dtype=np.float64)
+    if not deviation:
+        raise DataError(f"all labels of data set `{dataset.name}` are the same; nothing to learn")
+    train, test = (
+        ((y - mean) / deviation).astype(np.float32) for y in (dataset.y_train, dataset.y_test)
+    )
+    return dataset._replace(y_train=train, y_test=test)

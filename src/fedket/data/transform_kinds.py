@@ -12,6 +12,7 @@ from fedket.data.transform import (
     project_on_components,
     shrink_images,
     standardise,
+    standardise_target,
 )
 from fedket.section import Context, Section
 from fedket.types import Transform
@@ -73,3 +74,16 @@ class PcaConfig(Section):
     def build(self, context: Context) -> Transform:
         """The transform."""
         return Transform(partial(project_on_components, count=self.components), fitted=True)
+
+
+class StandardiseTargetConfig(Section):
+    """Shift and scale the numbers of a regression to mean 0, deviation 1 of the training samples.
+
+    Losses and errors are in these units; `fk.load(run).predict` gives the data set's own.
+    """
+
+    kind: Literal["standardise_target"] = "standardise_target"
+
+    def build(self, context: Context) -> Transform:
+        """The transform."""
+        return Transform(standardise_target, fitted=True)

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 
 from fedket.bridges.keys import DeviceKeys
 from fedket.data.held_out import DataConfig
+from fedket.data.regression import DiabetesConfig
 from fedket.errors import ConfigError
 from fedket.experiment.aggregation import check_aggregation, protocol_of
 from fedket.experiment.config import ExperimentConfig
@@ -189,6 +190,8 @@ def check_deployable(config: ExperimentConfig, sites: int) -> None:
             "[conditions], and asynchronous rounds of such clients, simulate what real sites have "
             "themselves; leave the tables out"
         )
+    if isinstance(config.data, DiabetesConfig) or getattr(config.data, "regression", None):
+        raise ConfigError("sites classify: a regression is simulated only; use labels 0, 1, ...")
     if isinstance(config.data, DataConfig) and config.data.validation_fraction is not None:
         raise ConfigError(
             "data.validation_fraction holds out samples at the server, which sites do not send; "

@@ -28,6 +28,7 @@ from fedket.experiment.check import (
     check_fit,
     check_noise,
     check_optimizer,
+    check_regression,
     check_threshold,
     check_validation,
     parameter_shapes,
@@ -36,6 +37,7 @@ from fedket.experiment.conditions import answers_of, simulated_clients
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.privacy import clipped, private_steps
 from fedket.experiment.section import build
+from fedket.federated.averaging import averaged
 from fedket.federated.conditions import SimulatedClients
 from fedket.federated.federation import Federation, make_federation
 from fedket.federated.local import LocalTraining
@@ -112,6 +114,7 @@ def build_experiment(
         context = first_context(config)
         context = context._replace(dataset=load_samples(config, context))
         check_validation(config, context.samples)
+        check_regression(config, context.samples)
         partition = build(config.partition, context, list)
         check_partition(partition, len(context.samples.y_train))
         parts = build_learning(config, context, max(map(len, partition)))
@@ -285,6 +288,8 @@ def build_learning(config: ExperimentConfig, context: Context, largest: int) -> 
         optimizer, epochs, batch_size, persistent, loss, gradient, weights, schedule
     )
     strategy = remembering(strategy) if rule is not None and rule.recalls else strategy
+    if (means := config.federation.averaging) is not None:
+        strategy = averaged(strategy, means.decay, means.rounds)
     return Learning(model, training, strategy)
 
 

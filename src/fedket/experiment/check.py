@@ -9,6 +9,7 @@ from fedket.errors import ConfigError, DataError
 from fedket.experiment.aggregation import protocol_of, summed_clients
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated.fed_nova import FedNovaConfig
+from fedket.federated.losses import cross_entropy
 from fedket.federated.optimizers import NO_METRIC, NaturalGradientConfig
 from fedket.federated.qfedfisher import QFedFisherConfig, effective_threshold
 from fedket.federated.trainer import tree_size
@@ -48,6 +49,23 @@ def check_whole(config: ExperimentConfig, directory: Path) -> None:
             f"{directory} has no whole model: {', '.join(config.federation.personal)} stayed at "
             "the clients (federation.personal), whose memories are in its checkpoint"
         )
+
+
+def check_regression(config: ExperimentConfig, dataset: Dataset) -> None:
+    """Raise `ConfigError` if labels are numbers, and something in the experiment needs classes."""
+    if not dataset.regression:
+        return
+    numbers = f"labels of data set `{dataset.name}` are numbers, not classes"
+    if config.training.loss.function is cross_entropy:
+        raise ConfigError(f'{numbers}; use training.loss = "mse", or "optax:huber_loss"')
+    if config.training.class_weights is not None:
+        raise ConfigError(f"{numbers}; leave training.class_weights out")
+    if config.federation.best_by == "accuracy":
+        raise ConfigError(f'{numbers}; use federation.best_by = "loss"')
+    if config.partition.kind in ("dirichlet", "label_shards"):
+        raise ConfigError(f'{numbers}; use partition.kind = "iid", "quantity" or "groups"')
+    if config.attack is not None and config.attack.kind in ("label_flipping", "backdoor"):
+        raise ConfigError(f"{numbers}; attack.kind = `{config.attack.kind}` needs classes")
 
 
 def check_validation(config: ExperimentConfig, dataset: Dataset) -> None:
@@ -127,7 +145,7 @@ def check_fit(model: Model, dataset: Dataset, dtype: str) -> None:
             classes, or more parameters than memory holds.
         DataError: There is only one class.
     """
-    if dataset.num_classes < 2:
+    if dataset.num_classes < 2 and not dataset.regression:
         raise DataError(f"data set `{dataset.name}` has a single class; ask for two or more")
     params = parameter_shapes(model)
     needed = PARAMETER_COPIES * tree_size(params) * jnp.dtype(dtype).itemsize
@@ -144,6 +162,10 @@ def check_fit(model: Model, dataset: Dataset, dtype: str) -> None:
         if (known := in_user_code(error)) is not None:
             raise known from error
         raise ConfigError(f"the model does not take samples of shape {shape}: {error}") from error
+    if dataset.regression and logits.shape[1] != 1:
+        raise ConfigError(
+            f"the model has {logits.shape[1]} outputs, regression wants one; choose another model"
+        )
     if logits.shape[1] != dataset.num_classes:
         raise ConfigError(
             f"the model has {logits.shape[1]} outputs, the data {dataset.num_classes} classes; "

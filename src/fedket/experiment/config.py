@@ -15,6 +15,7 @@ from fedket.data.partition_kinds import PartitionConfig
 from fedket.errors import ConfigError
 from fedket.experiment.rows import flatten
 from fedket.experiment.stopping import EarlyStoppingConfig, Metric
+from fedket.federated.averaging import AveragingConfig
 from fedket.federated.buffered import AsynchronousConfig
 from fedket.federated.condition_kinds import ConditionsConfig
 from fedket.federated.engine_kinds import EngineConfig
@@ -112,6 +113,9 @@ class FederationConfig(Table):
     personal: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Parameters that stay at each client, such as `["head"]` of a `hybrid` model: never sent or
     summed; clients' samples are then classified by their own models, and no test set is."""
+    averaging: AveragingConfig | None = None
+    """A mean of the models along the server's path, evaluated beside the last one; absent for
+    none."""
     checkpoint_every: Annotated[PositiveInt, FREE] = 1
     """Rounds from one checkpoint to the next; a killed run goes back to the last."""
     best_by: Annotated[Metric | None, FREE] = None

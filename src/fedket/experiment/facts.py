@@ -3,6 +3,7 @@
 from math import ceil, inf
 
 import jax.numpy as jnp
+import numpy as np
 
 from fedket.data.census import label_counts
 from fedket.errors import UserCodeError
@@ -49,7 +50,8 @@ def count_facts(experiment: Experiment) -> Facts:
     num_values = tree_size(contribution_shape(experiment.strategy, params))
     cost = cost_of(config, num_values)
     needs = per_link(cost.key) if cost else {}
-    counts = label_counts(experiment.partition, dataset.y_train, dataset.num_classes)
+    labels = np.zeros(len(dataset.y_train), int) if dataset.regression else dataset.y_train
+    counts = label_counts(experiment.partition, labels, dataset.num_classes)
     graph = graph_of(config)
     messages = max(map(len, neighbours(graph))) if graph else 1
     return Facts(

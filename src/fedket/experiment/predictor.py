@@ -12,10 +12,10 @@ from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Num, Shaped
 
 from fedket.data.scale import scale_features
-from fedket.errors import CheckpointError, DataError
+from fedket.errors import CheckpointError, ConfigError, DataError
 from fedket.experiment import run_directory as disk
 from fedket.experiment.aggregation import first_context
 from fedket.experiment.build import (
@@ -31,7 +31,7 @@ from fedket.federated.checkpoint import load_params
 from fedket.federated.evaluate import evaluation_batch, make_scorer, scoring_rng
 from fedket.types import Dataset, Model, Params
 
-Which = Literal["last", "best"]
+Which = Literal["last", "best", "averaged"]
 
 Samples = Shaped[np.ndarray, "samples ..."]
 
@@ -44,6 +44,8 @@ class Predictor(NamedTuple):
         model: What was trained.
         params: Its parameters, as of the last round or of the best one.
         classes: What the numbers that `predict` returns stand for, one word each.
+        units: Of a regression, slope and offset from an output to a number of the data set; None
+            for classes.
         transform: Samples -> what the model takes of them.
         logits: Samples -> the model's logits, shape (samples, classes).
     """
@@ -52,11 +54,12 @@ class Predictor(NamedTuple):
     model: Model
     params: Params
     classes: tuple[str, ...]
+    units: tuple[float, float] | None
     transform: Callable[[Samples], Float[np.ndarray, "samples ..."]]
     logits: Callable[[Samples], Float[np.ndarray, "samples classes"]]
 
-    def predict(self, x: Samples) -> Int[np.ndarray, " samples"]:
-        """Number of the class of each sample.
+    def predict(self, x: Samples) -> Num[np.ndarray, " samples"]:
+        """Number of the class of each sample; of a regression, its value in the data set's units.
 
         Args:
             x: Samples of the shape of the run's, or with as many features: unsigned integers, which
@@ -66,10 +69,20 @@ class Predictor(NamedTuple):
         Raises:
             DataError: They are not like the run's samples.
         """
-        return np.asarray(self.logits(x).argmax(axis=-1))
+        logits = self.logits(x)
+        if self.units is None:
+            return np.asarray(logits.argmax(axis=-1))
+        slope, offset = self.units
+        return np.asarray(slope * logits[:, 0] + offset)
 
     def predict_proba(self, x: Samples) -> Float[np.ndarray, "samples classes"]:
-        """Softmax of the logits, rows that sum to 1; arguments and errors as of `predict`."""
+        """Softmax of the logits, rows that sum to 1; arguments and errors as of `predict`.
+
+        Raises:
+            ConfigError: It is a regression.
+        """
+        if self.units is not None:
+            raise ConfigError("a regression has no classes and no probabilities; use `predict`")
         logits = self.logits(x).astype(np.float64)
         powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
@@ -80,7 +93,8 @@ def load(directory: Path | str, which: Which = "last") -> Predictor:
 
     Args:
         directory: The run.
-        which: The model of the last round, or the `best` one on the validation split.
+        which: The model of the last round, the `best` one on the validation split, or the one
+            `averaged` along the server's path.
 
     Raises:
         CheckpointError: The directory is no run, or has no such model.
@@ -114,7 +128,8 @@ def load(directory: Path | str, which: Which = "last") -> Predictor:
             score = scorer(params, samples, np.zeros(len(samples), np.int32), rng)
             return np.asarray(score.logits)
 
-    return Predictor(config, model, params, _names(config, dataset), transform, logits)
+    names, units = _names(config, dataset), _units(raw(), dataset)
+    return Predictor(config, model, params, names, units, transform, logits)
 
 
 def model_file(directory: Path, which: Which) -> Path:
@@ -123,7 +138,8 @@ def model_file(directory: Path, which: Which) -> Path:
     Raises:
         CheckpointError: There is none, and why.
     """
-    path = directory / (disk.MODEL if which == "last" else disk.BEST)
+    names = {"last": disk.MODEL, "best": disk.BEST, "averaged": disk.AVERAGED}
+    path = directory / names[which]
     if path.is_file():
         return path
     if which == "best" and disk.read_config(directory).data.model_dump().get("validation_fraction"):
@@ -133,6 +149,8 @@ def model_file(directory: Path, which: Which) -> Path:
             f"{directory} has no best model: it had no validation split (data.validation_fraction),"
             ' and the test set chooses nothing; take the last one (which = "last")'
         )
+    if which == "averaged" and disk.read_config(directory).federation.averaging is None:
+        raise CheckpointError(f"{directory} kept no average of models (federation.averaging)")
     raise CheckpointError(
         f"{directory} has no model yet; finish the run: fedket run --resume {directory}"
     )
@@ -149,6 +167,16 @@ def _like(dataset: Dataset, x: Samples) -> Float[np.ndarray, "samples ..."]:
             f"{x.shape}; give (samples, {', '.join(map(str, shape))})"
         )
     return scale_features(x, dataset.max_value, "x").reshape(-1, *shape)
+
+
+def _units(raw: Dataset, dataset: Dataset) -> tuple[float, float] | None:
+    """Slope and offset from labels as trained on to labels as they were; None for classes."""
+    if not dataset.regression:
+        return None
+    low, high = dataset.y_train.argmin(), dataset.y_train.argmax()
+    given, made = (y[[low, high]].astype(np.float64) for y in (raw.y_train, dataset.y_train))
+    slope = 1.0 if made[0] == made[1] else (given[1] - given[0]) / (made[1] - made[0])
+    return float(slope), float(given[0] - slope * made[0])
 
 
 def _names(config: ExperimentConfig, dataset: Dataset) -> tuple[str, ...]:

@@ -252,6 +252,8 @@ def _continue(
     summary = summarise(records, status, seconds, sha256, best_round(records, metric), why)
     with _saving(directory):
         save_params(directory / disk.MODEL, state.params)
+        if (average := job.experiment.strategy.average) is not None:
+            save_params(directory / disk.AVERAGED, average(state.server))
         write_json(directory / SUMMARY, summary)
     follower.finish(status)
     if stopped is not None:

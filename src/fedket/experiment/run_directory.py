@@ -24,7 +24,7 @@ from fedket.schema import FREE, Table, read_toml, show_value
 from fedket.section import user_files
 
 CONFIG, CHECKPOINT, MODEL = "config.toml", "checkpoint.safetensors", "model.safetensors"
-BEST = "best.safetensors"
+BEST, AVERAGED = "best.safetensors", "averaged.safetensors"
 
 
 def check_output(output: Path) -> None:

@@ -11,7 +11,7 @@ Noise is that of JAX's generator in floating point, a function of the client's k
 import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Num, PRNGKeyArray
 
 from fedket.federated.fisher import per_sample_gradients
 from fedket.federated.local import Gradient, masked_loss
@@ -38,7 +38,7 @@ def _gradient(
     loss: Loss,
     params: Params,
     x: Float[Array, "batch *features"],
-    y: Int[Array, " batch"],
+    y: Num[Array, " batch"],
     valid: Bool[Array, " batch"],
     rng: PRNGKeyArray,
 ) -> tuple[Params, Float[Array, ""]]:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from fedket.data.batches import PaddedClients, padded_rows, shared_length
 from fedket.federated.losses import Loss, cross_entropy
-from fedket.federated.metrics import classification_quality
+from fedket.federated.metrics import classification_quality, regression_quality
 from fedket.federated.program import Program
 from fedket.federated.working_set import traced_bytes
 from fedket.record import LayerGradient, Quality
@@ -33,9 +33,15 @@ class Score(NamedTuple):
     logits: Float[Array, "samples classes"]
 
 
-def means(score: Score) -> tuple[float, float]:
-    """Mean loss and accuracy."""
-    return float(np.asarray(score.loss).mean()), float(np.asarray(score.correct).mean())
+def means(score: Score, y: Array) -> tuple[float, float]:
+    """Mean loss, and accuracy on labels `y`; NaN where they are no classes."""
+    loss = float(np.asarray(score.loss).mean())
+    return loss, float(np.asarray(score.correct).mean()) if are_classes(y) else math.nan
+
+
+def are_classes(y: Array | np.ndarray) -> bool:
+    """Whether labels name classes."""
+    return bool(np.issubdtype(y.dtype, np.integer))
 
 
 class Evaluation(NamedTuple):
@@ -112,11 +118,10 @@ def make_scorer(model: Model, batch: int = EVAL_BATCH, loss: Loss = cross_entrop
     return Program(_score, (_functions(model), loss, batch))
 
 
-def quality_of(score: Score, y: Array) -> Quality | None:
-    """What predictions of samples with labels `y` are worth beyond that; None without classes."""
-    labels = np.asarray(y)
-    is_class = np.issubdtype(labels.dtype, np.integer)
-    return classification_quality(np.asarray(score.logits), labels) if is_class else None
+def quality_of(score: Score, y: Array) -> Quality:
+    """What predictions of samples with labels `y` are worth beyond that."""
+    quality = classification_quality if are_classes(y) else regression_quality
+    return quality(np.asarray(score.logits), np.asarray(y))
 
 
 def scoring_rng(model: Model, seed: int, round_num: int, client_id: int = 0) -> Rng | None:

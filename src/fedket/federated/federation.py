@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fedket.errors import ConfigError, ProtocolError, TrainingError
+from fedket.federated.averaging import MEAN_METRICS, check_average
 from fedket.federated.beginning import initial_params, kept_by_all, on_device
 from fedket.federated.buffered import Asynchronous, asynchronous_rounds, buffered
 from fedket.federated.cohort import sample_cohort
@@ -164,6 +165,7 @@ def make_federation(
             same time, and `clients` says how long they take.
         callbacks: Called with each round's record.
     """
+    check_average(strategy, graph, asynchronous)
     in_training = clients_per_round or len(partition)
     sample_cohort(seed, 1, len(partition), in_training)
     cohort_size = asynchronous.buffer if asynchronous else in_training
@@ -205,9 +207,10 @@ def make_federation(
     else:
         data, length = on_device(dataset, partition, dtype)
         most = num_clients if eval_clients == "all" else cohort_size
-        accuracy = make_client_accuracy(model, *data, most, batch)
+        if not dataset.regression:
+            accuracy = make_client_accuracy(model, *data, most, batch)
         personal = strategy.memory and strategy.memory.personal
-        if personal or model.own_network:
+        if (personal or model.own_network) and not dataset.regression:
             personal = personal or global_model
             personal_accuracy = make_personal_accuracy(model, personal, *data, batch)
         trainer = ClientTrainer(model, strategy, training, length)
@@ -238,9 +241,10 @@ def make_federation(
         quality = None
         if whole:
             score: Score = scorer(params, *test, rngs[0])
-            (loss, correct), quality = means(score), quality_of(score, test[1])
+            (loss, correct), quality = means(score, test[1]), quality_of(score, test[1])
         if whole and held_out is not None:
-            validation = means(scorer(params, *held_out, scoring_rng(model, seed, round_num, 3)))
+            rng = scoring_rng(model, seed, round_num, 3)
+            validation = means(scorer(params, *held_out, rng), held_out[1])
         if personal_accuracy is None or state is None:
             of_clients = accuracy(params, ids, rngs[1])
         else:
@@ -257,14 +261,18 @@ def make_federation(
             return {}
         distance = consensus_distance(models)
         ids = np.arange(num_clients) if clients is None else clients
-        if not evaluated or not len(ids):
+        if not evaluated or not len(ids) or dataset.regression:
             return {"consensus_distance": distance}
         found = own_accuracy(models, ids, *test, scoring_rng(model, seed, round_num, 2))
         return {"consensus_distance": distance, "own_accuracy": np.asarray(found)}
 
-    def probed(params: Params) -> dict[str, float]:
+    def probed(params: Params, server: ServerState) -> dict[str, float]:
         rng = scoring_rng(model, seed, 0)
-        return {name: means(scorer(params, *x, rng))[1] for name, x in probe_samples.items()}
+        found = {n: means(scorer(params, *x, rng), x[1])[1] for n, x in probe_samples.items()}
+        if whole and strategy.average is not None:
+            mean = means(scorer(strategy.average(server), *test, rng), test[1])
+            found |= dict(zip(MEAN_METRICS, mean, strict=True))
+        return found
 
     def run_round(
         state: FederationState, with_evaluation: bool = True
@@ -289,7 +297,7 @@ def make_federation(
         with _told_by(model.device) as more_jobs:
             evaluation = evaluate(after.params, scored, round_num, after) if evaluated else None
             own = of_own_models(outcome.server, scored, round_num, bool(evaluated))
-        metrics = outcome.metrics | (probed(outcome.params) if evaluated else {})
+        more = probed(outcome.params, outcome.server) if evaluated else {}
         record = RoundRecord(
             round=round_num,
             cohort=tuple(int(client) for client in asked),
@@ -302,7 +310,7 @@ def make_federation(
             download_bytes=outcome.traffic.upload_bytes
             if strategy.own_models
             else tree_bytes(received) * len(cohort),
-            metrics=metrics,
+            metrics=outcome.metrics | more,
             device_jobs=(*jobs, *more_jobs),
             **costs(outcome.traffic, num_values * (len(cohort) - len(outcome.dropped))),
             **(evaluation._asdict() if evaluation else {}),

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
 from fedket.federated.local import masked_loss, shuffled
 from fedket.federated.losses import Loss, cross_entropy
@@ -47,7 +47,7 @@ def per_sample_gradients(
     model: Model,
     params: Params,
     x: Float[Array, "batch *features"],
-    y: Int[Array, " batch"],
+    y: Num[Array, " batch"],
     loss: Loss = cross_entropy,
 ) -> Params:
     """Gradient of every sample's loss: leaves (batch, ...).
@@ -70,7 +70,7 @@ def diagonal_fisher(
     model: Model,
     params: Params,
     x: Float[Array, "samples *features"],
-    y: Int[Array, " samples"],
+    y: Num[Array, " samples"],
     mask: Bool[Array, " samples"],
     rng: PRNGKeyArray,
 ) -> Params:
@@ -153,7 +153,7 @@ def full_fisher(
     model: Model,
     params: Params,
     x: Float[Array, "samples *features"],
-    y: Int[Array, " samples"],
+    y: Num[Array, " samples"],
     mask: Bool[Array, " samples"],
     loss: Loss = cross_entropy,
 ) -> Float[Array, "parameters parameters"]:

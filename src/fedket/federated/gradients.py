@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Num
 
 from fedket.federated.local import masked_loss
 from fedket.federated.losses import Loss
@@ -67,7 +67,7 @@ def _gradient(
     bound: tuple[Callable[..., Array], Loss, int],
     params: Params,
     x: Float[Array, "samples *features"],
-    y: Int[Array, " samples"],
+    y: Num[Array, " samples"],
 ) -> Params:
     """Gradient of the mean loss, batch by batch."""
     apply, loss, size = bound

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.tree_util import Partial
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
 from fedket.federated.learning_rates import Schedule, scaled_updates
 from fedket.federated.losses import Loss, cross_entropy, weighted_by_class
@@ -88,7 +88,7 @@ class LocalResult(NamedTuple):
 
 def masked_loss(
     logits: Float[Array, "batch classes"],
-    y: Int[Array, " batch"],
+    y: Num[Array, " batch"],
     mask: Bool[Array, " batch"],
     loss: Loss = cross_entropy,
 ) -> Float[Array, ""]:
@@ -103,7 +103,7 @@ def local_train(
     params: Params,
     opt_state: OptState,
     x: Float[Array, "samples *features"],
-    y: Int[Array, " samples"],
+    y: Num[Array, " samples"],
     rows: Int[Array, " length"],
     mask: Bool[Array, " length"],
     rng: PRNGKeyArray,

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Num
 
@@ -21,7 +22,7 @@ def cross_entropy(logits: Logits, y: Labels) -> Losses:
 
 
 def squared_error(logits: Logits, y: Labels) -> Losses:
-    """Mean over classes of (logit − target)², see `as_targets`.
+    """Mean over outputs of (output − target)², see `as_targets`.
 
     With the two logits (z, −z) of the read-out `z0` this is (z − t)² for labels t = ±1, the loss
     of QuNetQFL (arXiv:2501.12709).
@@ -30,7 +31,12 @@ def squared_error(logits: Logits, y: Labels) -> Losses:
 
 
 def as_targets(logits: Logits, y: Labels) -> Float[Array, "batch classes"]:
-    """What each output should be: 1 for the label's class and −1 for others."""
+    """What each output should be: 1 for the label's class and −1 for others; or the number itself.
+
+    In regression there is one output.
+    """
+    if jnp.issubdtype(y.dtype, jnp.floating):
+        return y[:, None].astype(logits.dtype)
     return 2 * jax.nn.one_hot(y, logits.shape[1], dtype=logits.dtype) - 1
 
 

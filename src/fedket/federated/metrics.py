@@ -5,7 +5,7 @@ labels as NumPy arrays; what is not defined is NaN, and a record has None for it
 """
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 
 from fedket.record import CalibrationBin, Quality
 
@@ -16,7 +16,7 @@ MAX_CONFUSION = 100
 """Classes up to which a record holds the confusion matrix."""
 
 Logits = Float[np.ndarray, "samples classes"]
-Labels = Int[np.ndarray, " samples"]
+Labels = Num[np.ndarray, " samples"]
 
 
 def classification_quality(logits: Logits, y: Labels) -> Quality:
@@ -35,6 +35,14 @@ def classification_quality(logits: Logits, y: Labels) -> Quality:
         confusion=tuple(map(tuple, confusion.tolist())) if len(confusion) <= MAX_CONFUSION else (),
         calibration=bins,
     )
+
+
+def regression_quality(outputs: Float[np.ndarray, "samples 1"], y: Labels) -> Quality:
+    """Mean squared error and R², 1 − Σ(y − output)² / Σ(y − mean)²; NaN if all labels are equal."""
+    targets = np.asarray(y, np.float64)
+    squares = (targets - outputs[:, 0]) ** 2
+    spread = ((targets - targets.mean()) ** 2).mean()
+    return Quality(mse=squares.mean(), r2=1 - squares.mean() / spread if spread else np.nan)
 
 
 def confusion_matrix(logits: Logits, y: Labels) -> Int[np.ndarray, "classes classes"]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
 from fedket.data.batches import PaddedClients, padded_rows
 from fedket.errors import RoundLostError
@@ -142,7 +142,7 @@ class TrainingData(NamedTuple):
     """The arrays a compiled round reads: samples, and who holds which."""
 
     x: Float[Array, "samples *features"]
-    y: Int[Array, " samples"]
+    y: Num[Array, " samples"]
     clients: PaddedClients
 
 

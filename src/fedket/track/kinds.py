@@ -48,6 +48,7 @@ class WandbConfig(TrackConfig):
 
     kind: Literal["wandb"] = "wandb"
     project: str = "fedket"
+    """Project there."""
     mode: Literal["online", "offline"] = "online"
     """`offline` writes into the run directory, for `wandb sync` later."""
 
