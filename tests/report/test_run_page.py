@@ -57,7 +57,8 @@ def tile_values(text: str) -> dict[str, str]:
 def assert_self_contained(text: str) -> None:
     page = Page(text)
     assert not {"script", "link", "img", "iframe", "object", "image"} & set(page.tags)
-    references = page.values("href") + page.values("xlink:href") + page.values("src")
+    linked = page.values("href") + page.values("xlink:href") + page.values("src")
+    references = [r for r in linked if not r.startswith("data:")]
     targets = [r.removeprefix("#") for r in references + re.findall(r"url\(([^)]*)\)", text)]
     ids = page.values("id")
     assert len(ids) == len(set(ids))

@@ -31,7 +31,7 @@ def test_settings_are_compared_over_the_seeds_that_both_have(seed: int, n: int) 
     rng = np.random.default_rng(seed)
     a, b = rng.normal(size=(2, n))
     settings = {"a": dict(enumerate(a)), "b": dict(enumerate(b)) | {n: 9.0}, "c": {n + 1: 0.0}}
-    (found,) = paired_differences(settings)
+    (found,) = paired_differences({"": settings})
     expected = stats.ttest_rel(b, a)
     assert (found.first, found.second, found.estimate.n) == ("b", "a", n)
     assert found.p == found.p_holm == pytest.approx(expected.pvalue)
@@ -39,15 +39,18 @@ def test_settings_are_compared_over_the_seeds_that_both_have(seed: int, n: int) 
     np.testing.assert_allclose((found.estimate.low, found.estimate.high), interval)
 
 
-def test_a_reference_is_compared_with_every_other() -> None:
+def test_settings_are_compared_within_families_and_adjusted_together() -> None:
+    rng = np.random.default_rng(0)
+    families = {f: {s: dict(enumerate(rng.normal(size=4))) for s in "ab"} for f in "xy"}
+    found = paired_differences(families)
+    assert [d[:3] for d in found] == [("x", "b", "a"), ("y", "b", "a")]
+    assert [d.p_holm for d in found] == list(holm([d.p for d in found]))
+
+
+def test_of_too_many_comparisons_those_with_the_first_are_left() -> None:
     settings = {name: {0: x, 1: x + 1.0} for name, x in (("a", 0.0), ("b", 1.0), ("c", 2.0))}
-    assert [(d.first, d.second) for d in paired_differences(settings)] == [
-        ("b", "a"),
-        ("c", "a"),
-        ("c", "b"),
-    ]
-    found = paired_differences(settings, "b")
-    assert [(d.first, d.second) for d in found] == [("a", "b"), ("c", "b")]
+    found = paired_differences({"": settings}, most=2)
+    assert [(d.first, d.second) for d in found] == [("b", "a"), ("c", "a")]
     # Every pair differs by the same: there is no spread to test against.
     assert all(np.isnan(d.p) and not d.significant for d in found)
 

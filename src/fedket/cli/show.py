@@ -118,19 +118,37 @@ def _list_kinds(as_json: bool) -> None:
 
 
 def report(
-    directories: Annotated[list[Path], typer.Argument(help="One run, or several to compare.")],
+    directories: Annotated[
+        list[Path], typer.Argument(help="One run, several to compare, or a sweep.")
+    ],
     output: Annotated[Path | None, typer.Option(help="HTML file to write.")] = None,
+    by: Annotated[
+        list[str] | None, typer.Option(help="TABLE.KEY whose values are lines; repeatable.")
+    ] = None,
+    panel: Annotated[
+        list[str] | None, typer.Option(help="TABLE.KEY whose values are panels; repeatable.")
+    ] = None,
+    metric: Annotated[
+        str, typer.Option(help="What is drawn and compared: test_accuracy, macro_f1, ece, …")
+    ] = "",
+    latex: Annotated[Path | None, typer.Option(help="Write the table of results, too.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a self-contained HTML report of one run, or of several side by side.
+    """Write a self-contained HTML report of one run, or of several compared.
 
-    DIRECTORIES are what `fedket run` wrote. The report of one run goes into
-    its directory, a comparison to comparison.html.
+    DIRECTORIES are what `fedket run` and `fedket sweep` wrote. The report of
+    one goes into it, a comparison to comparison.html. Runs that differ only
+    in their seeds are one line with a band. Every figure can be saved from
+    the page as SVG, PDF and PNG, its numbers as CSV.
+
+    Example: fedket report runs/* --by strategy.kind --panel partition.alpha
     """
-    from fedket.report import write_report
+    from fedket.report import View, write_report
 
-    path = write_report(directories, output)
-    typer.echo(json.dumps({"report": str(path)}) if as_json else str(path))
+    view = View(tuple(by or ()), tuple(panel or ()), metric, downloads=True)
+    path = write_report(directories, output, view, latex)
+    written = {"report": str(path)} | ({"latex": str(latex)} if latex else {})
+    typer.echo(json.dumps(written) if as_json else "\n".join(written.values()))
 
 
 class ExportChoice(enum.StrEnum):

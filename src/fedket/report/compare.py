@@ -1,20 +1,37 @@
-"""Several runs in one report: overlaid curves, one table of results, one of differing settings."""
+"""Several runs in one report: settings over their seeds, curves with bands, what differs."""
 
-import json
-from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
-from fedket.experiment.rows import flatten
+from fedket.errors import ConfigError
 from fedket.record import MUCH_CLIPPED
 from fedket.report import html
-from fedket.report.compare_figures import Curve, curve_of, height_for, paint_accuracy, paint_loss
+from fedket.report.compare_figures import BAND, Curve, curve_of, height_for, paint_metric, words_of
 from fedket.report.drawing import SERIES, Painter, draw
 from fedket.report.figures import CLOCK_AXIS, clock_of
 from fedket.report.honesty import caveats_of
+from fedket.report.prediction_figures import (
+    MATRIX_INCHES,
+    paint_calibration,
+    paint_classes,
+    paint_confusion,
+    predictions_of,
+)
 from fedket.report.run_record import RunRecord
+from fedket.report.setting_tables import (
+    common_metrics,
+    differences,
+    differences_table,
+    how_compared,
+    labels_of,
+    latex_table,
+    results_table,
+)
+from fedket.report.settings import Setting, View, differing_settings, group_runs, seeds_of
+from fedket.report.statistics import Difference
 from fedket.report.wording import (
     MISSING,
     count,
@@ -23,10 +40,12 @@ from fedket.report.wording import (
     percent,
     plural,
     quantity,
-    shorten,
 )
 
-MAX_NAMED_RUNS = 12
+MAX_COLUMNS = 8
+"""Runs up to which each is a column of the settings that differ; more are rows."""
+
+MAX_MATRICES = 6
 
 _RUN_COLUMNS = (
     "Run",
@@ -44,17 +63,46 @@ _RUN_COLUMNS = (
 )
 
 
-def comparison_page(records: Sequence[RunRecord]) -> str:
+def metric_of(records: Sequence[RunRecord], asked: str) -> str:
+    """The metric that is drawn.
+
+    Raises:
+        ConfigError: No run has the one that was asked for.
+    """
+    if not asked:
+        known = any(len(r.series("test_accuracy")[0]) for r in records)
+        return "test_accuracy" if known else "test_loss"
+    if not any(len(r.series(asked)[0]) for r in records):
+        raise ConfigError(
+            f"no run has a metric `{asked}`; try test_accuracy, test_loss, train_loss, macro_f1, "
+            "auc, ece, or one that the strategy records"
+        )
+    return asked
+
+
+def comparison_page(records: Sequence[RunRecord], view: View | None = None) -> str:
     """The comparison of several runs as one HTML document."""
-    rows = [_result(title, r) for title, r in zip(run_titles(records), records, strict=True)]
+    view = view or View()
+    metric = metric_of(records, view.metric)
+    settings = group_runs(records, view.by, view.panel)
+    titles = run_titles(records)
+    rows = [_result(title, r) for title, r in zip(titles, records, strict=True)]
+    several = len(settings) < len(records) or bool(view.panel)
     colours = [f"var(--series-{number % len(SERIES)})" for number in range(len(records))]
+    runs = html.table(_RUN_COLUMNS, rows, () if several else colours)
+    if several:
+        runs = html.folded(f"All {plural(len(records), 'run')}", runs)
+    compared = differences(settings, metric)
     parts = [
         html.header("fedket comparison", plural(len(records), "run"), _same_or_not(records)),
-        html.section("Results", html.card(html.table(_RUN_COLUMNS, rows, colours))),
-        _figures(records),
-        _repeats(records),
+        _settings_section(settings, metric),
+        "" if several else html.section("Results", html.card(runs)),
+        *_figures(settings, metric, view.downloads),
+        _predictions(settings, view.downloads),
+        _differences_section(compared, metric),
+        html.section("Runs", html.card(runs)) if several else "",
         html.section("Settings that differ", html.card(_differences(records))),
-        html.section("How to read these numbers", html.notes(_notes(records))),
+        html.section("How to read these numbers", html.notes(_notes(records, settings, compared))),
         html.footer(
             "Written by fedket from run directories "
             + ", ".join(record.directory for record in records)
@@ -62,6 +110,12 @@ def comparison_page(records: Sequence[RunRecord]) -> str:
         ),
     ]
     return html.page("fedket comparison", parts)
+
+
+def comparison_table(records: Sequence[RunRecord], view: View) -> str:
+    """The results of the settings as a LaTeX table."""
+    settings = group_runs(records, view.by, view.panel)
+    return latex_table(settings, common_metrics(settings, metric_of(records, view.metric)))
 
 
 def _same_or_not(records: Sequence[RunRecord]) -> str:
@@ -95,144 +149,168 @@ def _result(title: str, record: RunRecord) -> list[str]:
     ]
 
 
-def _figures(records: Sequence[RunRecord]) -> str:
-    names = _labels(records)
-    accuracy, losses = (
-        [curve_of(name, [record], field) for name, record in zip(names, records, strict=True)]
-        for field in ("test_accuracy", "test_loss")
-    )
-    drawings: list[tuple[str, str, Painter]] = []
-    if any(len(c.x) for c in accuracy):
-        drawings += _accuracy_drawings(records, accuracy)
-    if any(len(c.x) for c in losses):
-        caption = (
-            "Each run's global model on its test set; values that are not finite are left out."
-        )
-        paint = partial(paint_loss, curves=losses, caption=caption)
-        drawings.append(("loss", "Test loss by round", paint))
-    if not drawings:
-        return html.section("Figures", "<p>No run has been evaluated yet.</p>")
-    height = height_for(len(records))
-    return html.section("Figures", html.figures(draw(*drawing, height) for drawing in drawings))
-
-
-def _accuracy_drawings(
-    records: Sequence[RunRecord], curves: Sequence[Curve]
-) -> list[tuple[str, str, Painter]]:
-    """Name, title and painter."""
-    uploads = [np.cumsum([float(r.upload_bytes) for r in record.rounds]) for record in records]
-    factor, prefix = decimal_prefix(max(sent[-1] for sent in uploads if len(sent)))
-    sent = _along(curves, [sent / factor for sent in uploads])
-    spent = _along(curves, [np.cumsum([r.seconds for r in record.rounds]) for record in records])
-    on_test = "Each run's global model on its test set; numbers as in the table."
-    by_bytes = "The same against what all clients together had uploaded until then."
-    by_time = "The same against wall time, compiling and evaluation included."
-    axes = f"uploaded, {prefix}B", "wall time, s"
-    clocks = [clock_of(record) for record in records]
-    by_clock = "The same against the time that rounds would take under [conditions]."
-    clocked = all(record.summary.simulated_s is not None for record in records)
-    along_clock = partial(
-        paint_accuracy, curves=_along(curves, clocks), caption=by_clock, axis=CLOCK_AXIS
-    )
-    return [
-        (
-            "accuracy",
-            "Test accuracy by round",
-            partial(paint_accuracy, curves=curves, caption=on_test),
-        ),
-        (
-            "bytes",
-            "Test accuracy by bytes uploaded",
-            partial(paint_accuracy, curves=sent, caption=by_bytes, axis=axes[0]),
-        ),
-        (
-            "time",
-            "Test accuracy by time",
-            partial(paint_accuracy, curves=spent, caption=by_time, axis=axes[1]),
-        ),
-        *([("clock", "Test accuracy by simulated time", along_clock)] if clocked else []),
-    ]
-
-
-def _along(curves: Sequence[Curve], so_far: Sequence[np.ndarray]) -> list[Curve]:
-    """Curves over what had been spent by each round."""
-    pairs = zip(curves, so_far, strict=True)
-    return [c._replace(x=spent[c.x.astype(int) - 1]) for c, spent in pairs]
-
-
-def _labels(records: Sequence[RunRecord]) -> list[str]:
-    """A number for each run and, unless there are many, its name, or its seed if all are alike."""
-    alike = len({record.name for record in records}) == 1
-    names = [
-        f"seed {record.setting('seed', '?')}" if alike else shorten(record.name, 14)
-        for record in records
-    ]
-    few = len(records) <= MAX_NAMED_RUNS
-    return [f"{number} {name}" if few else f"{number}" for number, name in enumerate(names, 1)]
-
-
-def _repeats(records: Sequence[RunRecord]) -> str:
-    groups: dict[str, list[RunRecord]] = defaultdict(list)
-    for record in records:
-        settings = flatten(record.config)
-        for path in ("name", "description", "seed"):
-            settings.pop(path, None)
-        groups[json.dumps(settings, default=str, sort_keys=True)].append(record)
-    rows = [row for group in groups.values() if (row := _repeat(group)) is not None]
-    if not rows:
+def _settings_section(settings: Sequence[Setting], metric: str) -> str:
+    """Results over seeds; empty if no setting has several."""
+    if seeds_of(settings) < 2 and not settings[0].panel:
         return ""
-    head = ("Experiment", "Seeds", "Accuracy, mean ± standard deviation", "Best, mean ± s. d.")
-    return html.section("Repeats over seeds", html.card(html.table(head, rows)))
+    table = results_table(settings, common_metrics(settings, metric))
+    words = "Mean ± standard error over seeds, after the last round; bytes, key and time per run."
+    return html.section("Results over seeds", html.card(f"{table}\n<p>{html.text(words)}</p>"))
 
 
-def _repeat(group: Sequence[RunRecord]) -> tuple[str, ...] | None:
-    finished = [r for r in group if r.summary.status == "finished"]
-    if len({r.setting("seed") for r in finished}) < 2:
-        return None
-    return (
-        finished[0].name,
-        ", ".join(str(r.setting("seed")) for r in finished),
-        _mean_and_deviation([r.summary.test_accuracy for r in finished]),
-        _mean_and_deviation([r.summary.best_test_accuracy for r in finished]),
+class _Axis(NamedTuple):
+    """What a metric is drawn against: how it is called, and its value after each round of a run."""
+
+    name: str
+    title: str
+    label: str
+    so_far: list[np.ndarray]
+
+
+def _axes(runs: Sequence[RunRecord]) -> list[_Axis]:
+    """Of the runs in their order; what nobody spends is left out."""
+    found = [_Axis("round", "by round", "", [np.arange(1, len(r.rounds) + 1) for r in runs])]
+    for name, field, unit, verb in (
+        ("bytes", "upload_bytes", "B", "uploaded"),
+        ("key", "key_bits", "bit", "key spent"),
+    ):
+        spent = [np.cumsum([float(getattr(x, field)) for x in r.rounds]) for r in runs]
+        most = max((s[-1] for s in spent if len(s)), default=0.0)
+        factor, prefix = decimal_prefix(most)
+        if most:
+            by = "by bytes uploaded" if name == "bytes" else "by key spent"
+            found.append(_Axis(name, by, f"{verb}, {prefix}{unit}", [s / factor for s in spent]))
+    seconds = [np.cumsum([x.seconds for x in r.rounds]) for r in runs]
+    found.append(_Axis("time", "by time", "wall time, s", seconds))
+    if all(r.summary.simulated_s is not None for r in runs):
+        found.append(_Axis("clock", "by simulated time", CLOCK_AXIS, list(map(clock_of, runs))))
+    return found
+
+
+_AXIS_WORDS = {
+    "round": "Global model on the test set.",
+    "bytes": "The same against what all clients together had uploaded until then.",
+    "key": "The same against the key that all pairs together had spent until then.",
+    "time": "The same against wall time, compiling and evaluation included.",
+    "clock": "The same against the time that rounds would take under [conditions].",
+}
+
+
+def _figures(settings: Sequence[Setting], metric: str, downloads: bool) -> list[str]:
+    """A section of figures: each axis, panel by panel."""
+    runs = [run for s in settings for run in s.runs]
+    panels = list(dict.fromkeys(s.panel for s in settings))
+    names = dict(zip(map(id, settings), labels_of(settings), strict=True))
+    drawings: list[tuple[str, str, Painter, int]] = []
+    for axis in _axes(runs):
+        so_far = dict(zip(map(id, runs), axis.so_far, strict=True))
+        curves = [_along(curve_of(names[id(s)], s.runs, metric), s, so_far) for s in settings]
+        title = f"{words_of(metric).partition(',')[0].capitalize()} {axis.title}"
+        for number, panel in enumerate(panels):
+            shown = [c for c, s in zip(curves, settings, strict=True) if s.panel == panel]
+            of_panel = title + f": {panel}" * bool(panel)
+            drawings += _drawing(f"{axis.name}-{number}", of_panel, shown, metric, axis, curves)
+    losses = [curve_of(names[id(s)], s.runs, "test_loss") for s in settings]
+    if metric != "test_loss" and len(panels) == 1:
+        axis = _Axis("loss", "", "", [])
+        drawings += _drawing("loss", "Test loss by round", losses, "test_loss", axis)
+    if not drawings:
+        return [html.section("Figures", "<p>No run has been evaluated yet.</p>")]
+    drawn = (
+        draw(name, title, paint, height_for(curves), downloads=downloads)
+        for name, title, paint, curves in drawings
     )
+    return [html.section("Figures", html.figures(drawn))]
 
 
-def _mean_and_deviation(fractions: Sequence[float | None]) -> str:
-    known = [100 * value for value in fractions if value is not None]
-    if len(known) < 2:
-        return MISSING
-    return f"{np.mean(known):.2f} ± {np.std(known, ddof=1):.2f} %"
+def _drawing(
+    name: str,
+    title: str,
+    curves: Sequence[Curve],
+    metric: str,
+    axis: _Axis,
+    among: Sequence[Curve] = (),
+) -> list[tuple[str, str, Painter, int]]:
+    """Name, title, painter and number of curves; nothing if no curve has points."""
+    if not any(len(c.x) for c in curves):
+        return []
+    band = any(len(c.values) > 1 for c in curves)
+    words = _AXIS_WORDS.get(axis.name, "Values that are not finite are left out.")
+    caption = f"{words} Line: mean, {BAND}." if band else words
+    paint = partial(
+        paint_metric, curves=curves, metric=metric, caption=caption, axis=axis.label, among=among
+    )
+    return [(name, title, paint, len(curves))]
 
 
-def differing_settings(records: Sequence[RunRecord]) -> list[tuple[str, list[str]]]:
-    """Config paths whose values are not the same in all runs, with the value in each run."""
-    flat = [flatten(record.config) for record in records]
-    paths = dict.fromkeys(path for settings in flat for path in settings)
-    write = partial(json.dumps, ensure_ascii=False, default=str)
-    rows = [(path, [write(s[path]) if path in s else MISSING for s in flat]) for path in paths]
-    return [(path, values) for path, values in rows if len(set(values)) > 1]
+def _along(curve: Curve, setting: Setting, so_far: dict[int, np.ndarray]) -> Curve:
+    """A curve over what had been spent by each round, the mean over its runs."""
+    if not len(curve.x):
+        return curve
+    places = curve.x.astype(int) - 1
+    return curve._replace(x=np.mean([so_far[id(run)][places] for run in setting.runs], axis=0))
+
+
+def _predictions(settings: Sequence[Setting], downloads: bool) -> str:
+    """Calibration, classes and confusion at the end; empty if no run recorded them."""
+    labels = zip(labels_of(settings, panels=True), settings, strict=True)
+    found = [p for label, s in labels if (p := predictions_of(label, s.runs)) is not None]
+    if not found:
+        return ""
+    height = height_for(len(found))
+    drawings: list[tuple[str, str, Painter, float]] = [
+        ("calibration", "Calibration", partial(paint_calibration, several=found), height)
+    ]
+    if len({len(p.confusion) for p in found}) == 1:
+        painted = partial(paint_classes, several=found)
+        drawings.append(("classes", "F1 by class", painted, height))
+    if len(found) <= MAX_MATRICES:
+        for number, p in enumerate(found):
+            painted = partial(paint_confusion, predictions=p)
+            drawings.append((f"confusion-{number}", f"Confusion: {p.name}", painted, MATRIX_INCHES))
+    drawn = (draw(*drawing, downloads=downloads) for drawing in drawings)
+    return html.section("Predictions", html.figures(drawn))
+
+
+def _differences_section(compared: Sequence[Difference], metric: str) -> str:
+    """Paired differences over seeds; empty if no two settings share two seeds."""
+    if not compared:
+        return ""
+    table = differences_table(compared, metric)
+    return html.section("Differences between settings, over seeds", html.card(table))
 
 
 def _differences(records: Sequence[RunRecord]) -> str:
     rows = [(path, *values) for path, values in differing_settings(records)]
     if not rows:
         return "<p>None: the runs have the same configuration.</p>"
-    return html.table(("Setting", *run_titles(records)), rows)
+    titles = run_titles(records)
+    if len(records) <= MAX_COLUMNS:
+        return html.table(("Setting", *titles), rows)
+    columns = zip(titles, *(values for _, *values in rows), strict=True)
+    return html.table(("Run", *(path for path, *_ in rows)), columns)
 
 
-def _notes(records: Sequence[RunRecord]) -> list[tuple[str, str]]:
+def _notes(
+    records: Sequence[RunRecord], settings: Sequence[Setting], compared: Sequence[Difference]
+) -> list[tuple[str, str]]:
     views = dict.fromkeys(caveats_of(record, "aggregation") for record in records)
     sources = dict.fromkeys(caveats_of(record, "keys") for record in records)
     titled = zip(run_titles(records), records, strict=True)
     much = [t for t, r in titled if (r.summary.highest_clipped_share or 0) > MUCH_CLIPPED]
     clipped = f"More than {percent(MUCH_CLIPPED)} in some round of: {', '.join(much)}."
+    one = (
+        "One run per setting cannot tell an effect from the luck of its seed; compare means over "
+        "several seeds. "
+    )
     return [
         ("What the server sees", "\n".join(views)),
         ("Key material", "\n".join(sources)),
         *([("Clipped coordinates", clipped)] if much else []),
+        *([("Significance", how_compared(compared))] if compared else []),
         (
             "Differences",
-            "One run per setting cannot tell an effect from the luck of its seed; compare means "
-            "over several seeds. Seconds compare only between runs on the same idle machine.",
+            f"{one if seeds_of(settings) < 2 else ''}Seconds compare only between runs on the same "
+            "idle machine.",
         ),
     ]

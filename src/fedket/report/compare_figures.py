@@ -1,6 +1,7 @@
 """Figures of several runs on the same axes, each line labelled at its end.
 
-A line is one run, or the mean over several seeds with a band from the lowest to the highest.
+A line is one run, or the mean over several seeds with a band: Student's interval of the mean. The
+axes show all seeds; a band that is wider, as of two seeds, is cut off there.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,12 @@ from fedket.report.drawing import (
 )
 from fedket.report.figures import curve, log_if_wide, marker_for, percent_axis
 from fedket.report.run_record import RunRecord
+from fedket.report.statistics import CONFIDENCE, estimate
+
+PERCENT = ("test_accuracy", "validation_accuracy")
+"""Metrics that are drawn in percent."""
+
+BAND = f"band: {CONFIDENCE:.0%} interval of the mean over seeds (Student), cut off at the axes"
 
 
 class Curve(NamedTuple):
@@ -37,7 +44,7 @@ class Curve(NamedTuple):
 
 
 def curve_of(name: str, records: Sequence[RunRecord], field: str) -> Curve:
-    """A field over the rounds that all runs share; no points if there are none."""
+    """A metric over the rounds that all runs share; no points if there are none."""
     curves = [dict(zip(*curve(record, field), strict=True)) for record in records]
     shared = sorted(set.intersection(*(set(c) for c in curves))) if curves else []
     values = [[c[number] for number in shared] for c in curves]
@@ -49,32 +56,41 @@ def height_for(num_curves: int) -> float:
     return max(HEIGHT_INCHES, 1.4 * FONT_POINTS / 72 * num_curves / 0.8)
 
 
-def paint_accuracy(ax: Axes, curves: Sequence[Curve], caption: str, axis: str = "") -> str:
-    """Test accuracy over rounds, or over what `axis` names; returns the caption."""
-    labels = _paint_lines(ax, [c._replace(values=100 * c.values) for c in curves])
-    percent_axis(ax)
-    _finish(ax, curves, "test accuracy, %", axis)
-    label_ends(ax, labels)
-    return caption
+def words_of(metric: str) -> str:
+    """A metric as the title of its axis."""
+    return f"{metric.replace('_', ' ')}{', %' if metric in PERCENT else ''}"
 
 
-def paint_loss(ax: Axes, curves: Sequence[Curve], caption: str) -> str:
-    """Test loss over rounds; returns the caption."""
+def paint_metric(
+    ax: Axes,
+    curves: Sequence[Curve],
+    metric: str,
+    caption: str,
+    axis: str = "",
+    among: Sequence[Curve] = (),
+) -> str:
+    """A metric over rounds, or over what `axis` names; returns the caption.
+
+    The axes hold the curves of `among`, too, so that panels have the same.
+    """
+    if metric in PERCENT:
+        curves, among = ([c._replace(values=100 * c.values) for c in s] for s in (curves, among))
+    every = [c for c in (*curves, *among) if len(c.x)]
     labels = _paint_lines(ax, curves)
-    _finish(ax, curves, "test loss")
-    log_if_wide(ax)
-    label_ends(ax, labels)
-    return caption
-
-
-def _finish(ax: Axes, curves: Sequence[Curve], title: str, axis: str = "") -> None:
-    last = max(float(c.x[-1]) for c in curves if len(c.x))
+    _show_all_seeds(ax, every)
+    ax.set_title(words_of(metric))
+    if metric in PERCENT:
+        percent_axis(ax)
+    elif "loss" in metric:
+        log_if_wide(ax)
+    last = max(float(c.x[-1]) for c in every)
     if axis:
         ax.set_xlim(0, last or 1.0)
         ax.set_xlabel(axis, loc="right")
     else:
         round_axis(ax, int(last))
-    ax.set_title(title)
+    label_ends(ax, labels)
+    return caption
 
 
 def _paint_lines(ax: Axes, curves: Sequence[Curve]) -> list[EndLabel]:
@@ -84,10 +100,20 @@ def _paint_lines(ax: Axes, curves: Sequence[Curve]) -> list[EndLabel]:
             continue
         colour = SERIES[number % len(SERIES)]
         dash = DASHES[number // len(SERIES) % len(DASHES)]
-        mean, marker = values.mean(axis=0), marker_for(len(x))
-        ax.plot(x, mean, color=colour, linestyle=dash, linewidth=1.6, marker=marker, clip_on=False)
-        if len(values) > 1:
-            low, high = values.min(axis=0), values.max(axis=0)
-            ax.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
-        labels.append(EndLabel(float(mean[-1]), name, colour, float(x[-1])))
+        found, marker = estimate(values), marker_for(len(x))
+        (line,) = ax.plot(x, found.mean, color=colour, linestyle=dash, linewidth=1.6, clip_on=False)
+        line.set(marker=marker, label=name)
+        if found.n > 1:
+            band = f"{name}, {CONFIDENCE:.0%} interval"
+            ax.fill_between(
+                x, found.low, found.high, color=colour, alpha=0.15, linewidth=0, label=band
+            )
+        labels.append(EndLabel(float(found.mean[-1]), name, colour, float(x[-1])))
     return labels
+
+
+def _show_all_seeds(ax: Axes, curves: Sequence[Curve]) -> None:
+    every = np.concatenate([c.values.ravel() for c in curves])
+    low, high = float(every.min()), float(every.max())
+    margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    ax.set_ylim(low - margin, high + margin)

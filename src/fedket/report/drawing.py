@@ -23,6 +23,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from fedket.errors import printable
 from fedket.report import html
+from fedket.report.downloads import links
 
 Painter = Callable[[Axes], str]
 """Draws on the axes; returns the caption, a sentence or two: what to see, how it was measured."""
@@ -104,7 +105,14 @@ class EndLabel(NamedTuple):
     end: float | None = None
 
 
-def draw(name: str, title: str, paint: Painter, height: float = HEIGHT_INCHES) -> str:
+def draw(
+    name: str,
+    title: str,
+    paint: Painter,
+    height: float = HEIGHT_INCHES,
+    *,
+    downloads: bool = False,
+) -> str:
     """One figure with title and caption as HTML.
 
     Args:
@@ -112,16 +120,19 @@ def draw(name: str, title: str, paint: Painter, height: float = HEIGHT_INCHES) -
         title: Above the figure.
         paint: The figure; its caption is also read out to those who do not see it.
         height: Inches.
+        downloads: Whether it can be saved from the page, see `fedket.report.downloads`.
     """
     with matplotlib.style.context(STYLE, after_reset=True), warnings.catch_warnings():
         # The browser draws the text, so a letter missing from matplotlib's font is no problem.
         warnings.filterwarnings("ignore", message="Glyph")
         figure = Figure(figsize=(WIDTH_INCHES, height))
-        caption = paint(figure.subplots())
+        ax = figure.subplots()
+        caption = paint(ax)
         ConstrainedLayoutEngine().execute(figure)  # `savefig` would draw everything twice for it
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return html.figure(title, _inline(buffer.getvalue(), name, caption), caption)
+        files = links(figure, ax, name, buffer.getvalue()) if downloads else ""
+    return html.figure(title, _inline(buffer.getvalue(), name, caption), caption, files)
 
 
 def _inline(svg: str, name: str, description: str) -> str:

@@ -35,11 +35,11 @@ MAX_BARS = 60
 CLOCK_AXIS = "simulated time, s"
 
 
-def curve(record: RunRecord, field: str) -> tuple[np.ndarray, np.ndarray]:
-    """Round numbers and values of a field where it is a finite number, both shape (points,)."""
-    pairs = [(r.round, value) for r in record.rounds if (value := getattr(r, field)) is not None]
-    points = np.array(pairs, dtype=float).reshape(-1, 2)[thin(len(pairs))]
-    return points[:, 0], points[:, 1]
+def curve(record: RunRecord, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """`RunRecord.series`, thinned to what can be drawn."""
+    rounds, values = record.series(name)
+    some = thin(len(rounds))
+    return rounds[some], values[some]
 
 
 def marker_for(num_points: int) -> str:

@@ -4,6 +4,7 @@ The page is one file: style and figures are inline, there is no script, and its 
 policy forbids the browser to load anything else.
 """
 
+from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -89,12 +90,22 @@ def section(title: str, body_html: str) -> str:
     return f"<section>\n<h2>{text(title)}</h2>\n{body_html}\n</section>"
 
 
-def figure(title: str, svg_html: str, caption: str) -> str:
-    """A drawing with a title above and one sentence below."""
+def figure(title: str, svg_html: str, caption: str, links_html: str = "") -> str:
+    """A drawing with a title above, one sentence below, and links to its files."""
     return (
         f"<figure>\n<h3>{text(title)}</h3>\n{svg_html}\n"
-        f"<figcaption>{text(caption)}</figcaption>\n</figure>"
+        f"<figcaption>{text(caption)}{links_html}</figcaption>\n</figure>"
     )
+
+
+def downloads(files: Iterable[tuple[str, str, bytes]]) -> str:
+    """Links to files that are in the page: name, media type, content."""
+    links = " ".join(
+        f'<a download="{text(name)}" href="data:{kind};base64,{b64encode(content).decode()}" '
+        f'aria-label="Download {text(name)}">{text(name.rpartition(".")[2].upper())}</a>'
+        for name, kind, content in files
+    )
+    return f'<span class="downloads">{links}</span>'
 
 
 def figures(all_html: Iterable[str]) -> str:
@@ -170,9 +181,14 @@ def notes(pairs: Iterable[tuple[str, str]]) -> str:
     return card(f'<dl class="notes">\n{items}\n</dl>')
 
 
-def folded(summary: str, content: str) -> str:
-    """Preformatted text that opens on a click."""
-    return f"<details><summary>{text(summary)}</summary>\n<pre>{text(content)}</pre>\n</details>"
+def folded(summary: str, body_html: str) -> str:
+    """What opens on a click."""
+    return f"<details><summary>{text(summary)}</summary>\n{body_html}\n</details>"
+
+
+def preformatted(content: str) -> str:
+    """Text as it is."""
+    return f"<pre>{text(content)}</pre>"
 
 
 def footer(words: str) -> str:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from fedket.record import LOST
 from fedket.report import html
 from fedket.report.client_figures import paint_client_spread, paint_final_clients, paint_labels
-from fedket.report.drawing import draw
+from fedket.report.drawing import HEIGHT_INCHES, draw
 from fedket.report.figures import (
     curve,
     paint_accuracy,
@@ -28,6 +28,14 @@ from fedket.report.key_figures import (
     starvation_section,
     supply_section,
 )
+from fedket.report.prediction_figures import (
+    MATRIX_INCHES,
+    Predictions,
+    classes_section,
+    paint_calibration,
+    paint_confusion,
+    predictions_of,
+)
 from fedket.report.privacy_figures import paint_epsilon, privacy_tiles
 from fedket.report.run_record import RunRecord
 from fedket.report.wording import (
@@ -42,12 +50,13 @@ from fedket.report.wording import (
 )
 
 
-def run_page(record: RunRecord) -> str:
-    """The whole report of one run as one HTML document."""
+def run_page(record: RunRecord, downloads: bool = False) -> str:
+    """The whole report of one run as one HTML document, with figures to save if asked for."""
     parts = [
         _header(record),
         html.tiles(key_figures(record)),
-        _figures(record),
+        _figures(record, downloads),
+        classes_section(record),
         _lost(record),
         _dropped(record),
         starvation_section(record),
@@ -57,7 +66,9 @@ def run_page(record: RunRecord) -> str:
         html.section("Environment and result", _environment(record)),
         html.section(
             "Configuration",
-            html.card(html.folded("config.toml, every value", record.config_text)),
+            html.card(
+                html.folded("config.toml, every value", html.preformatted(record.config_text))
+            ),
         ),
         html.footer(f"Written by fedket from run directory {record.directory}."),
     ]
@@ -158,6 +169,22 @@ def _keys(record: RunRecord) -> str:
     return f"{quantity(record.facts.key_bits_per_pair, 'bit')} per pair and round"
 
 
+def _of_predictions(
+    paint: Callable[[Axes, Predictions], str],
+) -> Callable[[Axes, RunRecord], str]:
+    """A painter of a run's predictions."""
+
+    def painted(ax: Axes, record: RunRecord) -> str:
+        found = predictions_of(record.name, [record])
+        return paint(ax, found) if found else ""
+
+    return painted
+
+
+def _paint_own_calibration(ax: Axes, predictions: Predictions) -> str:
+    return paint_calibration(ax, [predictions])
+
+
 _Drawing = tuple[str, str, Callable[[Axes, RunRecord], str], bool]
 """Name, title, painter, and whether there is anything to draw."""
 
@@ -173,11 +200,14 @@ def _drawings(record: RunRecord) -> list[_Drawing]:
     has_levels = started and all(r.key_levels for r in record.rounds)
     apart = any(r.consensus_distance is not None for r in record.rounds)
     own = any(r.own_accuracy for r in record.rounds)
+    predicted = predictions_of("", [record]) is not None
     waited = any(r.key_wait_s > 0 for r in record.rounds)
     return [
         ("accuracy", "Test accuracy", paint_accuracy, has_accuracy),
         ("clock", "Test accuracy by simulated time", paint_clock, has_accuracy and has_clock),
         ("loss", "Loss", paint_loss, has_loss),
+        ("confusion", "Confusion", _of_predictions(paint_confusion), predicted),
+        ("calibration", "Calibration", _of_predictions(_paint_own_calibration), predicted),
         ("gradients", "Gradients", paint_norms, has_gradients),
         ("variances", "Gradients by layer", paint_variances, has_gradients),
         ("spread", "Clients over rounds", paint_client_spread, evaluated),
@@ -195,9 +225,10 @@ def _drawings(record: RunRecord) -> list[_Drawing]:
     ]
 
 
-def _figures(record: RunRecord) -> str:
+def _figures(record: RunRecord, downloads: bool) -> str:
     def drawn(name: str, title: str, paint: Callable[[Axes, RunRecord], str], _: bool) -> str:
-        return draw(name, title, lambda ax: paint(ax, record))
+        height = MATRIX_INCHES if name == "confusion" else HEIGHT_INCHES
+        return draw(name, title, lambda ax: paint(ax, record), height, downloads=downloads)
 
     figures = html.figures(drawn(*drawing) for drawing in _drawings(record) if drawing[-1])
     first = "" if record.rounds else "<p>No round has finished yet, so there are no curves.</p>\n"

@@ -12,7 +12,7 @@ import numpy as np
 from fedket.errors import CheckpointError
 from fedket.experiment.rows import flatten
 from fedket.facts import Facts
-from fedket.record import Environment, RoundRecord, Summary, summarise
+from fedket.record import Environment, Quality, RoundRecord, Summary, summarise
 from fedket.record_files import (
     ENVIRONMENT,
     FACTS,
@@ -45,6 +45,7 @@ class RunRecord(NamedTuple):
         client_accuracy: Of the last evaluation, shape (clients,), NaN where a client was not
             evaluated then; or None.
         evaluated_clients: The most clients that any round was evaluated on.
+        quality: Of the last evaluation; rounds keep its numbers without matrix and bins.
         summary: The run in numbers.
     """
 
@@ -58,6 +59,7 @@ class RunRecord(NamedTuple):
     client_quantiles: dict[int, np.ndarray]
     client_accuracy: np.ndarray | None
     evaluated_clients: int
+    quality: Quality | None
     summary: Summary
 
     @property
@@ -70,9 +72,28 @@ class RunRecord(NamedTuple):
         """Clients that hold data, in a cohort or not."""
         return len(self.label_counts)
 
+    def series(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Rounds and values of a number of them where it is known, both shape (points,).
+
+        It is a field of the record or of its `quality`, or one of its `metrics`.
+        """
+        pairs = [(r.round, value) for r in self.rounds if (value := value_of(r, name)) is not None]
+        points = np.array(pairs, dtype=float).reshape(-1, 2)
+        return points[:, 0], points[:, 1]
+
     def setting(self, path: str, default: Any = None) -> Any:
         """The config value at a dotted path such as `strategy.kind`."""
         return flatten(self.config).get(path, default)
+
+
+def value_of(record: RoundRecord, name: str) -> float | None:
+    """A number of a round by its name, see `RunRecord.series`; None if it is not known."""
+    value = getattr(record, name, None) if name in RoundRecord.model_fields else None
+    if value is None and name in Quality.model_fields:
+        value = getattr(record.quality, name, None)
+    if value is None:
+        value = record.metrics.get(name)
+    return value if isinstance(value, int | float) else None
 
 
 def read_run(directory: Path) -> RunRecord:
@@ -96,7 +117,7 @@ def read_run(directory: Path) -> RunRecord:
     # Before the rounds: a run that ends while we read must not look short of rounds.
     path = directory / SUMMARY
     summary = read_json(path, Summary) if path.exists() else None
-    rounds, quantiles, last, evaluated = _condense(directory, facts.clients)
+    rounds, quantiles, last, evaluated, quality = _condense(directory, facts.clients)
     return RunRecord(
         directory=directory.resolve().name,
         config=config,
@@ -108,6 +129,7 @@ def read_run(directory: Path) -> RunRecord:
         client_quantiles=quantiles,
         client_accuracy=last,
         evaluated_clients=evaluated,
+        quality=quality,
         summary=_up_to_date(summary, rounds, directory / ROUNDS),
     )
 
@@ -125,12 +147,12 @@ def _read_config(path: Path) -> tuple[dict[str, Any], str]:
 
 def _condense(
     directory: Path, num_clients: int
-) -> tuple[list[RoundRecord], dict[int, np.ndarray], np.ndarray | None, int]:
-    """Rounds, quantiles over clients by round, the last accuracies, and how many there are."""
+) -> tuple[list[RoundRecord], dict[int, np.ndarray], np.ndarray | None, int, Quality | None]:
+    """Rounds, quantiles over clients by round, last accuracies, how many, and last quality."""
     rounds: list[RoundRecord] = []
     quantiles: dict[int, np.ndarray] = {}
     last: np.ndarray | None = None
-    most = 0
+    most, quality = 0, None
     for record in read_rounds(directory):
         if record.client_accuracy is not None:
             found = np.array(record.client_accuracy, dtype=float)  # NaN: no samples, no accuracy
@@ -145,8 +167,13 @@ def _condense(
             last[ids] = found
             quantiles[record.round] = np.nanquantile(found, QUANTILES)
             most = max(most, len(ids))
-        rounds.append(record.model_copy(update={"cohort": (), "client_accuracy": None}))
-    return rounds, quantiles, last, most
+        numbers = record.quality
+        if numbers is not None:
+            quality = numbers
+            numbers = numbers.model_copy(update={"confusion": (), "calibration": ()})
+        small = {"cohort": (), "client_accuracy": None, "quality": numbers}
+        rounds.append(record.model_copy(update=small))
+    return rounds, quantiles, last, most, quality
 
 
 def _up_to_date(summary: Summary | None, rounds: list[RoundRecord], path: Path) -> Summary:

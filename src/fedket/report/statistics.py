@@ -57,13 +57,15 @@ class Difference(NamedTuple):
     """How much better one setting is than another, over the seeds of both.
 
     Attributes:
+        family: Where both belong.
         first: Name of the one.
         second: Name of the other.
         estimate: Of the differences first − second, over pairs.
-        p: Of a two-sided paired t-test; NaN with one pair, or if all differences are equal.
+        p: Of a two-sided paired t-test; NaN if all differences are equal.
         p_holm: The same, adjusted by Holm's method for all comparisons made together.
     """
 
+    family: str
     first: str
     second: str
     estimate: Estimate
@@ -77,26 +79,27 @@ class Difference(NamedTuple):
 
 
 def paired_differences(
-    settings: Mapping[str, Mapping[int, float]], reference: str | None = None
+    families: Mapping[str, Mapping[str, Mapping[int, float]]], most: int | None = None
 ) -> list[Difference]:
-    """Compare settings two by two, or all with one.
+    """Compare settings two by two, within families, and adjust for all comparisons together.
 
     Args:
-        settings: Name -> seed -> value.
-        reference: Compare the others with this one; None compares all.
+        families: Name of a family -> name of a setting -> seed -> value.
+        most: Of more comparisons than this, only those with a family's first setting are made.
 
     Returns:
-        The comparisons of settings that share a seed, in the order of the settings.
+        The comparisons of settings that share two seeds or more.
     """
-    pairs = [(b, a) for a, b in combinations(settings, 2) if reference is None or a == reference]
-    if reference is not None:
-        pairs = [(name, reference) for name in settings if name != reference]
+    pairs = [(name, pair) for name, family in families.items() for pair in combinations(family, 2)]
+    if most is not None and len(pairs) > most:
+        pairs = [(name, pair) for name, pair in pairs if pair[0] == next(iter(families[name]))]
     found = []
-    for first, second in pairs:
-        shared = [seed for seed in settings[first] if seed in settings[second]]
-        if shared:
-            gaps = estimate([settings[first][s] - settings[second][s] for s in shared])
-            found.append(Difference(first, second, gaps, paired_p(gaps), np.nan))
+    for name, (second, first) in pairs:
+        family = families[name]
+        shared = [seed for seed in family[first] if seed in family[second]]
+        if len(shared) > 1:
+            gaps = estimate([family[first][s] - family[second][s] for s in shared])
+            found.append(Difference(name, first, second, gaps, paired_p(gaps), np.nan))
     adjusted = holm([d.p for d in found])
     return [d._replace(p_holm=float(p)) for d, p in zip(found, adjusted, strict=True)]
 
@@ -105,7 +108,7 @@ def paired_p(gaps: Estimate) -> float:
     """The p-value of the paired t-test, of scalar differences: `scipy.stats.ttest_rel`'s."""
     from scipy.special import stdtr
 
-    if gaps.n < 2 or not gaps.se > 0:
+    if not gaps.se > 0:
         return np.nan
     return float(2 * stdtr(gaps.n - 1, -abs(gaps.mean / gaps.se)))
 

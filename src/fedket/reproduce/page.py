@@ -1,13 +1,13 @@
 """From the runs of a paper to its table on disk: `table.md`, and `report.html` with curves."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from fedket.files import write_atomic
 from fedket.report import RunRecord, html, read_run
-from fedket.report.compare_figures import curve_of, height_for, paint_accuracy, paint_loss
+from fedket.report.compare_figures import BAND, curve_of, height_for, paint_metric
 from fedket.report.drawing import SERIES, draw
 from fedket.report.wording import plural, shorten
 from fedket.reproduce.result import FEWEST_SEEDS, RowResult, condense
@@ -89,14 +89,14 @@ def _theme(row: RunRow) -> str:
 
 def _figures(groups: Sequence[Sequence[RunRow]]) -> str:
     drawn = [
-        _figure(f"{what}-{number}", group, f"test_{what}", paint)
+        _figure(f"{what}-{number}", group, f"test_{what}")
         for number, group in enumerate(groups)
-        for what, paint in (("accuracy", paint_accuracy), ("loss", paint_loss))
+        for what in ("accuracy", "loss")
     ]
     return html.section("Learning curves", html.figures(drawn)) if any(drawn) else ""
 
 
-def _figure(name: str, group: Sequence[RunRow], field: str, paint: Callable[..., str]) -> str:
+def _figure(name: str, group: Sequence[RunRow], field: str) -> str:
     """One drawing; empty if no row has points."""
     curves = [
         curve_of(shorten(row.result.title, LABEL_LETTERS), row.records, field) for row in group
@@ -104,8 +104,8 @@ def _figure(name: str, group: Sequence[RunRow], field: str, paint: Callable[...,
     if not any(len(c.x) for c in curves):
         return ""
     title = f"{_theme(group[0])}: {field.replace('_', ' ')}"
-    caption = "Mean over seeds; the band goes from the lowest to the highest seed."
-    painted = partial(paint, curves=curves, caption=caption)
+    caption = f"Mean over seeds, {BAND}."
+    painted = partial(paint_metric, curves=curves, metric=field, caption=caption)
     return draw(name, title, painted, height_for(len(curves)))
 
 
