@@ -38,7 +38,7 @@ def test_all_but_one_that_collude_leave_an_update_under_its_own_noise(blobs):
     made_for_none = measure([4], [0.2], colluders=3)[-1]
     assert made_for_it._replace(clients=1, colluders=0) == plain
     assert made_for_none[4:10] == plain[4:10]
-    assert made_for_it.name == "sum of 4, 3 collude"
+    assert made_for_it.name == "3 of 4 collude"
 
 
 @pytest.mark.parametrize(

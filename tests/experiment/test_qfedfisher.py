@@ -69,3 +69,19 @@ def test_per_sample_gradients_beyond_memory_are_refused(blobs, monkeypatch):
     build_experiment(config_of(blobs, wide, FISHER, "strategy.fisher=literal"))
     with pytest.raises(ConfigError, match="gradients of 8 samples by 67 parameters need about"):
         build_experiment(config_of(blobs, wide, FISHER))
+
+
+@pytest.mark.parametrize(
+    ("multiplier", "threshold", "says"),
+    [(2.0, 0.01, True), (2.0, 20.0, False), (0.0, 0.01, False)],
+)
+def test_a_threshold_below_the_noise_on_what_it_is_compared_with_is_told(
+    multiplier, threshold, says, blobs
+):
+    """Below, noise would be divided by noise: with 20 clients at ε = 8 nothing is learnt."""
+    noise = f"privacy={{kind = 'skellam', clip = 1.0, noise_multiplier = {multiplier}}}"
+    own = (FISHER, MASKED, noise, f"strategy.threshold={threshold}")
+    facts = count_facts(build_experiment(config_of(blobs, *own)))
+    deviation = multiplier * (3 * facts.parameters) ** 0.5
+    said = [words for words in facts.caveats.get("strategy", ()) if f"{deviation:.3g}" in words]
+    assert bool(said) == says

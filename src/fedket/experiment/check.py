@@ -15,6 +15,7 @@ from fedket.federated.qfedfisher import QFedFisherConfig, effective_threshold
 from fedket.federated.trainer import tree_size
 from fedket.quantum.memory import available_bytes, check_memory
 from fedket.section import Context
+from fedket.secure.privacy.kinds import SumNoiseConfig
 from fedket.types import Dataset, Model, Params
 from fedket.user_code import in_user_code
 
@@ -40,6 +41,28 @@ def check_threshold(config: ExperimentConfig) -> None:
             f"of {quantiser.bits}-bit words, {step:.2g}; use more bits, a larger threshold or "
             'aggregation.kind = "plain"'
         )
+
+
+def caveat_of_threshold(
+    config: ExperimentConfig, noise_multiplier: float, num_values: int
+) -> dict[str, tuple[str, ...]]:
+    """Say if information that counts is less than the noise of `[privacy]` on its sum.
+
+    Fisher information of 1 is sent as clip / √num_values, see `fedket.secure.privacy.coder`.
+    """
+    strategy, noise = config.strategy, noise_multiplier * num_values**0.5
+    if not isinstance(config.privacy, SumNoiseConfig) or not isinstance(strategy, QFedFisherConfig):
+        return {}
+    limit = effective_threshold(strategy.threshold, strategy.mode)
+    if limit >= noise:
+        return {}
+    return {
+        "strategy": (
+            f"The noise on summed Fisher information has a standard deviation of {noise:.3g}, and "
+            f"updates are divided by sums from {limit:g} on (strategy.threshold and mode): a "
+            f"threshold of {noise:.3g} or more keeps noise from being divided by noise.",
+        )
+    }
 
 
 def check_whole(config: ExperimentConfig, directory: Path) -> None:

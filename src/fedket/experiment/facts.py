@@ -9,7 +9,7 @@ from fedket.data.census import label_counts
 from fedket.errors import UserCodeError
 from fedket.experiment.aggregation import cost_of, first_context, graph_of, protocol_of
 from fedket.experiment.build import Experiment
-from fedket.experiment.check import parameter_shapes
+from fedket.experiment.check import caveat_of_threshold, parameter_shapes
 from fedket.experiment.conditions import in_words
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.privacy import Promise
@@ -54,6 +54,10 @@ def count_facts(experiment: Experiment) -> Facts:
     counts = label_counts(experiment.partition, labels, dataset.num_classes)
     graph = graph_of(config)
     messages = max(map(len, neighbours(graph))) if graph else 1
+    promise = promise_of(experiment)
+    multiplier = promise.noise_multiplier if promise else 0.0
+    caveats = _caveats(config, takes_key=bool(needs)) | _of_device(experiment.model)
+    caveats |= _of_samples(dataset)
     return Facts(
         parameters=tree_size(params),
         qubits=circuit.num_qubits if circuit else 0,
@@ -77,16 +81,14 @@ def count_facts(experiment: Experiment) -> Facts:
         label_counts=tuple(map(tuple, counts.tolist())),
         measured=dict(dataset.measured),
         at_sites=False,
-        caveats=_caveats(config, takes_key=bool(needs))
-        | _of_device(experiment.model)
-        | _of_samples(dataset),
+        caveats=caveats | caveat_of_threshold(config, multiplier, num_values),
         noise=_noise(experiment, itemsize),
         runs_on=experiment.model.runs_on,
         on_device=experiment.model.device is not None,
         shots=_shots(experiment),
         conditions=in_words(config, experiment.clients),
         graph=graph_in_words(graph) if graph else "",
-        privacy=promise.facts() if (promise := promise_of(experiment)) else None,
+        privacy=promise.facts() if promise else None,
         class_names=dataset.class_names,
     )
 

@@ -63,7 +63,7 @@ class LeakagePoint(NamedTuple):
         if self.view == MASKED:
             return "one client, masked"
         if self.colluders:
-            return f"sum of {self.clients}, {self.colluders} collude"
+            return f"{self.colluders} of {self.clients} collude"
         return "one client" if self.clients == 1 else f"sum of {self.clients}"
 
 

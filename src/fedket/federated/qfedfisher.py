@@ -117,7 +117,8 @@ class QFedFisherConfig(Section):
 
     kind: Literal["qfedfisher"] = "qfedfisher"
     threshold: NonNegativeFloat = 0.01
-    """Coordinates with less Fisher information, summed over clients, take FedAvg's mean (δ)."""
+    """Coordinates with less Fisher information, summed over clients, take FedAvg's mean (δ). Under
+    `[privacy]` at least the noise on that sum, which `fedket show` says."""
     mode: Mode = "both"
     """For ablation: `fisher_only` has no threshold, `threshold_only` takes FedAvg's mean above the
     threshold and leaves coordinates below it where they are."""
