@@ -59,6 +59,19 @@ def test_json_is_one_object_and_a_row_without_data_makes_exit_code_1(fedket, tmp
     assert readme.read_text() == before
 
 
+def test_a_dry_run_says_what_would_run_and_how_long(fedket, tmp_path):
+    before = contents(tmp_path)
+    code, output, errors = fedket("reproduce", "paper", "--dry-run")
+    assert (code, errors) == (0, "")
+    lines = output.splitlines()
+    assert lines[0].split() == ["row", "seed", "directory"]
+    assert lines[1].split() == ["good", "0", "runs/reproduce/paper/full/good/seed-0"]
+    assert "4, 0 of them finished" in output
+    assert "time" in output
+    assert "nowhere.npz" in lines[-1]
+    assert contents(tmp_path) == before
+
+
 @pytest.mark.parametrize(
     ("args", "complaint"),
     [

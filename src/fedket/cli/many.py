@@ -1,18 +1,21 @@
 """What a person sees while many runs go on: a live table, or a line for each that ended."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 
+import typer
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from fedket.cli.tables import make_console
+from fedket.cli.tables import make_console, print_pairs
 from fedket.record import RoundRecord
-from fedket.report.wording import NARROW_SPACE, duration
+from fedket.report.wording import NARROW_SPACE, duration, plural
 from fedket.sweeps.complete import FINISHED, Ended
+from fedket.sweeps.estimate import Estimate
+from fedket.sweeps.pool import Task
 
 OnRound = Callable[[str, RoundRecord], None]
 OnEnd = Callable[[str, Ended], None]
@@ -119,3 +122,17 @@ class _State:
 
 def _time(seconds: float) -> str:
     return duration(seconds).replace(NARROW_SPACE, " ")
+
+
+def print_estimate(tasks: Sequence[Task], found: Estimate) -> None:
+    """How many runs and rounds there are, and how long they take."""
+    rounds = sum(task.config.federation.rounds for task in tasks)
+    rows = {
+        "runs": f"{len(tasks)}, {found.kept} of them finished",
+        "rounds": f"{rounds:,} in all",
+        "programs": plural(found.programs, "group") + " of runs that share compiled programs",
+        "time": f"about {_time(found.seconds)}",
+        **({"not timed": found.problem} if found.problem else {}),
+    }
+    typer.echo()
+    print_pairs(rows.items())

@@ -11,13 +11,13 @@ import typer
 
 from fedket.cli.failures import INCOMPLETE, INTERRUPTED
 from fedket.cli.options import JsonOption
-from fedket.cli.tables import print_pairs
+from fedket.cli.tables import print_pairs, print_table
 from fedket.errors import ConfigError
 
 if TYPE_CHECKING:
     from fedket.reproduce.page import Reproduction
     from fedket.reproduce.rows import Profile, Row
-    from fedket.reproduce.runs import SeedRun
+    from fedket.reproduce.runs import Planned, SeedRun
 
 
 def reproduce(
@@ -46,6 +46,9 @@ def reproduce(
         Path | None,
         typer.Option(help="Also store the rows in this folder, and generate its README."),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the runs and how long they take; run none.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run a paper's experiments for several seeds; print our numbers beside the paper's.
@@ -55,12 +58,17 @@ def reproduce(
     Example: fedket reproduce qfedfisher --fast
     """
     from fedket.reproduce.rows import Profile, find_rows
+    from fedket.reproduce.runs import plan_rows
 
     if fast and rounds:
         raise ConfigError("--fast and --rounds exclude each other; the fast profile has its own")
     profile, numbers = Profile(fast, rounds), _seeds(seeds)
     wanted = find_rows(paper, rows or [])
-    runs = _run_all(wanted, profile, numbers, output, as_json, jobs)
+    planned = plan_rows(wanted, profile, numbers, output)
+    if dry_run:
+        _show(planned, jobs, as_json)
+        return
+    runs = _run_all(planned, as_json, jobs)
     _conclude(wanted, profile, runs, output, store, as_json)
 
 
@@ -80,28 +88,39 @@ def _seeds(text: str) -> list[int]:
     return list(dict.fromkeys(map(int, parts)))
 
 
-def _run_all(
-    rows: "list[Row]",
-    profile: "Profile",
-    seeds: list[int],
-    output: Path,
-    quiet: bool,
-    jobs: int,
-) -> "list[SeedRun]":
+def _show(planned: "list[Planned]", jobs: int, as_json: bool) -> None:
+    """What would be run."""
+    from fedket.cli.many import print_estimate
+    from fedket.process import prepare
+    from fedket.sweeps.estimate import estimate
+    from fedket.sweeps.pool import Task
+
+    tasks = [Task(run.config, run.directory) for run in planned if run.config is not None]
+    prepare()
+    found = estimate(tasks, jobs)
+    if as_json:
+        listed = [{"row": r.row.name, "seed": r.seed, "problem": r.problem} for r in planned]
+        typer.echo(json.dumps({"runs": listed, **found._asdict()}))
+        return
+    rows = [[run.row.name, str(run.seed), run.problem or str(run.directory)] for run in planned]
+    print_table(rows, ["row", "seed", "directory"])
+    print_estimate(tasks, found)
+
+
+def _run_all(planned: "list[Planned]", quiet: bool, jobs: int) -> "list[SeedRun]":
     """Run everything, say how each run ended, and return them in the order of the rows."""
     from fedket.cli.many import watch
-    from fedket.reproduce.runs import plan_rows, run_rows
+    from fedket.reproduce.runs import run_rows
     from fedket.sweeps.complete import Ended
 
-    planned = plan_rows(rows, profile, seeds, output)
     rounds = {run.label: run.config.federation.rounds if run.config else 0 for run in planned}
     runs = []
     with watch(rounds, quiet=quiet) as (on_round, on_end):
         for run in run_rows(planned, jobs, lambda run, record: on_round(run.label, record)):
             runs.append(run)
             on_end(run.label, Ended(run.status, run.problem))
-    places = {row.name: place for place, row in enumerate(rows)}
-    return sorted(runs, key=lambda run: places[run.row.name])
+    places = [run.label for run in planned]
+    return sorted(runs, key=lambda run: places.index(run.label))
 
 
 def _conclude(

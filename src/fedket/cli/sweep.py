@@ -100,11 +100,14 @@ def _seeds(text: str) -> int | list[int] | None:
 
 def _show(runs: "list[SweepRun]", jobs: int, as_json: bool) -> None:
     """What would be run."""
-    from fedket.report.wording import duration, plural
+    from fedket.cli.many import print_estimate
+    from fedket.process import prepare
     from fedket.sweeps.estimate import estimate
-    from fedket.sweeps.pool import default_jobs
+    from fedket.sweeps.pool import Task
 
-    found = estimate(runs, jobs or default_jobs())
+    tasks = [Task(run.config, run.directory) for run in runs]
+    prepare()
+    found = estimate(tasks, jobs)
     if as_json:
         listed = [
             {"directory": str(r.directory), "settings": dict(r.settings), "seed": r.seed}
@@ -122,16 +125,7 @@ def _show(runs: "list[SweepRun]", jobs: int, as_json: bool) -> None:
     )
     for said in dict.fromkeys(said for run in runs for said in run.left_out):
         typer.echo(f"left out: {said}")
-    rounds = sum(run.config.federation.rounds for run in runs)
-    rows = {
-        "runs": f"{len(runs)}, {found.kept} of them finished",
-        "rounds": f"{rounds:,} in all",
-        "programs": plural(found.programs, "group") + " of runs that share compiled programs",
-        "time": "unknown" if found.seconds is None else f"about {duration(found.seconds)}",
-        **({"not timed": found.problem} if found.problem else {}),
-    }
-    typer.echo()
-    print_pairs(rows.items())
+    print_estimate(tasks, found)
 
 
 def _conclude(table: "SweepTable", as_json: bool) -> None:

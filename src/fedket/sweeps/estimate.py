@@ -1,7 +1,8 @@
-"""How long a sweep will take: one round of each group of runs is timed, nothing is written."""
+"""How long many runs will take: a round of each group of runs is timed, nothing is written."""
 
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from math import inf
 from time import perf_counter
 from typing import NamedTuple
@@ -11,52 +12,51 @@ from fedket.experiment.build import build_experiment
 from fedket.experiment.config import ExperimentConfig
 from fedket.keys.source_kinds import OsRandomConfig
 from fedket.sweeps.complete import is_kept
-from fedket.sweeps.plan import SweepRun
-from fedket.sweeps.pool import program_of
+from fedket.sweeps.pool import Task, default_jobs, program_of
 
 
 class Estimate(NamedTuple):
-    """What a sweep costs.
+    """What runs cost.
 
     Attributes:
-        seconds: Of all that is not finished yet; None if a round could not be timed.
+        seconds: Of all that is not finished yet and could be timed.
         kept: Runs that are finished.
         programs: Groups of runs that share compiled programs.
-        problem: Why a round could not be timed; empty if all could.
+        problem: Why some could not be timed; empty if all could.
     """
 
-    seconds: float | None
+    seconds: float
     kept: int
     programs: int
     problem: str = ""
 
 
-def estimate(runs: Sequence[SweepRun], jobs: int) -> Estimate:
+def estimate(tasks: Sequence[Task], jobs: int = 0) -> Estimate:
     """Time a round of one run of each group, on one core as runs have it.
 
-    Key comes from this machine's generator, so that none is spent. From then on the process keeps
-    to that core.
+    Key comes from this machine's generator, so that none is spent.
 
     Args:
-        runs: Of a sweep.
-        jobs: Runs at a time.
+        tasks: The runs.
+        jobs: Runs at a time; 0 means `default_jobs`.
     """
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    jobs = jobs or default_jobs()
     left: dict[Hashable, list[ExperimentConfig]] = {}
-    groups = {program_of(run.config) for run in runs}
-    for run in runs:
-        if not is_kept(run.config, run.directory):
-            left.setdefault(program_of(run.config), []).append(run.config)
-    kept, total = len(runs) - sum(map(len, left.values())), 0.0
+    groups = {program_of(task.config) for task in tasks}
+    for config, directory in tasks:
+        if not is_kept(config, directory):
+            left.setdefault(program_of(config), []).append(config)
+    kept, total, problem = len(tasks) - sum(map(len, left.values())), 0.0, ""
     for configs in left.values():
         try:
-            first, each = _time_rounds(configs[0])
+            with _on_one_core():
+                first, each = _time_rounds(configs[0])
         except FedketError as error:
-            return Estimate(None, kept, len(groups), " ".join(str(error).split()))
+            problem = " ".join(str(error).split())
+            continue
         total += first + each * sum(config.federation.rounds for config in configs)
     busy = max(1, min(jobs, sum(map(len, left.values()))))
-    return Estimate(total / busy, kept, len(groups))
+    return Estimate(total / busy, kept, len(groups), problem)
 
 
 def _time_rounds(config: ExperimentConfig) -> tuple[float, float]:
@@ -73,3 +73,17 @@ def _time_rounds(config: ExperimentConfig) -> tuple[float, float]:
         state, _ = federation.run_round(state, evaluated)
         each = min(each, perf_counter() - start)
     return first, each
+
+
+@contextmanager
+def _on_one_core() -> Iterator[None]:
+    """Keep this process to one core; JAX, if it is not in use yet, sees no other from then on."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
