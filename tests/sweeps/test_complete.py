@@ -73,6 +73,18 @@ def test_a_run_of_another_experiment_is_no_result(tiny, tmp_path):
     assert "`optimizer.learning_rate` is 0.5 there, 0.01 here" in problem
 
 
+def test_a_mistake_that_nobody_expected_is_a_reason_and_is_shown(
+    tiny, tmp_path, monkeypatch, capsys
+):
+    def broken(*_args, **_named):
+        raise ZeroDivisionError("by nought")
+
+    monkeypatch.setattr("fedket.sweeps.complete.start_run", broken)
+    ended = complete(tiny(), tmp_path / "run")
+    assert ended == ("failed", "ZeroDivisionError: by nought")
+    assert "in broken" in capsys.readouterr().err
+
+
 def test_runs_that_differ_in_numbers_only_are_compiled_once(tiny, tmp_path):
     """Those that `program_of` finds alike; their clients' sizes are drawn by chance."""
     shared = ("partition.kind=dirichlet", "strategy.kind=fed_adam", "federation.rounds=1")

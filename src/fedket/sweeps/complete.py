@@ -6,9 +6,8 @@ Its directory says which, so asking again finds it.
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
+from traceback import print_exception
 from typing import Literal, NamedTuple
-
-import jax
 
 from fedket.errors import CheckpointError, FedketError
 from fedket.experiment import run_directory as disk
@@ -16,6 +15,7 @@ from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.run import OnRound, OnStart, resume_run, start_run
 from fedket.record import Summary
 from fedket.record_files import ENVIRONMENT, FACTS, ROUNDS, SUMMARY, read_json
+from fedket.user_code import in_user_code
 
 Watch = Callable[[], AbstractContextManager[tuple[OnStart, OnRound]]]
 """What is told of a run: `on_start` and `on_round` of `start_run`."""
@@ -60,11 +60,18 @@ def complete(config: ExperimentConfig, directory: Path, watch: Watch = unwatched
                 outcome = start_run(config, on_round, on_start=on_start, output=directory)
     except KeyboardInterrupt:
         return Ended("interrupted")
-    except (FedketError, OSError, MemoryError, jax.errors.JaxRuntimeError) as error:
-        if isinstance(error, jax.errors.JaxRuntimeError) and OUT_OF_MEMORY not in str(error):
-            raise
-        return Ended("failed", " ".join(str(error).split()) or type(error).__name__)
+    except Exception as error:
+        return Ended("failed", _reason(error))
     return Ended("interrupted" if outcome.summary.status == "interrupted" else "finished")
+
+
+def _reason(error: Exception) -> str:
+    """Why a run failed, in one line; what is nobody's input is shown with its place, too."""
+    known = error if isinstance(error, FedketError | OSError | MemoryError) else in_user_code(error)
+    if known is None and OUT_OF_MEMORY not in str(error):
+        print_exception(error)
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return " ".join(str(known or error).split()) or type(error).__name__
 
 
 def is_kept(config: ExperimentConfig, directory: Path) -> bool:
