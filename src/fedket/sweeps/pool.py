@@ -42,6 +42,7 @@ class Task(NamedTuple):
 OnTaskRound = Callable[[int, RoundRecord], None]
 """(place of the task, record): a round of it is on disk."""
 
+INTERRUPTED = Ended("interrupted")
 DIED = "its process ended before it did, perhaps for lack of memory; start fewer jobs"
 
 
@@ -91,8 +92,10 @@ def run_side_by_side(
                 if isinstance(message, RoundRecord):
                     on_round(running[pipe], message)
                     continue
-                ended.append((running.pop(pipe), message))
-                if message.problem == DIED:
+                died = message.problem == DIED
+                # One that is told to stop before it listens ends at once.
+                ended.append((running.pop(pipe), INTERRUPTED if died and stopped else message))
+                if died and not stopped:
                     dead = workers.pop(pipe)
                     _end([dead])
                     new = _start(dead.core)
@@ -168,7 +171,12 @@ def _start(core: int | None) -> _Worker:
     # Processes that share a GPU must not take all of its memory each.
     variables = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ}
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-    process = subprocess.Popen([*command, pinned], pass_fds=[place], env=variables)  # noqa: S603
+    process = subprocess.Popen(  # noqa: S603
+        [*command, pinned],
+        pass_fds=[place],
+        env=variables,
+        start_new_session=True,  # Ctrl-C is for this process, which tells the others
+    )
     theirs.close()
     return _Worker(process, ours, core)
 
@@ -186,7 +194,7 @@ def _cores(jobs: int) -> Iterator[int | None]:
 
 
 def _interrupt(workers: Iterable[_Worker]) -> None:
-    """Let every run save and stop, whether the terminal has told it to or not."""
+    """Let every run save and stop."""
     for worker in workers:
         if worker.process.poll() is None:
             worker.process.send_signal(signal.SIGTERM)

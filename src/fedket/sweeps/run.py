@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from fedket.experiment import run_directory as disk
 from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.interrupts import handled_interrupts
 from fedket.experiment.load import folder_of, load_config
 from fedket.experiment.rows import split_row
 from fedket.experiment.shipped import find_experiment
@@ -127,7 +128,7 @@ def run_sweep(
     """Complete the runs that `plan_sweep` made of an experiment; arguments as of `sweep`."""
     directory.mkdir(parents=True, exist_ok=True)
     ends: dict[int, Ended] = {}
-    with disk.held(directory):
+    with handled_interrupts(), disk.held(directory):
         kept = [place for place, run in enumerate(runs) if is_kept(run.config, run.directory)]
         ends |= dict.fromkeys(kept, Ended("kept"))
         missing = [place for place in range(len(runs)) if place not in ends]
