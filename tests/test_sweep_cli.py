@@ -35,6 +35,8 @@ def test_failures_are_listed_and_the_others_are_there(fedket, blobs, tmp_path):
     assert all(line.startswith("fedket: failed: path=") for line in lines)
     assert all("nowhere.npz" in line for line in lines)
     assert "2 of 4 finished, 2 failed" in output
+    assert "test accuracy" in output
+    assert (folder / "settings.csv").read_text().count("\n") == 2
     assert (folder / "report.html").exists()
     assert (folder / "runs.csv").read_text().count("finished") == 2
     args = ("sweep", "tiny.toml", "--grid", f"data.path='{blobs}'", "--seeds", "4,5", "--json")
@@ -45,10 +47,11 @@ def test_failures_are_listed_and_the_others_are_there(fedket, blobs, tmp_path):
     values = json.loads(output)
     assert [row["seed"] for row in values["rows"]] == [4, 5]
     assert all(row["status"] == "finished" for row in values["rows"])
+    assert [row["seeds"] for row in values["settings"]] == [2]
     after = contents(folder)
     changed = {path for path in after if after[path] != before.get(path)}
     assert {path.rpartition("/")[2] for path in changed} <= {
-        "runs.csv", "rounds.csv", "sweep.json", "report.html"
+        "runs.csv", "rounds.csv", "settings.csv", "sweep.json", "report.html"
     }  # fmt: skip
 
 

@@ -3,15 +3,17 @@
 import csv
 import json
 
+import numpy as np
 import pytest
+from scipy.stats import ttest_rel
 
 from fedket.errors import ConfigError
 from fedket.experiment.run import start_run
 from fedket.experiment.run_directory import read_config
 from fedket.record_files import read_rounds
-from fedket.sweeps import table as tables
 from fedket.sweeps.run import read_experiment, sweep
-from fedket.sweeps.table import write_table
+from fedket.sweeps.summary import by_setting
+from fedket.sweeps.table import SweepTable, write_tables
 from tests.experiment.tiny import contents, rounds_of
 from tests.sweeps.grids import GRID
 
@@ -79,10 +81,33 @@ def test_parquet_is_asked_of_pyarrow(swept, tiny, tmp_path, monkeypatch):
 
 def test_parquet_holds_what_the_table_does(swept, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
-    table = tables.SweepTable(tmp_path, swept[0].rows[:0])
-    assert len(write_table(table, parquet=True)) == 4
-    path = tables._write_parquet(tmp_path / "runs.parquet", swept[0].rows)
-    assert parquet.read_table(path).to_pylist() == list(swept[0].rows)
+    written = write_tables(tmp_path, {"runs": swept[0].rows, "none": ()}, parquet=True)
+    assert len(written) == 4
+    assert parquet.read_table(tmp_path / "runs.parquet").to_pylist() == list(swept[0].rows)
+
+
+def test_means_of_settings_are_over_their_seeds(swept):
+    """Against numpy and `scipy.stats.ttest_rel`; Holm's factor of the smallest p is their count."""
+    table, _ = swept
+    rows = [
+        {**row, "test_loss": row["test_loss"] + 0.1 * place}
+        for place, row in enumerate(table.rows)
+        if row["optimizer.learning_rate"] == 0.1 or row["strategy.kind"] == "fed_avg"
+    ]
+    means = by_setting(SweepTable(table.directory, tuple(rows)), "test_loss")
+    assert len(means) == 3
+    values = np.array([row["test_loss"] for row in rows]).reshape(3, 2)
+    assert [row["mean"] for row in means] == pytest.approx(values.mean(axis=1))
+    assert [row["se"] for row in means] == pytest.approx(values.std(axis=1, ddof=1) / 2**0.5)
+    assert [row["seeds"] for row in means] == [2, 2, 2]
+    assert means[0]["difference"] is means[0]["p"] is None
+    assert [row["difference"] for row in means[1:]] == pytest.approx(
+        (values[1:] - values[0]).mean(axis=1)
+    )
+    alone = [float(ttest_rel(v, values[0]).pvalue) for v in values[1:]]
+    assert min(row["p"] for row in means[1:]) == pytest.approx(min(1, 2 * min(alone)))
+    one_seed = tuple(row for row in rows if row["seed"] == 0)
+    assert {row["se"] for row in by_setting(SweepTable(table.directory, one_seed))} == {None}
 
 
 def test_a_file_says_what_its_sweep_is(tiny, tmp_path):

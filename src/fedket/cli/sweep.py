@@ -16,7 +16,7 @@ from fedket.errors import ConfigError
 
 if TYPE_CHECKING:
     from fedket.sweeps.plan import SweepRun
-    from fedket.sweeps.table import SweepTable
+    from fedket.sweeps.table import Row, SweepTable
 
 
 def sweep(
@@ -131,16 +131,19 @@ def _show(runs: "list[SweepRun]", jobs: int, as_json: bool) -> None:
 def _conclude(table: "SweepTable", as_json: bool) -> None:
     """Say what came, list what failed, and leave with the exit code that fits."""
     from fedket.report import write_report
-    from fedket.sweeps.complete import FINISHED
+    from fedket.sweeps.summary import by_setting
 
-    done = [table.directory / row["run"] for row in table.rows if row["status"] in FINISHED]
-    report = write_report(done, table.directory / "report.html") if done else None
-    places = {name: table.directory / f"{name}.csv" for name in ("runs", "rounds")}
-    places |= {"report": report} if report else {}
+    means = by_setting(table)
+    places = {name: table.directory / f"{name}.csv" for name in ("settings", "runs", "rounds")}
+    if means:
+        places["report"] = write_report([table.directory])
     if as_json:
-        values: dict[str, Any] = {"rows": table.rows, "directory": str(table.directory)}
-        typer.echo(json.dumps(values | {name: str(path) for name, path in places.items()}))
+        values: dict[str, Any] = {"rows": table.rows, "settings": means}
+        values |= {"directory": str(table.directory)}
+        files = {f"{name}_file": str(path) for name, path in places.items()}
+        typer.echo(json.dumps(values | files))
     else:
+        _print_means(means)
         typer.echo()
         print_pairs((name, str(path)) for name, path in places.items())
     for run, problem in table.failures.items():
@@ -150,3 +153,34 @@ def _conclude(table: "SweepTable", as_json: bool) -> None:
         raise typer.Exit(INTERRUPTED)
     if table.failures:
         raise typer.Exit(INCOMPLETE)
+
+
+def _print_means(means: "tuple[Row, ...]") -> None:
+    """Mean ± standard error of each setting, and how it differs from the first."""
+    from fedket.sweeps.summary import OF_A_SETTING
+
+    if not means:
+        return
+    metric = means[0]["metric"]
+    scale, unit = (100, " %") if metric == "test_accuracy" else (1, "")
+
+    def shown(number: float | None, error: float | None, sign: str = "") -> str:
+        if number is None:
+            return ""
+        spread = "" if error is None else f" ± {scale * error:.2f}"
+        return f"{scale * number:{sign}.2f}{spread}{unit}"
+
+    keys = [key for key in means[0] if key not in OF_A_SETTING]
+    rows = [
+        [
+            *(str(row[key]) for key in keys),
+            str(row["seeds"]),
+            shown(row["mean"], row["se"]),
+            shown(row["difference"], row["difference_se"], "+"),
+            "" if row["p"] is None else f"{row['p']:.2g}",
+        ]
+        for row in means
+    ]
+    headings = [*keys, "seeds", metric.replace("_", " "), "against the first", "p"]
+    typer.echo()
+    print_table(rows, headings, range(len(keys), len(headings)))

@@ -16,12 +16,12 @@ from fedket.experiment.rows import split_row
 from fedket.experiment.shipped import find_experiment
 from fedket.record import FORMAT, Content, Count, RoundRecord
 from fedket.record_files import write_json
+from fedket.report.sweep_runs import STATE
 from fedket.sweeps.complete import Ended, is_kept
 from fedket.sweeps.plan import SweepRun, plan
 from fedket.sweeps.pool import Task, run_side_by_side
-from fedket.sweeps.table import SweepTable, check_parquet, make_table, write_table
-
-STATE = "sweep.json"
+from fedket.sweeps.summary import by_setting
+from fedket.sweeps.table import SweepTable, check_parquet, make_table, write_tables
 
 OnRound = Callable[[SweepRun, RoundRecord], None]
 OnEnd = Callable[[SweepRun, Ended], None]
@@ -143,7 +143,8 @@ def run_sweep(
             _write_state(config, runs, directory, ends)
             on_end(runs[missing[number]], ended)
         table = make_table(directory, runs, ends)
-        write_table(table, parquet=parquet)
+        tables = {"runs": table.rows, "rounds": table.rounds(), "settings": by_setting(table)}
+        write_tables(directory, tables, parquet=parquet)
     return table
 
 

@@ -4,7 +4,21 @@ from collections import defaultdict
 from typing import Any
 
 from fedket.report.statistics import estimate, paired_differences
-from fedket.sweeps.table import OF_A_RUN, Row, SweepTable
+from fedket.sweeps.plan import label
+from fedket.sweeps.table import Row, SweepTable, settings_in
+
+OF_A_SETTING = (
+    "metric",
+    "seeds",
+    "mean",
+    "se",
+    "low",
+    "high",
+    "difference",
+    "difference_se",
+    "p",
+)
+"""What a row of `by_setting` holds beside the grid's keys."""
 
 
 def by_setting(table: SweepTable, metric: str = "") -> tuple[Row, ...]:
@@ -12,44 +26,37 @@ def by_setting(table: SweepTable, metric: str = "") -> tuple[Row, ...]:
 
     Args:
         table: Of a sweep.
-        metric: What is averaged, a column of the table; empty for `test_accuracy`, or `test_loss`
-            where there is none.
+        metric: A column of the table; empty for `test_accuracy`, or `test_loss` where there is no
+            accuracy.
 
     Returns:
-        One row per setting with a finished run: the grid's keys, `metric`, `seeds`, `mean`, `se`
-        (standard error), `low` and `high` (95 %, Student's t), `difference` (from the first
-        setting, mean over the seeds of both), `difference_se` and `p` (paired t-test, adjusted by
-        Holm's method); None where there is nothing to say.
+        One row per setting with a finished run: the grid's keys, `metric`, `seeds` (how many),
+        `mean`, `se` (standard error), `low` and `high` (95 %, Student's t), `difference` (from the
+        first setting, mean over the seeds of both), `difference_se`, and `p` (paired t-test,
+        adjusted by Holm's method for all of them); None where there is nothing to say.
     """
     metric = metric or _metric(table)
-    keys = [key for key in (table.rows[0] if table.rows else ()) if key not in _OF_TABLE]
-    settings: dict[tuple[Any, ...], dict[int, float]] = defaultdict(dict)
+    settings: dict[str, dict[int, float]] = defaultdict(dict)
+    about: dict[str, Row] = {}
     for row in table.rows:
+        values = settings_in(row)
+        name = label(values)
         if row["status"] == "finished" and row[metric] is not None:
-            settings[tuple(repr(row[key]) for key in keys)][row["seed"]] = row[metric]
-    values = {tuple(repr(row[key]) for key in keys): row for row in table.rows}
-    names = {", ".join(name): name for name in settings}
-    first = next(iter(names), None)
-    gaps = paired_differences({n: settings[names[n]] for n in names}, first)
-    differences = {gap.first: gap for gap in gaps}
+            settings[name][row["seed"]] = row[metric]
+            about[name] = values
+    compared = {gap.first: gap for gap in paired_differences({"": settings}, 0)}
     rows = []
     for name, of_seeds in settings.items():
-        mean, gap = estimate(list(of_seeds.values())), differences.get(", ".join(name))
-        row = {key: values[name][key] for key in keys}
+        mean, gap = estimate(list(of_seeds.values())), compared.get(name)
         numbers = {
-            "mean": mean.mean,
-            "se": mean.se,
-            "low": mean.low,
-            "high": mean.high,
-            "difference": gap.estimate.mean if gap else None,
-            "difference_se": gap.estimate.se if gap else None,
-            "p": gap.p_holm if gap else None,
+            **{key: getattr(mean, key) for key in ("mean", "se", "low", "high")},
+            "difference": gap and gap.estimate.mean,
+            "difference_se": gap and gap.estimate.se,
+            "p": gap and gap.p_holm,
         }
-        rows.append({**row, "metric": metric, "seeds": mean.n, **_known(numbers)})
+        known = {key: _known(number) for key, number in numbers.items()}
+        rows.append({**about[name], "metric": metric, "seeds": mean.n, **known})
     return tuple(rows)
-
-
-_OF_TABLE = {"run", "seed", "status", "problem", *OF_A_RUN}
 
 
 def _metric(table: SweepTable) -> str:
@@ -57,7 +64,6 @@ def _metric(table: SweepTable) -> str:
     return "test_accuracy" if known else "test_loss"
 
 
-def _known(numbers: dict[str, Any]) -> dict[str, float | None]:
-    """Numbers as Python's; what is not known is None."""
-    found = {key: None if n is None else float(n) for key, n in numbers.items()}
-    return {key: n if n == n else None for key, n in found.items()}
+def _known(number: Any) -> float | None:
+    """A number as Python's; None for NaN."""
+    return None if number is None or number != number else float(number)

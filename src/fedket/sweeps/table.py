@@ -16,9 +16,6 @@ from fedket.record_files import SUMMARY, read_json, read_rounds
 from fedket.sweeps.complete import FINISHED, Ended
 from fedket.sweeps.plan import SweepRun
 
-RUNS, ROUNDS = "runs", "rounds"
-"""Names of the tables' files, but for their suffix."""
-
 OF_A_RUN = (
     "rounds",
     "lost_rounds",
@@ -104,17 +101,24 @@ def make_table(directory: Path, runs: Sequence[SweepRun], ends: Mapping[int, End
     return SweepTable(directory, tuple(rows))
 
 
-def write_table(table: SweepTable, *, parquet: bool = False) -> list[Path]:
-    """Write `runs.csv` and `rounds.csv`, and the same as Parquet if asked for."""
-    tables = {RUNS: table.rows, ROUNDS: table.rounds()}
+def write_tables(
+    directory: Path, tables: Mapping[str, Sequence[Row]], *, parquet: bool = False
+) -> list[Path]:
+    """Write tables by name as CSV, and as Parquet, too, if asked for; empty ones as empty files."""
     written = []
     for name, rows in tables.items():
-        path = table.directory / f"{name}.csv"
+        path = directory / f"{name}.csv"
         write_atomic(path, _csv(rows))
         written.append(path)
         if parquet:
             written.append(_write_parquet(path.with_suffix(".parquet"), rows))
     return written
+
+
+def settings_in(row: Row) -> Row:
+    """The grid's keys of a row of a table."""
+    others = {"run", "seed", "status", "problem", *OF_A_RUN}
+    return {key: value for key, value in row.items() if key not in others}
 
 
 def check_parquet() -> None:
@@ -132,9 +136,8 @@ def _state(end: Ended) -> str:
 
 
 def _rounds(directory: Path, rows: Iterable[Row]) -> Iterator[Row]:
-    unknown = {"status", "problem", *OF_A_RUN}
     for row in rows:
-        about = {key: value for key, value in row.items() if key not in unknown}
+        about = {"run": row["run"], **settings_in(row), "seed": row["seed"]}
         if row["status"] not in ("finished", "interrupted"):
             continue
         for record in read_rounds(directory / row["run"]):
