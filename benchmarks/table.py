@@ -69,7 +69,8 @@ def stored() -> list[Run]:
 
 def tables(runs: list[Run]) -> str:
     """Return what README says between its marks."""
-    parts = [steps(runs), cores(runs), noisy(runs), sums(runs), scale(runs), federations(runs)]
+    parts = [steps(runs), cores(runs), noisy(runs), sums(runs), scale(runs), sweeps(runs),
+             federations(runs)]  # fmt: skip
     if not any(parts):
         return "No run is stored: `make bench` makes some on a machine that does nothing else.\n"
     return "\n".join("\n".join([*part, ""]) for part in (_source(runs), *parts) if part)
@@ -146,6 +147,14 @@ def scale(runs: list[Run]) -> list[str]:
             rows.append(_row(name, _cell(ms), _cell([value / 1024 for value in mib])))
     head = ("large", "ms", "peak memory, GiB")
     return _table(head, rows)
+
+
+def sweeps(runs: list[Run]) -> list[str]:
+    """Many runs as one command, and as so many."""
+    found = _of(runs, "sweep")
+    one, many = (_values(found, "fedket", workload, "s") for workload in ("sweep", "separate"))
+    head = ("30 runs of the quickstart, 60 rounds each, s", "`fedket sweep`", "30 commands")
+    return _table(head, [_row("on all cores", _cell(one), _cell(many))] if one else [])
 
 
 def federations(runs: list[Run]) -> list[str]:
