@@ -131,9 +131,8 @@ def _show(runs: "list[SweepRun]", jobs: int, as_json: bool) -> None:
 def _conclude(table: "SweepTable", as_json: bool) -> None:
     """Say what came, list what failed, and leave with the exit code that fits."""
     from fedket.report import write_report
-    from fedket.sweeps.summary import by_setting
 
-    means = by_setting(table)
+    means = table.means()
     places = {name: table.directory / f"{name}.csv" for name in ("settings", "runs", "rounds")}
     if means:
         places["report"] = write_report([table.directory])

@@ -20,7 +20,6 @@ from fedket.report.sweep_runs import STATE
 from fedket.sweeps.complete import Ended, is_kept
 from fedket.sweeps.plan import SweepRun, plan
 from fedket.sweeps.pool import Task, run_side_by_side
-from fedket.sweeps.summary import by_setting
 from fedket.sweeps.table import SweepTable, check_parquet, make_table, write_tables
 
 OnRound = Callable[[SweepRun, RoundRecord], None]
@@ -143,7 +142,7 @@ def run_sweep(
             _write_state(config, runs, directory, ends)
             on_end(runs[missing[number]], ended)
         table = make_table(directory, runs, ends)
-        tables = {"runs": table.rows, "rounds": table.rounds(), "settings": by_setting(table)}
+        tables = {"runs": table.rows, "rounds": table.rounds(), "settings": table.means()}
         write_tables(directory, tables, parquet=parquet)
     return table
 

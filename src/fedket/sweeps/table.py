@@ -65,6 +65,12 @@ class SweepTable:
         """One row per round of each run: `run`, the grid's keys, `seed`, and the round's record."""
         return tuple(_rounds(self.directory, self.rows))
 
+    def means(self, metric: str = "") -> tuple[Row, ...]:
+        """One row per setting, see `by_setting`: mean over seeds, and how it differs."""
+        from fedket.sweeps.summary import by_setting
+
+        return by_setting(self, metric)
+
     @property
     def failures(self) -> dict[str, str]:
         """Run -> why it failed."""
