@@ -1,7 +1,10 @@
 """What the command line promises: one line per error, one object per `--json`, help at once."""
 
+import errno
 import json
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -12,7 +15,7 @@ import pytest
 from fedket import __version__, cli
 from fedket.experiment.load import dump_config, load_config, parse_config
 from fedket.experiment.shipped import shipped_experiments
-from tests.experiment.tiny import contents, values_of, write_blobs
+from tests.experiment.tiny import contents, start_fedket, values_of, write_blobs
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +24,7 @@ def workplace(tmp_path_factory):
     folder = tmp_path_factory.mktemp("workplace")
     values = values_of(write_blobs(folder / "blobs.npz"), "aggregation.kind=quantised")
     (folder / "tiny.toml").write_text(dump_config(parse_config(values)))
+    (folder / "empty.toml").write_text("# nothing yet\n")
     return folder
 
 
@@ -111,9 +115,10 @@ def test_show_says_when_and_on_what_is_evaluated(fedket, settings, said):
 
 
 def test_show_prints_a_file_that_can_be_run(fedket):
-    code, output, _ = fedket("show", "tiny.toml", "--set", "seed=7")
+    code, output, _ = fedket("show", "tiny.toml", "--settings", "--set", "seed=7")
     assert code == 0
-    text, _, facts = output.partition("\nparameters")
+    facts, _, rest = output.partition("\n\nname = ")
+    text = f"name = {rest}"
     assert tomllib.loads(text)["seed"] == 7
     assert "per client and round" in facts
 
@@ -131,9 +136,16 @@ def test_list_names_every_shipped_experiment(fedket):
     code, output, _ = fedket("list")
     rows = json.loads(fedket("list", "--json")[1])
     assert code == 0
-    named = [line.split()[0] for line in output.splitlines() if line and "`fedket" not in line]
-    assert named == [s.name for s in shipped_experiments()]
     assert [row["path"] for row in rows] == [str(s.path) for s in shipped_experiments()]
+    groups = {s.paper: 0 for s in shipped_experiments() if s.paper}
+    alone = [s.name for s in shipped_experiments() if not s.paper]
+    *lines, hint = output.splitlines()
+    assert [line.split()[0] for line in lines] == [*alone, *groups]
+    assert hint.startswith("Those of a group: fedket list GROUP")
+    named = [
+        line.split()[0] for group in groups for line in fedket("list", group)[1].splitlines()[:-1]
+    ]
+    assert alone + named == [s.name for s in shipped_experiments()]
 
 
 @pytest.mark.parametrize("experiment", shipped_experiments(), ids=lambda s: s.name)
@@ -173,6 +185,10 @@ def test_a_group_that_is_asked_nothing_shows_its_help(group, fedket):
         (["run", "tiny.toml/x"], "tiny.toml"),
         (["run", "tiny.toml", "--set", "rounds=3"], "did you mean `federation.rounds`?"),
         (["run", "tiny.toml", "--set", "rounds"], "--set takes"),
+        (["run", "tiny.toml", "--set", "seed=x"], "error: --set: `seed` should be"),
+        (["run", "tiny.toml", "--set", "zebra=1"], "error: --set: unknown key `zebra` (known: "),
+        (["run", "empty.toml"], "empty.toml is empty"),
+        (["list", "qfet"], "no group `qfet`; did you mean `qfed`?"),
         (["run", "tiny.toml", "--output", "ran"], "continue it with --resume ran"),
         (["run", "tiny.toml", "--output", "tiny.toml"], "is a file"),
         (["run", "tiny.toml", "--resume", "ran", "--output", "x"], "exclude each other"),
@@ -241,13 +257,60 @@ def test_nothing_heavy_is_imported_before_it_is_needed(code, heavy):
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_a_reader_that_leaves_early_is_no_error():
-    """As in `fedket show quickstart | head -1`."""
-    code = "import sys; from fedket.cli import main; sys.argv = ['fedket', 'list']; main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+def test_a_run_goes_on_without_its_reader(workplace):
+    """As in `fedket run tiny.toml | head -1`."""
+    process = start_fedket("run", "tiny.toml", "--output", "unread", cwd=workplace)
     process.stdout.close()
-    assert process.stderr.read() == b""
+    assert process.stderr.read() == ""
     process.stderr.close()
-    process.wait()
+    assert process.wait() == 0
+    assert json.loads((workplace / "unread" / "summary.json").read_text())["status"] == "finished"
+    assert (workplace / "unread" / "report.html").exists()
+
+
+def test_a_finished_run_that_is_resumed_says_that_nothing_is_left(ran, workplace, fedket):
+    shutil.copytree(workplace / "ran", workplace / "again", dirs_exist_ok=True)
+    rounds = json.loads((workplace / "again" / "summary.json").read_text())["rounds"]
+    code, output, errors = fedket("run", "--resume", "again")
+    assert (code, errors) == (0, "")
+    assert f"\nall {rounds} rounds were there already; for more: fedket run --resume" in output
+
+
+def test_a_report_that_cannot_be_written_does_not_hide_that_the_run_is_saved(fedket, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "report.html")
+
+    monkeypatch.setattr("fedket.report.write_report", full)
+    code, output, errors = fedket("run", "tiny.toml", "--output", "full")
+    assert code == 1
+    assert "loss" in output
+    assert errors == (
+        "fedket: the run is finished and saved in full, its report is not written: "
+        "No space left on device: report.html; then: fedket report full\n"
+    )
+
+
+SLOW_IMPORT = """
+import sys, time
+class Slow:
+    def find_spec(self, name, *_):
+        if name == "fedket.cli":
+            print("importing", flush=True)
+            time.sleep(60)
+sys.meta_path.insert(0, Slow())
+from fedket.__main__ import main
+main()
+"""
+
+
+def test_ctrl_c_while_fedket_is_imported_is_one_line():
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW_IMPORT],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate() == ("", "fedket: interrupted before anything was written\n")
+    assert process.returncode == 130

@@ -19,8 +19,13 @@ def printable(text: str) -> str:
 
 def meant(wrong: str, known: Iterable[str]) -> str:
     """`; did you mean …?` with the nearest of the known names; empty if none is near."""
-    near = get_close_matches(wrong, list(known), n=1)
-    return f"; did you mean `{near[0]}`?" if near else ""
+    near = nearest(wrong, known)
+    return f"; did you mean `{near}`?" if near else ""
+
+
+def nearest(wrong: str, known: Iterable[str]) -> str:
+    """The known name that is most like a wrong one; empty if none is near."""
+    return next(iter(get_close_matches(wrong, list(known), n=1)), "")
 
 
 class FedketError(Exception):

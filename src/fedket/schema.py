@@ -6,15 +6,14 @@ one line that names the field, what arrived and what is allowed (`explain`).
 
 import json
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from fedket.errors import ConfigError
+from fedket.errors import ConfigError, nearest
 
 PositiveInt = Annotated[int, Field(ge=1, lt=2**31)]
 """A key that is a whole number from 1."""
@@ -184,11 +183,6 @@ def shortened(text: str) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
-def nearest(wrong: str, known: Iterable[str]) -> str:
-    """The known name that is most like a wrong one."""
-    return get_close_matches(wrong, list(known), n=1, cutoff=0.0)[0]
-
-
 def inner_tables(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
     """Field and class of each plain table inside a table."""
     for name, field in model.model_fields.items():
@@ -208,12 +202,13 @@ def _unknown(
     listed = f"(known: {', '.join(table.model_fields)})"
     if owned := owners(key):
         return f"unknown key `{full}`: {owned} {listed}"
-    near = nearest(key, table.model_fields)
     homes = [f"`{name}.{key}`" for name, t in tables.items() if key in t.model_fields]
     if above and not prefix and key in model.model_fields:
         homes.append(f"`{key}` above the first [table]")
-    homes = homes or [f"`{'.'.join([*above, near])}`"]
-    return f"unknown key `{full}`; did you mean {' or '.join(homes)}? {listed}"
+    if not homes and (near := nearest(key, table.model_fields)):
+        homes = [f"`{'.'.join([*above, near])}`"]
+    meant = f"; did you mean {' or '.join(homes)}?" if homes else ""
+    return f"unknown key `{full}`{meant} {listed}"
 
 
 def _wrong(problem: ErrorDetails, field: str) -> str:

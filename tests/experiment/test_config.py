@@ -91,7 +91,7 @@ def test_a_key_of_another_model_kind_says_whose_it_is():
 )
 def test_a_key_of_an_older_version_is_told_its_new_name(old, new, tmp_path):
     path = tmp_path / "x.toml"
-    path.write_text("")
+    path.write_text("seed = 0")
     with pytest.raises(ConfigError, match=f"`{old.partition('=')[0]}` is now `.*{new}`"):
         load_config(path, [old])
 
@@ -232,7 +232,7 @@ def test_a_file_without_a_name_is_called_after_itself(tmp_path):
 
 def test_set_changes_one_value_and_makes_tables_as_needed(tmp_path):
     path = tmp_path / "x.toml"
-    path.write_text("")
+    path.write_text("seed = 0")
     config = load_config(path, ["federation.rounds = 7", "data.classes=[3, 1]", "description=a b"])
     assert (config.federation.rounds, config.data.classes) == (7, (3, 1))
     assert config.description == "a b"
@@ -276,7 +276,7 @@ def test_what_a_paper_prints_decides_no_number(tmp_path):
 @pytest.mark.parametrize(
     ("table", "complaint"),
     [
-        ("", "has no [fast] table"),
+        ("seed = 0", "has no [fast] table"),
         ("[fast]\nfederation.runds = 3", "[fast]: unknown key `federation.runds`; did you mean"),
         ("[fast]\nfederation.rounds = 0", "[fast]: `federation.rounds` should be greater"),
         ("[fast]\nname.first = 0", "`fast.name.first`: `name` is a value, not a table"),

@@ -12,7 +12,15 @@ from fedket.experiment import run as running
 from fedket.experiment.interrupts import handled_interrupts
 from fedket.experiment.run import resume_run, start_run
 
-SIGNALS = [signal.SIGINT, signal.SIGTERM]
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.fixture(autouse=True)
+def _hears_that_the_terminal_closes():
+    """Also where the tests themselves run under `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -53,6 +61,13 @@ def test_results_and_errors_come_through_and_handlers_are_put_back():
         with pytest.raises(ZeroDivisionError):
             interrupts.run(lambda: 1 // 0)
     assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def test_what_nohup_ignores_stays_ignored():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with handled_interrupts() as interrupts:
+        signal.raise_signal(signal.SIGHUP)
+        assert interrupts.run(lambda: 7) == 7
 
 
 def test_other_threads_need_no_signals():

@@ -111,7 +111,7 @@ def test_starving_links_lower_the_bits_and_the_record_says_so(tiny, tmp_path):
     )
     with pytest.raises(KeyExhaustedError, match="too little key within 0 s"):
         start_run(tiny(*slow, "keys.deadline_s=0.0"), parent=tmp_path / "closed")
-    starving = (*slow, "keys.training_s=0.022", "keys.deadline_s=0.0")
+    starving = (*slow, "keys.training_s=0.022", "keys.deadline_s=0.0", "federation.rounds=2")
     policy = 'keys.starvation=["lower_bits", "sparsify"]'
     outcome, rounds = run(tiny, tmp_path, *starving, policy)
     assert {line.starvation for line in rounds} - {""}

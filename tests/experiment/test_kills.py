@@ -93,8 +93,10 @@ main()
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("command", ["run", "show"])
+@pytest.mark.parametrize(
+    ("number", "command"),
+    [(signal.SIGINT, "run"), (signal.SIGTERM, "show")],
+)
 def test_a_signal_while_data_is_loaded_leaves_nothing(number, command, file, tmp_path, monkeypatch):
     monkeypatch.setattr("tests.experiment.tiny.FEDKET", [*FEDKET[:2], SLOW_DATA])
     process = start_fedket(command, file, cwd=tmp_path)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from fedket.bridges.expressions import Angle
 from fedket.bridges.program import Operation
+from fedket.quantum.composites import COMPOSITES
 
 Steps = list[tuple[str, tuple[int, ...], tuple[Angle, ...]]]
 
@@ -52,26 +53,17 @@ def _h(place: int) -> tuple[str, tuple[int, ...], tuple[()]]:
     return "H", (place,), ()
 
 
-def _cx(control: int, target: int) -> tuple[str, tuple[int, ...], tuple[()]]:
-    return "CNOT", (control, target), ()
+def _composite(name: str) -> ForeignGate:
+    num_qubits, num_angles, steps = COMPOSITES[name]
 
+    def expand(*angles: Angle) -> Steps:
+        return [(step, places, tuple(angles[a] for a in used)) for step, places, used in steps]
 
-def _rzz(theta: Angle) -> Steps:
-    return [_cx(0, 1), _on(1, "RZ", theta), _cx(0, 1)]
-
-
-def _rxx(theta: Angle) -> Steps:
-    return [_h(0), _h(1), *_rzz(theta), _h(0), _h(1)]
-
-
-def _ryy(theta: Angle) -> Steps:
-    into = [_on(place, "RX", pi / 2) for place in (0, 1)]
-    back = [_on(place, "RX", -pi / 2) for place in (0, 1)]
-    return [*into, *_rzz(theta), *back]
+    return ForeignGate(num_qubits, num_angles, expand)
 
 
 def _rzx(theta: Angle) -> Steps:
-    return [_h(1), *_rzz(theta), _h(1)]
+    return [_h(1), *_composite("RZZ").expand(theta), _h(1)]
 
 
 def _cu3(theta: Angle, phi: Angle, lam: Angle) -> Steps:
@@ -93,35 +85,8 @@ def _fixed_cu(theta: float, phi: float, lam: float, gamma: float = 0.0) -> Forei
     return ForeignGate(2, 0, lambda: steps if gamma else steps[1:])
 
 
-def _ccx() -> Steps:
-    """Nielsen and Chuang, figure 4.9."""
-    t, back = pi / 4, -pi / 4
-    return [
-        _h(2),
-        _cx(1, 2),
-        _on(2, "RZ", back),
-        _cx(0, 2),
-        _on(2, "RZ", t),
-        _cx(1, 2),
-        _on(2, "RZ", back),
-        _cx(0, 2),
-        _on(1, "RZ", t),
-        _on(2, "RZ", t),
-        _h(2),
-        _cx(0, 1),
-        _on(0, "RZ", t),
-        _on(1, "RZ", back),
-        _cx(0, 1),
-    ]
-
-
 def _ecr() -> Steps:
     return [*_rzx(Angle(pi / 4)), ("X", (0,), ()), *_rzx(Angle(-pi / 4))]
-
-
-def _iswap() -> Steps:
-    s = [_on(place, "RZ", pi / 2) for place in (0, 1)]
-    return [*s, _h(0), _cx(0, 1), _cx(1, 0), _h(1)]
 
 
 def _u2(phi: Angle, lam: Angle) -> Steps:
@@ -135,13 +100,13 @@ _U3, _CNOT = _native("U3", 1, 3), _native("CNOT", 2, 0)
 FOREIGN: dict[str, ForeignGate] = {
     "id": ForeignGate(1, 0, list),
     "x": _native("X", 1, 0),
-    "y": _turns(("RY", pi)),
-    "z": _turns(("RZ", pi)),
+    "y": _native("Y", 1, 0),
+    "z": _native("Z", 1, 0),
     "h": _native("H", 1, 0),
-    "s": _turns(("RZ", pi / 2)),
-    "sdg": _turns(("RZ", -pi / 2)),
-    "t": _turns(("RZ", pi / 4)),
-    "tdg": _turns(("RZ", -pi / 4)),
+    "s": _native("S", 1, 0),
+    "sdg": _native("SDG", 1, 0),
+    "t": _native("T", 1, 0),
+    "tdg": _native("TDG", 1, 0),
     "sx": _turns(("RX", pi / 2)),
     "sxdg": _turns(("RX", -pi / 2)),
     "rx": _native("RX", 1, 1),
@@ -157,14 +122,14 @@ FOREIGN: dict[str, ForeignGate] = {
     "U": _U3,
     "cx": _CNOT,
     "CX": _CNOT,
-    "cy": ForeignGate(2, 0, lambda: [_on(1, "RZ", -pi / 2), _cx(0, 1), _on(1, "RZ", pi / 2)]),
+    "cy": _composite("CY"),
     "cz": _native("CZ", 2, 0),
     "ch": _fixed_cu(pi / 2, 0.0, pi),
     "cs": _fixed_cu(0.0, 0.0, pi / 2),
     "csdg": _fixed_cu(0.0, 0.0, -pi / 2),
     "csx": _fixed_cu(pi / 2, -pi / 2, pi / 2, pi / 4),
     "swap": _native("SWAP", 2, 0),
-    "iswap": ForeignGate(2, 0, _iswap),
+    "iswap": _composite("ISWAP"),
     "ecr": ForeignGate(2, 0, _ecr),
     "crx": _native("CRX", 2, 1),
     "cry": _native("CRY", 2, 1),
@@ -175,12 +140,12 @@ FOREIGN: dict[str, ForeignGate] = {
     "cu1": _CPHASE,
     "cu3": ForeignGate(2, 3, _cu3),
     "cu": ForeignGate(2, 4, _cu),
-    "rxx": ForeignGate(2, 1, _rxx),
-    "ryy": ForeignGate(2, 1, _ryy),
-    "rzz": ForeignGate(2, 1, _rzz),
+    "rxx": _composite("RXX"),
+    "ryy": _composite("RYY"),
+    "rzz": _composite("RZZ"),
     "rzx": ForeignGate(2, 1, _rzx),
-    "ccx": ForeignGate(3, 0, _ccx),
-    "cswap": ForeignGate(3, 0, lambda: [_cx(2, 1), *_ccx(), _cx(2, 1)]),
+    "ccx": _composite("CCX"),
+    "cswap": _composite("CSWAP"),
 }
 
 CONTROLLED = {
@@ -206,6 +171,9 @@ CONTROLLED = {
 INVERSES = {"s": "sdg", "t": "tdg", "sx": "sxdg", "cs": "csdg"}
 INVERSES |= {inverse: name for name, inverse in INVERSES.items()}
 
+UNDONE_BY = {"S": "SDG", "SDG": "S", "T": "TDG", "TDG": "T"}
+"""Gates of the engine without angles that do not undo themselves."""
+
 
 def invert(operations: list[Operation]) -> list[Operation]:
     """The gates that undo some."""
@@ -214,8 +182,8 @@ def invert(operations: list[Operation]) -> list[Operation]:
 
 def _inverse(operation: Operation) -> Operation:
     name, qubits, angles = operation
-    if not angles:
-        return operation  # H, X, CNOT, CZ and SWAP undo themselves
+    if not angles:  # all but S and T undo themselves
+        return Operation(UNDONE_BY.get(name, name), qubits, ())
     negative = tuple(angle.times(-1.0) for angle in angles)
     if len(angles) == 1:
         return Operation(name, qubits, negative)

@@ -3,18 +3,19 @@
 import os
 import signal
 import sys
-from io import TextIOWrapper
 
 from fedket.cli.app import app
 from fedket.cli.failures import INTERRUPTED, UsageError, fail, one_line, tell
+from fedket.cli.outlets import open_outlets
 from fedket.errors import FedketError
-from fedket.experiment.interrupts import handled_interrupts
+from fedket.experiment.interrupts import SIGNALS, handled_interrupts
 
 
 def main() -> None:
     """Entry point: run the command line and exit."""
+    open_outlets()
     code = execute()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     sys.stdout.flush()
     if code == INTERRUPTED or _has_others():
@@ -24,16 +25,10 @@ def main() -> None:
 
 def execute() -> int:
     """Run the app; turn errors of the input into one line and exit code 2."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # not every terminal or pipe can spell `⟨Z⟩`
-            stream.reconfigure(errors="replace")
     try:
         with handled_interrupts():
             code = int(app(standalone_mode=False) or 0)
             sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except (FedketError, UsageError, OSError, MemoryError) as error:
         return tell(error)
     except Exception as error:

@@ -1,19 +1,21 @@
 """`fedket run`: an experiment from its file, or a run directory resumed."""
 
 import json
-import sys
 from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fedket.cli.failures import INTERRUPTED, stopping_early, tell
+from fedket.cli.failures import INCOMPLETE, INTERRUPTED, fail, one_line, stopping_early, tell
 from fedket.cli.options import FastOption, JsonOption, OptionalFile, SetOption, load_experiment
-from fedket.errors import ConfigError
+from fedket.errors import ConfigError, FedketError
 from fedket.experiment.launch import find_launch
 from fedket.process import prepare
+
+if TYPE_CHECKING:
+    from fedket.experiment.run import RunOutcome
 
 
 def run(
@@ -69,7 +71,7 @@ def _run(
             outcome = start_run(config, on_round, on_start=on_start, output=output, lead=lead)
         else:
             outcome = resume_run(resume, on_round, on_start=on_start, config=config, lead=lead)
-    _conclude(outcome.directory, outcome.summary, as_json)
+    _conclude(outcome, as_json)
 
 
 def _config_of(
@@ -96,18 +98,23 @@ def _config_of(
     return read_config(resume, overrides)
 
 
-def _conclude(directory: Path, summary: Any, as_json: bool) -> None:
+def _conclude(outcome: "RunOutcome", as_json: bool) -> None:
     """Say how a run ended and write its report."""
     from fedket.cli.progress import print_summary
     from fedket.report import write_report
 
+    directory, summary, new_rounds = outcome
+    resume = f"fedket run --resume {quote(str(directory))}"
     interrupted = summary.status == "interrupted"
     if interrupted:
-        sys.stderr.write(
-            f"fedket: interrupted after round {summary.rounds}; "
-            f"continue with: fedket run --resume {quote(str(directory))}\n"
-        )
-    report = write_report([directory])
+        fail(f"interrupted after round {summary.rounds}; continue with: {resume}")
+    elif not new_rounds and not as_json:
+        more = f"{resume} --rounds {2 * summary.rounds}"
+        typer.echo(f"all {summary.rounds} rounds were there already; for more: {more}")
+    try:
+        report = write_report([directory])
+    except (FedketError, OSError) as error:
+        raise typer.Exit(_without_report(error, directory, summary.status)) from None
     if as_json:
         place = {"directory": str(directory), "report": str(report)}
         typer.echo(json.dumps({**summary.model_dump(), **place}))
@@ -115,3 +122,11 @@ def _conclude(directory: Path, summary: Any, as_json: bool) -> None:
         print_summary(summary, directory, report)
     if interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+def _without_report(error: Exception, directory: Path, status: str) -> int:
+    return fail(
+        f"the run is {status} and saved in {directory}, its report is not written: "
+        f"{one_line(error)}; then: fedket report {quote(str(directory))}",
+        INCOMPLETE,
+    )

@@ -3,7 +3,6 @@
 import enum
 import json
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -20,7 +19,7 @@ from fedket.cli.options import (
     load_experiment,
 )
 from fedket.cli.tables import print_table
-from fedket.errors import ConfigError
+from fedket.errors import ConfigError, meant
 from fedket.experiment.interrupts import handled_interrupts
 
 if TYPE_CHECKING:
@@ -34,9 +33,12 @@ def show(
     kind: Annotated[
         str, typer.Option(metavar="NAME", help="Instead, the keys of a table or a kind.")
     ] = "",
+    settings: Annotated[
+        bool, typer.Option("--settings", help="Every setting as well, as a file that can be run.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show an experiment's settings and what a round of it costs, before running it.
+    """Show what an experiment is and what a round of it costs, before running it.
 
     FILE is an experiment file (TOML), one of its rows (FILE.toml:ROW), or the
     name of a shipped experiment.
@@ -64,10 +66,15 @@ def show(
         values |= {"circuit": drawing, "config": config.model_dump(mode="json")}
         typer.echo(json.dumps(values))
         return
-    typer.echo(dump_config(config))
+    what = f"{config.model.kind}, {config.strategy.kind}, {config.federation.rounds} rounds"
+    typer.echo(": ".join(filter(None, [config.name, config.description])) + f" ({what})\n")
     print_facts(facts, config.federation.evaluation(config.num_clients))
     if drawing:
         typer.echo(f"\n{drawing}")
+    if settings:
+        typer.echo(f"\n{dump_config(config)}")
+    else:
+        typer.echo("\nEvery setting, defaults included: the same with --settings")
 
 
 def _show_kind(name: str, as_json: bool) -> None:
@@ -87,23 +94,41 @@ def _show_kind(name: str, as_json: bool) -> None:
 
 
 def list_experiments(
+    group: Annotated[str, typer.Argument(help="A group, such as a paper's; default: all.")] = "",
     kinds: Annotated[bool, typer.Option("--kinds", help="What an experiment may name.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the shipped experiments, one line each, by paper; or the kinds of everything."""
+    """List the shipped experiments by group, or those of one group; or the kinds of everything.
+
+    Example: fedket list qfedfisher
+    """
     if kinds:
         _list_kinds(as_json)
         return
     from fedket.experiment.shipped import shipped_experiments
 
     shipped = shipped_experiments()
+    groups = {s.paper: [] for s in shipped if s.paper} | {"": []}  # type: dict[str, list[Any]]
+    for experiment in shipped:
+        groups[experiment.paper].append(experiment)
+    if group not in groups:
+        raise ConfigError(f"no group `{group}`{meant(group, groups)} (`fedket list` shows all)")
     if as_json:
-        typer.echo(json.dumps([{**s._asdict(), "path": str(s.path)} for s in shipped]))
+        chosen = groups[group] if group else shipped
+        typer.echo(json.dumps([{**s._asdict(), "path": str(s.path)} for s in chosen]))
         return
-    for paper, group in groupby(shipped, key=lambda s: s.paper):
-        if paper:
-            typer.echo(f"\n{paper}: all of it with `fedket reproduce {paper}`")
-        print_table((s.name, s.description) for s in group)
+    rows = [(s.name, s.description) for s in groups[group]]
+    if group:
+        print_table(rows)
+        typer.echo(f"All of them, each for several seeds: fedket reproduce {group}")
+        return
+    print_table(rows + [(name, _names(own)) for name, own in groups.items() if name])
+    typer.echo("Those of a group: fedket list GROUP; one of them: fedket run GROUP/NAME")
+
+
+def _names(experiments: list[Any]) -> str:
+    names = [e.name.rpartition("/")[2] for e in experiments]
+    return f"{len(names)} experiments: {', '.join(names[:3])}{', …' if len(names) > 3 else ''}"
 
 
 def _list_kinds(as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: at once while computing, after the last byte while saving.
+"""Ctrl-C, SIGTERM, a closed terminal: at once while computing, after the last byte while saving.
 
 Work runs in a thread of its own and the main thread waits for it, so that a signal is served even
 while XLA compiles. It raises `KeyboardInterrupt` there and nowhere else: a handler that raises
@@ -14,6 +14,9 @@ from threading import Thread, current_thread, main_thread
 from typing import TypeVar
 
 T = TypeVar("T")
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""They ask a program to end."""
 
 WAKE_SECONDS = 0.1
 """Longest time until a signal is noticed that came just before the main thread fell asleep."""
@@ -57,7 +60,7 @@ class Interrupts:
 
 @contextmanager
 def handled_interrupts() -> Iterator[Interrupts]:
-    """Handle SIGINT and SIGTERM in here; nested uses share what they remember.
+    """Handle `SIGNALS` in here; nested uses share what they remember.
 
     Elsewhere than in the main thread no signals arrive.
     """
@@ -65,7 +68,9 @@ def handled_interrupts() -> Iterator[Interrupts]:
     if isinstance(outer, Interrupts) or current_thread() is not main_thread():
         yield outer if isinstance(outer, Interrupts) else Interrupts()
         return
-    interrupts, signals = Interrupts(), (signal.SIGINT, signal.SIGTERM)
+    interrupts, signals = Interrupts(), list(SIGNALS)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # by `nohup`
+        signals.remove(signal.SIGHUP)
     before = [signal.signal(number, interrupts.handle) for number in signals]
     try:
         yield interrupts

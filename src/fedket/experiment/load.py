@@ -4,6 +4,7 @@ import datetime
 import json
 import re
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +33,38 @@ def load_config(
         fast: Take the file's fast profile, to which the overrides are then applied.
 
     Raises:
-        ConfigError: Naming file, field, what arrived and what is allowed; or if a fast profile is
-            asked for and there is none.
+        ConfigError: Naming file or `--set`, field, what arrived and what is allowed; or if a fast
+            profile is asked for and there is none.
     """
     file, row = split_row(path)
     values = choose_row(read_experiment(file), file, row)
     values.setdefault("name", _as_name(file.stem))
     if fast:
         _apply_fast(values, str(path), file.parent)
+    before = deepcopy(values)
     override(values, overrides)
-    return parse_config(values, str(path), file.parent)
+    try:
+        return parse_config(values, str(path), file.parent)
+    except ConfigError:
+        if overrides and _is_valid(before, file.parent):
+            return parse_config(values, "--set", file.parent)
+        raise
+
+
+def _is_valid(values: dict[str, Any], folder: Path) -> bool:
+    try:
+        parse_config(values, folder=folder)
+    except ConfigError:
+        return False
+    return True
 
 
 def read_experiment(file: Path) -> dict[str, Any]:
     """The values of an experiment file (see `read_toml`), not yet checked, with all its rows."""
-    return read_toml(file, "experiment file", "`fedket list` names the shipped ones")
+    values = read_toml(file, "experiment file", "`fedket list` names the shipped ones")
+    if not values:
+        raise ConfigError(f"{file} is empty; it should say at least what [data] to train on")
+    return values
 
 
 def override(values: dict[str, Any], overrides: Sequence[str]) -> None:

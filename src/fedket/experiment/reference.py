@@ -17,10 +17,10 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from fedket.errors import ConfigError
+from fedket.errors import ConfigError, meant
 from fedket.experiment.config import ExperimentConfig
 from fedket.kinds import BUILT_IN, find, kinds_of
-from fedket.schema import Table, inner_tables, nearest, show_value
+from fedket.schema import Table, inner_tables, show_value
 from fedket.section import FunctionOf, Kind, NamedFunction, Section
 
 WORDS = {int: "integer", float: "number", str: "text", bool: "true or false"}
@@ -67,7 +67,7 @@ def entry_of(name: str) -> Entry:
     group, _, kind = name.partition(".")
     if group not in BUILT_IN or not kind:
         known = [*tables(), *(f"{g}.{k}" for g in BUILT_IN for k in kinds_of(g))]
-        raise ConfigError(f"no kind `{name}`; did you mean `{nearest(name, known)}`?")
+        raise ConfigError(f"no kind `{name}`{meant(name, known)} (`fedket list --kinds` names all)")
     found = find(group, kind, Path())
     sections = isinstance(found, type) and issubclass(found, Section)
     return Entry(name, _summary(found), tuple(_keys(found)) if sections else ())

@@ -47,10 +47,11 @@ def _ignore(_: Any) -> None:
 
 
 class RunOutcome(NamedTuple):
-    """Where a run lies and how it ended."""
+    """Where a run lies and how it ended, and how many rounds were run now."""
 
     directory: Path
     summary: Summary
+    new_rounds: int
 
 
 class Job(NamedTuple):
@@ -206,7 +207,7 @@ def _continue(
     """Run the remaining rounds; on Ctrl-C keep the last finished one and say so."""
     config, directory, lead = job.experiment.config, job.directory, job.lead
     start, before = perf_counter(), sum(record.seconds for record in records)
-    saved, lost = state.round_num, 0
+    first, saved, lost = state.round_num, state.round_num, 0
     status: Literal["finished", "interrupted"] = "finished"
     stopped: BudgetSpentError | None = None
     plan, best = config.federation, None
@@ -258,7 +259,7 @@ def _continue(
     follower.finish(status)
     if stopped is not None:
         raise stopped
-    return RunOutcome(directory, summary)
+    return RunOutcome(directory, summary, state.round_num - first)
 
 
 def _given_up(directory: Path, last: RoundRecord) -> TrainingError:

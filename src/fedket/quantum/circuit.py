@@ -7,8 +7,9 @@ angles in radians, shape (num_layers, num_slots); a gate names the columns (slot
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fedket.errors import CircuitError
-from fedket.quantum.gates import GATES
+from fedket.errors import CircuitError, meant
+from fedket.quantum.composites import ALIASES, COMPOSITES, Composite
+from fedket.quantum.gates import GATES, GateKind
 
 GateTuple = tuple[str, *tuple[int, ...]]
 """A gate as users write it: name, then qubits."""
@@ -56,23 +57,36 @@ def make_circuit(num_qubits: int, gates: Sequence[GateTuple], num_layers: int) -
 
     Args:
         num_qubits: Number of qubits, at least 1.
-        gates: For example `[("RY", 0), ("CNOT", 0, 1)]`, in the order of application.
+        gates: For example `[("RY", 0), ("CNOT", 0, 1)]`, in the order of application; names of
+            `GATES`, or of `ALIASES` and `COMPOSITES`, which become gates of `GATES`.
         num_layers: How often the layer is repeated, at least 1.
 
     Raises:
         CircuitError: If a gate is unknown or its qubits are not distinct and in range.
     """
-    layer, next_slot = [], 0
-    for name, *qubits in gates:
-        kind = GATES.get(name)
-        if kind is None:
-            raise CircuitError(f"unknown gate `{name}`; known are {', '.join(GATES)}")
+    layer: list[Gate] = []
+    next_slot = 0
+    for given, *qubits in gates:
+        name = ALIASES.get(given, given)
+        kind = COMPOSITES.get(name) or _kind(name)
         slots = tuple(range(next_slot, next_slot + kind.num_angles))
         next_slot += kind.num_angles
-        layer.append(Gate(name, tuple(qubits), slots))
+        gate = Gate(name, tuple(qubits), slots)
+        _check_gate(gate, kind, num_qubits)
+        layer += _parts(gate)
     circuit = Circuit(num_qubits, tuple(layer), num_layers)
     check_circuit(circuit)
     return circuit
+
+
+def _parts(gate: Gate) -> list[Gate]:
+    """Gates of the engine that a gate consists of."""
+    if gate.name not in COMPOSITES:
+        return [gate]
+    return [
+        Gate(name, tuple(gate.qubits[p] for p in places), tuple(gate.slots[a] for a in angles))
+        for name, places, angles in COMPOSITES[gate.name].steps
+    ]
 
 
 def check_circuit(circuit: Circuit) -> None:
@@ -83,13 +97,17 @@ def check_circuit(circuit: Circuit) -> None:
             f"{circuit.num_layers}"
         )
     for gate in circuit.layer:
-        _check_gate(gate, circuit.num_qubits)
+        _check_gate(gate, _kind(gate.name), circuit.num_qubits)
 
 
-def _check_gate(gate: Gate, num_qubits: int) -> None:
-    kind = GATES.get(gate.name)
-    if kind is None:
-        raise CircuitError(f"unknown gate `{gate.name}`; known are {', '.join(GATES)}")
+def _kind(name: str) -> GateKind:
+    if (kind := GATES.get(name)) is None:
+        known = [*GATES, *COMPOSITES, *ALIASES]
+        raise CircuitError(f"unknown gate `{name}`{meant(name, known)} (known: {', '.join(known)})")
+    return kind
+
+
+def _check_gate(gate: Gate, kind: GateKind | Composite, num_qubits: int) -> None:
     if len(gate.qubits) != kind.num_qubits or len(set(gate.qubits)) != kind.num_qubits:
         raise CircuitError(
             f"{gate.name} acts on {kind.num_qubits} distinct qubits, got {gate.qubits}"

@@ -5,7 +5,7 @@ matrix; RX(θ) = exp(−iθX/2) and likewise RY, RZ; Rot(α, β, γ) = RZ(γ) RY
 U3(θ, φ, λ) = [[cos θ/2, −e^{iλ} sin θ/2], [e^{iφ} sin θ/2, e^{i(φ+λ)} cos θ/2]].
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -71,9 +71,14 @@ def hadamard() -> Matrix1:
     return jnp.array([[0.5**0.5, 0.5**0.5], [0.5**0.5, -(0.5**0.5)]]) + 0j
 
 
-def pauli_x() -> Matrix1:
-    """The NOT gate."""
-    return jnp.array([[0, 1], [1, 0]]) + 0j
+def _fixed(*rows: Sequence[int | complex]) -> Callable[[], Matrix1]:
+    """A gate without angles."""
+    return lambda: jnp.array(rows) + 0j
+
+
+def _turn(power: int | complex) -> Callable[[], Matrix1]:
+    """A phase where the qubit is 1."""
+    return _fixed([1, 0], [0, power])
 
 
 def cnot() -> Matrix2:
@@ -123,7 +128,13 @@ GATES: dict[str, GateKind] = {
     "Rot": GateKind(1, 3, rot),
     "U3": GateKind(1, 3, u3),
     "H": GateKind(1, 0, hadamard),
-    "X": GateKind(1, 0, pauli_x),
+    "X": GateKind(1, 0, _fixed([0, 1], [1, 0])),
+    "Y": GateKind(1, 0, _fixed([0, -1j], [1j, 0])),
+    "Z": GateKind(1, 0, _turn(-1)),
+    "S": GateKind(1, 0, _turn(1j)),
+    "SDG": GateKind(1, 0, _turn(-1j)),
+    "T": GateKind(1, 0, _turn(0.5**0.5 * (1 + 1j))),
+    "TDG": GateKind(1, 0, _turn(0.5**0.5 * (1 - 1j))),
     "CNOT": GateKind(2, 0, cnot, monomial=True),
     "CZ": GateKind(2, 0, cz, monomial=True),
     "SWAP": GateKind(2, 0, swap, monomial=True),

@@ -4,7 +4,8 @@ from fedket.bridges.export.formulas import angle_text
 from fedket.bridges.export.trained import TrainedCircuit
 from fedket.bridges.program import Operation
 
-NAMES = {"H": "Hadamard", "X": "PauliX"}
+NAMES = {"H": "Hadamard", "X": "PauliX", "Y": "PauliY", "Z": "PauliZ"}
+ADJOINTS = {"SDG": "S", "TDG": "T"}
 FUNCTIONS = {
     name: f"qml.math.{name}"
     for name in ("arccos", "arcsin", "arctan", "cos", "exp", "log", "sin", "sqrt", "tan")
@@ -33,6 +34,8 @@ def _statement(operation: Operation) -> str:
     texts = [angle_text(angle, "inputs[{}]", FUNCTIONS) for angle in angles]
     if name == "CU3":
         return f"qml.ctrl(qml.U3({', '.join(texts)}, wires={qubits[1]}), control={qubits[0]})"
+    if name in ADJOINTS:
+        return f"qml.adjoint(qml.{ADJOINTS[name]}(wires={qubits[0]}))"
     wires = f"wires={list(qubits) if len(qubits) > 1 else qubits[0]}"
     return f"qml.{NAMES.get(name, name)}({', '.join([*texts, wires])})"
 

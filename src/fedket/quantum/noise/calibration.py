@@ -2,8 +2,8 @@
 
 Each native gate relaxes its qubits for as long as it takes, and depolarises before that as much as
 its measured error is larger than relaxation explains (`gate_noise`). Our gates count as native
-ones: RX, RY, Rot and U3 are two `sx`, H is one, RZ is free; CNOT and CZ are one two-qubit gate of
-the device, controlled rotations two, SWAP three.
+ones: RX, RY, Rot and U3 are two `sx`, H, X and Y one, RZ, Z, S and T are free; CNOT and CZ are one
+two-qubit gate of the device, controlled rotations two, SWAP three.
 """
 
 import json
@@ -18,8 +18,8 @@ from fedket.quantum.noise.model import MAX_EXACT_QUBITS, NoiseModel, Rule
 
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "ps": 1e-12, "": 1.0}
 
-ONE_QUBIT = {"RX": 2, "RY": 2, "Rot": 2, "U3": 2, "H": 1, "X": 1}
-"""Our gates on one qubit -> `sx` of the device; RZ is a change of frame, and free."""
+ONE_QUBIT = {"RX": 2, "RY": 2, "Rot": 2, "U3": 2, "H": 1, "X": 1, "Y": 1}
+"""Our gates on one qubit -> `sx` of the device; the others are changes of frame, and free."""
 
 TWO_QUBIT = {"CNOT": 1, "CZ": 1, "SWAP": 3, "CRX": 2, "CRY": 2, "CRZ": 2, "CU3": 2}
 """Our gates on two qubits -> native ones."""
