@@ -22,8 +22,9 @@ help:
 demo: $(VENV)/.installed
 	$(BIN)/fedket run quickstart
 
+# A worker more than there are cores: tests on real sites wait for minutes.
 test: lint
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal
 
 test-long: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n auto -m "" --hypothesis-profile long

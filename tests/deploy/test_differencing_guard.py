@@ -47,7 +47,10 @@ class Attempts:
         return site_experiment(task, rounds, None).federation, members
 
 
-@pytest.fixture(params=[("masked", "upload"), ("shared", "open")], ids=["masked", "shared"])
+MASKED, SHARED = ("masked", "upload"), ("shared", "open")
+
+
+@pytest.fixture
 def attempts(request, tmp_path):
     """A round cut off when the server has all it needs to open the sum of everybody."""
     kind, last = request.param
@@ -67,6 +70,9 @@ def attempts(request, tmp_path):
     return attempts
 
 
+@pytest.mark.parametrize(
+    "attempts", [MASKED, pytest.param(SHARED, marks=pytest.mark.long)], indirect=True
+)
 def test_the_same_group_ends_the_round_as_if_nothing_had_happened(attempts, tmp_path):
     federation, _ = attempts.server("second")
     state, record = federation.run_round(federation.init())
@@ -77,6 +83,7 @@ def test_the_same_group_ends_the_round_as_if_nothing_had_happened(attempts, tmp_
     assert params_sha256(state.params) == params_sha256(undisturbed.params)
 
 
+@pytest.mark.parametrize("attempts", [MASKED, SHARED], indirect=True)
 def test_no_second_sum_is_opened_for_another_group(attempts):
     early = {"ready", "share"}
     federation, members = attempts.server(

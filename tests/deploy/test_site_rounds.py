@@ -31,9 +31,11 @@ SMALL = {"kind": "vqc", "num_qubits": 6, "num_layers": 1}
 NOISE = {"kind": "gates", "one_qubit": 0.01, "two_qubit": 0.05, "readout": [0.02, 0.05]}
 SPSA = {"training": 60, "gradient": "spsa"}
 
+FISHER = [kind for kind in KINDS if KINDS[kind]["bits"] > 8]
 TRAINED = (
     [("fed_adam", kind) for kind in KINDS | CONFIRMED]
-    + [("qfedfisher", kind) for kind in KINDS if KINDS[kind]["bits"] > 8]
+    + [("qfedfisher", FISHER[0])]
+    + [pytest.param("qfedfisher", kind, marks=pytest.mark.long) for kind in FISHER[1:]]
     + [("scaffold", "masked")]
 )
 
@@ -74,11 +76,14 @@ HYBRID = {"kind": "hybrid", "num_qubits": 4, "num_layers": 1}
 @pytest.mark.parametrize(
     "changes",
     [
-        {"strategy": {"kind": "fed_dyn"}},
-        {"strategy": {"kind": "ditto"}},
-        {"model": HYBRID, "federation": {"rounds": 3, "personal": ["head"]}},
+        pytest.param({"strategy": {"kind": "fed_dyn"}}, id="fed_dyn", marks=pytest.mark.long),
+        pytest.param({"strategy": {"kind": "ditto"}}, id="ditto"),
+        pytest.param(
+            {"model": HYBRID, "federation": {"rounds": 3, "personal": ["head"]}},
+            id="personal",
+            marks=pytest.mark.long,
+        ),
     ],
-    ids=["fed_dyn", "ditto", "personal"],
 )
 def test_what_sites_remember_outlives_them_and_is_that_of_the_simulation(changes, tmp_path):
     config = experiment(KINDS["masked"], **changes)

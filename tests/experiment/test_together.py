@@ -120,6 +120,7 @@ def test_two_processes_resume_a_masked_run_bit_for_bit_from_the_disk_of_the_firs
     assert_same_run(folders[0] / "run", alone.directory, close=0)
 
 
+@pytest.mark.long
 def test_two_processes_share_a_kind_of_ones_own_from_the_disk_of_the_first(
     write, folders, tmp_path, repository
 ):

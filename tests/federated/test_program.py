@@ -245,7 +245,7 @@ print(counts[1:])
 """
 
 
-@pytest.mark.parametrize("way", ["toml", "python"])
+@pytest.mark.parametrize("way", ["toml", pytest.param("python", marks=pytest.mark.long)])
 def test_a_sweep_over_ten_seeds_of_the_quickstart_compiles_once(way, repository):
     """Everything is made anew for each seed, in a process that does not check shapes."""
     result = subprocess.run(
