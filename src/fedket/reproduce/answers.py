@@ -46,7 +46,7 @@ class Answer(Table):
     ticks: tuple[str, ...] = ()
     """Its values, in words."""
     lines: Mapping[str, tuple[str, ...]] = {}
-    """Label -> a row for each tick."""
+    """Label -> a row for each tick; empty where there is none."""
     plateau: Mapping[str, tuple[str, ...]] = {}
     """Title of a panel -> stored variances, `plateau/<name>.json`, in place of lines."""
     leakage: Mapping[str, tuple[str, ...]] = {}
