@@ -79,6 +79,18 @@ class LayerGradient(Content):
     variance: Number
 
 
+class ClientDrift(Content):
+    """A client's update beside the mean update.
+
+    Attributes:
+        norm: Its Euclidean norm.
+        cosine: Of the angle between both.
+    """
+
+    norm: Number
+    cosine: Number
+
+
 class CalibrationBin(Content):
     """Samples whose predictions are about as sure: how many, how sure, and how often right."""
 
@@ -143,6 +155,7 @@ class RoundRecord(Content):
             `client_accuracy` names; None without evaluation.
         metrics: What the strategy reports, by name.
         gradients: Layer -> gradient of the mean test loss there; empty unless asked for.
+        drift: Client -> its update beside the mean update; empty unless asked for.
         device_jobs: Ids of the jobs on a device that the model's circuit ran on, in order.
     """
 
@@ -177,6 +190,7 @@ class RoundRecord(Content):
     own_accuracy: Annotated[tuple[Fraction, ...] | None, BeforeValidator(_of_clients)] = None
     metrics: Mapping[str, Number] = {}
     gradients: Mapping[str, LayerGradient] = {}
+    drift: Mapping[Count, ClientDrift] = {}
     device_jobs: tuple[str, ...] = ()
 
     @property

@@ -49,6 +49,7 @@ class Shape(NamedTuple):
     clipped_share: float | None = 0.0025
     gradient_layers: int = 0
     quality: bool = True
+    drift: bool = False
     strategy: str = "fed_avg"
 
 
@@ -107,6 +108,10 @@ def round_record(shape: Shape, number: int, rng: np.random.Generator) -> dict[st
         "test_loss": round(float(2.2 * np.exp(-number / 12) + 0.3), 6) if evaluated else None,
         "test_accuracy": round(float(np.clip(accuracy, 0, 1)), 4) if evaluated else None,
         "client_accuracy": clients.round(4).tolist() if evaluated else None,
+        "drift": {
+            c: {"norm": float(np.exp(-c - number / 9)), "cosine": float(np.cos(c / 9))}
+            for c in range(shape.num_clients if shape.drift else 0)
+        },
         "quality": quality(shape, float(np.clip(accuracy, 0, 1)))
         if evaluated and shape.quality
         else None,

@@ -284,3 +284,18 @@ def test_gradients_are_drawn_where_a_run_recorded_them(make_run: MakeRun, layers
     assert_self_contained(text)
     assert "variance of a layer" in text
     assert f"layer.{layers - 1}" in text
+
+
+def test_drift_is_drawn_where_a_run_recorded_it(make_run: MakeRun) -> None:
+    text = write_report([make_run(rounds=3, drift=True, num_clients=4)]).read_text()
+    assert_self_contained(text)
+    assert "cosine with the mean update" in text
+    assert "lowest 0.945" in text
+
+
+def test_predictions_are_drawn_and_listed_by_class(make_run: MakeRun) -> None:
+    text = write_report([make_run(rounds=3, num_classes=3)]).read_text()
+    assert "predicted class" in text
+    assert len(re.findall(r'data-label="Recall"', text)) == 3
+    old = write_report([make_run("old", rounds=3, quality=False)]).read_text()
+    assert "predicted class" not in old

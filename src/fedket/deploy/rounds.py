@@ -271,6 +271,7 @@ def site_experiment(task: Task, rounds: SiteRounds, test: Dataset | None) -> Exp
             task.training,
             clients_per_round=config.federation.clients_per_round,
             gradients=config.federation.gradients,
+            drift=config.federation.drift,
             seed=config.seed,
             engine=rounds.engine(),
             memory_limit_mb=config.engine.memory_limit_mb,

@@ -141,6 +141,7 @@ def build_experiment(
             reducer=reducer,
             clients_per_round=config.federation.clients_per_round,
             gradients=config.federation.gradients,
+            drift=config.federation.drift,
             eval_clients=config.federation.eval_clients,
             seed=config.seed,
             engine=engine,

@@ -110,6 +110,9 @@ class FederationConfig(Table):
     gradients: Annotated[bool, FREE] = False
     """Record norm and variance of each layer's gradient in every evaluation: of the mean loss of
     up to 512 test samples."""
+    drift: Annotated[bool, FREE] = False
+    """Record how long each client's update is, and its cosine with the mean update, in every round:
+    what a simulation sees, whatever the aggregation shows a server. Holds all updates at once."""
     personal: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Parameters that stay at each client, such as `["head"]` of a `hybrid` model: never sent or
     summed; clients' samples are then classified by their own models, and no test set is."""

@@ -222,6 +222,11 @@ def make_client_accuracy(
     return accuracy
 
 
+def unknown_accuracy(params: Params, ids: np.ndarray, rng: Rng | None) -> np.ndarray:  # noqa: ARG001
+    """Accuracy of clients whose samples are not here."""
+    return np.zeros(0)
+
+
 def network_of(model: Model, client: Int[Array, ""]) -> Model:
     """What classifies a client's own samples."""
     return model.at_client(client) if model.own_network and model.at_client else model

@@ -27,6 +27,7 @@ from fedket.federated.beginning import initial_params, kept_by_all, on_device
 from fedket.federated.buffered import Asynchronous, asynchronous_rounds, buffered
 from fedket.federated.cohort import sample_cohort
 from fedket.federated.conditions import SimulatedClients, under_conditions
+from fedket.federated.drift import UNSEEN
 from fedket.federated.evaluate import (
     ClientAccuracy,
     EvaluatedClients,
@@ -42,6 +43,7 @@ from fedket.federated.evaluate import (
     means,
     quality_of,
     scoring_rng,
+    unknown_accuracy,
 )
 from fedket.federated.gossip import (
     WITH_A_SERVER,
@@ -51,7 +53,7 @@ from fedket.federated.gossip import (
     mix,
     of_all,
 )
-from fedket.federated.gradients import make_gradient_meter
+from fedket.federated.gradients import make_gradient_meter, no_gradients
 from fedket.federated.local import LocalTraining
 from fedket.federated.lost_round import unchanged
 from fedket.federated.placement import one_copy
@@ -67,7 +69,7 @@ from fedket.federated.trainer import (
 )
 from fedket.federated.vectorised import vectorised_engine
 from fedket.record import LayerGradient, RoundRecord, costs
-from fedket.rng import Purpose, Rng, rng_for
+from fedket.rng import Purpose, rng_for
 from fedket.topology.graph import Topology
 from fedket.types import (
     Dataset,
@@ -125,6 +127,7 @@ def make_federation(
     clients_per_round: int = 0,
     eval_clients: EvaluatedClients = "cohort",
     gradients: bool = False,
+    drift: bool = False,
     seed: int = 0,
     engine: MakeEngine | Engine = vectorised_engine,
     memory_limit_mb: int = 2048,
@@ -151,6 +154,7 @@ def make_federation(
         eval_clients: On whose own samples rounds are evaluated, beside the test set: those of the
             round's cohort, of all clients, or of none.
         gradients: Whether evaluations also differentiate the test loss, layer by layer.
+        drift: Whether clients' updates are compared with their mean; holds all of a round.
         seed: All randomness is a function of it, the round and the client.
         engine: `vectorised_engine` is fast; `sequential_engine` trains one client at a time and
             says in which client, round and stage a failure happened; `sharded_engine` deals
@@ -195,13 +199,15 @@ def make_federation(
     num_values = tree_size(contribution_shape(strategy, shapes))
     received = broadcast_shape(sent_strategy, shapes)
     whole = strategy.own_models or tree_size(received.params) == tree_size(shapes)
-    meter: Callable[[Params], Mapping[str, LayerGradient]] = _no_gradients
+    meter: Callable[[Params], Mapping[str, LayerGradient]] = no_gradients
     if gradients and num_test and whole:
         meter = make_gradient_meter(model, training.loss, *test, training.batch_size)
-    accuracy: ClientAccuracy = _unknown
+    accuracy: ClientAccuracy = unknown_accuracy
     personal_accuracy: PersonalAccuracy | None = None
     own_accuracy = make_own_accuracy(model, batch)
     if isinstance(engine, Engine):
+        if drift:
+            raise ConfigError(UNSEEN)
         runner = engine
         first: Callable[[Params], Any] = partial(_of_engine, engine)
     else:
@@ -213,7 +219,7 @@ def make_federation(
         if (personal or model.own_network) and not dataset.regression:
             personal = personal or global_model
             personal_accuracy = make_personal_accuracy(model, personal, *data, batch)
-        trainer = ClientTrainer(model, strategy, training, length)
+        trainer = ClientTrainer(model, strategy, training, length, drift)
         runner = engine(trainer, data, seed, reducer, cohort_size, memory_limit_mb)
         first = partial(kept_by_all, trainer, num_clients)
     if clients is not None and asynchronous is not None:
@@ -311,6 +317,7 @@ def make_federation(
             if strategy.own_models
             else tree_bytes(received) * len(cohort),
             metrics=outcome.metrics | more,
+            drift=outcome.drift,
             device_jobs=(*jobs, *more_jobs),
             **costs(outcome.traffic, num_values * (len(cohort) - len(outcome.dropped))),
             **(evaluation._asdict() if evaluation else {}),
@@ -323,19 +330,9 @@ def make_federation(
     return Federation(init, run_round, evaluate)
 
 
-def _no_gradients(params: Params) -> dict[str, LayerGradient]:  # noqa: ARG001
-    """What nobody asked for."""
-    return {}
-
-
 def _of_engine(engine: Engine, params: Params) -> Any:  # noqa: ARG001
     """What the state holds of clients that keep the rest themselves."""
     return engine.clients
-
-
-def _unknown(params: Params, ids: np.ndarray, rng: Rng | None) -> np.ndarray:  # noqa: ARG001
-    """Accuracy of clients whose samples are not here."""
-    return np.zeros(0)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fedket.errors import FedketError, TrainingError
+from fedket.federated.drift import drift_by_client, measure_drift
 from fedket.federated.program import Program
 from fedket.federated.trainer import (
     NON_FINITE,
@@ -95,9 +96,12 @@ def sequential_engine(
         if traffic.missing:
             after = restore_clients(clients, after, np.array(sorted(traffic.missing)))
         loss = float(sum(weights[r] * float(outcomes[r].loss) for r in rows))
-        return CohortOutcome(
-            new_params, new_server, after, loss, reasons, traffic, as_numbers(metrics)
-        )
+        drift = None
+        if trainer.drift:
+            stacked = jax.tree.map(lambda *one: jnp.stack(one), *(outcomes[r].update for r in rows))
+            drift = measure_drift(stacked, weights[rows], np.ones(len(rows), bool))
+        apart, numbers = drift_by_client(drift, cohort[rows]), as_numbers(metrics)
+        return CohortOutcome(new_params, new_server, after, loss, reasons, traffic, numbers, apart)
 
     return Engine(run)
 

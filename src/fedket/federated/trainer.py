@@ -13,6 +13,7 @@ from fedket.data.batches import PaddedClients, padded_rows
 from fedket.errors import RoundLostError
 from fedket.federated.local import LocalTraining, OptState, local_train
 from fedket.federated.program import Number
+from fedket.record import ClientDrift
 from fedket.rng import Purpose, purpose_rng
 from fedket.traffic import Traffic
 from fedket.types import (
@@ -40,12 +41,14 @@ class ClientTrainer(NamedTuple):
         strategy: What is made of the result.
         training: Local training.
         length: Samples that every client is padded to.
+        drift: Whether updates are compared with their mean.
     """
 
     model: Model
     strategy: Strategy
     training: LocalTraining
     length: int
+    drift: bool = False
 
 
 class Kept(NamedTuple):
@@ -78,18 +81,20 @@ class ClientOutcome(NamedTuple):
         loss: Mean local training loss.
         finite: Whether every number of the trained model, measured on it, and remembered of it, is
             finite.
+        update: Trained parameters minus those that training began from; () unless asked for.
     """
 
     contribution: Contribution
     kept: Kept
     loss: Float[Array, "*clients"]
     finite: Bool[Array, "*clients"]
+    update: Params = ()
 
 
 class CohortOutcome(NamedTuple):
     """What a round changes, what it cost, and what the strategy has to report.
 
-    `train_loss` is None where clients do not tell.
+    `train_loss` is None where clients do not tell; `drift` is empty unless asked for.
     """
 
     params: Params
@@ -99,6 +104,7 @@ class CohortOutcome(NamedTuple):
     dropped: dict[int, str]
     traffic: Traffic
     metrics: dict[str, float]
+    drift: Mapping[int, ClientDrift] = {}
 
 
 class Attendance(NamedTuple):
@@ -189,7 +195,7 @@ def train_client(
         weight: Its share of the cohort's samples; 0 leaves it out.
         rngs: The round's keys.
     """
-    model, strategy, training, length = trainer
+    model, strategy, training, length, drift = trainer
     training = training.in_round(rngs.number)
     if model.at_client is not None:
         model = model.at_client(client)
@@ -237,7 +243,8 @@ def train_client(
     finite = all_finite((trained.params, measured, keeps.memory)) & jnp.isfinite(trained.loss)
     contribution = strategy.contribute(shared, result)
     contribution = jax.tree.map(lambda leaf: jnp.where(weight > 0, leaf, 0), contribution)
-    return ClientOutcome(contribution, keeps, trained.loss, finite)
+    update = jax.tree.map(jnp.subtract, trained.params, params) if drift else ()
+    return ClientOutcome(contribution, keeps, trained.loss, finite, update)
 
 
 def server_step(

@@ -17,6 +17,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from fedket.federated.drift import Drift, drift_by_client, measure_drift
 from fedket.federated.placement import (
     across,
     dealt,
@@ -61,11 +62,15 @@ class Chunks(NamedTuple):
 
 
 class ChunkedOutcome(NamedTuple):
-    """What clients keep, and per-client results in the order of the flat chunks."""
+    """What clients keep, and per-client results in the order of the flat chunks.
+
+    `drift` is None unless asked for.
+    """
 
     clients: Kept
     loss: Float[Array, " cohort"]
     finite: Bool[Array, " cohort"]
+    drift: Drift | None = None
 
 
 def vectorised_engine(
@@ -132,8 +137,10 @@ def vectorised_engine(
                 outcome = outcome._replace(clients=kept)
             new_server, new_params, metrics = apply_sum(server, params, total)
         new_params, metrics = here(mesh, (new_params, metrics))
+        drift = None if outcome.drift is None else Drift(*(a[places] for a in outcome.drift))
+        apart, numbers = drift_by_client(drift, ids), as_numbers(metrics)
         return CohortOutcome(
-            new_params, new_server, outcome.clients, loss, dropped, traffic, as_numbers(metrics)
+            new_params, new_server, outcome.clients, loss, dropped, traffic, numbers, apart
         )
 
     return Engine(run)
@@ -282,4 +289,7 @@ def _unchunk(clients: Kept, chunks: Chunks, outcomes: ClientOutcome) -> ChunkedO
     clients = jax.tree.map(
         lambda old, new: old.at[rows].set(new, mode="drop"), clients, _flat(outcomes.kept)
     )
-    return ChunkedOutcome(clients, outcomes.loss.reshape(-1), finite)
+    apart = None
+    if jax.tree.leaves(outcomes.update):
+        apart = measure_drift(_flat(outcomes.update), weights, finite)
+    return ChunkedOutcome(clients, outcomes.loss.reshape(-1), finite, apart)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from fedket.report.drawing import (
@@ -41,9 +42,9 @@ def paint_client_spread(ax: Axes, record: RunRecord) -> str:
     )
     paint_band(ax, rounds, lowest, highest, 0.14)
     if record.evaluated_clients >= 10:
-        paint_band(ax, rounds, low, high, 0.22)
+        paint_band(ax, rounds, low, high, 0.22, "middle 80 %")
     marker = "o" if len(rounds) == 1 else ""
-    ax.plot(rounds, median, color=SERIES[0], marker=marker, clip_on=False)
+    ax.plot(rounds, median, color=SERIES[0], marker=marker, clip_on=False, label="median client")
     percent_axis(ax)
     round_axis(ax, len(record.rounds))
     ax.set_title("accuracy on a client's own samples, %")
@@ -68,10 +69,15 @@ def _evaluated(record: RunRecord) -> str:
 
 
 def paint_band(
-    ax: Axes, x: Sequence[int | float], low: np.ndarray, high: np.ndarray, alpha: float
+    ax: Axes,
+    x: Sequence[int | float],
+    low: np.ndarray,
+    high: np.ndarray,
+    alpha: float,
+    label: str = "all clients",
 ) -> None:
     """Shade what lies between two curves."""
-    ax.fill_between(x, low, high, color=SERIES[0], alpha=alpha, linewidth=0)
+    ax.fill_between(x, low, high, color=SERIES[0], alpha=alpha, linewidth=0, label=label)
 
 
 def _spread_labels(clients: int, low: float, median: float, high: float) -> list[EndLabel]:
@@ -101,7 +107,8 @@ def paint_final_clients(ax: Axes, record: RunRecord) -> str:
             f"The clients hold almost equally many samples (about {count(int(np.median(samples)))})"
         )
     elif len(samples) <= MAX_CLIENTS_AS_DOTS:
-        ax.plot(samples, accuracy, "o", color=SERIES[0], alpha=0.75, mew=0, clip_on=False)
+        (dots,) = ax.plot(samples, accuracy, "o", color=SERIES[0], alpha=0.75, mew=0, clip_on=False)
+        dots.set_label("clients")
         _label_lowest(ax, clients, samples, accuracy)
         how = f"Each dot is one client with {_size_range(samples)}"
     else:
@@ -138,7 +145,8 @@ def _size_range(samples: np.ndarray) -> str:
 def _paint_sorted(ax: Axes, accuracy: np.ndarray) -> None:
     ranks = thin(len(accuracy))
     marker = "o" if len(accuracy) <= 100 else ""
-    ax.plot(ranks + 1, np.sort(accuracy)[ranks], color=SERIES[0], marker=marker, linewidth=1.2)
+    (line,) = ax.plot(ranks + 1, np.sort(accuracy)[ranks], color=SERIES[0], marker=marker)
+    line.set(linewidth=1.2, label="clients, sorted")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     ax.set_xlim(0.5, len(accuracy) + 0.5)
     ax.set_xlabel("clients, lowest accuracy first", loc="right")
@@ -164,8 +172,8 @@ def _paint_bins(ax: Axes, samples: np.ndarray, accuracy: np.ndarray) -> None:
     centres = [float(np.median(samples[g])) for g in groups]
     quantiles = np.array([np.quantile(accuracy[g], QUANTILES) for g in groups]).T
     paint_band(ax, centres, quantiles[0], quantiles[4], 0.14)
-    paint_band(ax, centres, quantiles[1], quantiles[3], 0.22)
-    ax.plot(centres, quantiles[2], "o-", color=SERIES[0])
+    paint_band(ax, centres, quantiles[1], quantiles[3], 0.22, "middle 80 %")
+    ax.plot(centres, quantiles[2], "o-", color=SERIES[0], label="median client")
 
 
 def fits_bubbles(label_counts: np.ndarray) -> bool:
@@ -219,7 +227,9 @@ def _paint_bubbles(ax: Axes, label_counts: np.ndarray) -> None:
     client_ids, labels = np.nonzero(label_counts)
     counts = label_counts[client_ids, labels]
     areas = (0.96 * min(cell, 30.0)) ** 2 * counts / counts.max(initial=1)
-    ax.scatter(client_ids, labels, s=areas, color=SERIES[0], alpha=0.8, linewidths=0)
+    one = ListedColormap([SERIES[0]])
+    dots = ax.scatter(client_ids, labels, s=areas, c=counts, cmap=one, alpha=0.8, linewidths=0)
+    dots.set_label("training samples")
     ax.set_xlim(-0.7, clients - 0.3)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
     ax.set_xlabel("client", loc="right")
@@ -237,8 +247,10 @@ def _paint_label_quantiles(ax: Axes, label_counts: np.ndarray) -> None:
     )
     ax.hlines(rows, low, high, color=SERIES[0], linewidth=1.2)
     ax.hlines(rows, quarter, three_quarters, color=SERIES[0], linewidth=5, alpha=0.45)
-    ax.plot(overall, rows, "|", color=SERIES[1], markersize=9, markeredgewidth=1.8)
-    ax.plot(median, rows, "o", color=SERIES[0], markersize=4.5)
+    ax.plot(
+        overall, rows, "|", color=SERIES[1], markersize=9, markeredgewidth=1.8, label="all data"
+    )
+    ax.plot(median, rows, "o", color=SERIES[0], markersize=4.5, label="median client")
     ax.set_xlim(left=min(-1.0, -0.02 * float(high.max())))
     ax.set_xlabel("share of the class in a client's samples, %", loc="right")
     ax.set_title("class")

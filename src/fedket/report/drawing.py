@@ -38,7 +38,7 @@ SERIES = (
     "#8a4ba8",
     "#8f6f00",
     "#b42f63",
-    "#2b86b8",
+    "#2279a8",
     "#69707c",
 )
 """Told apart by colour-blind readers and in grey print; `page.css` has the dark variants."""

@@ -58,7 +58,8 @@ def paint_accuracy(ax: Axes, record: RunRecord) -> str:
     """Test accuracy over rounds, with the line of guessing where it is in sight."""
     rounds, accuracy = curve(record, "test_accuracy")
     accuracy = 100 * accuracy
-    ax.plot(rounds, accuracy, color=SERIES[0], marker=marker_for(len(rounds)), clip_on=False)
+    (line,) = ax.plot(rounds, accuracy, color=SERIES[0], clip_on=False, label="test accuracy")
+    line.set_marker(marker_for(len(rounds)))
     _paint_guessing(ax, 100 / record.facts.num_classes)
     percent_axis(ax)
     round_axis(ax, len(record.rounds))
@@ -75,7 +76,8 @@ def paint_clock(ax: Axes, record: RunRecord) -> str:
     """Test accuracy over simulated time."""
     rounds, accuracy = curve(record, "test_accuracy")
     clock = clock_of(record)[rounds.astype(int) - 1]
-    ax.plot(clock, 100 * accuracy, color=SERIES[0], marker=marker_for(len(rounds)), clip_on=False)
+    (line,) = ax.plot(clock, 100 * accuracy, color=SERIES[0], clip_on=False, label="test accuracy")
+    line.set_marker(marker_for(len(rounds)))
     percent_axis(ax)
     ax.set_xlim(0, clock[-1] or 1.0)
     ax.set_xlabel(CLOCK_AXIS, loc="right")
@@ -96,7 +98,7 @@ def paint_staleness(ax: Axes, record: RunRecord) -> str:
     ages = np.array([age for r in record.rounds for age in r.staleness.values()])
     counts = np.bincount(ages)
     some = np.flatnonzero(counts)
-    ax.bar(some, 100 * counts[some] / len(ages), width=0.7, color=SERIES[4])
+    ax.bar(some, 100 * counts[some] / len(ages), width=0.7, color=SERIES[4], label="updates")
     ax.set_xlim(-0.6, max(len(counts) - 0.4, 3))
     ax.set_xlabel("rounds", loc="right")
     ax.set_title("share of updates, %")
@@ -131,7 +133,10 @@ def paint_loss(ax: Axes, record: RunRecord) -> str:
         rounds, values = curve(record, field)
         if len(values):
             marker = marker_for(len(rounds))
-            ax.plot(rounds, values, color=colour, linestyle=dash, marker=marker, clip_on=False)
+            (line,) = ax.plot(
+                rounds, values, color=colour, linestyle=dash, clip_on=False, label=name
+            )
+            line.set_marker(marker)
             labels.append(EndLabel(values[-1], f"{name} {three_digits(float(values[-1]))}", colour))
     round_axis(ax, len(record.rounds))
     ax.set_title("loss")
@@ -192,7 +197,9 @@ def _paint_totals(
     labels = []
     for (name, _, colour, dash), total in zip(lines, totals, strict=True):
         some = thin(len(total))
-        ax.plot(some, total[some] / factor, color=colour, linestyle=dash)
+        ax.plot(
+            some, total[some] / factor, color=colour, linestyle=dash, label=name.strip() or title
+        )
         text = f"{name}{quantity(int(total[-1]), unit)}"
         labels.append(EndLabel(total[-1] / factor, text, colour))
     ax.set_ylim(bottom=0)
@@ -222,11 +229,12 @@ def paint_by_round(
     """A value of each round: bars, a line if there are many, dots on a logarithm if `wide`."""
     rounds, some = np.arange(1, len(values) + 1), thin(len(values))
     if wide:
-        ax.plot(rounds[some], values[some], "o", color=colour, markersize=3, clip_on=False)
+        (dots,) = ax.plot(rounds[some], values[some], "o", color=colour, clip_on=False, label=title)
+        dots.set_markersize(3)
     elif len(values) <= MAX_BARS:
-        ax.bar(rounds, values, width=0.7, color=colour)
+        ax.bar(rounds, values, width=0.7, color=colour, label=title)
     else:
-        ax.plot(rounds[some], values[some], color=colour, linewidth=1.1)
+        ax.plot(rounds[some], values[some], color=colour, linewidth=1.1, label=title)
     round_axis(ax, len(values))
     ax.set_xlim(0, len(values) + 0.5)
     ax.set_title(title)

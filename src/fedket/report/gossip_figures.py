@@ -13,7 +13,8 @@ from fedket.report.wording import three_digits
 def paint_consensus(ax: Axes, record: RunRecord) -> str:
     """Distance of the clients' models from their mean, by round."""
     rounds, distance = curve(record, "consensus_distance")
-    ax.plot(rounds, distance, color=SERIES[2], marker=marker_for(len(rounds)), clip_on=False)
+    (line,) = ax.plot(rounds, distance, color=SERIES[2], clip_on=False, label="distance")
+    line.set_marker(marker_for(len(rounds)))
     ax.set_title("distance from consensus")
     ax.set_ylim(bottom=0)
     log_if_wide(ax)
@@ -35,8 +36,8 @@ def paint_own_models(ax: Axes, record: RunRecord) -> str:
     mean = 100 * np.array([r.test_accuracy for r in evaluated])
     paint_band(ax, rounds, low, high, 0.2)
     marker = marker_for(len(rounds))
-    ax.plot(rounds, median, color=SERIES[0], marker=marker, clip_on=False)
-    ax.plot(rounds, mean, color=SERIES[1], linestyle=DASHES[1], clip_on=False)
+    ax.plot(rounds, median, color=SERIES[0], marker=marker, clip_on=False, label="median client")
+    ax.plot(rounds, mean, color=SERIES[1], linestyle=DASHES[1], clip_on=False, label="mean model")
     percent_axis(ax)
     round_axis(ax, len(record.rounds))
     ax.set_title("test accuracy of clients' own models, %")

@@ -21,7 +21,8 @@ def paint_norms(ax: Axes, record: RunRecord) -> str:
     labels = []
     for line, name in enumerate(names[i] for i in chosen):
         norms = [_number(r.gradients[name].norm) for r in measured]
-        ax.plot(rounds, norms, color=SERIES[line], marker=marker_for(len(rounds)), clip_on=False)
+        (drawn,) = ax.plot(rounds, norms, color=SERIES[line], clip_on=False, label=name)
+        drawn.set_marker(marker_for(len(rounds)))
         if np.isfinite(norms[-1]):
             labels.append(EndLabel(norms[-1], name, SERIES[line]))
     ax.set_title("norm of the gradient")
@@ -42,7 +43,8 @@ def paint_variances(ax: Axes, record: RunRecord) -> str:
     for line, r in enumerate(measured[i] for i in ends):
         values = np.array([_number(r.gradients[name].variance) for name in names])
         kept = values > 0  # a layer of one number has none, and there is no logarithm of it
-        ax.plot(places[kept], values[kept], "o-", color=SERIES[line], clip_on=False)
+        (drawn,) = ax.plot(places[kept], values[kept], "o-", color=SERIES[line], clip_on=False)
+        drawn.set_label(f"round {r.round}")
         if kept.any():
             labels.append(EndLabel(values[kept][-1], f"round {r.round}", SERIES[line]))
     if labels:

@@ -40,7 +40,8 @@ def paint_levels(ax: Axes, record: RunRecord) -> str:
     for i, link in enumerate(links):
         level = np.array([r.key_levels.get(link, 0) for r in record.rounds], dtype=float) / factor
         colour = SERIES[i % len(SERIES)]
-        ax.plot(rounds[some], level[some], color=colour, linestyle=DASHES[i % len(DASHES)])
+        (line,) = ax.plot(rounds[some], level[some], color=colour, label=link)
+        line.set_linestyle(DASHES[i % len(DASHES)])
         labels.append(EndLabel(level[-1], link, colour))
     ax.set_ylim(bottom=0)
     round_axis(ax, len(record.rounds))

@@ -120,7 +120,10 @@ def paint_calibration(ax: Axes, several: Sequence[Predictions]) -> str:
         ax.plot(x, y, color=colour, linestyle=dash, linewidth=1.3, label=name, clip_on=False)
         sizes = np.array([b.samples for b in bins], float)
         areas = 4 + 60 * sizes / sizes.max(initial=1)
-        ax.scatter(x, y, s=areas, color=colour, alpha=0.55, linewidths=0, clip_on=False)
+        dots = ax.scatter(
+            x, y, areas, sizes, cmap=ListedColormap([colour]), alpha=0.55, linewidths=0
+        )
+        dots.set(clip_on=False, label=f"{name}, samples")
         if bins:
             error = f"ECE {expected_calibration_error(bins):.3f}"
             text = name if len(several) > 1 else error

@@ -12,7 +12,7 @@ from fedket.report.wording import plural
 def paint_epsilon(ax: Axes, record: RunRecord) -> str:
     """ε after each round."""
     rounds, values = curve(record, "epsilon")
-    ax.plot(rounds, values, color=SERIES[0])
+    ax.plot(rounds, values, color=SERIES[0], label="epsilon")
     ax.set_ylim(bottom=0)
     round_axis(ax, len(record.rounds))
     ax.set_title("epsilon")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from matplotlib.axes import Axes
 
 from fedket.record import LOST
-from fedket.report import html
+from fedket.report import drift_figures, html
 from fedket.report.client_figures import paint_client_spread, paint_final_clients, paint_labels
 from fedket.report.drawing import HEIGHT_INCHES, draw
 from fedket.report.figures import (
@@ -196,6 +196,7 @@ def _drawings(record: RunRecord) -> list[_Drawing]:
     has_loss = any(len(curve(record, field)[0]) for field in ("train_loss", "test_loss"))
     has_accuracy = len(curve(record, "test_accuracy")[0]) > 0
     has_gradients = any(r.gradients for r in record.rounds)
+    has_drift = any(r.drift for r in record.rounds)
     has_clock = record.summary.simulated_s is not None
     has_levels = started and all(r.key_levels for r in record.rounds)
     apart = any(r.consensus_distance is not None for r in record.rounds)
@@ -210,6 +211,8 @@ def _drawings(record: RunRecord) -> list[_Drawing]:
         ("calibration", "Calibration", _of_predictions(_paint_own_calibration), predicted),
         ("gradients", "Gradients", paint_norms, has_gradients),
         ("variances", "Gradients by layer", paint_variances, has_gradients),
+        ("drift", "Clients' updates", drift_figures.paint_norms, has_drift),
+        ("agreement", "Client drift", drift_figures.paint_cosines, has_drift),
         ("spread", "Clients over rounds", paint_client_spread, evaluated),
         ("clients", "Clients at the end", paint_final_clients, several),
         ("consensus", "Consensus", paint_consensus, apart),

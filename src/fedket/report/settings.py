@@ -16,7 +16,12 @@ from fedket.experiment.rows import flatten
 from fedket.report.run_record import RunRecord
 from fedket.report.wording import MISSING
 
-TELLS_NOTHING = ("name", "description", "seed")
+TELLS_NOTHING = (
+    "name",
+    "description",
+    "seed",
+    *(f"federation.{key}" for key in ("eval_clients", "gradients", "drift", "checkpoint_every")),
+)
 """Keys that decide nothing about what is tried, and tables whose keys do not."""
 TABLES_ASIDE = ("paper.", "fast.")
 
