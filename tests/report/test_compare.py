@@ -137,7 +137,7 @@ def test_a_sweep_is_compared_by_its_grid(make_run: MakeRun, tmp_path: Path) -> N
     (tmp_path / "sweep.json").write_text(json.dumps({"grid": keys, "runs": runs + waiting}))
     path = write_report([tmp_path], view=View(metric="macro_f1"), latex=tmp_path / "t.tex")
     assert path == tmp_path / "report.html"
-    assert "Macro f1 by round: alpha 0.1" in path.read_text()
+    assert "Macro F1 by round: alpha 0.1" in path.read_text()
     assert "Macro F1" in (tmp_path / "t.tex").read_text()
     (tmp_path / "sweep.json").write_text('{"grid": 3}')
     with pytest.raises(CheckpointError, match=r"sweep\.json` is damaged"):

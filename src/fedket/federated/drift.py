@@ -52,8 +52,9 @@ def drift_by_client(drift: Drift | None, ids: np.ndarray) -> dict[int, ClientDri
     """What the record holds of clients; those whose update is not in the mean are left out."""
     if drift is None:
         return {}
+    rows = zip(np.asarray(ids).tolist(), *map(np.asarray, drift), strict=True)
     return {
-        int(client): ClientDrift(norm=float(norm), cosine=float(cosine))
-        for client, norm, cosine in zip(ids, *map(np.asarray, drift), strict=True)
+        client: ClientDrift(norm=float(norm), cosine=float(cosine))
+        for client, norm, cosine in sorted(rows)
         if norm > 0
     }

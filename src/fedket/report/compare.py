@@ -1,32 +1,19 @@
 """Several runs in one report: settings over their seeds, curves with bands, what differs."""
 
 from collections.abc import Sequence
-from functools import partial
-from typing import NamedTuple
-
-import numpy as np
 
 from fedket.errors import ConfigError
 from fedket.record import MUCH_CLIPPED
 from fedket.report import html
-from fedket.report.compare_figures import BAND, Curve, curve_of, height_for, paint_metric, words_of
-from fedket.report.drawing import SERIES, Painter, draw
-from fedket.report.figures import CLOCK_AXIS, clock_of
+from fedket.report.drawing import SERIES
 from fedket.report.honesty import caveats_of
-from fedket.report.prediction_figures import (
-    MATRIX_INCHES,
-    paint_calibration,
-    paint_classes,
-    paint_confusion,
-    predictions_of,
-)
 from fedket.report.run_record import RunRecord
+from fedket.report.setting_figures import figures_section, predictions_section
 from fedket.report.setting_tables import (
     common_metrics,
     differences,
     differences_table,
     how_compared,
-    labels_of,
     latex_table,
     results_table,
 )
@@ -35,7 +22,6 @@ from fedket.report.statistics import Difference
 from fedket.report.wording import (
     MISSING,
     count,
-    decimal_prefix,
     duration,
     percent,
     plural,
@@ -44,8 +30,6 @@ from fedket.report.wording import (
 
 MAX_COLUMNS = 8
 """Runs up to which each is a column of the settings that differ; more are rows."""
-
-MAX_MATRICES = 6
 
 _RUN_COLUMNS = (
     "Run",
@@ -97,14 +81,16 @@ def comparison_page(records: Sequence[RunRecord], view: View | None = None) -> s
         html.header("fedket comparison", plural(len(records), "run"), _same_or_not(records)),
         _settings_section(settings, metric),
         "" if several else html.section("Results", html.card(runs)),
-        *_figures(settings, metric, view.downloads),
-        _predictions(settings, view.downloads),
+        figures_section(settings, metric, view.downloads),
+        predictions_section(settings, view.downloads),
         _differences_section(compared, metric),
         html.section("Runs", html.card(runs)) if several else "",
         html.section("Settings that differ", html.card(_differences(records))),
         html.section("How to read these numbers", html.notes(_notes(records, settings, compared))),
         html.footer(
-            "Written by fedket from run directories "
+            f"Written by fedket from {count(len(records))} run directories."
+            if len(records) > MAX_COLUMNS
+            else "Written by fedket from run directories "
             + ", ".join(record.directory for record in records)
             + "."
         ),
@@ -158,120 +144,6 @@ def _settings_section(settings: Sequence[Setting], metric: str) -> str:
     return html.section("Results over seeds", html.card(f"{table}\n<p>{html.text(words)}</p>"))
 
 
-class _Axis(NamedTuple):
-    """What a metric is drawn against: how it is called, and its value after each round of a run."""
-
-    name: str
-    title: str
-    label: str
-    so_far: list[np.ndarray]
-
-
-def _axes(runs: Sequence[RunRecord]) -> list[_Axis]:
-    """Of the runs in their order; what nobody spends is left out."""
-    found = [_Axis("round", "by round", "", [np.arange(1, len(r.rounds) + 1) for r in runs])]
-    for name, field, unit, verb in (
-        ("bytes", "upload_bytes", "B", "uploaded"),
-        ("key", "key_bits", "bit", "key spent"),
-    ):
-        spent = [np.cumsum([float(getattr(x, field)) for x in r.rounds]) for r in runs]
-        most = max((s[-1] for s in spent if len(s)), default=0.0)
-        factor, prefix = decimal_prefix(most)
-        if most:
-            by = "by bytes uploaded" if name == "bytes" else "by key spent"
-            found.append(_Axis(name, by, f"{verb}, {prefix}{unit}", [s / factor for s in spent]))
-    seconds = [np.cumsum([x.seconds for x in r.rounds]) for r in runs]
-    found.append(_Axis("time", "by time", "wall time, s", seconds))
-    if all(r.summary.simulated_s is not None for r in runs):
-        found.append(_Axis("clock", "by simulated time", CLOCK_AXIS, list(map(clock_of, runs))))
-    return found
-
-
-_AXIS_WORDS = {
-    "round": "Global model on the test set.",
-    "bytes": "The same against what all clients together had uploaded until then.",
-    "key": "The same against the key that all pairs together had spent until then.",
-    "time": "The same against wall time, compiling and evaluation included.",
-    "clock": "The same against the time that rounds would take under [conditions].",
-}
-
-
-def _figures(settings: Sequence[Setting], metric: str, downloads: bool) -> list[str]:
-    """A section of figures: each axis, panel by panel."""
-    runs = [run for s in settings for run in s.runs]
-    panels = list(dict.fromkeys(s.panel for s in settings))
-    names = dict(zip(map(id, settings), labels_of(settings), strict=True))
-    drawings: list[tuple[str, str, Painter, int]] = []
-    for axis in _axes(runs):
-        so_far = dict(zip(map(id, runs), axis.so_far, strict=True))
-        curves = [_along(curve_of(names[id(s)], s.runs, metric), s, so_far) for s in settings]
-        title = f"{words_of(metric).partition(',')[0].capitalize()} {axis.title}"
-        for number, panel in enumerate(panels):
-            shown = [c for c, s in zip(curves, settings, strict=True) if s.panel == panel]
-            of_panel = title + f": {panel}" * bool(panel)
-            drawings += _drawing(f"{axis.name}-{number}", of_panel, shown, metric, axis, curves)
-    losses = [curve_of(names[id(s)], s.runs, "test_loss") for s in settings]
-    if metric != "test_loss" and len(panels) == 1:
-        axis = _Axis("loss", "", "", [])
-        drawings += _drawing("loss", "Test loss by round", losses, "test_loss", axis)
-    if not drawings:
-        return [html.section("Figures", "<p>No run has been evaluated yet.</p>")]
-    drawn = (
-        draw(name, title, paint, height_for(curves), downloads=downloads)
-        for name, title, paint, curves in drawings
-    )
-    return [html.section("Figures", html.figures(drawn))]
-
-
-def _drawing(
-    name: str,
-    title: str,
-    curves: Sequence[Curve],
-    metric: str,
-    axis: _Axis,
-    among: Sequence[Curve] = (),
-) -> list[tuple[str, str, Painter, int]]:
-    """Name, title, painter and number of curves; nothing if no curve has points."""
-    if not any(len(c.x) for c in curves):
-        return []
-    band = any(len(c.values) > 1 for c in curves)
-    words = _AXIS_WORDS.get(axis.name, "Values that are not finite are left out.")
-    caption = f"{words} Line: mean, {BAND}." if band else words
-    paint = partial(
-        paint_metric, curves=curves, metric=metric, caption=caption, axis=axis.label, among=among
-    )
-    return [(name, title, paint, len(curves))]
-
-
-def _along(curve: Curve, setting: Setting, so_far: dict[int, np.ndarray]) -> Curve:
-    """A curve over what had been spent by each round, the mean over its runs."""
-    if not len(curve.x):
-        return curve
-    places = curve.x.astype(int) - 1
-    return curve._replace(x=np.mean([so_far[id(run)][places] for run in setting.runs], axis=0))
-
-
-def _predictions(settings: Sequence[Setting], downloads: bool) -> str:
-    """Calibration, classes and confusion at the end; empty if no run recorded them."""
-    labels = zip(labels_of(settings, panels=True), settings, strict=True)
-    found = [p for label, s in labels if (p := predictions_of(label, s.runs)) is not None]
-    if not found:
-        return ""
-    height = height_for(len(found))
-    drawings: list[tuple[str, str, Painter, float]] = [
-        ("calibration", "Calibration", partial(paint_calibration, several=found), height)
-    ]
-    if len({len(p.confusion) for p in found}) == 1:
-        painted = partial(paint_classes, several=found)
-        drawings.append(("classes", "F1 by class", painted, height))
-    if len(found) <= MAX_MATRICES:
-        for number, p in enumerate(found):
-            painted = partial(paint_confusion, predictions=p)
-            drawings.append((f"confusion-{number}", f"Confusion: {p.name}", painted, MATRIX_INCHES))
-    drawn = (draw(*drawing, downloads=downloads) for drawing in drawings)
-    return html.section("Predictions", html.figures(drawn))
-
-
 def _differences_section(compared: Sequence[Difference], metric: str) -> str:
     """Paired differences over seeds; empty if no two settings share two seeds."""
     if not compared:
@@ -288,7 +160,7 @@ def _differences(records: Sequence[RunRecord]) -> str:
     if len(records) <= MAX_COLUMNS:
         return html.table(("Setting", *titles), rows)
     columns = zip(titles, *(values for _, *values in rows), strict=True)
-    return html.table(("Run", *(path for path, *_ in rows)), columns)
+    return html.folded("Of each run", html.table(("Run", *(path for path, *_ in rows)), columns))
 
 
 def _notes(

@@ -26,6 +26,9 @@ from fedket.report.statistics import CONFIDENCE, estimate
 PERCENT = ("test_accuracy", "validation_accuracy")
 """Metrics that are drawn in percent."""
 
+SHORT = {"macro_f1": "macro F1", "auc": "AUC", "ece": "ECE", "mse": "MSE", "r2": "R²"}
+"""Names of metrics that are not their words."""
+
 BAND = f"band: {CONFIDENCE:.0%} interval of the mean over seeds (Student), cut off at the axes"
 
 
@@ -57,8 +60,18 @@ def height_for(num_curves: int) -> float:
 
 
 def words_of(metric: str) -> str:
-    """A metric as the title of its axis."""
-    return f"{metric.replace('_', ' ')}{', %' if metric in PERCENT else ''}"
+    """What a metric is called."""
+    return SHORT.get(metric, metric.replace("_", " "))
+
+
+def capital(words: str) -> str:
+    """Words with a capital at the beginning."""
+    return words[:1].upper() + words[1:]
+
+
+def unit_of(metric: str) -> str:
+    """What follows the name of a metric where its numbers are shown."""
+    return ", %" if metric in PERCENT else ""
 
 
 def paint_metric(
@@ -78,7 +91,7 @@ def paint_metric(
     every = [c for c in (*curves, *among) if len(c.x)]
     labels = _paint_lines(ax, curves)
     _show_all_seeds(ax, every)
-    ax.set_title(words_of(metric))
+    ax.set_title(words_of(metric) + unit_of(metric))
     if metric in PERCENT:
         percent_axis(ax)
     elif "loss" in metric:

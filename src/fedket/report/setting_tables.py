@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from fedket.report import html
-from fedket.report.compare_figures import PERCENT
+from fedket.report.compare_figures import PERCENT, capital, unit_of, words_of
 from fedket.report.run_record import RunRecord
 from fedket.report.settings import Setting
 from fedket.report.statistics import (
@@ -36,13 +36,10 @@ METRICS = (
 )
 """What is averaged over seeds, of those that all settings have."""
 
-SHORT = {"macro_f1": "Macro F1", "auc": "AUC", "ece": "ECE", "mse": "MSE", "r2": "R²"}
-
 
 def title_of(metric: str) -> str:
     """A metric as the head of a column."""
-    name = SHORT.get(metric, metric.replace("_", " ").capitalize())
-    return f"{name}, %" if metric in PERCENT else name
+    return capital(words_of(metric)) + unit_of(metric)
 
 
 def common_metrics(settings: Sequence[Setting], metric: str) -> list[str]:
@@ -125,7 +122,7 @@ def differences_table(found: Sequence[Difference], metric: str) -> str:
     head = (
         "Difference",
         "Pairs",
-        f"{title_of(metric).removesuffix(', %')}: mean",
+        f"{capital(words_of(metric))}: mean",
         f"{CONFIDENCE:.0%} interval",
         "p",
         "p (Holm)",
