@@ -15,6 +15,7 @@ from .data.partition import label_shards as label_shards
 from .data.partition import quantity_skew as quantity_skew
 from .data.partition_kinds import PartitionConfig as PartitionConfig
 from .data.sources import load_dataset as load_dataset
+from .data.sources import load_table as load_table
 from .errors import ConfigError as ConfigError
 from .errors import FedketError as FedketError
 from .experiment.build import build_experiment as build_experiment

@@ -36,6 +36,15 @@ class ConfigError(FedketError):
     """A configuration field is unknown, mistyped or out of range."""
 
 
+def check_known(what: str, name: object, known: Iterable[str]) -> None:
+    """Raise `ConfigError` with the nearest name unless it is a known one."""
+    names = list(known)
+    if name not in names:
+        raise ConfigError(
+            f"unknown {what} `{name}`{meant(str(name), names)} (known: {', '.join(names)})"
+        )
+
+
 class UserCodeError(FedketError):
     """A kind that a user wrote fails; the message names file and line."""
 

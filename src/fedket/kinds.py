@@ -31,6 +31,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "npz": "fedket.data.source_kinds:NpzConfig",
         "image_folder": "fedket.data.source_kinds:ImageFolderConfig",
         "diabetes": "fedket.data.regression:DiabetesConfig",
+        "table": "fedket.data.source_kinds:TableConfig",
         "ntangled": "fedket.data.quantum_states.make:NtangledConfig",
         "magic": "fedket.data.quantum_states.make:MagicConfig",
     },
@@ -41,6 +42,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "pca": "fedket.data.transform_kinds:PcaConfig",
         "standardise": "fedket.data.transform_kinds:StandardiseConfig",
         "standardise_target": "fedket.data.transform_kinds:StandardiseTargetConfig",
+        "rescale": "fedket.data.transform_kinds:RescaleConfig",
         "features": "fedket.experiment.features:FeaturesConfig",
     },
     "model": {

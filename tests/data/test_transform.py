@@ -87,3 +87,18 @@ def test_more_than_there_is_cannot_be_asked_for():
         shrink_images(data.x_train, 9)
     with pytest.raises(DataError, match=r"of 7 components needs .* got 6 of 64"):
         project_on_components(data, 7)
+
+
+def test_components_of_large_images_are_those_of_the_singular_value_decomposition():
+    """224x224x3, whose whole covariance would take 169 GiB."""
+    rng = np.random.default_rng(0)
+    directions = rng.choice([-1, 1], (4, 224 * 224 * 3))
+    x = rng.normal(size=(20, 4)) * (4, 2, 1, 0.5) @ directions
+    x = (x + 1e-3 * rng.normal(size=x.shape)).astype(np.float32).reshape(20, 224, 224, 3)
+    mean, components = principal_components(x, 4)
+    flat = x.reshape(20, -1) - x.reshape(20, -1).mean(axis=0)
+    variances, samples = np.linalg.eigh(flat @ flat.T)
+    vectors = (samples.T @ flat / np.sqrt(variances.clip(1e-9))[:, None])[::-1]
+    np.testing.assert_allclose(mean, x.reshape(20, -1).mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(np.abs(components @ vectors[:4].T), np.eye(4), atol=1e-3)
+    np.testing.assert_array_equal(principal_components(x, 4)[1], components)

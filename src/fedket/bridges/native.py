@@ -15,7 +15,7 @@ from fedket.bridges.expressions import evaluate
 from fedket.bridges.program import CircuitProgram
 from fedket.bridges.sections import Section, make_sections, split_encoder
 from fedket.errors import CircuitError
-from fedket.quantum.encoding import ENCODINGS, product_state, zero_state
+from fedket.quantum.encoding import ENCODINGS, flat_features, product_state, zero_state
 from fedket.quantum.engine import fuse_gates, run_circuit
 from fedket.quantum.gates import GATES
 
@@ -58,7 +58,7 @@ def entering(program: CircuitProgram, encoder: tuple[Section, ...], encoding: st
     def states(weights: Array, x: Array) -> Array:
         if encoding != "inputs":
             return ENCODINGS[encoding](x, program.num_qubits)
-        x = x.reshape(x.shape[0], -1)
+        x = flat_features(x)
         if program.num_features is not None and x.shape[1] != program.num_features:
             raise CircuitError(
                 f"the circuit reads {program.num_features} features, samples have {x.shape[1]}"

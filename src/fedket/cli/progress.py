@@ -90,7 +90,8 @@ def _introduce(console: Console, config: ExperimentConfig, directory: Path) -> N
         f"{config.strategy.kind}, {config.aggregation.kind} aggregation, into {directory}",
         soft_wrap=True,
     )
-    for said in read_json(directory / FACTS, Facts).caveats.get("data", ()):
+    caveats = read_json(directory / FACTS, Facts).caveats
+    for said in (*caveats.get("data", ()), *caveats.get("model", ())):
         console.print(f"  {said}", soft_wrap=True)
 
 
@@ -272,7 +273,7 @@ def print_facts(facts: Facts, evaluation: str) -> None:
         **{name: f"{value:g}" for name, value in facts.measured.items() if value is not None},
     }
     print_pairs(rows.items())
-    for table in ("data", "aggregation", "privacy", "attack"):
+    for table in ("data", "model", "aggregation", "privacy", "attack"):
         for said in facts.caveats.get(table, ()):
             typer.echo(f"\n{said}")
 

@@ -1,5 +1,8 @@
 """Checks and counts over a finished partition."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from jaxtyping import Int64, Integer
 
@@ -18,17 +21,7 @@ def check_partition(partition: Partition, num_samples: int) -> None:
         PartitionError: There is no client, indices are no sorted integers or out of range, or a
             sample is missing or held twice.
     """
-    if not partition:
-        raise PartitionError("the partition has no clients; use at least one")
-    if any(part.ndim != 1 or part.dtype.kind not in "iu" for part in partition):
-        raise PartitionError("a client's samples must be a one-dimensional integer array")
-    indices = np.concatenate(partition).astype(np.int64)
-    if len(indices) and (indices.min() < 0 or indices.max() >= num_samples):
-        raise PartitionError(
-            f"sample indices run from {indices.min()} to {indices.max()}; the data has "
-            f"{num_samples} samples"
-        )
-    holders = np.bincount(indices, minlength=num_samples)
+    indices, holders = _holders(partition, num_samples)
     if np.any(holders != 1):
         sample = int(np.flatnonzero(holders != 1)[0])
         raise PartitionError(f"sample {sample} is held by {holders[sample]} clients; it needs one")
@@ -36,6 +29,37 @@ def check_partition(partition: Partition, num_samples: int) -> None:
     starts = np.cumsum([len(part) for part in partition])
     if not np.isin(falls, starts).all():
         raise PartitionError("a client's sample indices must be sorted")
+
+
+def check_shares(partition: Sequence[Any], num_samples: int) -> None:
+    """Make sure that no sample belongs to two clients; some may belong to none, in any order.
+
+    Raises:
+        PartitionError: There is no client, indices are no integers or out of range, or a sample is
+            held twice.
+    """
+    _, holders = _holders(partition, num_samples)
+    if np.any(holders > 1):
+        sample = int(holders.argmax())
+        raise PartitionError(
+            f"sample {sample} is held {holders[sample]} times; give each to one client, once"
+        )
+
+
+def _holders(partition: Sequence[Any], num_samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """All indices of a partition, and how often each sample is held."""
+    if not len(partition):
+        raise PartitionError("the partition has no clients; use at least one")
+    parts = [np.asarray(part) for part in partition]
+    if any(part.ndim != 1 or (part.size and part.dtype.kind not in "iu") for part in parts):
+        raise PartitionError("a client's samples must be a one-dimensional integer array")
+    indices = np.concatenate(parts).astype(np.int64)
+    if len(indices) and (indices.min() < 0 or indices.max() >= num_samples):
+        raise PartitionError(
+            f"sample indices run from {indices.min()} to {indices.max()}; the data has "
+            f"{num_samples} samples"
+        )
+    return indices, np.bincount(indices, minlength=num_samples)
 
 
 def label_counts(

@@ -4,7 +4,8 @@ Needs Pillow. Grey images stay one channel, 16 bits stay 16 bits, and what is tr
 white, so that colours that nobody sees are not learned from.
 """
 
-from collections.abc import Iterable
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,20 +32,22 @@ class Images(NamedTuple):
 
     Attributes:
         pixels: Shape (images, height, width) or (images, height, width, 3), uint8 or uint16.
-        paths: Their files; corrupt ones are left out.
+        names: Their names; corrupt ones are left out.
         notes: What was left out or changed, a sentence each.
     """
 
     pixels: np.ndarray
-    paths: list[Path]
+    names: list[str]
     notes: tuple[str, ...]
 
 
-def read_images(paths: list[Path], side: int = 0, skip_corrupt: bool = False) -> Images:
+def read_images(
+    files: Sequence[Path] | Mapping[str, bytes], side: int = 0, skip_corrupt: bool = False
+) -> Images:
     """Decode image files.
 
     Args:
-        paths: The files.
+        files: The files, or name for messages -> what is in it.
         side: Height and width that every image is resized to (bicubic), pixels; 0 keeps them as
             they are, and all must then have one size.
         skip_corrupt: Leave files out that do not decode, instead of refusing all.
@@ -52,15 +55,19 @@ def read_images(paths: list[Path], side: int = 0, skip_corrupt: bool = False) ->
     Raises:
         DataError: Files do not decode, or images have different sizes.
     """
-    decoded: dict[Path, np.ndarray] = {}
-    corrupt: dict[Path, str] = {}
+    named: dict[str, Path | bytes] = (
+        dict(files) if isinstance(files, Mapping) else {str(path): path for path in files}
+    )
+    check_pillow(next(iter(named), ""))
+    decoded: dict[str, np.ndarray] = {}
+    corrupt: dict[str, str] = {}
     seen: set[str] = set()
-    for path in paths:
+    for name, file in named.items():
         try:
-            decoded[path], said = _decode(path, side)
+            decoded[name], said = _decode(file, side)
             seen |= said
         except Exception as error:  # Pillow raises many types on damaged bytes
-            corrupt[path] = " ".join(str(error).split()) or type(error).__name__
+            corrupt[name] = " ".join(str(error).split()) or type(error).__name__
     if corrupt and (not skip_corrupt or not decoded):
         raise DataError(
             f"{_named(corrupt)}; replace or remove {'it' if len(corrupt) == 1 else 'them'}, or say "
@@ -71,19 +78,19 @@ def read_images(paths: list[Path], side: int = 0, skip_corrupt: bool = False) ->
     return Images(_stack(decoded.values()), list(decoded), (*notes, *sorted(seen)))
 
 
-def _named(corrupt: dict[Path, str]) -> str:
+def _named(corrupt: dict[str, str]) -> str:
     """Every file that is no image, and why; the first ones of many."""
-    shown = [f"{path} is no readable image ({why})" for path, why in corrupt.items()][:SHOWN]
+    shown = [f"{name} is no readable image ({why})" for name, why in corrupt.items()][:SHOWN]
     more = f", and {len(corrupt) - SHOWN} more files" if len(corrupt) > SHOWN else ""
     return ", ".join(shown) + more
 
 
-def _check_sizes(decoded: dict[Path, np.ndarray]) -> None:
+def _check_sizes(decoded: dict[str, np.ndarray]) -> None:
     (first, image), *others = decoded.items()
-    for path, other in others:
+    for name, other in others:
         if other.shape[:2] != image.shape[:2]:
             raise DataError(
-                f"{path} has shape {other.shape}, {first.name} has {image.shape}; set "
+                f"{name} has shape {other.shape}, {first} has {image.shape}; set "
                 "`data.image_side` to resize all"
             )
 
@@ -101,11 +108,12 @@ def _stack(images: Iterable[Shaped[np.ndarray, "..."]]) -> UInt[np.ndarray, "ima
     return stacked
 
 
-def _decode(path: Path, side: int) -> tuple[UInt[np.ndarray, "height width ..."], set[str]]:
+def _decode(file: Path | bytes, side: int) -> tuple[UInt[np.ndarray, "height width ..."], set[str]]:
     """One image upright, and what a reader must know of it."""
     from PIL import Image, ImageOps
 
-    with Image.open(path, formats=FORMATS) as opened:
+    source = io.BytesIO(file) if isinstance(file, bytes) else file
+    with Image.open(source, formats=FORMATS) as opened:
         if (frames := getattr(opened, "n_frames", 1)) > 1:
             raise ValueError(f"it has {frames} frames")
         deep, notes = opened.mode.startswith("I"), _loss_of(opened)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedket.data.image_files import FILES, SUFFIXES, Images, check_pillow, read_images
+from fedket.data.image_files import FILES, SUFFIXES, Images, read_images
 from fedket.data.raw import Part, RawData
 from fedket.errors import DataError
 
@@ -55,7 +55,6 @@ def read_image_folder(
         DataError: A folder or class is missing or empty, images do not decode or have another
             size, or Pillow is absent.
     """
-    check_pillow(str(folder))
     if not folder.is_dir():
         raise DataError(f"no folder {folder}; `data.path` names a folder of <class>/<name>.jpg")
     folders = _parts(folder)
@@ -179,9 +178,9 @@ def _in_turns(classes: Files) -> list[tuple[int, Path]]:
 
 def _in_parts(images: Images, turns: dict[str, list[tuple[int, Path]]]) -> dict[str, Part]:
     """The images and labels of each part, which lie one after the other."""
-    kept, parts, start = set(images.paths), {}, 0
+    kept, parts, start = set(images.names), {}, 0
     for part, turn in turns.items():
-        labels = np.array([label for label, path in turn if path in kept], np.int32)
+        labels = np.array([label for label, path in turn if str(path) in kept], np.int32)
         parts[part] = images.pixels[start : start + len(labels)], labels
         start += len(labels)
     return parts

@@ -10,6 +10,7 @@ repaired and sorted without a loop over clients.
 
 import heapq
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, Integer, Shaped
@@ -26,7 +27,7 @@ def iid(
     num_samples: int, *, num_clients: int, rng: np.random.Generator, min_samples: int = 1
 ) -> Partition:
     """Deal shuffled samples evenly: client sizes differ by at most one."""
-    _check(num_samples, num_clients, min_samples)
+    _check(num_samples, num_clients, min_samples, rng)
     owner = np.repeat(np.arange(num_clients), _even_sizes(num_samples, num_clients))
     return _collect(rng.permutation(owner), num_clients)
 
@@ -49,7 +50,7 @@ def dirichlet(
     `alpha` is the concentration, above 0: near 0 each class goes to one client, a large one
     approaches `iid`.
     """
-    _check(len(labels), num_clients, min_samples)
+    _check(len(labels), num_clients, min_samples, rng)
     shuffled = rng.permutation(len(labels))
     order = _sort_by_label(shuffled, labels)
     owner = np.empty(len(labels), np.int64)
@@ -78,7 +79,7 @@ def label_shards(
     """
     if shards_per_client < 1:
         raise PartitionError(f"shards_per_client must be at least 1, got {shards_per_client}")
-    _check(len(labels), num_clients, max(min_samples, shards_per_client))
+    _check(len(labels), num_clients, max(min_samples, shards_per_client), rng)
     totals = _even_sizes(len(labels), num_clients)
     shard_sizes = (totals[:, None] + np.arange(shards_per_client)) // shards_per_client
     shards = rng.permutation(num_clients * shards_per_client)
@@ -103,7 +104,7 @@ def quantity_skew(
     `alpha` is the concentration, above 0: near 0 one client holds nearly all, a large one
     approaches `iid`.
     """
-    _check(num_samples, num_clients, min_samples)
+    _check(num_samples, num_clients, min_samples, rng)
     sizes = _dirichlet_sizes(num_samples, num_clients, alpha, rng)
     excess, deficit = excess_and_deficit(sizes, min_samples)
     owner = np.repeat(np.arange(num_clients), sizes - excess + deficit)
@@ -124,7 +125,7 @@ def by_group(
 
     `groups` has the owner of each sample, integers or strings: at least as many as clients.
     """
-    _check(len(groups), num_clients, min_samples)
+    _check(len(groups), num_clients, min_samples, rng)
     names, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     if len(names) < num_clients:
         raise PartitionError(
@@ -140,7 +141,9 @@ def by_group(
     return _collect(client_of[group_of], num_clients)
 
 
-def _check(num_samples: int, num_clients: int, min_samples: int) -> None:
+def _check(num_samples: int, num_clients: int, min_samples: int, rng: Any) -> None:
+    if not isinstance(rng, np.random.Generator):
+        raise PartitionError(f"rng is {rng!r}; make a generator: numpy.random.default_rng(0)")
     if num_clients < 1 or min_samples < 0 or num_samples < 1:
         raise PartitionError(
             f"got {num_samples} samples, {num_clients} clients, min_samples {min_samples}; use at "

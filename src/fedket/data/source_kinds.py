@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from fedket.data.held_out import DataConfig
-from fedket.data.sources import load_dataset
+from fedket.data.sources import load_dataset, load_table
 from fedket.schema import FREE, NonNegativeInt
 from fedket.section import Context
 from fedket.types import Dataset
@@ -90,6 +90,35 @@ class NpzConfig(StoredConfig):
     """Expected checksum of the file; empty means not checked."""
     regression: bool | None = None
     """`true`: labels are numbers to predict, no classes; absent for classes."""
+
+
+class TableConfig(StoredConfig):
+    """A table with a row per sample: CSV, Parquet, or a folder of Hugging Face's `datasets`."""
+
+    kind: Literal["table"] = "table"
+    path: str
+    """A path, or a name below the data directory: a .csv or .parquet file, or what
+    `Dataset.save_to_disk` wrote."""
+    target: str
+    """Column of the classes, whole numbers or words."""
+    features: tuple[str, ...] = ()
+    """Columns of the features; empty takes all others."""
+    group: str = ""
+    """Column of the owners of samples, for partition `groups`; empty for none."""
+    one_hot: bool = False
+    """Make a 0 or 1 for each word of columns that hold words, instead of refusing them."""
+    drop_missing: bool = False
+    """Leave rows out that miss a value, instead of refusing them."""
+    test_path: str = ""
+    """Another table, for testing; empty takes a share of this one's rows."""
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """That share: of the rows of each class, or of the owners if there are."""
+    regression: bool | None = None
+    """`true`: the target holds numbers to predict, no classes; absent for classes."""
+
+    def build(self, context: Context) -> Dataset:
+        """The data set."""
+        return load_table(**self.model_dump(exclude={"kind", "validation_fraction"}))
 
 
 class ImageFolderConfig(StoredConfig):

@@ -5,11 +5,13 @@ features are kept as they are. 60,000 images of 28x28 are 188 MB.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from fedket.data.columns import read_saved, saved_class_names
 from fedket.data.download import find_file
 from fedket.data.image_folder import read_image_folder
 from fedket.data.labels import check_complete
@@ -17,6 +19,7 @@ from fedket.data.npz import read_npz
 from fedket.data.originals import FASHION_MNIST, MNIST, is_stored, read_digits, read_image_set
 from fedket.data.raw import RawData, check_raw, count_classes, merge_classes, select
 from fedket.data.scale import check_ranges, scale_features
+from fedket.data.table import Wanted, raw_of, read_tables
 from fedket.errors import DataError
 from fedket.types import Dataset
 
@@ -114,16 +117,83 @@ def load_dataset(
         raise DataError("`regression` is for an `npz` of numbers; leave `classes` and `merge` out")
     source = path or name
     request = Request(path, directory, sha256, image_side, test_fraction, class_names, skip_corrupt)
-    raw = check_raw(_read(name, request), source, regression=bool(regression))
-    if not classes and not regression:
-        check_labels(raw, source)
-    return assemble(raw, Path(path).stem or name, source, classes, merge, max_train, max_test)
+    with _naming(name):
+        raw = SOURCES[name](request)
+    kept = classes, merge, max_train, max_test
+    return _checked(raw, Path(path).stem or name, source, bool(regression), *kept)
 
 
-def check_labels(raw: RawData, source: str) -> None:
-    """Refuse labels that leave a class without training samples; see `check_complete`."""
-    count_classes(raw, source)
-    check_complete(raw.y_train, [y for _, y in raw.parts.values()], source)
+def load_table(
+    path: str,
+    target: str,
+    *,
+    features: tuple[str, ...] = (),
+    group: str = "",
+    one_hot: bool = False,
+    drop_missing: bool = False,
+    test_path: str = "",
+    test_fraction: float = 0.2,
+    directory: str = "",
+    classes: tuple[int, ...] = (),
+    merge: tuple[tuple[int, int], ...] = (),
+    max_train: int = 0,
+    max_test: int = 0,
+    regression: bool | None = None,
+) -> Dataset:
+    """Load a table with a row per sample: CSV, Parquet, or a folder of Hugging Face's `datasets`.
+
+    Args:
+        path: The table, or the folder that `Dataset.save_to_disk` wrote; below the data directory
+            if it is not here.
+        target: Column of the classes, whole numbers or words.
+        features: Columns of the features; empty takes all others.
+        group: Column of the owners of samples; empty for none.
+        one_hot: Whether words among the features become a 0 or 1 for each word.
+        drop_missing: Whether rows with a missing value are left out.
+        test_path: Another table, for testing; empty takes a share of this one's rows.
+        test_fraction: That share, of each class, or of the owners if there are.
+        directory: Data directory, as in `load_dataset`.
+        classes: As there, of labels 0, 1, ... in the order of the target's values.
+        merge: As there.
+        max_train: As there.
+        max_test: As there.
+        regression: Whether the target holds numbers to predict instead of classes.
+
+    Raises:
+        DataError: A file is missing or damaged, or columns have values that are no features.
+    """
+    if regression and (classes or merge):
+        raise DataError("a regression has no classes; leave `classes` and `merge` out")
+    number = bool(regression)
+    wanted = Wanted(target, features, group, one_hot, drop_missing, test_fraction, number)
+    folder = data_directory(directory)
+    with _naming("table"):
+        place, test = _place(path, folder), _place(test_path, folder) if test_path else None
+        if place.is_dir():
+            names = saved_class_names(place, target)
+            raw = raw_of(read_saved(place), wanted, str(place), names)
+        else:
+            raw = read_tables(place, wanted, test)
+    kept = classes, merge, max_train, max_test
+    return _checked(raw, place.stem, str(place), bool(regression), *kept)
+
+
+def _checked(
+    raw: RawData,
+    name: str,
+    source: str,
+    regression: bool,
+    classes: tuple[int, ...],
+    merge: tuple[tuple[int, int], ...],
+    max_train: int,
+    max_test: int,
+) -> Dataset:
+    """A data set in which every class that counts has training samples."""
+    raw = check_raw(raw, source, regression=regression)
+    if not (classes or regression):
+        count_classes(raw, source)
+        check_complete(raw.y_train, [y for _, y in raw.parts.values()], source)
+    return assemble(raw, name, source, classes, merge, max_train, max_test)
 
 
 def assemble(
@@ -183,9 +253,11 @@ def stored(directory: Path) -> dict[str, bool]:
     }
 
 
-def _read(name: str, request: Request) -> RawData:
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Name the data set that a system's error is about."""
     try:
-        return SOURCES[name](request)
+        yield
     except OSError as error:
         raise DataError(f"data set `{name}` cannot be read ({error}); check its path") from error
 
@@ -193,8 +265,13 @@ def _read(name: str, request: Request) -> RawData:
 def _find_folder(path: str, directory: Path) -> Path:
     if not path:
         raise DataError("data set `image_folder` needs `path`: a folder of <class>/<name>.jpg")
+    return _place(path, directory)
+
+
+def _place(path: str, directory: Path) -> Path:
+    """A path, or what is called so in the data directory."""
     here = Path(path).expanduser()
-    return here if here.is_dir() or not (directory / path).is_dir() else directory / path
+    return here if here.exists() or not (directory / path).exists() else directory / path
 
 
 def _find_file(path: str, directory: Path) -> Path:

@@ -13,6 +13,9 @@ from fedket.types import Dataset
 
 Features = Float32[np.ndarray, "samples ..."]
 
+MAX_EXACT = 4096
+"""Features whose whole covariance is worked out: 128 MiB."""
+
 
 def map_features(dataset: Dataset, change: Callable[[Features], Features]) -> Dataset:
     """Change the features of both parts of a data set."""
@@ -93,18 +96,47 @@ def principal_components(
     Raises:
         DataError: If there are fewer features or samples than `count`.
     """
-    flat = x.reshape(len(x), -1).astype(np.float64)
+    flat = x.reshape(len(x), -1)
     if count > min(flat.shape):
         raise DataError(
             f"`pca` of {count} components needs as many training samples and features, got "
             f"{flat.shape[0]} of {flat.shape[1]}; ask for fewer components"
         )
+    find = _exact_components if flat.shape[1] <= MAX_EXACT else _random_components
+    mean, components = find(flat, count)
+    largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
+    return mean, components * np.sign(largest)
+
+
+def _exact_components(x: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    flat = x.astype(np.float64)
     mean = flat.mean(axis=0)
     flat -= mean
     _, vectors = np.linalg.eigh(flat.T @ flat)
-    components = vectors.T[::-1][:count]
-    largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
-    return mean, components * np.sign(largest)
+    return mean, vectors.T[::-1][:count]
+
+
+def _random_components(x: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same by random projections (Halko et al. 2009, arXiv:0909.4061), of the same seed."""
+    from sklearn.decomposition import PCA
+
+    fitted = PCA(count, svd_solver="randomized", random_state=0).fit(x)
+    return fitted.mean_.astype(np.float64), fitted.components_.astype(np.float64)
+
+
+def rescale(dataset: Dataset, low: float, high: float) -> Dataset:
+    """Smallest and largest value of each feature over the training samples become `low` and `high`.
+
+    What lies beyond in other samples is cut off; a feature that is the same everywhere is `low`.
+    """
+    least, most = (end(dataset.x_train, axis=0).astype(np.float64) for end in (np.min, np.max))
+    scale = (high - low) / np.where(most > least, most - least, 1)
+
+    def change(x: Features) -> Features:
+        moved: Features = (low + (x - least) * scale).astype(np.float32)
+        return moved.clip(np.float32(low), np.float32(high))
+
+    return map_features(dataset, change)
 
 
 def project_on_components(dataset: Dataset, count: int) -> Dataset:

@@ -10,10 +10,13 @@ from fedket.data.transform import (
     map_features,
     pad_images,
     project_on_components,
+    rescale,
     shrink_images,
     standardise,
     standardise_target,
 )
+from fedket.errors import ConfigError
+from fedket.schema import FiniteFloat
 from fedket.section import Context, Section
 from fedket.types import Transform
 
@@ -87,3 +90,24 @@ class StandardiseTargetConfig(Section):
     def build(self, context: Context) -> Transform:
         """The transform."""
         return Transform(standardise_target, fitted=True)
+
+
+class RescaleConfig(Section):
+    """Shift and scale each feature to a range, that of the training samples; others are cut off."""
+
+    kind: Literal["rescale"] = "rescale"
+    low: FiniteFloat = 0.0
+    """What the smallest value of a feature becomes."""
+    high: FiniteFloat = 1.0
+    """What the largest becomes, such as 3.14159 for angles."""
+
+    def check(self, context: Context) -> None:
+        """The range must not be empty."""
+        if self.low >= self.high:
+            raise ConfigError(
+                f"transform `rescale`: low is {self.low:g}, high {self.high:g}; high must be larger"
+            )
+
+    def build(self, context: Context) -> Transform:
+        """The transform."""
+        return Transform(partial(rescale, low=self.low, high=self.high), fitted=True)

@@ -13,6 +13,9 @@ from fedket.experiment.build import transformed, transforms_of
 from fedket.experiment.config import ExperimentConfig
 from fedket.types import Dataset
 
+TABLES = (".csv", ".tsv", ".parquet")
+"""Suffixes of files whose classes would be numbered by each site for itself."""
+
 PART = {"x", "y"}
 """Arrays of a file that is not split: all of it is for training, or at the server for testing."""
 
@@ -30,6 +33,11 @@ def load_site_data(site: SiteFile, config: ExperimentConfig) -> Dataset:
     path, wanted = site.data, _wanted(config)
     if not path.exists():
         raise DataError(f"no samples at {path}; correct `data` in the site.toml of {site.name}")
+    if path.is_file() and path.suffix.lower() in TABLES:
+        raise DataError(
+            f"{path} is a table; a site has an .npz file or a folder of images: save what "
+            "fk.load_table reads with numpy.savez"
+        )
     transforms = transforms_of(config)
     made = zip(config.transform, transforms, strict=True)
     fitted = [section.kind for section, transform in made if transform.fitted]

@@ -9,6 +9,7 @@ from fedket.errors import ConfigError, DataError
 from fedket.experiment.aggregation import protocol_of, summed_clients
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated.fed_nova import FedNovaConfig
+from fedket.federated.given import check_outputs
 from fedket.federated.losses import cross_entropy
 from fedket.federated.optimizers import NO_METRIC, NaturalGradientConfig
 from fedket.federated.qfedfisher import QFedFisherConfig, effective_threshold
@@ -17,7 +18,6 @@ from fedket.quantum.memory import available_bytes, check_memory
 from fedket.section import Context
 from fedket.secure.privacy.kinds import SumNoiseConfig
 from fedket.types import Dataset, Model, Params
-from fedket.user_code import in_user_code
 
 MAX_TOGETHER = 4
 """Devices or networks that clients which are vectorised may run in place of their own alone."""
@@ -177,20 +177,4 @@ def check_fit(model: Model, dataset: Dataset, dtype: str) -> None:
             f"{tree_size(params):,} parameters need about {needed / 2**30:.1f} GiB, "
             f"{available_bytes() / 2**30:.1f} GiB are available; use fewer layers or units"
         )
-    shape = dataset.x_train.shape[1:]
-    sample = jax.ShapeDtypeStruct((2, *shape), jnp.dtype(dtype))
-    try:
-        logits = jax.eval_shape(model.apply, params, sample)
-    except TypeError as error:
-        if (known := in_user_code(error)) is not None:
-            raise known from error
-        raise ConfigError(f"the model does not take samples of shape {shape}: {error}") from error
-    if dataset.regression and logits.shape[1] != 1:
-        raise ConfigError(
-            f"the model has {logits.shape[1]} outputs, regression wants one; choose another model"
-        )
-    if logits.shape[1] != dataset.num_classes:
-        raise ConfigError(
-            f"the model has {logits.shape[1]} outputs, the data {dataset.num_classes} classes; "
-            f"choose {logits.shape[1]} classes with `data.classes`, or another model"
-        )
+    check_outputs(model, params, dataset, dtype)

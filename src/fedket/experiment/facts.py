@@ -1,6 +1,6 @@
 """What an experiment will cost, known before it runs: parameters, qubits, bytes, key bits."""
 
-from math import ceil, inf
+from math import ceil, inf, prod
 
 import jax.numpy as jnp
 import numpy as np
@@ -56,8 +56,8 @@ def count_facts(experiment: Experiment) -> Facts:
     messages = max(map(len, neighbours(graph))) if graph else 1
     promise = promise_of(experiment)
     multiplier = promise.noise_multiplier if promise else 0.0
-    caveats = _caveats(config, takes_key=bool(needs)) | _of_device(experiment.model)
-    caveats |= _of_samples(dataset)
+    caveats = _caveats(config, takes_key=bool(needs)) | _of_samples(dataset)
+    caveats |= _of_model(config, experiment.model, dataset)
     return Facts(
         parameters=tree_size(params),
         qubits=circuit.num_qubits if circuit else 0,
@@ -158,11 +158,23 @@ def _of_samples(dataset: Dataset) -> dict[str, tuple[str, ...]]:
     return {"data": dataset.notes} if dataset.notes else {}
 
 
-def _of_device(model: Model) -> dict[str, tuple[str, ...]]:
-    """What a reader must know of a circuit that ran elsewhere."""
-    if model.device is None:
-        return {}
-    return {"model": (f"The circuit did not run on fedket's engine: {model.runs_on}.",)}
+def _of_model(
+    config: ExperimentConfig, model: Model, dataset: Dataset
+) -> dict[str, tuple[str, ...]]:
+    """What a reader must know of a circuit that ran elsewhere, or is larger than its samples."""
+    said = []
+    if model.device is not None:
+        said.append(f"The circuit did not run on fedket's engine: {model.runs_on}.")
+    features = prod(dataset.x_train.shape[1:])
+    if getattr(config.model, "encoding", "") == "amplitude" and model.circuit is not None:
+        num_qubits = model.circuit.num_qubits
+        if 2 * features <= 2**num_qubits:
+            said.append(
+                f"{features} features are padded with zeros to the {2**num_qubits} amplitudes of "
+                f"{num_qubits} qubits; {max(1, (features - 1).bit_length())} would hold them, and "
+                "encodings `angle` and `arctan` take one feature per qubit."
+            )
+    return {"model": tuple(said)} if said else {}
 
 
 def _caveats(config: ExperimentConfig, takes_key: bool) -> dict[str, tuple[str, ...]]:

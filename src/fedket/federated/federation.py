@@ -9,7 +9,6 @@ its number, clients' optimisers included, and the next round begins. It is not r
 same updates in another group would give single ones away.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -18,57 +17,34 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fedket.errors import ConfigError, ProtocolError, TrainingError
-from fedket.federated.averaging import MEAN_METRICS, check_average
+from fedket.federated.averaging import check_average
 from fedket.federated.beginning import initial_params, kept_by_all, on_device
 from fedket.federated.buffered import Asynchronous, asynchronous_rounds, buffered
 from fedket.federated.cohort import sample_cohort
 from fedket.federated.conditions import SimulatedClients, under_conditions
 from fedket.federated.drift import UNSEEN
-from fedket.federated.evaluate import (
-    ClientAccuracy,
-    EvaluatedClients,
-    Evaluation,
-    PersonalAccuracy,
-    Score,
-    evaluation_batch,
-    global_model,
-    make_client_accuracy,
-    make_own_accuracy,
-    make_personal_accuracy,
-    make_scorer,
-    means,
-    quality_of,
-    scoring_rng,
-    unknown_accuracy,
-)
-from fedket.federated.gossip import (
-    WITH_A_SERVER,
-    check_graph,
-    consensus_distance,
-    gossip,
-    mix,
-    of_all,
-)
-from fedket.federated.gradients import make_gradient_meter, no_gradients
+from fedket.federated.evaluate import EvaluatedClients, Evaluation
+from fedket.federated.evaluator import make_evaluator
+from fedket.federated.given import check_given, check_outputs, check_samples
+from fedket.federated.gossip import WITH_A_SERVER, check_graph, gossip, mix, of_all
 from fedket.federated.local import LocalTraining
 from fedket.federated.lost_round import unchanged
-from fedket.federated.placement import one_copy
 from fedket.federated.schedule import make_schedule
 from fedket.federated.trainer import (
     ClientTrainer,
     Engine,
     MakeEngine,
+    TrainingData,
     broadcast_shape,
     contribution_shape,
     tree_bytes,
     tree_size,
 )
 from fedket.federated.vectorised import vectorised_engine
-from fedket.record import LayerGradient, RoundRecord, costs
+from fedket.record import RoundRecord, costs
 from fedket.rng import Purpose, rng_for
 from fedket.topology.graph import Topology
 from fedket.types import (
@@ -168,43 +144,44 @@ def make_federation(
         asynchronous: How rounds wait for nobody; `clients_per_round` is then how many train at the
             same time, and `clients` says how long they take.
         callbacks: Called with each round's record.
+
+    Raises:
+        FedketError: Something is not what it should be, or does not fit: one line, see
+            `fedket.federated.given`.
     """
+    simulated = not isinstance(engine, Engine)  # otherwise clients hold their samples themselves
+    numbers = {
+        "clients_per_round": clients_per_round,
+        "seed": seed,
+        "memory_limit_mb": memory_limit_mb,
+    }
+    check_given(model, dataset, strategy, training, graph, engine, reducer, numbers)
+    if simulated:
+        check_samples(dataset, partition, dtype)
+        partition = [np.asarray(samples, np.int64) for samples in partition]
     check_average(strategy, graph, asynchronous)
-    in_training = clients_per_round or len(partition)
-    sample_cohort(seed, 1, len(partition), in_training)
+    num_clients, num_test = len(partition), len(dataset.y_test)
+    in_training = clients_per_round or num_clients
+    sample_cohort(seed, 1, num_clients, in_training)
     cohort_size = asynchronous.buffer if asynchronous else in_training
     if graph is not None:
-        if isinstance(engine, Engine):
+        if not simulated:
             raise ConfigError(WITH_A_SERVER)
         check_graph(graph, [len(samples) for samples in partition])
         strategy = gossip(strategy, graph.num_clients)
         reducer = of_all(graph, reducer or mix(graph))
-    num_clients, num_test = len(partition), len(dataset.y_test)
     sent_strategy = strategy
     if asynchronous is not None:
         strategy = buffered(strategy, num_clients, in_training)
-    test = jnp.asarray(dataset.x_test, dtype), jnp.asarray(dataset.y_test)
-    held_out = None
-    if dataset.x_val is not None:
-        held_out = jnp.asarray(dataset.x_val, dtype), jnp.asarray(dataset.y_val)
-    batch = evaluation_batch(model, test[0], memory_limit_mb)
-    probe_samples = {
-        name: (jnp.asarray(x, dtype), jnp.asarray(y)) for name, (x, y) in probes.items()
-    }
-    scorer = make_scorer(model, batch, training.loss)
     shapes = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype),
         jax.eval_shape(lambda: model.init(rng_for(seed, Purpose.INIT))),
     )
+    if simulated:
+        check_outputs(model, shapes, dataset, dtype)
     num_values = tree_size(contribution_shape(strategy, shapes))
     received = broadcast_shape(sent_strategy, shapes)
-    whole = strategy.own_models or tree_size(received.params) == tree_size(shapes)
-    meter: Callable[[Params], Mapping[str, LayerGradient]] = no_gradients
-    if gradients and num_test and whole:
-        meter = make_gradient_meter(model, training.loss, *test, training.batch_size)
-    accuracy: ClientAccuracy = unknown_accuracy
-    personal_accuracy: PersonalAccuracy | None = None
-    own_accuracy = make_own_accuracy(model, batch)
+    data: TrainingData | None = None
     if isinstance(engine, Engine):
         if drift:
             raise ConfigError(UNSEEN)
@@ -212,13 +189,6 @@ def make_federation(
         first: Callable[[Params], Any] = partial(_of_engine, engine)
     else:
         data, length = on_device(dataset, partition, dtype)
-        most = num_clients if eval_clients == "all" else cohort_size
-        if not dataset.regression:
-            accuracy = make_client_accuracy(model, *data, most, batch)
-        personal = strategy.memory and strategy.memory.personal
-        if (personal or model.own_network) and not dataset.regression:
-            personal = personal or global_model
-            personal_accuracy = make_personal_accuracy(model, personal, *data, batch)
         trainer = ClientTrainer(model, strategy, training, length, drift)
         runner = engine(trainer, data, seed, reducer, cohort_size, memory_limit_mb)
         first = partial(kept_by_all, trainer, num_clients)
@@ -227,58 +197,25 @@ def make_federation(
         runner = asynchronous_rounds(runner, asynchronous, schedule)
     elif clients is not None:
         runner = under_conditions(runner, clients)
+    evaluator = make_evaluator(
+        model,
+        dataset,
+        strategy,
+        training,
+        data,
+        num_clients=num_clients,
+        most=num_clients if eval_clients == "all" else cohort_size,
+        whole=strategy.own_models or tree_size(received.params) == tree_size(shapes),
+        gradients=gradients,
+        seed=seed,
+        memory_limit_mb=memory_limit_mb,
+        dtype=dtype,
+        probes=probes,
+    )
 
     def init() -> FederationState:
         params = initial_params(model, seed, dtype)
         return FederationState(0, params, strategy.init(params), first(params))
-
-    def evaluate(
-        params: Params,
-        clients: np.ndarray | None = None,
-        round_num: int = 0,
-        state: FederationState | None = None,
-    ) -> Evaluation:
-        if not num_test:
-            raise TrainingError("there are no test samples to evaluate on")
-        ids = np.arange(num_clients) if clients is None else clients
-        rngs = [scoring_rng(model, seed, round_num, part) for part in (0, 1)]
-        loss, correct = math.nan, math.nan
-        validation = math.nan, math.nan
-        quality = None
-        if whole:
-            score: Score = scorer(params, *test, rngs[0])
-            (loss, correct), quality = means(score, test[1]), quality_of(score, test[1])
-        if whole and held_out is not None:
-            rng = scoring_rng(model, seed, round_num, 3)
-            validation = means(scorer(params, *held_out, rng), held_out[1])
-        if personal_accuracy is None or state is None:
-            of_clients = accuracy(params, ids, rngs[1])
-        else:
-            server, memory = one_copy((state.server, state.clients.memory))
-            sent = strategy.broadcast(server, params)
-            of_clients = personal_accuracy(sent, memory, ids, rngs[1])
-        return Evaluation(loss, correct, of_clients, meter(params), *validation, quality)
-
-    def of_own_models(
-        models: Any, clients: np.ndarray | None, round_num: int, evaluated: bool
-    ) -> dict[str, Any]:
-        """What a round's record says of the clients' own models; nothing if they have none."""
-        if not strategy.own_models:
-            return {}
-        distance = consensus_distance(models)
-        ids = np.arange(num_clients) if clients is None else clients
-        if not evaluated or not len(ids) or dataset.regression:
-            return {"consensus_distance": distance}
-        found = own_accuracy(models, ids, *test, scoring_rng(model, seed, round_num, 2))
-        return {"consensus_distance": distance, "own_accuracy": np.asarray(found)}
-
-    def probed(params: Params, server: ServerState) -> dict[str, float]:
-        rng = scoring_rng(model, seed, 0)
-        found = {n: means(scorer(params, *x, rng), x[1])[1] for n, x in probe_samples.items()}
-        if whole and strategy.average is not None:
-            mean = means(scorer(strategy.average(server), *test, rng), test[1])
-            found |= dict(zip(MEAN_METRICS, mean, strict=True))
-        return found
 
     def run_round(
         state: FederationState, with_evaluation: bool = True
@@ -301,9 +238,10 @@ def make_federation(
         scored = {"cohort": asked, "all": None, "none": asked[:0]}[eval_clients]
         evaluated = with_evaluation and num_test
         with _told_by(model.device) as more_jobs:
-            evaluation = evaluate(after.params, scored, round_num, after) if evaluated else None
-            own = of_own_models(outcome.server, scored, round_num, bool(evaluated))
-        more = probed(outcome.params, outcome.server) if evaluated else {}
+            measured = (after.params, scored, round_num, after)
+            evaluation = evaluator.evaluate(*measured) if evaluated else None
+            own = evaluator.of_own_models(outcome.server, scored, round_num, bool(evaluated))
+        more = evaluator.probed(outcome.params, outcome.server) if evaluated else {}
         record = RoundRecord(
             round=round_num,
             cohort=tuple(int(client) for client in asked),
@@ -327,7 +265,7 @@ def make_federation(
             tell(record)
         return after, record
 
-    return Federation(init, run_round, evaluate)
+    return Federation(init, run_round, evaluator.evaluate)
 
 
 def _of_engine(engine: Engine, params: Params) -> Any:  # noqa: ARG001

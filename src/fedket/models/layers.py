@@ -87,7 +87,7 @@ def _tile(x: Images) -> list[Pooled]:
 
 def flatten(x: Float[Array, "*shape batch"]) -> Float[Array, "features batch"]:
     """Merge channels, height and width, in this order (PyTorch's); features stay as they are."""
-    return x.reshape(-1, x.shape[-1])
+    return x.reshape(prod(x.shape[:-1]), x.shape[-1])
 
 
 def linear(

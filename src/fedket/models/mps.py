@@ -16,7 +16,7 @@ from fedket.errors import CircuitError, ConfigError
 from fedket.models.hybrid import Head, HeadedKeys, with_head
 from fedket.models.vqc import Encoding, Readout, vqc
 from fedket.quantum.circuit import Circuit
-from fedket.quantum.encoding import ROTATIONS
+from fedket.quantum.encoding import ROTATIONS, flat_features
 from fedket.quantum.noise import NoiseModel
 from fedket.quantum.shots import Shots
 from fedket.schema import PositiveInt
@@ -95,7 +95,7 @@ def _extract(
     rng: PRNGKeyArray | None,  # noqa: ARG001 - every head takes one
 ) -> Float[Array, "batch qubits"]:
     """Contract from both ends to the middle, a vector per sample."""
-    sites, features = params["sites"], x.reshape(x.shape[0], -1).T
+    sites, features = params["sites"], flat_features(x).T
     if features.shape[0] != sites.shape[0]:
         raise CircuitError(f"expected {sites.shape[0]} features, got {features.shape[0]}")
     half = sites.shape[0] // 2

@@ -25,6 +25,7 @@ from fedket.models.layers import (
     linear,
     max_pool,
 )
+from fedket.quantum.encoding import flat_features
 from fedket.section import Section
 from fedket.types import Model
 
@@ -198,7 +199,7 @@ def run_network(
     channels).
     """
     images = len(network.shape) == 3
-    h = as_images(x, network.shape[-1]) if images else x.reshape(x.shape[0], -1).T
+    h = as_images(x, network.shape[-1]) if images else flat_features(x).T
     return run_layers(network, tensors, h, rng).T
 
 

@@ -15,7 +15,7 @@ from fedket.errors import CircuitError, ConfigError
 from fedket.models.circuit_keys import CircuitKeys, Qubits
 from fedket.models.vqc import Readout, measured_subsets
 from fedket.quantum.circuit import Circuit
-from fedket.quantum.encoding import zero_state
+from fedket.quantum.encoding import flat_features, zero_state
 from fedket.quantum.engine import run_circuit
 from fedket.quantum.gates import multiply, ry, rz
 from fedket.quantum.measurement import Measurement, pure_values
@@ -71,7 +71,7 @@ def reuploading(
         x: Float[Array, "batch *features"],
         rng: PRNGKeyArray | None = None,  # noqa: ARG001 - every model takes one
     ) -> Float[Array, "batch classes"]:
-        features = x.reshape(x.shape[0], -1)
+        features = flat_features(x)
         if features.shape[1] != num_features:
             raise CircuitError(f"expected {num_features} features, got {features.shape[1]}")
 

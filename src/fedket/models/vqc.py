@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from itertools import combinations
-from typing import Literal
+from math import prod
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from fedket.errors import ConfigError
+from fedket.errors import ConfigError, check_known
 from fedket.models.circuit_keys import CircuitKeys
 from fedket.quantum.circuit import Circuit
 from fedket.quantum.encoding import ENCODINGS, ROTATIONS, encoding_angles
@@ -28,6 +29,9 @@ from fedket.quantum.shots import Shots, draw_values, plan_shots, sampled_values
 from fedket.schema import PositiveFloat
 from fedket.section import Context
 from fedket.types import Model
+
+MAX_NORM_ERROR = 1e-3
+"""How far from 1 the norm of a state may be."""
 
 Readout = Literal["z", "z0", "z_zz", "probabilities"]
 Encoding = Literal["amplitude", "angle", "arctan", "state"]
@@ -67,6 +71,8 @@ def vqc(
         ConfigError: If the read-out has fewer values than classes.
         CircuitError: The circuit's noise is not served.
     """
+    check_known("encoding", encoding, get_args(Encoding))
+    check_known("readout", readout, get_args(Readout))
     subsets, signs = measured_subsets(readout, circuit.num_qubits, num_classes)
     measured = Measurement(circuit, noise, subsets, num_classes if subsets is None else 0)
     check_measurement(measured)
@@ -174,6 +180,17 @@ def readout_size(readout: Readout, num_qubits: int) -> int:
     return sizes[readout]
 
 
+def check_norms(x: np.ndarray) -> None:
+    """Raise `ConfigError` unless samples are states of norm 1, which `encoding = "state"` takes."""
+    norms = np.sqrt((x.reshape(len(x), prod(x.shape[1:])).astype(np.float64) ** 2).sum(axis=1))
+    wrong = np.flatnonzero(np.abs(norms - 1) > MAX_NORM_ERROR)
+    if len(wrong):
+        raise ConfigError(
+            f"encoding `state` takes states of norm 1, training sample {wrong[0]} has norm "
+            f"{norms[wrong[0]]:.4g}; divide samples by their norm, or use encoding `amplitude`"
+        )
+
+
 class VqcConfig(CircuitKeys):
     """A variational quantum classifier: encode, rotate and entangle, read out."""
 
@@ -187,6 +204,12 @@ class VqcConfig(CircuitKeys):
     """Logits are this factor times the read-out."""
     init_std: PositiveFloat = 0.1
     """Angles start at N(0, init_std²), radians."""
+
+    def check(self, context: Context) -> None:
+        """Samples that are states must have norm 1."""
+        super().check(context)
+        if self.encoding == "state":
+            check_norms(context.samples.x_train)
 
     def build(self, context: Context) -> Model:
         """The model, for the classes of the data."""

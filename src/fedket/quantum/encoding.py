@@ -4,7 +4,11 @@ Samples that do not fit `num_qubits` are a `CircuitError`: too many features for
 than one per qubit for angles, another shape for states.
 """
 
+from math import prod
+
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from fedket.errors import CircuitError
@@ -20,21 +24,40 @@ def amplitude_state(
 ) -> Complex[Array, "dim batch"]:
     """Amplitude encoding: flatten, pad with zeros to 2**num_qubits, normalise.
 
-    A sample that is zero everywhere becomes the zero state |0…0⟩.
+    Every other finite sample becomes x/‖x‖, however small or large its features are in their
+    precision. A sample that is zero everywhere becomes the zero state |0…0⟩.
     """
     dim = 2**num_qubits
-    flat = x.reshape(x.shape[0], -1)
+    flat = flat_features(x).astype(jnp.promote_types(x.dtype, jnp.float32))
     if flat.shape[1] > dim:
         raise CircuitError(
             f"amplitude encoding on {num_qubits} qubits holds {dim} features, got {flat.shape[1]}; "
             f"use {(flat.shape[1] - 1).bit_length()} qubits or fewer features"
         )
     amplitudes = jnp.pad(flat, ((0, 0), (0, dim - flat.shape[1]))).T
+    amplitudes = amplitudes / _power_of_two(jnp.abs(amplitudes).max(axis=0))
     power = jnp.sum(amplitudes**2, axis=0)
     empty = power == 0
     amplitudes = amplitudes / jnp.sqrt(jnp.where(empty, 1, power))
     amplitudes = amplitudes.at[0].add(empty.astype(amplitudes.dtype))
     return amplitudes + 0j
+
+
+def flat_features(x: Float[Array, "batch *features"]) -> Float[Array, "batch flat"]:
+    """Samples with one axis of features, also where there are no samples."""
+    return x.reshape(x.shape[0], prod(x.shape[1:]))
+
+
+def _power_of_two(x: Float[Array, " batch"]) -> Float[Array, " batch"]:
+    """The largest power of two that is at most `x`, 1 for 0: to divide by it changes no bit.
+
+    At most 1 / tiny, since the reciprocal of a larger one would be flushed to zero.
+    """
+    mantissa = np.finfo(x.dtype).nmant
+    words = jnp.uint64 if x.dtype == jnp.float64 else jnp.uint32
+    exponent = jax.lax.bitcast_convert_type(x, words) >> mantissa << mantissa
+    power = jax.lax.bitcast_convert_type(exponent, x.dtype)
+    return jnp.where(x == 0, 1, jnp.minimum(power, 1 / np.finfo(x.dtype).tiny))
 
 
 def given_state(x: Float[Array, "batch *features"], num_qubits: int) -> Complex[Array, "dim batch"]:
@@ -57,7 +80,7 @@ def product_state(vectors: Complex[Array, "batch qubits 2"]) -> Complex[Array, "
     psi = vectors[:, 0].T
     for qubit in range(1, vectors.shape[1]):
         factor = vectors[:, qubit].T
-        psi = (psi[:, None] * factor[None]).reshape(-1, vectors.shape[0])
+        psi = (psi[:, None] * factor[None]).reshape(2 * len(psi), vectors.shape[0])
     return psi
 
 
@@ -102,13 +125,15 @@ def _half_arctan(x: Float[Array, "..."]) -> tuple[Float[Array, "..."], Float[Arr
     """Cosine and sine of arctan(x)/2; half-angle formulas vectorise where arctan does not."""
     cos_whole = 1 / jnp.sqrt(1 + x**2)
     cos_half = jnp.sqrt((1 + cos_whole) / 2)
-    return cos_half, x * cos_whole / (2 * cos_half)
+    # Where the square of x overflows, the sine is that of ±π/2.
+    sin_whole = jnp.where(cos_whole == 0, jnp.sign(x), x * cos_whole)
+    return cos_half, sin_whole / (2 * cos_half)
 
 
 def _one_feature_per_qubit(
     x: Float[Array, "batch *features"], num_qubits: int
 ) -> Float[Array, "batch qubits"]:
-    flat = x.reshape(x.shape[0], -1)
+    flat = flat_features(x)
     if flat.shape[1] != num_qubits:
         raise CircuitError(
             f"angle encoding needs one feature per qubit: {num_qubits}, got {flat.shape[1]}"

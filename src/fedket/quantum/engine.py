@@ -45,16 +45,21 @@ Angles = Float[Array, "layers slots"]
 Batch = Complex[Array, "dim batch"]
 
 
-def run_circuit(circuit: Circuit, params: Angles, psi: Batch) -> Batch:
+def run_circuit(
+    circuit: Circuit, params: Angles, psi: Batch, *, forward_mode: bool = False
+) -> Batch:
     """Apply a circuit to a batch of pure states; differentiable in `params` and `psi`.
 
-    Reverse mode only (`jax.grad`, `jax.vjp`), once or again (`jax.jacrev(jax.grad(f))` in place of
-    `jax.hessian`); works under `jax.jit` and `jax.vmap`.
+    Reverse mode (`jax.grad`, `jax.vjp`), once or again (`jax.jacrev(jax.grad(f))`); works under
+    `jax.jit` and `jax.vmap`. What JAX differentiates forwards (`jax.jvp`, `jax.jacfwd`,
+    `jax.hessian`) needs `forward_mode`, since adjoint gradients exist backwards only.
 
     Args:
         circuit: The circuit.
         params: Angles in radians, shape `circuit.params_shape`, float32 or float64.
         psi: States as columns, shape (2**num_qubits, batch), complex64 or complex128.
+        forward_mode: Whether JAX differentiates through every gate, in any mode: without compiled
+            kernels, and backwards with memory that grows with depth.
 
     Returns:
         The final states, same shape, in the precision of `params` and `psi` together.
@@ -64,6 +69,9 @@ def run_circuit(circuit: Circuit, params: Angles, psi: Batch) -> Batch:
     """
     params, psi = match_arguments(circuit, params, psi)
     dim = psi.shape[0]
+    if forward_mode:
+        blocks = blocks_of(circuit, psi)
+        return _scan(circuit, blocks, block_matrices(blocks, params), psi)
     if psi.shape[1] > dim * (native.WIDE if native.kernels() else 1):
         unitary = _run(circuit, params, jnp.eye(dim, dtype=psi.dtype))
         return unitary @ psi

@@ -85,7 +85,8 @@ def _matrix_gradients(
         return jnp.zeros((batch, *matrix.shape), matrix.dtype)
     parts = []
     for group in qubit_groups(num_qubits):
-        total = batch_cross_matrices(left, after[0], group, num_qubits).reshape(batch, -1)
+        total = batch_cross_matrices(left, after[0], group, num_qubits)
+        total = total.reshape(batch, 4 ** len(group))
         traced = jnp.einsum("tk,bk->bt", trace_map(len(group), total.dtype), total)
         parts.append(traced.reshape(batch, len(group), 2, 2))
     cross = jnp.concatenate(parts, axis=1)
@@ -118,5 +119,5 @@ def _planes(
     batch = states.shape[1]
     tensor = states.T.reshape(batch, *(2,) * num_qubits)
     tensor = jnp.moveaxis(tensor, [1 + q for q in qubits], range(1, 1 + len(qubits)))
-    rows = tensor.reshape(batch, 2 ** len(qubits), -1)
+    rows = tensor.reshape(batch, 2 ** len(qubits), 2 ** (num_qubits - len(qubits)))
     return jnp.concatenate([rows.real, rows.imag], axis=1)

@@ -47,5 +47,5 @@ def _jacobians(
     units = jnp.eye(dim, dtype=psi.dtype)
     cotangents = jnp.tile(jnp.concatenate([units, -1j * units], axis=1), (1, batch))
     finals, pull_back = per_sample_vjp(circuit, params, jnp.repeat(psi, 2 * dim, axis=1))
-    rows = pull_back(cotangents).reshape(batch, 2, dim, -1)
+    rows = pull_back(cotangents).reshape(batch, 2, dim, params.size)
     return finals[:, :: 2 * dim], jnp.asarray(rows[:, 0] + 1j * rows[:, 1])

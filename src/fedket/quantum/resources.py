@@ -21,10 +21,12 @@ def pauli_averages(psi: States) -> Float[Array, "paulis batch"]:
     rho = (psi[:, None] * psi.conj()[None]).reshape(*(2,) * (2 * num_qubits), batch)
     pairs = [axis for q in range(num_qubits) for axis in (q, num_qubits + q)]
     upper = num_qubits // 2  # one GEMM for each half of the qubits
-    halves = rho.transpose(*pairs, 2 * num_qubits).reshape(4**upper, -1, batch)
+    halves = rho.transpose(*pairs, 2 * num_qubits).reshape(
+        4**upper, 4 ** (num_qubits - upper), batch
+    )
     first, second = (jnp.asarray(_pauli_table(n), psi.dtype) for n in (upper, num_qubits - upper))
-    letters = (first @ halves.reshape(4**upper, -1)).reshape(halves.shape)
-    return jnp.einsum("qj,pjb->pqb", second, letters).reshape(-1, batch).real
+    letters = (first @ halves.reshape(4**upper, halves[0].size)).reshape(halves.shape)
+    return jnp.einsum("qj,pjb->pqb", second, letters).reshape(4**num_qubits, batch).real
 
 
 def concentratable_entanglement(psi: States) -> Float[Array, " batch"]:

@@ -18,6 +18,7 @@ from fedket.bridges.model import largest_section, native_words
 from fedket.bridges.native import native_run
 from fedket.errors import CircuitError, ConfigError
 from fedket.models.circuit_keys import check_simulation
+from fedket.quantum.encoding import flat_features
 from fedket.quantum.noise import NoiseModel
 from fedket.quantum.shots import Shots
 from fedket.schema import PositiveFloat, PositiveInt
@@ -152,7 +153,7 @@ def _model(
             params: Params, x: Float[Array, "batch *features"], rng: PRNGKeyArray | None = None
         ) -> Float[Array, "batch classes"]:
             flat = jnp.concatenate([params[name].ravel() for name in shapes])
-            found = values(flat, x.reshape(x.shape[0], -1), rng)
+            found = values(flat, flat_features(x), rng)
             if found.shape[1] == 1 and num_classes == 2:
                 found = jnp.concatenate([found, -found], axis=1)
             return logit_scale * found

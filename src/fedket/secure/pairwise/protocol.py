@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from fedket.schema import NonNegativeInt
 from fedket.section import Context
 from fedket.secure.begun import STATEMENT_BYTES, Begun
 from fedket.secure.in_process import reduce_in_process
@@ -224,7 +225,7 @@ class PairwiseMasksConfig(WordsConfig):
     """Words under one-time pads that pairs of clients share; the server sees their sum only."""
 
     kind: Literal["pairwise_masks"] = "pairwise_masks"
-    degree: Annotated[int, Field(ge=0)] = 0
+    degree: NonNegativeInt = 0
     """With how many others each client shares a pad, an even number; 0 means all of them up to 20
     clients, and beyond as many as `corrupt_fraction` asks for."""
     corrupt_fraction: Annotated[float, Field(ge=0, lt=1)] = 1 / 3

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from fedket.errors import ConfigError
 from fedket.rng import Purpose, numpy_seed
-from fedket.schema import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from fedket.schema import FiniteFloat, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from fedket.section import Context, Section
 from fedket.secure.robust import attacks
 from fedket.secure.robust.attacks import Attack
@@ -91,7 +91,7 @@ class ALittleIsEnoughConfig(AttackConfig):
     """Attackers send the honest mean plus τ standard deviations (arXiv:1902.06156)."""
 
     kind: Literal["a_little_is_enough"] = "a_little_is_enough"
-    tau: float = 1.5
+    tau: FiniteFloat = 1.5
     """Standard deviations τ; may be negative."""
 
     def build(self, context: Context) -> Attack:
@@ -117,7 +117,7 @@ class GaussianConfig(AttackConfig):
     """Attackers send normal random numbers."""
 
     kind: Literal["gaussian"] = "gaussian"
-    mu: float = 0.0
+    mu: FiniteFloat = 0.0
     """Mean μ."""
     sigma: NonNegativeFloat = 1.0
     """Standard deviation σ."""

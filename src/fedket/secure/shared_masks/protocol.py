@@ -3,11 +3,9 @@
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
-
-from fedket.schema import PositiveFloat
+from fedket.schema import NonNegativeInt, PositiveFloat
 from fedket.section import Context, Section
 from fedket.secure.begun import STATEMENT_BYTES, Begun
 from fedket.secure.in_process import reduce_in_process
@@ -166,9 +164,9 @@ class SharedMasksConfig(Section):
     """Quantised bits per value (q)."""
     clip: PositiveFloat = 1.0
     """Largest absolute update per coordinate; larger ones are clipped."""
-    colluders: Annotated[int, Field(ge=0)] = 1
+    colluders: NonNegativeInt = 1
     """Clients that may join the server without learning more (T)."""
-    threshold: Annotated[int, Field(ge=0)] = 0
+    threshold: NonNegativeInt = 0
     """Clients that must be alive until the sum opens (U), at least colluders + 2; 0 means three
     quarters of the cohort."""
     malicious: bool = False
