@@ -152,7 +152,7 @@ def test_list_names_every_shipped_experiment(fedket):
 def test_every_shipped_experiment_is_a_valid_file(experiment):
     config = load_config(experiment.path)
     assert config.name.endswith(experiment.name.rpartition("/")[2])
-    assert config.description
+    assert experiment.description
 
 
 def test_help_and_version(fedket):
