@@ -191,6 +191,11 @@ def kinds_of(group: str) -> list[str]:
     return list(dict.fromkeys([*BUILT_IN[group], *installed]))
 
 
+def made_of(group: str) -> list[str]:
+    """How names of a group are spelled whose kinds are made when asked for: `optax:NAME`."""
+    return [f"{prefix}:NAME" for of, prefix in MADE if of == group]
+
+
 def find(group: str, name: str, folder: Path = Path()) -> Any:
     """What a name stands for in a group; see the module's docstring.
 
@@ -214,7 +219,7 @@ def find(group: str, name: str, folder: Path = Path()) -> Any:
         return getattr(import_module(module), attribute)(rest)
     for point in entry_points(group=f"fedket.{group}", name=name):
         return point.load()
-    names = [*kinds_of(group), *(f"{prefix}:NAME" for of, prefix in MADE if of == group)]
+    names = [*kinds_of(group), *made_of(group)]
     raise ConfigError(
         f"unknown {group} `{name}`{meant(name, names)} (known: {', '.join(names)}, or FILE.py:NAME)"
     )

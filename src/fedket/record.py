@@ -273,7 +273,9 @@ def summarise(
     stopped: str = "",
 ) -> Summary:
     """Sum up rounds; `seconds` are those of the rounds unless the clock says more."""
+    accuracies = [r.test_accuracy for r in records if r.test_accuracy is not None]
     evaluated = [r for r in records if r.test_accuracy is not None]
+    evaluated = evaluated or [r for r in records if r.test_loss is not None]  # a regression
     clipped = [r.clipped for r in records if r.clipped is not None]
     shares = [r.clipped_share for r in records if r.clipped_share is not None]
     clock = [r.simulated_s for r in records if r.simulated_s is not None]
@@ -284,7 +286,7 @@ def summarise(
         lost_rounds=sum(bool(r.lost) for r in records),
         test_accuracy=last.test_accuracy if last else None,
         test_loss=last.test_loss if last else None,
-        best_test_accuracy=max((r.test_accuracy or 0.0 for r in evaluated), default=None),
+        best_test_accuracy=max(accuracies, default=None),
         seconds=math.fsum(r.seconds for r in records) if seconds is None else seconds,
         upload_bytes=sum(r.upload_bytes for r in records),
         download_bytes=sum(r.download_bytes for r in records),

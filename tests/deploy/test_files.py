@@ -128,6 +128,9 @@ def test_missing_certificates_and_empty_kits_are_named(tmp_path):
     [
         (experiment({"kind": "plain"}), "nothing but masked words leaves a site"),
         (experiment({"kind": "quantised"}), "nothing but masked words leaves a site"),
+        (experiment(data={"validation_fraction": 0.1}), "samples that sites do not send"),
+        (experiment(federation={"early_stopping": {}}), "samples that sites do not send"),
+        (experiment(data={"kind": "diabetes"}), "a regression is simulated only"),
         (experiment(partition={"num_clients": 3}), "make them equal"),
         (
             experiment({"kind": "pairwise_masks"}, conditions={"dropout": 0.5}),

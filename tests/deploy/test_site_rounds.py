@@ -61,9 +61,11 @@ def test_noise_and_shots_at_sites_are_those_of_the_simulation():
     assert params_sha256(deployed.params) == params_sha256(run(built.federation, 2)[0].params)
 
 
-def test_persistent_optimisers_stay_at_the_sites():
+def test_sites_train_as_the_experiment_asks_and_keep_their_optimisers():
     training = {"epochs": 1, "batch_size": 16, "persistent_optimizer": True}
-    config = experiment(KINDS["masked"], training=training)
+    training |= {"clip_norm": 0.5, "class_weights": [2.0, 1.0, 1.0]}
+    asked = {"schedule": {"kind": "exponential"}, "optimizer": {"kind": "optax:adamw"}}
+    config = experiment(KINDS["masked"], training=training, **asked)
     built = build_experiment(config)
     assert params_sha256(run(federation_of(config, built)[0], 3)[0].params) == params_sha256(
         run(built.federation, 3)[0].params

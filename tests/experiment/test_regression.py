@@ -57,11 +57,20 @@ def test_it_comes_close_to_least_squares_and_speaks_the_data_sets_units(run):
         predictor.predict_proba(data.x_test)
 
 
+def test_its_summary_has_losses(run):
+    assert run.summary.test_accuracy is run.summary.best_test_accuracy is None
+    assert run.summary.test_loss > 0
+    assert run.summary.validation_loss > 0
+
+
 def test_its_report_and_facts_know_no_classes(run):
     facts = json.loads((run.directory / "model.json").read_text())
     assert facts["num_classes"] == 1
     assert sum(map(sum, facts["label_counts"])) == facts["num_train"]
-    assert "numbers" in write_report([run.directory]).read_text(encoding="utf-8")
+    page = write_report([run.directory]).read_text(encoding="utf-8")
+    assert "R²" in page
+    assert "Best round" in page
+    assert "Test accuracy" not in page
 
 
 def test_numbers_come_from_a_file_too(tmp_path):

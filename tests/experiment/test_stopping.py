@@ -35,6 +35,8 @@ def test_the_best_round_is_the_first_of_equals_and_small_gains_do_not_postpone_t
     assert not stops(records, "loss", EarlyStoppingConfig(patience=3, min_delta=0.1))
     assert not stops(records, "loss", EarlyStoppingConfig(patience=1))
     assert not stops(records, "loss", None)
+    unevaluated = [*records, *records_of(*[None] * 9)[5:]]
+    assert not stops(unevaluated, "loss", EarlyStoppingConfig(patience=1))
 
 
 @pytest.fixture(scope="module")

@@ -112,6 +112,7 @@ def _answers(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.mark.long
 def test_wandb_writes_an_offline_run(tiny, tmp_path):
     pytest.importorskip("wandb")
     run = start_run(tiny("track={kind='wandb', mode='offline'}"), output=tmp_path / "run")

@@ -15,11 +15,12 @@ ALL = (
     "schedule={kind='cosine', warmup_rounds=1, rounds=4}",
     "training={batch_size=8, clip_norm=0.5, class_weights='balanced', loss='optax:huber_loss'}",
     "optimizer={kind='optax:adamw', weight_decay=0.01}",
+    "federation.averaging={decay=0.5}",
 )
 
 
-def weights_of(run):
-    return load_file(run.directory / "model.safetensors")
+def weights_of(run, name="model"):
+    return load_file(run.directory / f"{name}.safetensors")
 
 
 def test_engines_agree_and_a_run_goes_on_as_if_it_had_not_ended(tiny, tmp_path):
@@ -30,7 +31,9 @@ def test_engines_agree_and_a_run_goes_on_as_if_it_had_not_ended(tiny, tmp_path):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *map(weights_of, runs))
     start_run(tiny(*ALL, "federation.rounds=1"), output=tmp_path / "short")
     longer = resume_run(tmp_path / "short", config=tiny(*ALL))
-    jax.tree.map(np.testing.assert_array_equal, weights_of(longer), weights_of(runs[0]))
+    for name in ("model", "averaged"):
+        found = weights_of(longer, name), weights_of(runs[0], name)
+        jax.tree.map(np.testing.assert_array_equal, *found)
 
 
 def test_a_schedule_as_long_as_the_run_is_another_one_in_a_longer_run(tiny, tmp_path):

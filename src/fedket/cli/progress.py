@@ -155,6 +155,7 @@ def _table(rows: deque[dict[str, str]]) -> Table:
 
 def _line(cells: dict[str, str]) -> str:
     optional = {
+        "validation": "validation",
         "left out": "left out",
         "clock": "clock",
         "key": "key spent",
@@ -189,6 +190,7 @@ class _Tally:
             "round": f"{record.round}/{self.rounds}",
             "loss": "–" if loss is None else f"{loss:.4f}",
             "accuracy": "–" if accuracy is None else f"{100 * accuracy:.1f} %",
+            "validation": _shown(record.validation_accuracy, record.validation_loss),
             "seconds": f"{record.seconds:.2f}",
             "left out": str(len(record.dropped)) if record.simulated_s is not None else "",
             "clock": _time(self.clock) if record.simulated_s is not None else "",
@@ -240,10 +242,16 @@ def _validation(summary: Summary) -> dict[str, str]:
     """What the validation split says of a run; nothing without one."""
     if summary.best_round is None:
         return {}
-    accuracy, loss = summary.validation_accuracy, summary.validation_loss
-    shown = f"loss {loss:.4g}" if accuracy is None else f"{100 * accuracy:.2f} %"
+    shown = _shown(summary.validation_accuracy, summary.validation_loss)
     best = f"that of round {summary.best_round}, best.safetensors"
     return {"validation": shown, "best model": best}
+
+
+def _shown(accuracy: float | None, loss: float | None) -> str:
+    """An accuracy, else a loss, in words; empty for neither."""
+    if accuracy is not None:
+        return f"{100 * accuracy:.1f} %"
+    return "" if loss is None else f"loss {loss:.4g}"
 
 
 def print_facts(facts: Facts, evaluation: str) -> None:

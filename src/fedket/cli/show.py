@@ -132,9 +132,9 @@ def _names(experiments: list[Any]) -> str:
 
 
 def _list_kinds(as_json: bool) -> None:
-    from fedket.kinds import BUILT_IN, kinds_of
+    from fedket.kinds import BUILT_IN, kinds_of, made_of
 
-    names = {group: kinds_of(group) for group in BUILT_IN}
+    names = {group: [*kinds_of(group), *made_of(group)] for group in BUILT_IN}
     if as_json:
         typer.echo(json.dumps(names))
         return

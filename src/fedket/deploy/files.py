@@ -10,7 +10,6 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from fedket.bridges.keys import DeviceKeys
-from fedket.data.held_out import DataConfig
 from fedket.data.regression import DiabetesConfig
 from fedket.errors import ConfigError
 from fedket.experiment.aggregation import check_aggregation, protocol_of
@@ -192,10 +191,11 @@ def check_deployable(config: ExperimentConfig, sites: int) -> None:
         )
     if isinstance(config.data, DiabetesConfig) or getattr(config.data, "regression", None):
         raise ConfigError("sites classify: a regression is simulated only; use labels 0, 1, ...")
-    if isinstance(config.data, DataConfig) and config.data.validation_fraction is not None:
+    plan, fraction = config.federation, getattr(config.data, "validation_fraction", None)
+    if any(asked is not None for asked in (fraction, plan.early_stopping, plan.best_by)):
         raise ConfigError(
-            "data.validation_fraction holds out samples at the server, which sites do not send; "
-            "leave it out"
+            "a validation split would be held out at the server from samples that sites do not "
+            "send; leave data.validation_fraction, federation.early_stopping and best_by out"
         )
     if not protocol.authenticated:
         raise ConfigError(

@@ -131,7 +131,7 @@ def check_optimizer(config: ExperimentConfig, model: Model, batch_size: int) -> 
         ConfigError: The model has no metric, or FedNova is told of another momentum.
         CircuitError: A batch's copies of states are too many.
     """
-    momentum = getattr(config.optimizer, "momentum", 0.0)
+    momentum = getattr(config.optimizer, "momentum", None) or 0.0
     if isinstance(config.strategy, FedNovaConfig) and config.strategy.momentum != momentum:
         raise ConfigError(
             f"strategy.momentum is {config.strategy.momentum:g}, that of the optimizer is "

@@ -82,7 +82,8 @@ class TrainingConfig(Table):
         default_factory=lambda: named_function("loss", "cross_entropy")
     )
     """`cross_entropy`; `mse`: mean over classes of (logit − target)², target 1 for the label's
-    class, else −1; or (logits, labels) -> losses of your own, `FILE.py:FUNCTION`."""
+    class, else −1, in regression the number; `optax:NAME`, one of optax's; or (logits, labels) ->
+    losses of your own, `FILE.py:FUNCTION`."""
     epochs: PositiveInt = 1
     batch_size: PositiveInt = 32
     persistent_optimizer: bool = False

@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 
 from fedket.errors import ConfigError, meant
 from fedket.experiment.config import ExperimentConfig
-from fedket.kinds import BUILT_IN, find, kinds_of
+from fedket.kinds import BUILT_IN, find, kinds_of, made_of
 from fedket.schema import Table, inner_tables, show_value
 from fedket.section import FunctionOf, Kind, NamedFunction, Section
 
@@ -96,7 +96,8 @@ def _values(field: FieldInfo) -> str:
     """What a key may be, in words."""
     for part in field.metadata:
         if isinstance(part, FunctionOf | Kind):
-            return ", ".join(f"`{kind}`" for kind in BUILT_IN[part.group])
+            kinds = *BUILT_IN[part.group], *made_of(part.group)
+            return ", ".join(f"`{kind}`" for kind in kinds)
     words = _type_in_words(field.annotation)
     limits = [text for part in field.metadata if (text := _limit(part))]
     return " ".join([words, *limits])

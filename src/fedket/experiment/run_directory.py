@@ -139,8 +139,8 @@ def deciding_values(config: ExperimentConfig) -> dict[str, Any]:
 
 
 def source_hashes(config: ExperimentConfig) -> dict[str, str]:
-    """SHA-256 of each file of users' kinds that a configuration names."""
-    files = user_files(config).items()
+    """SHA-256 of each file of users' kinds that decide numbers: a tracker does not."""
+    files = user_files(config.model_copy(update={"track": None})).items()
     return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files}
 
 

@@ -47,8 +47,8 @@ def best_round(
 def stops(
     records: Sequence[RoundRecord], metric: Metric, stopping: EarlyStoppingConfig | None
 ) -> str:
-    """Why no more rounds are run; empty if there is no reason."""
-    if stopping is None or not records:
+    """Why no more rounds are run after one that was evaluated; empty if there is no reason."""
+    if stopping is None or not records or score_of(records[-1], metric) is None:
         return ""
     best, last = best_round(records, metric, stopping.min_delta), records[-1].round
     if best is None or last - best < stopping.patience:

@@ -124,11 +124,12 @@ def _paint_guessing(ax: Axes, level: float) -> None:
 
 
 def paint_loss(ax: Axes, record: RunRecord) -> str:
-    """Training and test loss over rounds."""
+    """Training, test and validation loss over rounds."""
     labels = []
     for field, name, colour, dash in (
         ("train_loss", "train", SERIES[1], DASHES[1]),
         ("test_loss", "test", SERIES[0], DASHES[0]),
+        ("validation_loss", "validation", SERIES[2], DASHES[2]),
     ):
         rounds, values = curve(record, field)
         if len(values):
@@ -143,10 +144,16 @@ def paint_loss(ax: Axes, record: RunRecord) -> str:
     log_if_wide(ax)
     label_ends(ax, labels)
     left_out = any(r.test_accuracy is not None and r.test_loss is None for r in record.rounds)
+    rest = " Values that are not finite are left out." if left_out else ""
     return (
         "Train: mean over the cohort's local training, weighted by samples. Test: global model on "
-        f"the test set.{' Values that are not finite are left out.' if left_out else ''}"
+        f"the test set{_best(record)}.{rest}"
     )
+
+
+def _best(record: RunRecord) -> str:
+    best = record.summary.best_round
+    return "" if best is None else f", validation: on the validation split, best in round {best}"
 
 
 def log_if_wide(ax: Axes) -> None:

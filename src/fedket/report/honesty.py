@@ -36,7 +36,7 @@ def honest_notes(record: RunRecord) -> list[tuple[str, str]]:
         *others,
         *_clipping(record),
         *_lost(record),
-        ("Test accuracy", _test_accuracy(record)),
+        ("Test set", _test_accuracy(record)),
         *clients,
         ("Bytes and seconds", _costs(record)),
     ]

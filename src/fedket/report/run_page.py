@@ -120,9 +120,17 @@ def key_figures(record: RunRecord) -> list[html.Tile]:
     words_per_client = quantity(model.upload_bytes_per_client, "B")
     planned, lost = count(planned_rounds(record)), count(totals.lost_rounds)
     return [
-        html.Tile("Test accuracy", percent(totals.test_accuracy), totals.test_accuracy, accuracy),
+        *(
+            _errors(record)
+            or [
+                html.Tile(
+                    "Test accuracy", percent(totals.test_accuracy), totals.test_accuracy, accuracy
+                )
+            ]
+        ),
         html.Tile("Test loss", loss(totals.test_loss, error is not None), totals.test_loss),
-        _counted("Rounds", totals.rounds, f"of {planned}, {lost} lost"),
+        *_validated(record),
+        _counted("Rounds", totals.rounds, totals.stopped or f"of {planned}, {lost} lost"),
         html.Tile("Time", duration(totals.seconds), totals.seconds, clock),
         *_clock(record),
         _sized("Uploaded", totals.upload_bytes, "B", f"{words_per_client} per client and round"),
@@ -136,6 +144,30 @@ def key_figures(record: RunRecord) -> list[html.Tile]:
         _counted("Clients", record.num_clients),
         _counted("Training samples", model.num_train, f"{count(model.num_test)} for testing"),
     ]
+
+
+def _errors(record: RunRecord) -> list[html.Tile]:
+    """Of a regression; nothing for classes."""
+    quality = record.quality
+    if quality is None or quality.mse is None:
+        return []
+    r2, mse = quality.r2, quality.mse
+    return [
+        html.Tile("R²", MISSING if r2 is None else f"{r2:.3f}", r2, "on the test set; 1 at best"),
+        html.Tile("Mean squared error", f"{mse:.4g}", mse, "in the units that were trained on"),
+    ]
+
+
+def _validated(record: RunRecord) -> list[html.Tile]:
+    """Nothing without a validation split."""
+    best = record.summary.best_round
+    if best is None:
+        return []
+    at_best = record.rounds[best - 1]
+    shown = loss(at_best.validation_loss, at_best.validation_loss is not None)
+    if at_best.validation_accuracy is not None:
+        shown = f"{percent(at_best.validation_accuracy)}, loss {shown}"
+    return [_counted("Best round", best, f"on the validation split: {shown}")]
 
 
 def _counted(label: str, value: int, detail: str = "") -> html.Tile:
