@@ -32,6 +32,8 @@ TARGETS: dict[str, Any] = {
     for name in (
         "fedket_forward",
         "fedket_backward",
+        "fedket_trajectories",
+        "fedket_trajectories_back",
         "fedket_observables_back",
         "fedket_cotangents_forth",
         "fedket_values",

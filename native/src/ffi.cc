@@ -1,4 +1,4 @@
-// The two XLA custom calls of the noiseless engine.
+// XLA custom calls of the noiseless engine, and the same with Paulis before gates.
 #include "problem.h"
 #include "simulate.h"
 #include "threads.h"
@@ -42,6 +42,18 @@ Problem read_problem(int64_t num_qubits, ffi::Span<const int64_t> code, ffi::Any
   return problem;
 }
 
+// A frame stands for one-qubit gates after moves; what else there is would be read wrongly.
+ffi::Error check_paulis(const Problem& problem, ffi::AnyBuffer paulis) {
+  bool fit = paulis.element_type() == ffi::DataType::U8;
+  for (const Block& block : problem.blocks) fit = fit && !block.window;
+  const int64_t blocks = static_cast<int64_t>(problem.blocks.size());
+  const int64_t count = problem.instances * problem.layers * blocks * problem.num_qubits;
+  fit = fit && static_cast<int64_t>(paulis.element_count()) == count * problem.batch;
+  return fit ? ffi::Error::Success()
+             : ffi::Error::InvalidArgument(
+                   "Paulis must be uint8 (layers, blocks, qubits, columns), before products alone");
+}
+
 // Matrices of another precision than the states would be read beyond their end.
 bool is_known(ffi::AnyBuffer states, ffi::AnyBuffer others) {
   const auto type = states.element_type();
@@ -58,35 +70,69 @@ T* numbers(ffi::AnyBuffer buffer) {
   return static_cast<T*>(buffer.untyped_data());
 }
 
-ffi::Error run_forward(ffi::ThreadPool pool, ffi::AnyBuffer matrices, ffi::AnyBuffer states,
-                       ffi::Result<ffi::AnyBuffer> result, int64_t num_qubits,
-                       ffi::Span<const int64_t> code) {
-  if (!is_known(states, matrices)) return wrong_type();
-  const Problem problem = read_problem(num_qubits, code, matrices, states);
+ffi::Error forward_with(ffi::ThreadPool pool, const Problem& problem, const uint8_t* paulis,
+                        ffi::AnyBuffer matrices, ffi::AnyBuffer states, ffi::AnyBuffer result) {
   const auto run = [&](auto zero) {
     using T = decltype(zero);
-    forward<T>(problem, {numbers<T>(matrices), numbers<T>(states), numbers<T>(*result)},
+    forward<T>(problem, {paulis, numbers<T>(matrices), numbers<T>(states), numbers<T>(result)},
                on_threads(pool, is_shared(problem)));
     return ffi::Error::Success();
   };
   return states.element_type() == ffi::DataType::C64 ? run(0.0f) : run(0.0);
 }
 
-ffi::Error run_backward(ffi::ThreadPool pool, ffi::AnyBuffer matrices, ffi::AnyBuffer states,
-                        ffi::AnyBuffer cotangent, ffi::Result<ffi::AnyBuffer> matrix_cotangent,
-                        ffi::Result<ffi::AnyBuffer> state_cotangent, int64_t num_qubits,
-                        ffi::Span<const int64_t> code) {
-  if (!is_known(states, matrices) || !is_known(states, cotangent)) return wrong_type();
-  const Problem problem = read_problem(num_qubits, code, matrices, states);
+ffi::Error backward_with(ffi::ThreadPool pool, const Problem& problem, const uint8_t* paulis,
+                         ffi::AnyBuffer matrices, ffi::AnyBuffer states, ffi::AnyBuffer cotangent,
+                         ffi::AnyBuffer matrix_cotangent, ffi::AnyBuffer state_cotangent) {
   const auto run = [&](auto zero) {
     using T = decltype(zero);
     backward<T>(problem,
-                {numbers<T>(matrices), numbers<T>(states), numbers<T>(cotangent),
-                 numbers<T>(*state_cotangent), numbers<T>(*matrix_cotangent)},
+                {paulis, numbers<T>(matrices), numbers<T>(states), numbers<T>(cotangent),
+                 numbers<T>(state_cotangent), numbers<T>(matrix_cotangent)},
                 on_threads(pool, is_shared(problem)));
     return ffi::Error::Success();
   };
   return states.element_type() == ffi::DataType::C64 ? run(0.0f) : run(0.0);
+}
+
+using Result = ffi::Result<ffi::AnyBuffer>;
+using Code = ffi::Span<const int64_t>;
+
+ffi::Error run_forward(ffi::ThreadPool pool, ffi::AnyBuffer matrices, ffi::AnyBuffer states,
+                       Result result, int64_t num_qubits, Code code) {
+  if (!is_known(states, matrices)) return wrong_type();
+  const Problem problem = read_problem(num_qubits, code, matrices, states);
+  return forward_with(pool, problem, nullptr, matrices, states, *result);
+}
+
+ffi::Error run_backward(ffi::ThreadPool pool, ffi::AnyBuffer matrices, ffi::AnyBuffer states,
+                        ffi::AnyBuffer cotangent, Result matrix_cotangent, Result state_cotangent,
+                        int64_t num_qubits, Code code) {
+  if (!is_known(states, matrices) || !is_known(states, cotangent)) return wrong_type();
+  const Problem problem = read_problem(num_qubits, code, matrices, states);
+  return backward_with(pool, problem, nullptr, matrices, states, cotangent, *matrix_cotangent,
+                       *state_cotangent);
+}
+
+ffi::Error run_trajectories(ffi::ThreadPool pool, ffi::AnyBuffer paulis, ffi::AnyBuffer matrices,
+                            ffi::AnyBuffer states, Result result, int64_t num_qubits, Code code) {
+  if (!is_known(states, matrices)) return wrong_type();
+  const Problem problem = read_problem(num_qubits, code, matrices, states);
+  const ffi::Error error = check_paulis(problem, paulis);
+  if (error.failure()) return error;
+  return forward_with(pool, problem, numbers<uint8_t>(paulis), matrices, states, *result);
+}
+
+ffi::Error undo_trajectories(ffi::ThreadPool pool, ffi::AnyBuffer paulis, ffi::AnyBuffer matrices,
+                             ffi::AnyBuffer states, ffi::AnyBuffer cotangent,
+                             Result matrix_cotangent, Result state_cotangent, int64_t num_qubits,
+                             Code code) {
+  if (!is_known(states, matrices) || !is_known(states, cotangent)) return wrong_type();
+  const Problem problem = read_problem(num_qubits, code, matrices, states);
+  const ffi::Error error = check_paulis(problem, paulis);
+  if (error.failure()) return error;
+  return backward_with(pool, problem, numbers<uint8_t>(paulis), matrices, states, cotangent,
+                       *matrix_cotangent, *state_cotangent);
 }
 
 }  // namespace fedket
@@ -109,23 +155,27 @@ FEDKET_EXPORT int fedket_level() {
 
 FEDKET_EXPORT XLA_FFI_Error* fedket_forward(XLA_FFI_CallFrame*);
 FEDKET_EXPORT XLA_FFI_Error* fedket_backward(XLA_FFI_CallFrame*);
+FEDKET_EXPORT XLA_FFI_Error* fedket_trajectories(XLA_FFI_CallFrame*);
+FEDKET_EXPORT XLA_FFI_Error* fedket_trajectories_back(XLA_FFI_CallFrame*);
+
+#define FEDKET_ARGUMENT .Arg<ffi::AnyBuffer>()
+#define FEDKET_RESULT .Ret<ffi::AnyBuffer>()
+#define FEDKET_CIRCUIT .Attr<int64_t>("num_qubits").Attr<ffi::Span<const int64_t>>("code")
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(fedket_forward, fedket::run_forward,
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<ffi::AnyBuffer>()
-                                  .Arg<ffi::AnyBuffer>()
-                                  .Ret<ffi::AnyBuffer>()
-                                  .Attr<int64_t>("num_qubits")
-                                  .Attr<ffi::Span<const int64_t>>("code"));
+                              ffi::Ffi::Bind().Ctx<ffi::ThreadPool>() FEDKET_ARGUMENT
+                                  FEDKET_ARGUMENT FEDKET_RESULT FEDKET_CIRCUIT);
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(fedket_backward, fedket::run_backward,
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<ffi::AnyBuffer>()
-                                  .Arg<ffi::AnyBuffer>()
-                                  .Arg<ffi::AnyBuffer>()
-                                  .Ret<ffi::AnyBuffer>()
-                                  .Ret<ffi::AnyBuffer>()
-                                  .Attr<int64_t>("num_qubits")
-                                  .Attr<ffi::Span<const int64_t>>("code"));
+                              ffi::Ffi::Bind().Ctx<ffi::ThreadPool>() FEDKET_ARGUMENT
+                                  FEDKET_ARGUMENT FEDKET_ARGUMENT FEDKET_RESULT FEDKET_RESULT
+                                      FEDKET_CIRCUIT);
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(fedket_trajectories, fedket::run_trajectories,
+                              ffi::Ffi::Bind().Ctx<ffi::ThreadPool>() FEDKET_ARGUMENT
+                                  FEDKET_ARGUMENT FEDKET_ARGUMENT FEDKET_RESULT FEDKET_CIRCUIT);
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(fedket_trajectories_back, fedket::undo_trajectories,
+                              ffi::Ffi::Bind().Ctx<ffi::ThreadPool>() FEDKET_ARGUMENT
+                                  FEDKET_ARGUMENT FEDKET_ARGUMENT FEDKET_ARGUMENT FEDKET_RESULT
+                                      FEDKET_RESULT FEDKET_CIRCUIT);

@@ -32,9 +32,11 @@ struct Problem {
 };
 
 // Complex numbers are interleaved (real, imaginary), arrays row-major:
-// matrices (instances, layers, matrices), states (instances, dim, batch).
+// matrices (instances, layers, matrices), states (instances, dim, batch). Paulis before gates, if any:
+// (instances, layers, blocks, qubits, batch), 1 for X, 2 for Z.
 template <typename T>
 struct Forward {
+  const uint8_t* paulis;
   const T* matrices;
   const T* states;
   T* result;
@@ -42,6 +44,7 @@ struct Forward {
 
 template <typename T>
 struct Backward {
+  const uint8_t* paulis;
   const T* matrices;
   const T* final_states;
   const T* cotangent;

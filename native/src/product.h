@@ -2,8 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 #include <vector>
 
+#include "frames.h"
 #include "layout.h"
 #include "problem.h"
 #include "rows.h"
@@ -38,8 +40,8 @@ Row<T> signed_row(Row<T> row, int8_t sign) {
   return sign < 0 ? Row<T>{-row.re, -row.im} : row;
 }
 
-template <typename T, bool PAIR, bool MOVES>
-void turn_rows(const Pass<T>& pass, const Gate<T>& g, const Gate<T>& h, const Row<T>* from,
+template <typename T, bool PAIR, bool MOVES, typename G>
+void turn_rows(const Pass<T>& pass, const G& g, const G& h, const Row<T>* from,
                Row<T>* to, const fedket::Permutation* moves, int64_t rows) {
   const int bits[2] = {pass.low, pass.high};
   const int64_t hi = int64_t{1} << pass.high, lo = int64_t{1} << pass.low;
@@ -62,10 +64,10 @@ void turn_rows(const Pass<T>& pass, const Gate<T>& g, const Gate<T>& h, const Ro
   }
 }
 
-template <typename T>
-void turn_pass(const Pass<T>& pass, const T* matrices, const Row<T>* from, Row<T>* to,
+template <typename T, typename Gates>
+void turn_pass(const Pass<T>& pass, const Gates& gates, const Row<T>* from, Row<T>* to,
                const fedket::Permutation* moves, int64_t rows) {
-  const Gate<T> g(matrices + 8 * pass.first, false), h(matrices + 8 * pass.second, false);
+  const auto &g = gates.of(pass.first), &h = gates.of(pass.second);
   if (pass.pair)
     moves ? turn_rows<T, true, true>(pass, g, h, from, to, moves, rows)
           : turn_rows<T, true, false>(pass, g, h, from, to, moves, rows);
@@ -83,9 +85,9 @@ size_t first_low(const std::vector<Pass<T>>& passes) {
 }
 
 // Forward: `rows` in `at` become those after the block; `spare` is as large. Returns whether they are in `spare`.
-template <typename T>
+template <typename T, typename Gates>
 bool apply_product(const std::vector<Pass<T>>& passes, const fedket::Permutation* moves,
-                      const T* matrices, Row<T>* at, Row<T>* spare, int64_t rows) {
+                   const Gates& gates, Row<T>* at, Row<T>* spare, int64_t rows) {
   if (moves && passes.empty()) {
     for (int64_t k = 0; k < rows; ++k)
       spare[k] = signed_row(at[moves->source[k]], moves->sign.empty() ? 1 : moves->sign[k]);
@@ -94,15 +96,15 @@ bool apply_product(const std::vector<Pass<T>>& passes, const fedket::Permutation
   size_t done = 0;
   const size_t low = std::max(first_low(passes), size_t{moves != nullptr});
   if (moves) {
-    turn_pass(passes[0], matrices, at, spare, moves, rows);
+    turn_pass(passes[0], gates, at, spare, moves, rows);
     at = spare, done = 1;
   }
-  for (; done < low; ++done) turn_pass<T>(passes[done], matrices, at, at, nullptr, rows);
+  for (; done < low; ++done) turn_pass<T>(passes[done], gates, at, at, nullptr, rows);
   const int64_t chunk = std::min(rows, int64_t{1} << kLowBits);
   if (low < passes.size())
     for (int64_t start = 0; start < rows; start += chunk)
       for (size_t i = low; i < passes.size(); ++i)
-        turn_pass<T>(passes[i], matrices, at + start, at + start, nullptr, chunk);
+        turn_pass<T>(passes[i], gates, at + start, at + start, nullptr, chunk);
   return moves != nullptr;
 }
 
@@ -123,8 +125,8 @@ inline __attribute__((always_inline)) void add_diagonal(Vec<T>& d, const Row<T>&
   d += l.re * p.im - l.im * p.re;
 }
 
-template <typename T, bool PAIR, bool MOVES>
-void undo_rows(Pass<T>& pass, const Gate<T>& g, const Gate<T>& h, const Row<T>* psi_from,
+template <typename T, bool PAIR, bool MOVES, typename G>
+void undo_rows(Pass<T>& pass, const G& g, const G& h, const Row<T>* psi_from,
                const Row<T>* lam_from, Row<T>* psi_to, Row<T>* lam_to,
                const fedket::Permutation* moves, int64_t rows) {
   const int bits[2] = {pass.low, pass.high};
@@ -164,17 +166,18 @@ void undo_rows(Pass<T>& pass, const Gate<T>& g, const Gate<T>& h, const Row<T>* 
   pass.x[0] = x0, pass.x[1] = x1, pass.y[0] = y0, pass.y[1] = y1;
 }
 
-template <typename T>
-void undo_pass(Pass<T>& pass, const T* matrices, const Row<T>* psi, const Row<T>* lam,
+template <typename T, typename Gates>
+void undo_pass(Pass<T>& pass, const Gates& gates, const Row<T>* psi, const Row<T>* lam,
                Row<T>* psi_to, Row<T>* lam_to, const fedket::Permutation* moves, int64_t rows) {
-  const Gate<T> g(matrices + 8 * pass.first, true), h(matrices + 8 * pass.second, true);
+  const auto &g = gates.of(pass.first), &h = gates.of(pass.second);
+  using G = std::decay_t<decltype(g)>;
   const auto run = [&](auto rows_of) {
     rows_of(pass, g, h, psi, lam, psi_to, lam_to, moves, rows);
   };
   if (pass.pair)
-    run(moves ? undo_rows<T, true, true> : undo_rows<T, true, false>);
+    run(moves ? undo_rows<T, true, true, G> : undo_rows<T, true, false, G>);
   else
-    run(moves ? undo_rows<T, false, true> : undo_rows<T, false, false>);
+    run(moves ? undo_rows<T, false, true, G> : undo_rows<T, false, false, G>);
 }
 
 // Cotangent of a qubit's matrix M: ½ (C − C†) conj(M).
@@ -191,16 +194,17 @@ void matrix_cotangent(T zero, T one, T x, T y, const T* matrix, T* result) {
       }
 }
 
-template <typename T>
-void read_cotangents(Pass<T>& pass, const T* matrices, T* grads) {
-  T d[4];
-  for (int i = 0; i < 4; ++i) d[i] = sum<T>(pass.diagonal[i]);
-  const auto put = [&](int qubit, T zero, T one, int which) {
-    matrix_cotangent<T>(zero, one, sum<T>(pass.x[which]), sum<T>(pass.y[which]),
-                        matrices + 8 * qubit, grads + 8 * qubit);
+template <typename T, typename Gates>
+void read_cotangents(Pass<T>& pass, const Gates& gates, T* grads) {
+  const auto& d = pass.diagonal;
+  const auto put = [&](int qubit, Cross<T> cross) {
+    gates.unframe(qubit, cross);
+    matrix_cotangent<T>(sum<T>(cross.zero[0]) + sum<T>(cross.zero[1]),
+                        sum<T>(cross.one[0]) + sum<T>(cross.one[1]), sum<T>(cross.x),
+                        sum<T>(cross.y), gates.matrices + 8 * qubit, grads + 8 * qubit);
   };
-  put(pass.first, d[0] + d[1], d[2] + d[3], 0);
-  if (pass.pair) put(pass.second, d[0] + d[2], d[1] + d[3], 1);
+  put(pass.first, {{d[0], d[1]}, {d[2], d[3]}, pass.x[0], pass.y[0]});
+  if (pass.pair) put(pass.second, {{d[0], d[2]}, {d[1], d[3]}, pass.x[1], pass.y[1]});
   for (auto& v : pass.diagonal) v = Vec<T>{};
   pass.x[0] = pass.x[1] = pass.y[0] = pass.y[1] = Vec<T>{};
 }
@@ -211,9 +215,9 @@ struct Pair {  // ψ and its conjugate cotangent
 };
 
 // Backward: un-apply the block from `at`, adding the cotangents of its matrices to `grads`.
-template <typename T>
+template <typename T, typename Gates>
 bool undo_product(std::vector<Pass<T>>& passes, const fedket::Permutation* moves,
-                  const T* matrices, T* grads, Pair<T> at, Pair<T> spare, int64_t rows) {
+                  const Gates& gates, T* grads, Pair<T> at, Pair<T> spare, int64_t rows) {
   if (moves && passes.empty()) {
     for (int64_t k = 0; k < rows; ++k) {
       const int8_t sign = moves->sign.empty() ? 1 : moves->sign[k];
@@ -228,13 +232,13 @@ bool undo_product(std::vector<Pass<T>>& passes, const fedket::Permutation* moves
     for (int64_t start = 0; start < rows; start += chunk)
       for (size_t i = passes.size(); i-- > low;) {
         Row<T>*psi = at.psi + start, *lam = at.lam + start;
-        undo_pass<T>(passes[i], matrices, psi, lam, psi, lam, nullptr, chunk);
+        undo_pass<T>(passes[i], gates, psi, lam, psi, lam, nullptr, chunk);
       }
   for (size_t i = std::min(low, passes.size()); i-- > (moves ? 1 : 0);)
-    undo_pass<T>(passes[i], matrices, at.psi, at.lam, at.psi, at.lam, nullptr, rows);
+    undo_pass<T>(passes[i], gates, at.psi, at.lam, at.psi, at.lam, nullptr, rows);
   if (moves)
-    undo_pass<T>(passes[0], matrices, at.psi, at.lam, spare.psi, spare.lam, moves, rows);
-  for (auto& pass : passes) read_cotangents(pass, matrices, grads);
+    undo_pass<T>(passes[0], gates, at.psi, at.lam, spare.psi, spare.lam, moves, rows);
+  for (auto& pass : passes) read_cotangents(pass, gates, grads);
   return moves != nullptr;
 }
 

@@ -54,8 +54,8 @@ T sum(Vec<T> lanes) {
   return total;
 }
 
-template <typename T>
-inline __attribute__((always_inline)) void turn(const Gate<T>& g, Row<T>& a, Row<T>& b) {
+template <typename T, typename G>
+inline __attribute__((always_inline)) void turn(const G& g, Row<T>& a, Row<T>& b) {
   const Vec<T> x = a.re, y = a.im, u = b.re, v = b.im;
   a.re = g.re[0] * x - g.im[0] * y + g.re[1] * u - g.im[1] * v;
   a.im = g.re[0] * y + g.im[0] * x + g.re[1] * v + g.im[1] * u;

@@ -4,8 +4,10 @@
 
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "frames.h"
 #include "layout.h"
 #include "problem.h"
 #include "product.h"
@@ -70,6 +72,9 @@ struct Plan {
   int64_t tiles() const {
     return lanes_are_states ? (problem.batch + kWidth<T> - 1) / kWidth<T> : problem.batch;
   }
+  int64_t count(int64_t tile) const {  // of states that are lanes
+    return std::min<int64_t>(kWidth<T>, problem.batch - tile * kWidth<T>);
+  }
   const Layout& entry() const { return layouts.back(); }
   const Permutation* moved(size_t i) const {
     return moves[i].source.empty() ? nullptr : &moves[i];
@@ -81,29 +86,55 @@ T* part(Row<T>* rows, int64_t place, int lane_bits) {
   return reinterpret_cast<T*>(rows + (place >> lane_bits)) + (place & ((1 << lane_bits) - 1));
 }
 
-// Read or write a tile: `batch` interleaved complex columns in memory, rows of lanes here.
+// Read or write a tile: `batch` interleaved complex columns in memory, rows of lanes here. Columns
+// with a frame stand in memory without it.
 template <typename T, bool WRITE, bool CONJUGATE, typename Memory>
-void copy_tile(const Plan<T>& plan, int64_t tile, Memory* states, Row<T>* rows) {
+void copy_tile(const Plan<T>& plan, int64_t tile, Memory* states, Row<T>* rows,
+               const LaneFrames<T>* frames = nullptr) {
   const int64_t dim = plan.problem.dim(), batch = plan.problem.batch;
-  constexpr T kSign = CONJUGATE ? -1 : 1;
-  const auto move = [&](Memory* memory, T* row) {
+  const auto move = [&](Memory* memory, T* row, T sign) {
+    const T imaginary = CONJUGATE ? -sign : sign;
     if constexpr (WRITE)
-      memory[0] = row[0], memory[1] = kSign * row[kWidth<T>];
+      memory[0] = sign * row[0], memory[1] = imaginary * row[kWidth<T>];
     else
-      row[0] = memory[0], row[kWidth<T>] = kSign * memory[1];
+      row[0] = sign * memory[0], row[kWidth<T>] = imaginary * memory[1];
   };
   if (!plan.lanes_are_states) {
     for (int64_t k = 0; k < dim; ++k)
       move(states + 2 * (k * batch + tile),
-           part(rows, fedket::place_of(plan.entry(), k), lane_bits<T>()));
+           part(rows, fedket::place_of(plan.entry(), k), lane_bits<T>()), 1);
     return;
   }
-  const int64_t first = tile * kWidth<T>, count = std::min<int64_t>(kWidth<T>, batch - first);
-  for (int64_t k = 0; k < dim; ++k) {
-    if (!WRITE && count < kWidth<T>) rows[k] = Row<T>{};
-    for (int64_t w = 0; w < count; ++w)
-      move(states + 2 * (k * batch + first + w), reinterpret_cast<T*>(rows + k) + w);
+  const int64_t first = tile * kWidth<T>, count = plan.count(tile);
+  const auto lane = [&](int64_t k, int64_t w) { return reinterpret_cast<T*>(rows + k) + w; };
+  if (!WRITE && count < kWidth<T>) std::fill_n(rows, dim, Row<T>{});
+  for (int64_t w = 0; frames && w < count; ++w) {
+    int64_t x, z;
+    frames->bits(w, x, z);
+    for (int64_t k = 0; k < dim; ++k)
+      move(states + 2 * ((k ^ x) * batch + first + w), lane(k, w),
+           __builtin_parityll(k & z) ? -1 : 1);
   }
+  for (int64_t k = 0; !frames && k < dim; ++k)
+    for (int64_t w = 0; w < count; ++w) move(states + 2 * (k * batch + first + w), lane(k, w), 1);
+}
+
+// The frames of a tile's columns, if there are Paulis.
+template <typename T>
+std::optional<LaneFrames<T>> frames_of(const Plan<T>& plan, const uint8_t* paulis,
+                                       int64_t instance, int64_t tile) {
+  const Problem& p = plan.problem;
+  if (!paulis) return {};
+  const int64_t size = p.layers * static_cast<int64_t>(p.blocks.size()) * p.num_qubits * p.batch;
+  return LaneFrames<T>(p, paulis + instance * size + tile * kWidth<T>, plan.count(tile));
+}
+
+// Calls run with the gates of a product.
+template <typename T, typename Run>
+bool with_gates(const Block& block, const T* matrices, bool undone,
+                const std::optional<LaneFrames<T>>& frames, const Run& run) {
+  return frames ? run(LaneGates<T>(block, matrices, undone, *frames))
+                : run(SharedGates<T>(matrices, undone));
 }
 
 template <typename T>
@@ -113,20 +144,27 @@ void forward_tile(const Plan<T>& plan, const fedket::Forward<T>& arrays, int64_t
   const int64_t size = 2 * problem.dim() * problem.batch;
   const Rows<T> memory = make_rows<T>(2 * plan.rows);
   Row<T>*at = memory.get(), *spare = at + plan.rows;
+  auto frames = frames_of(plan, arrays.paulis, instance, tile);
   copy_tile<T, false, false>(plan, tile, arrays.states + instance * size, at);
   for (int64_t layer = 0; layer < problem.layers; ++layer) {
     const int64_t first = 2 * (instance * problem.layers + layer) * problem.matrices;
     for (size_t i = 0; i < problem.blocks.size(); ++i) {
-      const T* matrices = arrays.matrices + first + 2 * problem.blocks[i].offset;
+      const Block& block = problem.blocks[i];
+      const T* matrices = arrays.matrices + first + 2 * block.offset;
       for (const auto& bits : plan.before[i])
         exchange<T>(at, plan.rows, bits.lane_bit, bits.row_bit);
-      if (problem.blocks[i].window)
+      if (frames) frames->enter(layer, i);
+      const auto apply = [&](const auto& gates) {
+        return apply_product<T>(plan.passes[i], plan.moved(i), gates, at, spare, plan.rows);
+      };
+      if (block.window)
         apply_window<T>(plan.windows[i], matrices, false, at);
-      else if (apply_product<T>(plan.passes[i], plan.moved(i), matrices, at, spare, plan.rows))
+      else if (with_gates<T>(block, matrices, false, frames, apply))
         std::swap(at, spare);
     }
   }
-  copy_tile<T, true, false>(plan, tile, arrays.result + instance * size, at);
+  copy_tile<T, true, false>(plan, tile, arrays.result + instance * size, at,
+                            frames ? &*frames : nullptr);
 }
 
 // Gradients of the tile's states alone go to `partial`, (layers, matrices).
@@ -140,18 +178,25 @@ void backward_tile(const Plan<T>& plan, const fedket::Backward<T>& arrays, T* pa
   Pair<T> at{memory.get(), memory.get() + plan.rows};
   Pair<T> spare{at.psi + 2 * plan.rows, at.lam + 2 * plan.rows};
   auto passes = plan.passes;
-  copy_tile<T, false, false>(plan, tile, arrays.final_states + instance * size, at.psi);
-  copy_tile<T, false, true>(plan, tile, arrays.cotangent + instance * size, at.lam);
+  auto frames = frames_of(plan, arrays.paulis, instance, tile);
+  if (frames) frames->enter_all();
+  const LaneFrames<T>* last = frames ? &*frames : nullptr;
+  copy_tile<T, false, false>(plan, tile, arrays.final_states + instance * size, at.psi, last);
+  copy_tile<T, false, true>(plan, tile, arrays.cotangent + instance * size, at.lam, last);
   for (int64_t layer = problem.layers; layer-- > 0;) {
     const int64_t first = 2 * (instance * problem.layers + layer) * problem.matrices;
     for (size_t i = problem.blocks.size(); i-- > 0;) {
-      const int64_t offset = 2 * problem.blocks[i].offset;
-      const T* matrices = arrays.matrices + first + offset;
-      T* grads = partial + 2 * layer * problem.matrices + offset;
-      if (problem.blocks[i].window)
+      const Block& block = problem.blocks[i];
+      const T* matrices = arrays.matrices + first + 2 * block.offset;
+      T* grads = partial + 2 * (layer * problem.matrices + block.offset);
+      const auto undo = [&](const auto& gates) {
+        return undo_product<T>(passes[i], plan.moved(i), gates, grads, at, spare, plan.rows);
+      };
+      if (block.window)
         undo_window<T>(plan.windows[i], matrices, grads, at.psi, at.lam);
-      else if (undo_product<T>(passes[i], plan.moved(i), matrices, grads, at, spare, plan.rows))
+      else if (with_gates<T>(block, matrices, true, frames, undo))
         std::swap(at, spare);
+      if (frames) frames->leave(layer, i);
       for (auto bits = plan.before[i].rbegin(); bits != plan.before[i].rend(); ++bits) {
         exchange<T>(at.psi, plan.rows, bits->lane_bit, bits->row_bit);
         exchange<T>(at.lam, plan.rows, bits->lane_bit, bits->row_bit);

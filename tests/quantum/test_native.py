@@ -156,8 +156,9 @@ OLDER = """
 import jax, numpy as np
 from functools import partial
 from fedket.quantum import ansatz, engine, native
-from fedket.quantum.noise import heisenberg, plan
+from fedket.quantum.noise import frame_run, heisenberg, plan
 from fedket.quantum.noise import native as noisy
+from fedket.quantum.noise.frames import Frame
 from tests.quantum.circuits import random_inputs
 from tests.quantum.noise_models import MODELS
 
@@ -178,6 +179,15 @@ def both(back, forth):
 found = both(noisy.take_back_keeping, noisy.take_forth)
 expected = both(heisenberg._scan_back, heisenberg._scan_forth)
 jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), found, expected)
+
+circuit, columns = ansatz.chen_yoo(4, 2), 5
+angles, psi = random_inputs(circuit, 0, columns)
+angles, psi = jax.numpy.asarray(angles, np.float32), jax.numpy.asarray(psi, np.complex64)
+bits = np.random.default_rng(0).random((2, 2, 1, 4, columns)) < 0.3
+matrices = engine.block_matrices(frame_run._blocks(circuit), angles)
+found = jax.jit(frame_run.run_with_paulis, static_argnums=0)(circuit, angles, psi, Frame(*bits))
+expected = jax.jit(partial(frame_run._scan, circuit))(matrices, psi, Frame(*bits))
+np.testing.assert_allclose(abs((found.conj() * expected).sum(axis=0)), 1.0, atol=1e-5)
 print(native.engine_name())
 """
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from fedket.errors import CircuitError
-from fedket.quantum import ansatz, noise
+from fedket.quantum import ansatz, native, noise
 from fedket.quantum.circuit import make_circuit
-from fedket.quantum.engine import run_circuit
-from fedket.quantum.noise import channels
-from fedket.quantum.noise.frames import check_trajectories, pushes_forward
+from fedket.quantum.engine import block_matrices, run_circuit
+from fedket.quantum.noise import channels, frame_run
+from fedket.quantum.noise.frames import check_trajectories, pushes_forward, sample_frames
 from fedket.quantum.noise.trajectories import trajectory_parity
 from fedket.quantum.readout import expval_parity
 from tests.quantum.circuits import random_inputs
@@ -114,6 +114,65 @@ def test_the_gradient_is_that_of_the_drawn_errors():
         step = 1e-5
         ahead, behind = (float(value(angles + sign * step * direction)) for sign in (1, -1))
     np.testing.assert_allclose(slope, (ahead - behind) / (2 * step), atol=1e-8)
+
+
+@pytest.mark.skipif(
+    not native.has("fedket_trajectories"), reason="fedket-native is not installed, or an older one"
+)
+@pytest.mark.parametrize("name", [name for name in CIRCUITS if name != "controlled rotations"])
+@pytest.mark.parametrize(
+    ("precision", "columns", "close"), [(np.float64, 19, 1e-12), (np.float32, 3, 2e-6)]
+)
+def test_kernels_agree_with_the_scans(name, precision, columns, close):
+    """For clients with angles, states and errors of their own; states agree up to a phase."""
+    circuit, clients = CIRCUITS[name], 2
+    num_blocks = len(frame_run._blocks(circuit))
+    with jax.enable_x64(True):
+        inputs = [random_inputs(circuit, seed, columns) for seed in range(clients)]
+        params = jnp.asarray([angles for angles, _ in inputs], precision)
+        psi = jnp.asarray([psi for _, psi in inputs]).astype(jnp.result_type(precision, 1j))
+        draw = partial(
+            sample_frames, circuit=circuit, noise=MODEL, num_blocks=num_blocks, columns=columns
+        )
+        before = jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(1), clients))[0]
+        mix = jnp.asarray(np.random.default_rng(0).normal(size=(columns, len(SUBSETS))), precision)
+
+        def passes(run, back):
+            def one(params, psi, before):
+                final = run(params, psi, before)
+                values, pull_back = jax.vjp(lambda psi: expval_parity(psi, SUBSETS), final)
+                return values, back(params, final, pull_back(mix)[0], before)
+
+            return jax.jit(jax.vmap(one))(params, psi, before)
+
+        def scan(params, psi, before):
+            matrices = block_matrices(frame_run._blocks(circuit), params)
+            return frame_run._scan(circuit, matrices, psi, before)
+
+        found = passes(
+            partial(frame_run.run_with_paulis, circuit), partial(frame_run._pull_back, circuit)
+        )
+        expected = passes(scan, frame_run._cotangents(frame_run._scan_back, circuit))
+    jax.tree.map(partial(np.testing.assert_allclose, atol=close * columns), found, expected)
+
+
+def test_second_derivatives_are_those_of_the_first():
+    """Central differences of the gradient at one key, along a random direction."""
+    circuit = CIRCUITS["rotations, then signs"]
+    with jax.enable_x64(True):
+        angles, psi = inputs_of(circuit)
+        direction = jnp.asarray(np.random.default_rng(2).normal(size=angles.shape))
+
+        def value(params):
+            rng = jax.random.key(1)
+            return trajectory_parity(circuit, MODEL, params, psi, SUBSETS, rng, 2).sum()
+
+        slope = jax.jit(jax.grad(value))
+        curved = jax.jit(jax.grad(lambda params: jnp.sum(jax.grad(value)(params) * direction)))
+        step = 1e-5
+        ahead, behind = (slope(angles + sign * step * direction) for sign in (1, -1))
+        found = curved(angles)
+    np.testing.assert_allclose(found, (ahead - behind) / (2 * step), atol=1e-7)
 
 
 @pytest.mark.parametrize(

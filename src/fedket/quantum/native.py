@@ -13,7 +13,7 @@ from types import ModuleType
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex
+from jaxtyping import Array, Complex, UInt8
 
 from fedket.quantum.circuit import Circuit
 from fedket.quantum.plan import Block, ProductBlock
@@ -26,6 +26,7 @@ MAX_WINDOW = 2
 
 MOVES = ("CNOT", "CZ", "SWAP")
 Batch = Complex[Array, "dim batch"]
+Paulis = UInt8[Array, "layers blocks qubits batch"]
 
 
 @cache
@@ -42,6 +43,12 @@ def kernels() -> ModuleType | None:
     return package
 
 
+def has(target: str) -> bool:
+    """Whether kernels are installed, by a package that has this one."""
+    package = kernels()
+    return package is not None and target in package.TARGETS
+
+
 def engine_name() -> str:
     """What runs circuits on this machine's CPU, in words."""
     package = kernels()
@@ -50,13 +57,28 @@ def engine_name() -> str:
     return f"native, x86-64-v{package.LEVEL}" if package.LEVEL else "native"
 
 
-def run(circuit: Circuit, blocks: tuple[Block, ...], matrices: list[Array], psi: Batch) -> Batch:
-    """Apply all layers to a batch of states."""
+def run(
+    circuit: Circuit,
+    blocks: tuple[Block, ...],
+    matrices: list[Array],
+    psi: Batch,
+    paulis: Paulis | None = None,
+) -> Batch:
+    """Apply all layers to a batch of states.
+
+    Args:
+        circuit: The circuit.
+        blocks: Its layer's, those of the matrices; with Paulis all of them products.
+        matrices: Of each block, in all layers.
+        psi: States as columns.
+        paulis: What comes before each block's gates: 1 for X, 2 for Z, 3 for both.
+    """
+    kind, before = ("forward", ()) if paulis is None else ("trajectories", (paulis,))
     call = jax.ffi.ffi_call(
-        "fedket_forward", jax.ShapeDtypeStruct(psi.shape, psi.dtype), vmap_method="broadcast_all"
+        f"fedket_{kind}", jax.ShapeDtypeStruct(psi.shape, psi.dtype), vmap_method="broadcast_all"
     )
     result: Array = call(
-        _packed(matrices), psi, num_qubits=np.int64(circuit.num_qubits), code=_code(blocks)
+        *before, _packed(matrices), psi, num_qubits=np.int64(circuit.num_qubits), code=_code(blocks)
     )
     return result
 
@@ -67,20 +89,22 @@ def pull_back(
     matrices: list[Array],
     final: Batch,
     cotangent: Batch,
+    paulis: Paulis | None = None,
 ) -> tuple[list[Array], Batch]:
     """Cotangents of the matrices and of the initial states, from the final states and theirs.
 
     Those of one-qubit matrices are exact along unitary matrices only, which all gates are.
+    Other arguments are those of `run`.
     """
+    kind, before = ("backward", ()) if paulis is None else ("trajectories_back", (paulis,))
     packed = _packed(matrices)
     results = (
         jax.ShapeDtypeStruct(packed.shape, packed.dtype),
         jax.ShapeDtypeStruct(final.shape, final.dtype),
     )
-    call = jax.ffi.ffi_call("fedket_backward", results, vmap_method="broadcast_all")
-    grads, initial = call(
-        packed, final, cotangent, num_qubits=np.int64(circuit.num_qubits), code=_code(blocks)
-    )
+    call = jax.ffi.ffi_call(f"fedket_{kind}", results, vmap_method="broadcast_all")
+    numbers = {"num_qubits": np.int64(circuit.num_qubits), "code": _code(blocks)}
+    grads, initial = call(*before, packed, final, cotangent, **numbers)
     ends = np.cumsum([matrix[0].size for matrix in matrices])[:-1]
     parts = jnp.split(grads, ends, axis=1)
     return [part.reshape(m.shape) for part, m in zip(parts, matrices, strict=True)], initial

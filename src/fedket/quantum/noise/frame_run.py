@@ -1,15 +1,19 @@
 """A circuit with Paulis before its rotations, other ones in every column of states.
 
 States and gradients are the adjoint engine's; the matrices of a rotation differ from column to
-column by the Pauli alone.
+column by the Pauli alone. The compiled kernels apply no Pauli at all: they carry each column's
+through the circuit and let it turn the rotations, with the same results to rounding.
 """
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
+from fedket.quantum import native
 from fedket.quantum.circuit import Circuit
 from fedket.quantum.cross_matrices import qubit_cross_matrices
 from fedket.quantum.engine import block_matrices
@@ -34,19 +38,9 @@ def run_with_paulis(circuit: Circuit, params: Angles, psi: Batch, before: Frame)
     Returns:
         The final states, up to a phase of each.
     """
-    blocks = _blocks(circuit)
-
-    def layer(states: States, inputs: tuple[list[Array], Frame]) -> tuple[States, None]:
-        for i, (block, matrix) in enumerate(zip(blocks, inputs[0], strict=True)):
-            if block.prelude is not None:
-                states = permute(states, block.prelude)
-            turned = _with_paulis(matrix, inputs[1].x[i], inputs[1].z[i])
-            for step in block.steps:
-                states = _apply(step, turned, states)
-        return states, None
-
-    states, _ = jax.lax.scan(layer, psi[None], (block_matrices(blocks, params), before))
-    return states[0]
+    run = _on_cpus(native.run, _scan)
+    final: Batch = run(circuit, block_matrices(_blocks(circuit), params), psi, before)
+    return final
 
 
 def _forward(
@@ -60,8 +54,80 @@ def _backward(
     circuit: Circuit, saved: tuple[Angles, Batch, Frame], cotangent: Batch
 ) -> tuple[Angles, Batch, None]:
     params, final, before = saved
+    return *_pull_back(circuit, params, final, cotangent, before), None
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _pull_back(
+    circuit: Circuit, params: Angles, final: Batch, cotangent: Batch, before: Frame
+) -> tuple[Angles, Batch]:
+    """Cotangents of the angles and of the initial states; compiled where there are kernels."""
+    return _cotangents(_on_cpus(native.pull_back, _scan_back), circuit)(
+        params, final, cotangent, before
+    )
+
+
+def _cotangents(back: Any, circuit: Circuit) -> Callable[..., tuple[Angles, Batch]]:
+    def cotangents(params: Angles, *states: Any) -> tuple[Angles, Batch]:
+        matrices, to_angles = jax.vjp(partial(block_matrices, _blocks(circuit)), params)
+        grads, initial = back(circuit, matrices, *states)
+        return to_angles(grads)[0], initial
+
+    return cotangents
+
+
+def _pull_back_forward(circuit: Circuit, *arguments: Any) -> tuple[Any, Any]:
+    return _pull_back(circuit, *arguments), arguments
+
+
+def _pull_back_backward(circuit: Circuit, saved: Any, cotangents: Any) -> tuple[Array | None, ...]:
+    """Second derivatives, through the scan that JAX can look into: memory grows with depth."""
+    *others, before = saved
+    again = _cotangents(_scan_back, circuit)
+    return *jax.vjp(lambda *given: again(*given, before), *others)[1](cotangents), None
+
+
+run_with_paulis.defvjp(_forward, _backward)
+_pull_back.defvjp(_pull_back_forward, _pull_back_backward)
+
+
+def _on_cpus(compiled: Any, scan: Any) -> Any:
+    """The kernels where there are any, else the scan."""
+    if not native.has("fedket_trajectories"):
+        return scan
+
+    def run(circuit: Circuit, *arguments: Any) -> Any:
+        def kernel(*arguments: Any) -> Any:
+            *others, before = arguments
+            paulis = before.x.astype(jnp.uint8) | before.z.astype(jnp.uint8) << 1
+            return compiled(circuit, _blocks(circuit), *others, paulis)
+
+        return jax.lax.platform_dependent(*arguments, cpu=kernel, default=partial(scan, circuit))
+
+    return run
+
+
+def _scan(circuit: Circuit, matrices: list[Array], psi: Batch, before: Frame) -> Batch:
     blocks = _blocks(circuit)
-    matrices, pull_back = jax.vjp(partial(block_matrices, blocks), params)
+
+    def layer(states: States, inputs: tuple[list[Array], Frame]) -> tuple[States, None]:
+        for i, (block, matrix) in enumerate(zip(blocks, inputs[0], strict=True)):
+            if block.prelude is not None:
+                states = permute(states, block.prelude)
+            turned = _with_paulis(matrix, inputs[1].x[i], inputs[1].z[i])
+            for step in block.steps:
+                states = _apply(step, turned, states)
+        return states, None
+
+    states, _ = jax.lax.scan(layer, psi[None], (matrices, before))
+    return states[0]
+
+
+def _scan_back(
+    circuit: Circuit, matrices: list[Array], final: Batch, cotangent: Batch, before: Frame
+) -> tuple[list[Array], Batch]:
+    """Cotangents of the matrices and of the initial states."""
+    blocks = _blocks(circuit)
 
     def layer(states: States, inputs: tuple[list[Array], Frame]) -> tuple[States, list[Array]]:
         grads = []
@@ -82,10 +148,7 @@ def _backward(
 
     states = jnp.stack([final, cotangent.conj()])
     states, grads = jax.lax.scan(layer, states, (matrices, before), reverse=True)
-    return pull_back(grads)[0], states[1].conj(), None
-
-
-run_with_paulis.defvjp(_forward, _backward)
+    return grads, states[1].conj()
 
 
 def _blocks(circuit: Circuit) -> tuple[ProductBlock, ...]:
