@@ -77,7 +77,9 @@ def test_kernels_agree_with_the_scans(name, precision, batch, max_window):
         matrices = [jnp.asarray(m, precision) for m in random_unitaries(circuit, blocks, batch)]
         inputs = matrices, jnp.asarray(psi, precision), jnp.asarray(cotangent, precision)
         found = both_passes(circuit, blocks, native.run, native.pull_back)(*inputs)
-        expected = both_passes(circuit, blocks, engine._scan, engine._scan_back)(*inputs)
+        expected = both_passes(circuit, blocks, engine.scan_blocks, engine.scan_blocks_back)(
+            *inputs
+        )
     gradients = [
         [
             what_matters(b, np.asarray(g), np.asarray(m))
@@ -168,7 +170,7 @@ for circuit, batch in ((ansatz.qfedfisher(7, 2), 9), (ansatz.quantum_train(7, 2)
     blocks = engine.blocks_of(circuit, jax.numpy.asarray(psi))
     matrices = jax.jit(partial(engine.block_matrices, blocks))(angles.astype(np.float32))
     found = jax.jit(partial(native.run, circuit, blocks))(matrices, psi)
-    expected = jax.jit(partial(engine._scan, circuit, blocks))(matrices, psi)
+    expected = jax.jit(partial(engine.scan_blocks, circuit, blocks))(matrices, psi)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 circuit = ansatz.qunetqfl(4, 2)
 blocks = plan.plan_noisy(circuit, MODELS["asymmetric"])

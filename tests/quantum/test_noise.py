@@ -213,7 +213,7 @@ def test_compiled_size_does_not_grow_with_depth():
 @pytest.mark.parametrize(
     ("circuit", "model", "said"),
     [
-        (ansatz.qfedfisher(9, 1), noise.depolarising(0.1), "up to 8 qubits, this one has 9"),
+        (ansatz.qfedfisher(11, 1), noise.depolarising(0.1), "up to 10 qubits, this one has 11"),
         (ansatz.qunetqfl(8, 1), ASYMMETRIC, "read-out errors of 7 qubits, the circuit has 8"),
     ],
 )

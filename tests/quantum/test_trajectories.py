@@ -10,8 +10,9 @@ import pytest
 from fedket.errors import CircuitError
 from fedket.quantum import ansatz, native, noise
 from fedket.quantum.circuit import make_circuit
-from fedket.quantum.engine import block_matrices, run_circuit
+from fedket.quantum.engine import run_circuit
 from fedket.quantum.noise import channels, frame_run
+from fedket.quantum.noise.drawn_run import cotangents, pull_back_drawn, run_drawn
 from fedket.quantum.noise.frames import check_trajectories, pushes_forward, sample_frames
 from fedket.quantum.noise.trajectories import trajectory_parity
 from fedket.quantum.readout import expval_parity
@@ -146,13 +147,14 @@ def test_kernels_agree_with_the_scans(name, precision, columns, close):
             return jax.jit(jax.vmap(one))(params, psi, before)
 
         def scan(params, psi, before):
-            matrices = block_matrices(frame_run._blocks(circuit), params)
-            return frame_run._scan(circuit, matrices, psi, before)
+            matrices = method.matrices(circuit, params, before)
+            return method.scan(circuit, matrices, psi, before)
 
+        method = frame_run.FRAMES
         found = passes(
-            partial(frame_run.run_with_paulis, circuit), partial(frame_run._pull_back, circuit)
+            partial(run_drawn, method, circuit), partial(pull_back_drawn, method, circuit)
         )
-        expected = passes(scan, frame_run._cotangents(frame_run._scan_back, circuit))
+        expected = passes(scan, partial(cotangents, method, method.scan_back, circuit))
     jax.tree.map(partial(np.testing.assert_allclose, atol=close * columns), found, expected)
 
 

@@ -116,7 +116,7 @@ def blocks_of(circuit: Circuit, psi: Batch) -> tuple[Block, ...]:
 def _run(circuit: Circuit, params: Angles, psi: Batch) -> Batch:
     blocks = blocks_of(circuit, psi)
     matrices = block_matrices(blocks, params)
-    scan = partial(_scan, circuit, blocks)
+    scan = partial(scan_blocks, circuit, blocks)
     if native.kernels() is None:
         return scan(matrices, psi)
     compiled = partial(native.run, circuit, blocks)
@@ -124,7 +124,11 @@ def _run(circuit: Circuit, params: Angles, psi: Batch) -> Batch:
     return final
 
 
-def _scan(circuit: Circuit, blocks: tuple[Block, ...], matrices: list[Array], psi: Batch) -> Batch:
+def scan_blocks(
+    circuit: Circuit, blocks: tuple[Block, ...], matrices: list[Array], psi: Batch
+) -> Batch:
+    """Apply blocks with their matrices, layer by layer."""
+
     def layer(states: States, matrices: list[Array]) -> tuple[States, None]:
         for block, matrix in zip(blocks, matrices, strict=True):
             states = _apply(circuit, block, matrix, states)
@@ -169,7 +173,7 @@ def _cotangents(
 
 
 def _back(circuit: Circuit, blocks: tuple[Block, ...], *arguments: Any) -> tuple[Any, Batch]:
-    scan = partial(_scan_back, circuit, blocks)
+    scan = partial(scan_blocks_back, circuit, blocks)
     if native.kernels() is None:
         return scan(*arguments)
     compiled = partial(native.pull_back, circuit, blocks)
@@ -187,11 +191,11 @@ def _pull_back_backward(
     circuit: Circuit, saved: tuple[Array, ...], cotangents: tuple[Angles, Batch]
 ) -> tuple[Array, ...]:
     """Second derivatives, through the scan that JAX can look into: memory grows with depth."""
-    again = partial(_cotangents, _scan_back, circuit)
+    again = partial(_cotangents, scan_blocks_back, circuit)
     return tuple(jax.vjp(again, *saved)[1](cotangents))
 
 
-def _scan_back(
+def scan_blocks_back(
     circuit: Circuit,
     blocks: tuple[Block, ...],
     matrices: list[Array],

@@ -5,7 +5,9 @@ matrix; RX(θ) = exp(−iθX/2) and likewise RY, RZ; Rot(α, β, γ) = RZ(γ) RY
 U3(θ, φ, λ) = [[cos θ/2, −e^{iλ} sin θ/2], [e^{iφ} sin θ/2, e^{i(φ+λ)} cos θ/2]].
 """
 
+import operator
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -23,10 +25,11 @@ def _matrix(entries: list[list[Array]]) -> Array:
 
 
 def multiply(
-    left: Complex[Array, "*#batch 2 2"], right: Complex[Array, "*#batch 2 2"]
-) -> Complex[Array, "*batch 2 2"]:
-    """Broadcast product of 2×2 matrices, written out: XLA would call a GEMM for each of them."""
-    return left[..., :, :1] * right[..., :1, :] + left[..., :, 1:] * right[..., 1:, :]
+    left: Complex[Array, "*#batch rows inner"], right: Complex[Array, "*#batch inner columns"]
+) -> Complex[Array, "*batch rows columns"]:
+    """Broadcast product of small matrices, written out: XLA would call a GEMM for each of them."""
+    terms = (left[..., :, i : i + 1] * right[..., i : i + 1, :] for i in range(left.shape[-1]))
+    return reduce(operator.add, terms)
 
 
 def rx(theta: Angle) -> Matrix1:

@@ -5,10 +5,6 @@ column by the Pauli alone. The compiled kernels apply no Pauli at all: they carr
 through the circuit and let it turn the rotations, with the same results to rounding.
 """
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
@@ -18,6 +14,7 @@ from fedket.quantum.circuit import Circuit
 from fedket.quantum.cross_matrices import qubit_cross_matrices
 from fedket.quantum.engine import block_matrices
 from fedket.quantum.kernels import States, multiply_slices, permute, signed
+from fedket.quantum.noise.drawn_run import Method, run_drawn
 from fedket.quantum.noise.frames import Frame
 from fedket.quantum.plan import PairStep, ProductBlock, plan_layer
 
@@ -25,7 +22,6 @@ Angles = Float[Array, "layers slots"]
 Batch = Complex[Array, "dim batch"]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
 def run_with_paulis(circuit: Circuit, params: Angles, psi: Batch, before: Frame) -> Batch:
     """Apply a circuit with Paulis before its rotations; differentiable in `params` and `psi`.
 
@@ -38,73 +34,26 @@ def run_with_paulis(circuit: Circuit, params: Angles, psi: Batch, before: Frame)
     Returns:
         The final states, up to a phase of each.
     """
-    run = _on_cpus(native.run, _scan)
-    final: Batch = run(circuit, block_matrices(_blocks(circuit), params), psi, before)
-    return final
+    return run_drawn(FRAMES, circuit, params, psi, before)
 
 
-def _forward(
-    circuit: Circuit, params: Angles, psi: Batch, before: Frame
-) -> tuple[Batch, tuple[Angles, Batch, Frame]]:
-    final = run_with_paulis(circuit, params, psi, before)
-    return final, (params, final, before)
+def _matrices(circuit: Circuit, params: Angles, _before: Frame) -> list[Array]:
+    return block_matrices(_blocks(circuit), params)
 
 
-def _backward(
-    circuit: Circuit, saved: tuple[Angles, Batch, Frame], cotangent: Batch
-) -> tuple[Angles, Batch, None]:
-    params, final, before = saved
-    return *_pull_back(circuit, params, final, cotangent, before), None
+def _paulis(before: Frame) -> Array:
+    return before.x.astype(jnp.uint8) | before.z.astype(jnp.uint8) << 1
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _pull_back(
-    circuit: Circuit, params: Angles, final: Batch, cotangent: Batch, before: Frame
-) -> tuple[Angles, Batch]:
-    """Cotangents of the angles and of the initial states; compiled where there are kernels."""
-    return _cotangents(_on_cpus(native.pull_back, _scan_back), circuit)(
-        params, final, cotangent, before
-    )
+def _compiled(circuit: Circuit, matrices: list[Array], psi: Batch, before: Frame) -> Batch:
+    return native.run(circuit, _blocks(circuit), matrices, psi, _paulis(before))
 
 
-def _cotangents(back: Any, circuit: Circuit) -> Callable[..., tuple[Angles, Batch]]:
-    def cotangents(params: Angles, *states: Any) -> tuple[Angles, Batch]:
-        matrices, to_angles = jax.vjp(partial(block_matrices, _blocks(circuit)), params)
-        grads, initial = back(circuit, matrices, *states)
-        return to_angles(grads)[0], initial
-
-    return cotangents
-
-
-def _pull_back_forward(circuit: Circuit, *arguments: Any) -> tuple[Any, Any]:
-    return _pull_back(circuit, *arguments), arguments
-
-
-def _pull_back_backward(circuit: Circuit, saved: Any, cotangents: Any) -> tuple[Array | None, ...]:
-    """Second derivatives, through the scan that JAX can look into: memory grows with depth."""
-    *others, before = saved
-    again = _cotangents(_scan_back, circuit)
-    return *jax.vjp(lambda *given: again(*given, before), *others)[1](cotangents), None
-
-
-run_with_paulis.defvjp(_forward, _backward)
-_pull_back.defvjp(_pull_back_forward, _pull_back_backward)
-
-
-def _on_cpus(compiled: Any, scan: Any) -> Any:
-    """The kernels where there are any, else the scan."""
-    if not native.has("fedket_trajectories"):
-        return scan
-
-    def run(circuit: Circuit, *arguments: Any) -> Any:
-        def kernel(*arguments: Any) -> Any:
-            *others, before = arguments
-            paulis = before.x.astype(jnp.uint8) | before.z.astype(jnp.uint8) << 1
-            return compiled(circuit, _blocks(circuit), *others, paulis)
-
-        return jax.lax.platform_dependent(*arguments, cpu=kernel, default=partial(scan, circuit))
-
-    return run
+def _compiled_back(
+    circuit: Circuit, matrices: list[Array], final: Batch, cotangent: Batch, before: Frame
+) -> tuple[list[Array], Batch]:
+    blocks, paulis = _blocks(circuit), _paulis(before)
+    return native.pull_back(circuit, blocks, matrices, final, cotangent, paulis)
 
 
 def _scan(circuit: Circuit, matrices: list[Array], psi: Batch, before: Frame) -> Batch:
@@ -149,6 +98,9 @@ def _scan_back(
     states = jnp.stack([final, cotangent.conj()])
     states, grads = jax.lax.scan(layer, states, (matrices, before), reverse=True)
     return grads, states[1].conj()
+
+
+FRAMES = Method("fedket_trajectories", _matrices, _compiled, _scan, _compiled_back, _scan_back)
 
 
 def _blocks(circuit: Circuit) -> tuple[ProductBlock, ...]:

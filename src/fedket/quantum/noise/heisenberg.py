@@ -49,7 +49,7 @@ def evolve(
     """Take observables back to the beginning of a noisy circuit.
 
     Args:
-        circuit: The circuit, of at most `MAX_EXACT_QUBITS` qubits.
+        circuit: The circuit, of at most `MAX_HEISENBERG_QUBITS` qubits.
         noise: What follows its gates.
         params: Angles in radians, shape `circuit.params_shape`.
         observables: Pauli coefficients, shape (K, 4**num_qubits), in the precision of `params`.

@@ -19,7 +19,11 @@ ONE_QUBIT = tuple(name for name, kind in GATES.items() if kind.num_qubits == 1)
 TWO_QUBIT = tuple(name for name, kind in GATES.items() if kind.num_qubits == 2)
 
 MAX_EXACT_QUBITS = 8
-"""Qubits up to which 4**n numbers per observable and layer are a laptop's work."""
+"""Qubits up to which 4**n numbers per observable and layer are a laptop's work: noise is exact in
+training and evaluation, unless trajectories are asked for."""
+
+MAX_HEISENBERG_QUBITS = 10
+"""Qubits up to which a caller may ask for exact values: 10 and 60 layers are a matter of seconds."""
 
 
 @dataclass(frozen=True)

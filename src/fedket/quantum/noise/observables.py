@@ -39,7 +39,8 @@ def expval(
     hardly depends on the batch.
 
     Args:
-        circuit: The circuit, of at most 8 qubits.
+        circuit: The circuit, of at most 10 qubits; beyond 8 better for values than for gradients,
+            which keep (layers × observables × 4**n) numbers.
         noise: What follows its gates, and how bits are read.
         params: Angles in radians, shape `circuit.params_shape`.
         psi: States of norm 1 that enter, as columns, shape (2**num_qubits, batch).

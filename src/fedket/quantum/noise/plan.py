@@ -16,7 +16,7 @@ from fedket.errors import CircuitError
 from fedket.quantum.circuit import Circuit, Gate
 from fedket.quantum.gates import GATES
 from fedket.quantum.noise.channels import Channel, pauli_strings
-from fedket.quantum.noise.model import MAX_EXACT_QUBITS, NoiseModel
+from fedket.quantum.noise.model import MAX_HEISENBERG_QUBITS, NoiseModel
 
 
 class Move(NamedTuple):
@@ -87,9 +87,9 @@ def check_exact(circuit: Circuit, noise: NoiseModel) -> None:
         CircuitError: The circuit is too large, or the noise model does not describe it.
     """
     noise.check(circuit)
-    if circuit.num_qubits > MAX_EXACT_QUBITS:
+    if circuit.num_qubits > MAX_HEISENBERG_QUBITS:
         raise CircuitError(
-            f"exact noise serves circuits of up to {MAX_EXACT_QUBITS} qubits, this one has "
+            f"exact noise serves circuits of up to {MAX_HEISENBERG_QUBITS} qubits, this one has "
             f"{circuit.num_qubits}; use fewer qubits, or no noise"
         )
 
