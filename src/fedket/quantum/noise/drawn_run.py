@@ -11,7 +11,7 @@ from fedket.quantum import native
 from fedket.quantum.circuit import Circuit
 
 Angles = Float[Array, "layers slots"]
-States = Complex[Array, "*trajectories dim batch"]
+States = Complex[Array, "... dim batch"]
 
 
 class Method(NamedTuple):

@@ -26,7 +26,7 @@ from fedket.quantum.noise.model import NoiseModel
 from fedket.quantum.plan import MAX_WINDOW, WindowBlock, plan_layer
 
 Angles = Float[Array, "layers slots"]
-Batch = Complex[Array, "*trajectories dim batch"]
+Batch = Complex[Array, "... dim batch"]
 
 
 def with_errors(circuit: Circuit, noise: NoiseModel) -> tuple[Circuit, list[Channel]]:
@@ -94,60 +94,82 @@ def _blocks(circuit: Circuit) -> tuple[WindowBlock, ...]:
 def _matrices(circuit: Circuit, params: Angles, drawn: Frame) -> list[Array]:
     """Matrices of the windows, (trajectories, layers, 2**k, 2**k) each.
 
-    Windows of the same gates are worked out side by side.
+    Windows of the same gates are worked out side by side. What comes before all gates on its qubit
+    acts on columns at the end, so that most gates are multiplied once for all trajectories.
     """
     blocks = _blocks(circuit)
     alike: dict[tuple[Any, ...], list[int]] = {}
     for i, block in enumerate(blocks):
-        alike.setdefault(_signature(block), []).append(i)
+        alike.setdefault(_signature(block, params.shape[1]), []).append(i)
     found: dict[int, Array] = {}
     for (size, places), which in alike.items():
-        gates = list(zip(*(blocks[i].gates for i in which), strict=True))
         total = jnp.eye(2**size, dtype=jnp.result_type(params.dtype, 1j))[None, None, None]
-        for (_, *where), same in zip(places, gates, strict=True):
-            total = _times(params, drawn, same, where, total)
-        shape = (drawn.x.shape[0], len(params), len(which), *total.shape[-2:])
+        first, turned = [], set[int]()
+        gates = zip(*(blocks[i].gates for i in which), strict=True)
+        for (_, is_error, *where), same in zip(places, gates, strict=True):
+            slots = np.array([gate.slots for gate in same])
+            bits = (slots[:, :1].ravel() - params.shape[1]) // 3
+            if not is_error:
+                matrix = GATES[same[0].name].matrix(*(params[:, column] for column in slots.T))
+                total = _times(matrix.astype(total.dtype), where, total)
+                turned.update(where)
+            elif where[0] in turned:
+                total = _with_paulis(drawn, bits, 2 ** where[0], total)
+            else:
+                first.append((bits, 2 ** (size + where[0])))
+        for bits, before in first:
+            total = _with_paulis(drawn, bits, before, total)
+        shape = (len(drawn.x), len(params), len(which), *total.shape[-2:])
         total = jnp.broadcast_to(total, shape)
         found |= {i: total[:, :, j] for j, i in enumerate(which)}
     return [found[i] for i in range(len(blocks))]
 
 
-def _signature(block: WindowBlock) -> tuple[Any, ...]:
+def _signature(block: WindowBlock, num_slots: int) -> tuple[int, tuple[tuple[Any, ...], ...]]:
+    """A window's size and gates: name, whether it stands for an error, the window's qubits."""
     places = tuple(
-        (gate.name, *(block.qubits.index(qubit) for qubit in gate.qubits)) for gate in block.gates
+        (
+            g.name,
+            min(g.slots, default=-1) >= num_slots,
+            *(block.qubits.index(qubit) for qubit in g.qubits),
+        )
+        for g in block.gates
     )
     return len(block.qubits), places
 
 
 def _times(
-    params: Angles, drawn: Frame, gates: tuple[Gate, ...], where: list[int], total: Array
+    matrix: Complex[Array, "*layers m m"],
+    where: list[int],
+    total: Complex[Array, "trajectories layers windows dim dim"],
 ) -> Array:
-    """Follow up with equal gates, or drawn Paulis, on some qubits of windows.
+    """Follow up with a gate on one or two qubits of each window; leading axes may be 1."""
+    lead, size = total.shape[:3], total.shape[-1].bit_length() - 1
+    if len(where) == 1:
+        rows = multiply(matrix[..., None, :, :], total.reshape(*lead, 2 ** where[0], 2, -1))
+        return rows.reshape(*rows.shape[:3], *total.shape[3:])
+    axes, front = [3 + place for place in where], [3, 4]
+    view = jnp.moveaxis(total.reshape(*lead, *(2,) * size, -1), axes, front)
+    rows = multiply(matrix, view.reshape(*lead, 4, -1))
+    back = jnp.moveaxis(rows.reshape(*rows.shape[:3], *view.shape[3:]), front, axes)
+    return back.reshape(*rows.shape[:3], *total.shape[3:])
 
-    Args:
-        params: Angles in radians.
-        drawn: Bits (trajectories, places, layers).
-        gates: One for each window.
-        where: The window's qubits that they act on.
-        total: So far, (trajectories, layers, windows, 2**k, 2**k); leading axes may be 1.
+
+def _with_paulis(
+    drawn: Frame,
+    bits: np.ndarray,
+    before: int,
+    total: Complex[Array, "trajectories layers windows dim dim"],
+) -> Array:
+    """Exchange and sign rows, or columns, as drawn for each window's place in `bits`.
+
+    They are told apart by a bit of the entry's number; `before` are the values of all bits before.
     """
-    size = total.shape[-1].bit_length() - 1
-    view = total.reshape(*total.shape[:3], *(2,) * size, -1)
-    axes = [3 + place for place in where]
-    front = list(range(3, 3 + len(where)))
-    view = jnp.moveaxis(view, axes, front)
-    rows = view.reshape(*view.shape[:3], 2 ** len(where), -1)
-    slots = np.array([gate.slots for gate in gates])
-    if slots.size and slots.min() >= params.shape[1]:
-        bits = (slots[:, 0] - params.shape[1]) // 3
-        x, z = (jnp.moveaxis(part[:, bits], 1, 2)[..., None, None] for part in drawn)
-        rows = jnp.where(x, rows[..., ::-1, :], rows)
-        rows = jnp.where(z & np.array([[False], [True]]), -rows, rows)
-    else:
-        matrix = GATES[gates[0].name].matrix(*(params[:, column] for column in slots.T))
-        rows = multiply(matrix.astype(total.dtype), rows)
-    view = rows.reshape(*rows.shape[:3], *view.shape[3:])
-    return jnp.moveaxis(view, front, axes).reshape(*rows.shape[:3], *total.shape[3:])
+    view = total.reshape(*total.shape[:3], before, 2, -1)
+    x, z = (jnp.moveaxis(part[:, bits], 1, 2)[..., None, None, None] for part in drawn)
+    view = jnp.where(x, view[..., ::-1, :], view)
+    view = jnp.where(z & np.array([[False], [True]]), -view, view)
+    return view.reshape(*view.shape[:3], *total.shape[3:])
 
 
 def _each(

@@ -23,7 +23,7 @@ MAX_EXACT_QUBITS = 8
 training and evaluation, unless trajectories are asked for."""
 
 MAX_HEISENBERG_QUBITS = 10
-"""Qubits up to which a caller may ask for exact values: 10 and 60 layers are a matter of seconds."""
+"""Qubits up to which a caller may ask for exact values: seconds at 60 layers."""
 
 
 @dataclass(frozen=True)
