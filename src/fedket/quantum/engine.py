@@ -71,7 +71,7 @@ def run_circuit(
     dim = psi.shape[0]
     if forward_mode:
         blocks = blocks_of(circuit, psi)
-        return _scan(circuit, blocks, block_matrices(blocks, params), psi)
+        return scan_blocks(circuit, blocks, block_matrices(blocks, params), psi)
     if psi.shape[1] > dim * (native.WIDE if native.kernels() else 1):
         unitary = _run(circuit, params, jnp.eye(dim, dtype=psi.dtype))
         return unitary @ psi
