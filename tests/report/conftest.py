@@ -48,7 +48,7 @@ class Shape(NamedTuple):
     """(round, client, reason)."""
     clipped_share: float | None = 0.0025
     gradient_layers: int = 0
-    quality: bool = True
+    quality: bool = False
     drift: bool = False
     strategy: str = "fed_avg"
 
@@ -216,11 +216,22 @@ def write_run(directory: Path, shape: Shape) -> Path:
     return directory
 
 
-@pytest.fixture
-def make_run(tmp_path: Path) -> Callable[..., Path]:
-    """Write a synthetic run below `tmp_path`: `make_run("a", rounds=3)`."""
+def writer(folder: Path) -> Callable[..., Path]:
+    """What writes a synthetic run below a folder: `make_run("a", rounds=3)`."""
 
     def make(directory: str = "run", **changes: Any) -> Path:
-        return write_run(tmp_path / directory, Shape(**changes))
+        return write_run(folder / directory, Shape(**changes))
 
     return make
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    """Write runs for one test."""
+    return writer(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def make_shared_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Write runs for the tests of a module, which must have names of their own."""
+    return writer(tmp_path_factory.mktemp("runs"))

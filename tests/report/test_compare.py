@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,7 +68,7 @@ def test_runs_that_differ_in_their_seed_are_one_line_with_a_band(make_run: MakeR
     assert "Results over seeds" not in comparison_page(records[:1] * 2)
 
 
-def grid(make_run: MakeRun) -> list[Path]:
+def grid(make_run: MakeRun, **changes: Any) -> list[Path]:
     """Two strategies and two splits, with three seeds each."""
     return [
         make_run(
@@ -78,6 +79,7 @@ def grid(make_run: MakeRun) -> list[Path]:
             rounds=2,
             num_clients=3,
             reach=reach,
+            **changes,
         )
         for kind, reach in (("fed_avg", 0.8), ("qfedfisher", 0.9))
         for alpha in (0.1, 1.0)
@@ -131,7 +133,7 @@ def test_what_cannot_be_compared_is_one_clear_error(make_run: MakeRun) -> None:
 
 
 def test_a_sweep_is_compared_by_its_grid(make_run: MakeRun, tmp_path: Path) -> None:
-    runs = [{"directory": run.name} for run in grid(make_run)]
+    runs = [{"directory": run.name} for run in grid(make_run, quality=True)]
     keys = {"strategy.kind": ["fed_avg", "qfedfisher"], "partition.alpha": [0.1, 1.0]}
     waiting = [{"directory": "not-begun"}]
     (tmp_path / "sweep.json").write_text(json.dumps({"grid": keys, "runs": runs + waiting}))

@@ -7,6 +7,8 @@ import base64
 import csv
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from html.parser import HTMLParser
 from importlib import resources
@@ -21,6 +23,7 @@ from fedket.report.prediction_figures import STRONGEST
 
 MakeRun = Callable[..., Path]
 Colour = tuple[float, ...]
+CHROMIUM = shutil.which("chromium") or ""
 ENOUGH = 4.5
 """Contrast of text, WCAG 1.4.3."""
 
@@ -88,16 +91,24 @@ class Elements(HTMLParser):
         return [attributes for tag, attributes in self.found if tag in tags]
 
 
-@pytest.fixture(params=["run", "comparison"])
-def page(request: pytest.FixtureRequest, make_run: MakeRun) -> str:
-    """A page with all that can be on it."""
-    view = View(downloads=True)
-    run = make_run(rounds=3, gradient_layers=2, drift=True, num_clients=3)
+@pytest.fixture(scope="module")
+def run(make_shared_run: MakeRun) -> Path:
+    """A run with a page that has all that can be on it."""
+    made = make_shared_run(rounds=3, gradient_layers=2, drift=True, quality=True, num_clients=3)
+    write_report([made], view=View(downloads=True))
+    return made
+
+
+@pytest.fixture(scope="module", params=["run", "comparison"])
+def page(request: pytest.FixtureRequest, run: Path, make_shared_run: MakeRun) -> str:
+    """The page of a run, and one of settings with several seeds."""
     if request.param == "run":
-        return write_report([run], view=view).read_text()
+        return (run / "report.html").read_text()
     others = [
-        make_run(f"{seed}", seed=seed, rounds=2, strategy="x", num_clients=3) for seed in (0, 1)
+        make_shared_run(f"{seed}", seed=seed, rounds=2, strategy="x", num_clients=3)
+        for seed in (0, 1)
     ]
+    view = View(downloads=True)
     return write_report([run, *others], run / "comparison.html", view).read_text()
 
 
@@ -132,11 +143,24 @@ def test_a_page_asks_nobody_for_anything(page: str) -> None:
     assert not elements.of("script", "link", "img", "iframe", "object", "embed", "video", "form")
 
 
+@pytest.mark.long
+@pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
+@pytest.mark.parametrize("width", [400, 1400])
+def test_nothing_is_wider_than_the_window(page: str, width: int, tmp_path: Path) -> None:
+    measure = "document.title = document.documentElement.scrollWidth - innerWidth"
+    scripted = re.sub(r"<meta http-equiv=[^>]*>", "", page)
+    path = tmp_path / "page.html"
+    path.write_text(scripted.replace("</body>", f"<script>{measure}</script></body>"))
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900"]
+    command = [CHROMIUM, *options, f"--user-data-dir={tmp_path}/p", "--dump-dom", path.as_uri()]
+    dom = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert re.findall(r"<title>(.*?)</title>", dom) == ["0"]
+
+
 def test_figures_are_saved_in_four_formats_and_their_numbers_are_those_of_the_run(
-    make_run: MakeRun,
+    run: Path,
 ) -> None:
-    run = make_run(rounds=3, num_clients=3)
-    text = write_report([run], view=View(downloads=True)).read_text()
+    text = (run / "report.html").read_text()
     found = dict(re.findall(r'download="([^"]+)" href="data:[^;]+;base64,([^"]+)"', text))
     files = {name: base64.b64decode(content) for name, content in found.items()}
     assert files["accuracy.svg"].startswith(b"<?xml")
@@ -149,5 +173,3 @@ def test_figures_are_saved_in_four_formats_and_their_numbers_are_those_of_the_ru
     assert numbers == [[r["round"], pytest.approx(100 * r["test_accuracy"])] for r in lines]
     assert len(files["confusion.csv"].decode().splitlines()) == 1 + 10 * 10
     assert all(len(content.splitlines()) > 1 for n, content in files.items() if n.endswith(".csv"))
-    bare = write_report([run]).read_text()
-    assert "download=" not in bare

@@ -74,6 +74,7 @@ def test_the_report_lies_in_the_run_directory_and_loads_nothing(make_run: MakeRu
     path = write_report([run])
     assert path == run / "report.html"
     assert_self_contained(path.read_text())
+    assert "download=" not in path.read_text(), "only where asked for"
     assert sorted(p.name for p in run.iterdir() if "tmp" in p.name) == []
 
 
@@ -294,8 +295,8 @@ def test_drift_is_drawn_where_a_run_recorded_it(make_run: MakeRun) -> None:
 
 
 def test_predictions_are_drawn_and_listed_by_class(make_run: MakeRun) -> None:
-    text = write_report([make_run(rounds=3, num_classes=3)]).read_text()
+    text = write_report([make_run(rounds=3, num_classes=3, quality=True)]).read_text()
     assert "predicted class" in text
     assert len(re.findall(r'data-label="Recall"', text)) == 3
-    old = write_report([make_run("old", rounds=3, quality=False)]).read_text()
+    old = write_report([make_run("old", rounds=3)]).read_text()
     assert "predicted class" not in old
