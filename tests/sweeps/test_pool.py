@@ -27,7 +27,7 @@ def test_a_run_whose_process_is_killed_fails_alone(tiny, tmp_path, monkeypatch):
 def test_runs_that_share_programs_go_to_the_same_process(tiny, tmp_path):
     kinds = ("fed_avg", "fed_adam", "fed_yogi")
     configs = [tiny(f"strategy.kind={kind}", f"seed={s}") for s in (0, 1) for kind in kinds]
-    queue = pool._Queue([Task(config, tmp_path) for config in configs])
+    queue = pool._Queue([Task(config, tmp_path) for config in configs], range(6))
     workers = [pool._Worker(None, None, None) for _ in range(2)]
     taken = [queue.take(workers[place % 2]) for place in range(6)]
     assert sorted(taken) == list(range(6))

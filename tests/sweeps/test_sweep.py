@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from fedket.errors import ConfigError
+from fedket.errors import CheckpointError, ConfigError
 from fedket.experiment.run import start_run
 from fedket.experiment.run_directory import read_config
 from fedket.record_files import read_rounds
@@ -70,6 +70,15 @@ def test_asking_for_more_runs_only_what_is_missing(swept, blobs, tiny, tmp_path,
     again = sweep(tiny(), GRID, (0, 3), output=table.directory)
     assert again.rows == table.rows
     assert contents(table.directory / table.rows[0]["run"]) == before
+
+
+def test_a_run_is_no_place_for_a_sweep(swept, tiny):
+    table, _ = swept
+    run = table.directory / table.rows[0]["run"]
+    before = contents(run)
+    with pytest.raises(CheckpointError, match="is a single run"):
+        sweep(tiny(), output=run)
+    assert contents(run) == before
 
 
 def test_parquet_is_asked_of_pyarrow(swept, tiny, tmp_path, monkeypatch):

@@ -39,7 +39,7 @@ class Planned(NamedTuple):
     @property
     def label(self) -> str:
         """Row and seed in words."""
-        return self.ended(Ended("failed")).label
+        return _label(self.row, self.seed)
 
 
 class SeedRun(NamedTuple):
@@ -62,7 +62,11 @@ class SeedRun(NamedTuple):
     @property
     def label(self) -> str:
         """Row and seed in words."""
-        return f"{self.row.name}, seed {self.seed}"
+        return _label(self.row, self.seed)
+
+
+def _label(row: Row, seed: int) -> str:
+    return f"{row.name}, seed {seed}"
 
 
 def paper_directory(parent: Path, paper: str, profile: Profile) -> Path:

@@ -28,7 +28,7 @@ from fedket.experiment.interrupts import handled_interrupts
 from fedket.experiment.load import folder_of
 from fedket.experiment.run_directory import deciding_values
 from fedket.record import RoundRecord
-from fedket.sweeps.complete import Ended
+from fedket.sweeps.complete import Ended, is_kept
 from fedket.sweeps.worker import Job
 
 
@@ -68,12 +68,19 @@ def run_side_by_side(
         on_round: Told of every round.
 
     Yields:
-        Place of a task, and how it ended, as it ends. One that fails, or whose process dies, does
+        Place of a task, and how it ended, as it ends; those first that were finished before, for
+        which no process is started. One that fails, or whose process dies, does
         not stop the others; after an interruption those that run are saved, and no others are
         started.
     """
-    queue = _Queue(tasks)
-    jobs = min(jobs or default_jobs(), len(tasks))
+    missing = []
+    for place, task in enumerate(tasks):
+        if is_kept(task.config, task.directory):
+            yield place, Ended("kept")
+        else:
+            missing.append(place)
+    queue = _Queue(tasks, missing)
+    jobs = min(jobs or default_jobs(), len(missing))
     workers = {worker.pipe: worker for worker in map(_start, islice(_cores(jobs), jobs))}
     idle = list(workers)
     running: dict[Connection, int] = {}
@@ -123,9 +130,9 @@ class _Worker:
 class _Queue:
     """Places of tasks that wait, by what they share."""
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
-        self._programs = [program_of(task.config) for task in tasks]
-        self._waiting = list(range(len(tasks)))
+    def __init__(self, tasks: Sequence[Task], places: Iterable[int]) -> None:
+        self._waiting = list(places)
+        self._programs = {place: program_of(tasks[place].config) for place in self._waiting}
 
     def __len__(self) -> int:
         return len(self._waiting)

@@ -6,8 +6,9 @@ asking for the same sweep again, or for more of it, does what is missing.
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from fedket.errors import CheckpointError
 from fedket.experiment import run_directory as disk
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.interrupts import handled_interrupts
@@ -17,10 +18,17 @@ from fedket.experiment.shipped import find_experiment
 from fedket.record import FORMAT, Content, Count, RoundRecord
 from fedket.record_files import write_json
 from fedket.report.sweep_runs import STATE
-from fedket.sweeps.complete import Ended, is_kept
+from fedket.sweeps.complete import Ended
 from fedket.sweeps.plan import SweepRun, plan
 from fedket.sweeps.pool import Task, run_side_by_side
-from fedket.sweeps.table import SweepTable, check_parquet, make_table, write_tables
+from fedket.sweeps.table import (
+    State,
+    SweepTable,
+    check_parquet,
+    make_table,
+    status_of,
+    write_tables,
+)
 
 OnRound = Callable[[SweepRun, RoundRecord], None]
 OnEnd = Callable[[SweepRun, Ended], None]
@@ -32,7 +40,7 @@ class RunState(Content):
     directory: str
     settings: Mapping[str, Any]
     seed: Count
-    status: Literal["waiting", "finished", "interrupted", "failed"]
+    status: State
     problem: str = ""
 
 
@@ -77,7 +85,7 @@ def sweep(
 
     Raises:
         ConfigError: The grid does not work out; nothing has been run then.
-        CheckpointError: Another sweep is running in the directory.
+        CheckpointError: The directory is a run, or another sweep is running in it.
     """
     if parquet:
         check_parquet()
@@ -125,22 +133,19 @@ def run_sweep(
     parquet: bool = False,
 ) -> SweepTable:
     """Complete the runs that `plan_sweep` made of an experiment; arguments as of `sweep`."""
+    if (directory / disk.CONFIG).exists():
+        raise CheckpointError(f"{directory} is a single run; name another directory for the sweep")
     directory.mkdir(parents=True, exist_ok=True)
     ends: dict[int, Ended] = {}
     with handled_interrupts(), disk.held(directory):
-        kept = [place for place, run in enumerate(runs) if is_kept(run.config, run.directory)]
-        ends |= dict.fromkeys(kept, Ended("kept"))
-        missing = [place for place in range(len(runs)) if place not in ends]
         _write_state(config, runs, directory, ends)
-        for place in kept:
-            on_end(runs[place], ends[place])
-        tasks = [Task(runs[place].config, runs[place].directory) for place in missing]
-        for number, ended in run_side_by_side(
-            tasks, jobs, lambda number, record: on_round(runs[missing[number]], record)
+        tasks = [Task(run.config, run.directory) for run in runs]
+        for place, ended in run_side_by_side(
+            tasks, jobs, lambda place, record: on_round(runs[place], record)
         ):
-            ends[missing[number]] = ended
+            ends[place] = ended
             _write_state(config, runs, directory, ends)
-            on_end(runs[missing[number]], ended)
+            on_end(runs[place], ended)
         table = make_table(directory, runs, ends)
         tables = {"runs": table.rows, "rounds": table.rounds(), "settings": table.means()}
         write_tables(directory, tables, parquet=parquet)
@@ -151,16 +156,15 @@ def _write_state(
     config: ExperimentConfig, runs: Sequence[SweepRun], directory: Path, ends: Mapping[int, Ended]
 ) -> None:
     """Write `sweep.json`."""
-    rows = make_table(directory, runs, ends).rows
     states = [
         RunState(
-            directory=row["run"],
+            directory=run.directory.relative_to(directory).as_posix(),
             settings=run.settings,
             seed=run.seed,
-            status=row["status"],
-            problem=row["problem"],
+            status=status_of(ends.get(place)),
+            problem=ends[place].problem if place in ends else "",
         )
-        for run, row in zip(runs, rows, strict=True)
+        for place, run in enumerate(runs)
     ]
     grid = {
         key: tuple({repr(run.settings[key]): run.settings[key] for run in runs}.values())

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fedket.errors import CheckpointError, ConfigError
 from fedket.files import write_atomic
@@ -41,6 +41,7 @@ OF_A_ROUND = (
 )
 """What is taken of `Summary` and `RoundRecord`; docs/run-directory.md gives units."""
 
+State = Literal["waiting", "finished", "interrupted", "failed"]
 Row = dict[str, Any]
 
 
@@ -99,7 +100,7 @@ def make_table(directory: Path, runs: Sequence[SweepRun], ends: Mapping[int, End
                 "run": name,
                 **run.settings,
                 "seed": run.seed,
-                "status": "waiting" if end is None else _state(end),
+                "status": status_of(end),
                 "problem": "" if end is None else end.problem,
                 **{key: numbers[key] for key in OF_A_RUN},
             }
@@ -137,8 +138,11 @@ def check_parquet() -> None:
         ) from None
 
 
-def _state(end: Ended) -> str:
-    return "finished" if end.status in FINISHED else end.status
+def status_of(end: Ended | None) -> State:
+    """The state of a run in tables, whenever it was finished; one without an end waits."""
+    if end is None:
+        return "waiting"
+    return "finished" if end.status == "kept" else end.status
 
 
 def _rounds(directory: Path, rows: Iterable[Row]) -> Iterator[Row]:
