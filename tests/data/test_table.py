@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from fedket.data.source_kinds import TableConfig
 from fedket.data.sources import load_table
 from fedket.data.transform import rescale, standardise
 from fedket.errors import DataError
@@ -178,6 +179,17 @@ def test_features_are_scaled_as_the_training_samples_say(tmp_path):
     flat = data._replace(x_train=np.ones_like(data.x_train), x_test=np.ones_like(data.x_test))
     assert (standardise(flat).x_train == 0).all()
     assert (rescale(flat, 0.0, 1.0).x_train == 0).all()
+
+
+def test_new_rows_are_read_by_the_names_of_columns(tmp_path):
+    """With other columns, in another order, and a word that training does not have."""
+    path, new = write(tmp_path / "pets.csv"), tmp_path / "new.csv"
+    new.write_text("colour,more,size,age\nred,9,0.5,3\ngreen,9,1.5,4\n")
+    config = TableConfig(path=path, target="species", one_hot=True)
+    np.testing.assert_array_equal(config.read_rows(new), [[0.5, 0, 1, 3], [1.5, 0, 0, 4]])
+    new.write_text("colour,size\nred,1\n")
+    with pytest.raises(DataError, match=r"new\.csv: no column `age`"):
+        config.read_rows(new)
 
 
 def test_numbers_to_predict_stay_numbers_when_asked(tmp_path):

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def predict(
     directory: Annotated[Path, typer.Argument(help="A run.")],
     file: Annotated[
-        Path, typer.Argument(help="Samples: .npz or .npy, .csv, an image, a folder of images.")
+        Path,
+        typer.Argument(help="Samples: .npz, .npy, .csv, .parquet, an image, a folder of images."),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="CSV to write instead of printing it.")
@@ -34,11 +35,18 @@ def predict(
 
     Example: fedket predict runs/quickstart-0-1 new.npz --output classes.csv
     """
-    from fedket.data.unlabelled import read_samples
+    from fedket.data.columns import TABLES
+    from fedket.data.source_kinds import TableConfig
+    from fedket.data.unlabelled import Unlabelled, read_samples
     from fedket.experiment.predictor import load
 
     predictor = load(directory, which.value)
-    samples = read_samples(file, getattr(predictor.config.data, "image_side", 0))
+    data = predictor.config.data
+    if isinstance(data, TableConfig) and file.suffix.lower() in TABLES:
+        x = data.read_rows(file)
+        samples = Unlabelled(x, tuple(map(str, range(len(x)))))
+    else:
+        samples = read_samples(file, getattr(data, "image_side", 0))
     rows = _rows(predictor, samples)
     if output is not None:
         with output.open("w", newline="", encoding="utf-8") as place:

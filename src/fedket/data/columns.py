@@ -23,6 +23,9 @@ MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 """Cells that hold no value, in any case of letters."""
 
 PARQUET = (".parquet", ".pq")
+TABLES = (".csv", ".tsv", ".txt", *PARQUET)
+"""Suffixes of tables."""
+
 SPLITS = {"train": "train", "test": "test", "validation": "val", "val": "val"}
 """Splits of a `datasets` folder, and the parts that they are."""
 

@@ -121,7 +121,7 @@ OTHERS = (
 )
 """How files begin that are something else, what they are, and what to do."""
 
-TABLES, PICKLED = (".csv", ".tsv", ".txt"), (".pt", ".pth", ".pkl", ".pickle")
+TEXT, PICKLED = (".csv", ".tsv", ".txt"), (".pt", ".pth", ".pkl", ".pickle")
 
 
 def _advice(path: Path) -> str:
@@ -134,7 +134,7 @@ def _advice(path: Path) -> str:
     for magic, what, advice in OTHERS:
         if start.startswith(magic):
             return f"it is {what}: {advice}"
-    if path.suffix.lower() in TABLES:
+    if path.suffix.lower() in TEXT:
         return 'it is a table: use kind = "table"'
     if path.suffix.lower() in PICKLED:
         return "it holds Python objects: store its arrays with numpy.savez(...)"

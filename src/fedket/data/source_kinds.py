@@ -1,13 +1,17 @@
 """The data sets that an experiment may name; their keys are the arguments of their loaders."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from fedket.data.columns import read_saved, read_table
 from fedket.data.held_out import DataConfig
-from fedket.data.sources import load_dataset, load_table
+from fedket.data.sources import data_directory, find_place, load_dataset, load_table
+from fedket.data.table import Wanted, read_features
 from fedket.schema import FREE, NonNegativeInt
 from fedket.section import Context
 from fedket.types import Dataset
@@ -119,6 +123,13 @@ class TableConfig(StoredConfig):
     def build(self, context: Context) -> Dataset:
         """The data set."""
         return load_table(**self.model_dump(exclude={"kind", "validation_fraction"}))
+
+    def read_rows(self, file: Path) -> np.ndarray:
+        """Features of a table's new rows, in the columns that training had; others may be there."""
+        place = find_place(self.path, data_directory(self.directory))
+        trained = read_saved(place)["train"] if place.is_dir() else read_table(place)
+        kept = self.target, self.features, self.group, self.one_hot, self.drop_missing
+        return read_features(file, Wanted(*kept), trained, str(place))
 
 
 class ImageFolderConfig(StoredConfig):

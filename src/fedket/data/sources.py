@@ -168,7 +168,7 @@ def load_table(
     wanted = Wanted(target, features, group, one_hot, drop_missing, test_fraction, number)
     folder = data_directory(directory)
     with _naming("table"):
-        place, test = _place(path, folder), _place(test_path, folder) if test_path else None
+        place, test = find_place(path, folder), find_place(test_path, folder) if test_path else None
         if place.is_dir():
             names = saved_class_names(place, target)
             raw = raw_of(read_saved(place), wanted, str(place), names)
@@ -265,10 +265,10 @@ def _naming(name: str) -> Iterator[None]:
 def _find_folder(path: str, directory: Path) -> Path:
     if not path:
         raise DataError("data set `image_folder` needs `path`: a folder of <class>/<name>.jpg")
-    return _place(path, directory)
+    return find_place(path, directory)
 
 
-def _place(path: str, directory: Path) -> Path:
+def find_place(path: str, directory: Path) -> Path:
     """A path, or what is called so in the data directory."""
     here = Path(path).expanduser()
     return here if here.exists() or not (directory / path).exists() else directory / path

@@ -54,6 +54,27 @@ def read_tables(path: Path, wanted: Wanted, test_path: Path | None = None) -> Ra
     return raw_of({part: read_table(place) for part, place in paths.items()}, wanted, str(path))
 
 
+def read_features(
+    path: Path, wanted: Wanted, trained: Columns, source: str
+) -> Shaped[np.ndarray, "rows ..."]:
+    """Read the features of a table's rows, by the names that training had; other columns may be.
+
+    Args:
+        path: The table, without missing values.
+        wanted: What was made of the training table.
+        trained: Its columns.
+        source: Where they come from, for messages.
+
+    Raises:
+        DataError: A column is missing, or has values that are no features.
+    """
+    first = _complete(trained, wanted, source, {})
+    asked = Wanted("", tuple(_used(first, wanted, source)), one_hot=wanted.one_hot)
+    words = _words_of(first, asked, source)
+    columns = _complete(read_table(path), asked, str(path), {})
+    return _features(columns, asked, words, str(path))
+
+
 def raw_of(
     parts: Mapping[str, Columns],
     wanted: Wanted,
@@ -96,7 +117,7 @@ def raw_of(
 
 def _used(columns: Columns, wanted: Wanted, source: str) -> list[str]:
     """Names of the feature columns; every column that is asked for must be there."""
-    for name in (wanted.target, *wanted.features, *filter(None, [wanted.group])):
+    for name in filter(None, (wanted.target, *wanted.features, wanted.group)):
         if name not in columns:
             raise DataError(
                 f"{source}: no column `{name}`{meant(name, columns)} "
@@ -114,8 +135,8 @@ def _complete(
     columns: Columns, wanted: Wanted, source: str, notes: dict[str, None]
 ) -> dict[str, np.ndarray]:
     """The columns that are used, without rows that miss a value if they may be dropped."""
-    names = [*_used(columns, wanted, source), wanted.target, *filter(None, [wanted.group])]
-    used = {name: columns[name] for name in names}
+    names = [*_used(columns, wanted, source), wanted.target, wanted.group]
+    used = {name: columns[name] for name in names if name}
     missing = {name: gaps for name, c in used.items() if (gaps := first_missing(c)) is not None}
     if not missing:
         return used

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from fedket.data.columns import TABLES
 from fedket.data.image_folder import read_image_folder
 from fedket.data.npz import read_arrays, read_npz
 from fedket.data.raw import RawData, check_raw
@@ -12,9 +13,6 @@ from fedket.errors import ConfigError, DataError
 from fedket.experiment.build import transformed, transforms_of
 from fedket.experiment.config import ExperimentConfig
 from fedket.types import Dataset
-
-TABLES = (".csv", ".tsv", ".parquet")
-"""Suffixes of files whose classes would be numbered by each site for itself."""
 
 PART = {"x", "y"}
 """Arrays of a file that is not split: all of it is for training, or at the server for testing."""
@@ -35,8 +33,8 @@ def load_site_data(site: SiteFile, config: ExperimentConfig) -> Dataset:
         raise DataError(f"no samples at {path}; correct `data` in the site.toml of {site.name}")
     if path.is_file() and path.suffix.lower() in TABLES:
         raise DataError(
-            f"{path} is a table; a site has an .npz file or a folder of images: save what "
-            "fk.load_table reads with numpy.savez"
+            f"{path} is a table, whose classes each site would number for itself; a site has an "
+            ".npz file or a folder of images: save what fk.load_table reads with numpy.savez"
         )
     transforms = transforms_of(config)
     made = zip(config.transform, transforms, strict=True)
