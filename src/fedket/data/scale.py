@@ -1,7 +1,7 @@
 """Features as float32 of one range, images with their channels last."""
 
 import numpy as np
-from jaxtyping import Float32, Shaped
+from jaxtyping import Float, Float32, Shaped
 
 from fedket.errors import DataError
 
@@ -47,7 +47,7 @@ def scale_features(
     return scaled
 
 
-def check_finite(x: Float32[np.ndarray, "samples ..."], source: str) -> None:
+def check_finite(x: Float[np.ndarray, "samples ..."], source: str) -> None:
     """Raise `DataError` with the first sample that has a feature which is no number."""
     if not np.isfinite(x).all():
         bad = int(np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))[0])
