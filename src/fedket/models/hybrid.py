@@ -76,6 +76,7 @@ def hybrid(
         init_std=init_std,
         noise=noise,
         shots=shots,
+        of_head=True,
     )
     widths = (num_features, *hidden, circuit.num_qubits)
     network = plan_dense(widths, ("relu", f"dropout {dropout}"))

@@ -75,6 +75,7 @@ def mps(
         init_std=init_std,
         noise=noise,
         shots=shots,
+        of_head=True,
     )
     init = partial(_init, num_features, circuit.num_qubits, bond)
     return with_head(Head(init, _extract), quantum, encoding)

@@ -1,6 +1,7 @@
 """Variational quantum classifiers: encode, run a circuit, read expectation values as logits."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import combinations
 from math import prod
 from typing import Literal, get_args
@@ -13,7 +14,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from fedket.errors import ConfigError, check_known
 from fedket.models.circuit_keys import CircuitKeys
 from fedket.quantum.circuit import Circuit
-from fedket.quantum.encoding import ENCODINGS, ROTATIONS, encoding_angles
+from fedket.quantum.encoding import ENCODINGS, ROTATIONS, arctan_state, encoding_angles
 from fedket.quantum.measurement import (
     Measurement,
     check_measurement,
@@ -47,6 +48,7 @@ def vqc(
     init_std: float = 0.1,
     noise: NoiseModel | None = None,
     shots: Shots | None = None,
+    of_head: bool = False,
 ) -> Model:
     """A classifier whose only parameters are the circuit's angles.
 
@@ -66,6 +68,7 @@ def vqc(
             each training step and always the same in evaluation. The encoding has no noise.
         shots: How often circuits are measured, and how gradients come from that; None for
             infinitely many shots. `apply` without `rng` has none in any case.
+        of_head: Whether samples are what a trained head gives, none of them huge (`arctan_state`).
 
     Raises:
         ConfigError: If the read-out has fewer values than classes.
@@ -77,6 +80,8 @@ def vqc(
     measured = Measurement(circuit, noise, subsets, num_classes if subsets is None else 0)
     check_measurement(measured)
     encode = ENCODINGS[encoding]
+    if of_head and encoding == "arctan":
+        encode = partial(arctan_state, huge=False)
 
     def logits_of(values: Float[Array, "batch values"]) -> Float[Array, "batch classes"]:
         return logit_scale * (values if signs is None else values * signs)

@@ -91,12 +91,18 @@ def angle_state(x: Float[Array, "batch *features"], num_qubits: int) -> Complex[
 
 
 def arctan_state(
-    x: Float[Array, "batch *features"], num_qubits: int
+    x: Float[Array, "batch *features"], num_qubits: int, *, huge: bool = True
 ) -> Complex[Array, "dim batch"]:
-    """RZ(arctan x_i²) RY(arctan x_i)|0⟩ on qubit i (Chen and Yoo, arXiv:2103.12010)."""
+    """RZ(arctan x_i²) RY(arctan x_i)|0⟩ on qubit i (Chen and Yoo, arXiv:2103.12010).
+
+    Args:
+        x: Features.
+        num_qubits: As many.
+        huge: Whether features may be so large that their fourth power overflows, 4e9 in float32.
+    """
     features = _one_feature_per_qubit(x, num_qubits)
-    cos, sin = _half_arctan(features)
-    phase_cos, phase_sin = _half_arctan(features**2)
+    cos, sin = _half_arctan(features, huge)
+    phase_cos, phase_sin = _half_arctan(features**2, huge)
     phase = phase_cos + 1j * phase_sin
     return product_state(jnp.stack([phase.conj() * cos, phase * sin], axis=-1))
 
@@ -121,12 +127,15 @@ def encoding_angles(
     return jnp.arctan(jnp.stack([features, features**2], axis=-1))
 
 
-def _half_arctan(x: Float[Array, "..."]) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+def _half_arctan(
+    x: Float[Array, "..."], huge: bool
+) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
     """Cosine and sine of arctan(x)/2; half-angle formulas vectorise where arctan does not."""
     cos_whole = 1 / jnp.sqrt(1 + x**2)
     cos_half = jnp.sqrt((1 + cos_whole) / 2)
-    # Where the square of x overflows, the sine is that of ±π/2.
-    sin_whole = jnp.where(cos_whole == 0, jnp.sign(x), x * cos_whole)
+    sin_whole = x * cos_whole
+    if huge:  # where the square of x overflows, the sine is that of ±π/2
+        sin_whole = jnp.where(cos_whole == 0, jnp.sign(x), sin_whole)
     return cos_half, sin_whole / (2 * cos_half)
 
 
