@@ -35,6 +35,7 @@ NOISY = {
     "6x20": "6 qubits × 20 layers, 10 values",
     "8x20": "8 qubits × 20 layers, 10 values",
     "10x60": "10 qubits × 60 layers, 10 values (QFedFisher)",
+    "13x16": "13 qubits × 16 layers, one state (QFed)",
     "round": "a round of 20 clients, 4 qubits",
 }
 RESTRICTED = {
@@ -108,14 +109,16 @@ def noisy(runs: list[Run]) -> list[str]:
     found = _of(runs, "noise")
     rows = []
     for workload, name in NOISY.items():
-        figures = ("plain_ms", "exact_ratio", "thermal_ratio", "trajectory_ratio", "off_ratio",
-                   "pennylane_mixed_to_exact", "aer_parameter_shift_to_exact")  # fmt: skip
+        figures = ("plain_ms", "exact_ratio", "thermal_ratio", "trajectory_ratio",
+                   "trajectories_ratio", "off_ratio", "pennylane_mixed_to_exact",
+                   "pennylane_mixed_jit_to_exact", "aer_parameter_shift_to_exact")  # fmt: skip
         values = [_values(found, "fedket", workload, figure) for figure in figures]
         if values[0]:
             rows.append(_row(name, _cell(values[0]), *(_cell(value, "×") for value in values[1:])))
     head = ("loss and gradient, batch 32", "without noise, ms", "depolarising, exact",
-        "with relaxation, exact", "a trajectory", "a model of no noise",
-        "PennyLane default.mixed ÷ exact", "Aer, parameter shift ÷ exact")  # fmt: skip
+        "with relaxation, exact", "a trajectory", "of several, each", "a model of no noise",
+        "PennyLane default.mixed ÷ exact", "compiled by JAX",
+        "Aer, parameter shift ÷ exact")  # fmt: skip
     return _table(head, rows)
 
 
