@@ -73,8 +73,9 @@ bench: $(VENV)/.installed-dev
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
+# Compiling all modules of all packages would take longer than the quickstart, which imports a few.
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e .
 	@touch $@
 
 NATIVE := $(wildcard native/pyproject.toml native/CMakeLists.txt native/src/* native/fedket_native/*.py)
