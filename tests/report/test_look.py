@@ -147,7 +147,9 @@ def test_a_page_asks_nobody_for_anything(page: str) -> None:
 @pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
 @pytest.mark.parametrize("width", [400, 1400])
 def test_nothing_is_wider_than_the_window(page: str, width: int, tmp_path: Path) -> None:
-    measure = "document.title = document.documentElement.scrollWidth - innerWidth"
+    measure = (
+        "root = document.documentElement; document.title = root.scrollWidth - root.clientWidth"
+    )
     scripted = re.sub(r"<meta http-equiv=[^>]*>", "", page)
     path = tmp_path / "page.html"
     path.write_text(scripted.replace("</body>", f"<script>{measure}</script></body>"))
