@@ -16,6 +16,9 @@ Features = Float32[np.ndarray, "samples ..."]
 MAX_EXACT = 4096
 """Features whose whole covariance is worked out: 128 MiB."""
 
+FEW_SAMPLES = 64
+"""So many need no random projections, which take twice as long as all components of 20 images."""
+
 
 def map_features(dataset: Dataset, change: Callable[[Features], Features]) -> Dataset:
     """Change the features of both parts of a data set."""
@@ -102,7 +105,7 @@ def principal_components(
             f"`pca` of {count} components needs as many training samples and features, got "
             f"{flat.shape[0]} of {flat.shape[1]}; ask for fewer components"
         )
-    find = _exact_components if flat.shape[1] <= MAX_EXACT else _random_components
+    find = _exact_components if flat.shape[1] <= MAX_EXACT else _few_components
     mean, components = find(flat, count)
     largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
     return mean, components * np.sign(largest)
@@ -116,11 +119,15 @@ def _exact_components(x: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray
     return mean, vectors.T[::-1][:count]
 
 
-def _random_components(x: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The same by random projections (Halko et al. 2009, arXiv:0909.4061), of the same seed."""
+def _few_components(x: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Without a matrix of all pairs of features; of many samples by random projections.
+
+    Those are of one seed (Halko et al. 2009, arXiv:0909.4061).
+    """
     from sklearn.decomposition import PCA
 
-    fitted = PCA(count, svd_solver="randomized", random_state=0).fit(x)
+    solver = "full" if len(x) <= FEW_SAMPLES else "randomized"
+    fitted = PCA(count, svd_solver=solver, random_state=0).fit(x)
     return fitted.mean_.astype(np.float64), fitted.components_.astype(np.float64)
 
 
