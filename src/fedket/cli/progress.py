@@ -271,7 +271,7 @@ def print_facts(facts: Facts, evaluation: str) -> None:
         "samples": f"{facts.num_train:,} training, {facts.num_test:,} test, "
         + (f"{facts.num_validation:,} validation, " if facts.num_validation else "")
         + (f"{facts.num_classes} classes" if facts.num_classes > 1 else "numbers to predict"),
-        **({"classes": _classes(facts.class_names)} if facts.class_names else {}),
+        **_classes(facts.class_names),
         "evaluation": evaluation,
         "upload": f"{_size('B', facts.upload_bytes_per_client)} per client and round",
         "download": f"{_size('B', facts.download_bytes_per_client)} per client and round",
@@ -286,10 +286,12 @@ def print_facts(facts: Facts, evaluation: str) -> None:
             typer.echo(f"\n{said}")
 
 
-def _classes(names: tuple[str, ...]) -> str:
-    """Which label stands for which class, the first ones of many."""
+def _classes(names: tuple[str, ...]) -> dict[str, str]:
+    """Which label stands for which class, the first ones of many; nothing if they are the same."""
+    if all(name == str(label) for label, name in enumerate(names)):
+        return {}
     shown = ", ".join(f"{label} = {name}" for label, name in enumerate(names[:MAX_NAMES]))
-    return f"{shown}, ..." if len(names) > MAX_NAMES else shown
+    return {"classes": f"{shown}, ..." if len(names) > MAX_NAMES else shown}
 
 
 def _promise(privacy: PrivacyFacts) -> str:
