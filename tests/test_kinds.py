@@ -127,6 +127,8 @@ OWN_KINDS = {
     "transform": ["transform=[{kind = 'own.py:Inverted'}, {kind = 'signed'}]"],
     "data": ["data={kind = 'own.py:Blobs', samples = 60}"],
 }
+SHORT = ("strategy", "partition", "transform", "loss")
+"""The others compile longer; `examples/extend` trains one of each."""
 
 
 @pytest.fixture
@@ -137,7 +139,10 @@ def file(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("group", OWN_KINDS)
+@pytest.mark.parametrize(
+    "group",
+    [pytest.param(g, marks=[] if g in SHORT else pytest.mark.long) for g in OWN_KINDS],
+)
 def test_a_kind_of_ones_own_trains_and_its_run_resumes_from_its_copy(group, file, tmp_path):
     config = load_config(file, OWN_KINDS[group])
     done = start_run(config, output=tmp_path / "run")

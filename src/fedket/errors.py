@@ -23,9 +23,9 @@ def meant(wrong: str, known: Iterable[str]) -> str:
     return f"; did you mean `{near}`?" if near else ""
 
 
-def nearest(wrong: str, known: Iterable[str]) -> str:
-    """The known name that is most like a wrong one; empty if none is near."""
-    return next(iter(get_close_matches(wrong, list(known), n=1)), "")
+def nearest(wrong: str, known: Iterable[str], least: float = 0.6) -> str:
+    """The known name that is most like a wrong one; empty if none is `least` of 1 like it."""
+    return next(iter(get_close_matches(wrong, list(known), n=1, cutoff=least)), "")
 
 
 class FedketError(Exception):

@@ -206,7 +206,7 @@ def _unknown(
     homes = [f"`{name}.{key}`" for name, t in tables.items() if key in t.model_fields]
     if above and not prefix and key in model.model_fields:
         homes.append(f"`{key}` above the first [table]")
-    if not homes and (near := nearest(key, table.model_fields)):
+    if not homes and (near := nearest(key, table.model_fields, 0.5)):
         homes = [f"`{'.'.join([*above, near])}`"]
     meant = f"; did you mean {' or '.join(homes)}?" if homes else ""
     return f"unknown key `{full}`{meant} {listed}"

@@ -220,6 +220,7 @@ def test_noise_follows_the_gates_as_it_does_in_a_circuit_of_ones_own():
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.long
 def test_values_and_gradients_come_from_shots():
     text = HEAD + "input float x1; ry(x0) q[0]; ry(x1) q[1]; rx(w0) q[0]; cx q[0], q[1];"
     text += "ry(2 * w1) q[1];"

@@ -53,6 +53,7 @@ def test_sites_arrive_at_the_weights_of_the_sequential_engine(strategy, kind):
         assert 0 <= record.metrics["site_accuracy"] <= 1
 
 
+@pytest.mark.long
 def test_noise_and_shots_at_sites_are_those_of_the_simulation():
     """Each client draws its own errors and shots, and those of a round anew, wherever it is."""
     config = experiment(KINDS["masked"], model=SMALL, noise=NOISE, shots=SPSA)

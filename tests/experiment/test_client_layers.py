@@ -59,6 +59,7 @@ def test_all_share_the_generator_that_the_largest_needs(built):
     assert shapes[0] == shapes[1]
 
 
+@pytest.mark.long
 def test_a_federation_of_networks_trains_all_and_scores_each_client_by_its_own(built):
     state, record = built.federation.run_round(built.federation.init())
     assert record.dropped == {}

@@ -123,8 +123,9 @@ def test_what_does_not_fit_is_refused_in_one_line(config, overrides, error, mess
 
 
 def test_samples_that_are_no_images_are_refused(config, tmp_path):
-    np.savez(tmp_path / "rows.npz", **{f"{k}_{p}": np.ones((2,) if k == "y" else (2, 5), np.uint8)
-             for k in "xy" for p in ("train", "test")})  # fmt: skip
+    arrays = {"x": np.ones((2, 5), np.uint8), "y": np.arange(2)}
+    parts = {f"{k}_{p}": array for k, array in arrays.items() for p in ("train", "test")}
+    np.savez(tmp_path / "rows.npz", **parts)
     with pytest.raises(ConfigError, match=r"takes images, .*samples of shape \(5,\)"):
         build_experiment(config(f"data.path={tmp_path / 'rows.npz'}"))
 

@@ -74,6 +74,7 @@ def test_auc_counts_pairs():
     assert auc(np.array([3.0, 2.0]), np.array([1.0, 2.5, 0.0])) == pytest.approx(5 / 6)
 
 
+@pytest.mark.long
 def test_the_command_prints_a_table_or_json_and_draws(tmp_path):
     plot = tmp_path / "leakage.png"
     command = ["leakage", "quickstart", "--clients", "1", "--noise", "1", "--victims", "2"]

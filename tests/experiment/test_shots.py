@@ -24,6 +24,7 @@ def weights_of(config, folder):
     return start_run(config, output=folder).summary.parameters_sha256
 
 
+@pytest.mark.long
 def test_infinitely_many_shots_leave_the_weights_bit_for_bit(blobs, tmp_path):
     endless = "shots={training=0, gradient='adjoint'}"
     found = [

@@ -83,7 +83,7 @@ def reducer(quantised):
     return quantised_sum(16, "headroom", 1.0) if quantised else None
 
 
-@pytest.mark.parametrize("quantised", [False, True])
+@pytest.mark.parametrize("quantised", [False, pytest.param(True, marks=pytest.mark.long)])
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_nothing_compiles_after_the_first_round(strategy, quantised):
     made = federation(strategy, reducer=reducer(quantised), clients_per_round=3)

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedket.data.idx import read_idx
-from fedket.data.image_folder import FORMATS, read_image_folder
+from fedket.data.image_files import FORMATS
+from fedket.data.image_folder import read_image_folder
 from fedket.data.npz import read_arrays
 from fedket.data.pretrained import read_weights
 from fedket.data.sources import load_dataset

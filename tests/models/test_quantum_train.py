@@ -158,7 +158,7 @@ def test_noise_of_a_large_generator_is_drawn_in_training_and_fixed_in_evaluation
     np.testing.assert_array_equal(apply(params, x), apply(params, x))
 
 
-@pytest.mark.parametrize("model", [None, DAMPED])
+@pytest.mark.parametrize("model", [None, pytest.param(DAMPED, marks=pytest.mark.long)])
 def test_shots_of_a_generator_are_shared_by_all_samples(model):
     plan = plan_generator(SMALL, num_layers=1, blocks=6)
     rule = "spsa" if model is None else "parameter_shift"

@@ -33,9 +33,9 @@ def _outlet(stream: TextIO) -> TextIO:
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     stream.flush()
-    buffer = io.BufferedWriter(_Outlet(stream.fileno(), "wb", closefd=False))
+    raw = _Outlet(stream.fileno(), "wb", closefd=False)
     return io.TextIOWrapper(
-        buffer,
+        raw if stream.write_through else io.BufferedWriter(raw),  # type: ignore[type-var]
         stream.encoding,
         "replace",
         line_buffering=stream.line_buffering,
