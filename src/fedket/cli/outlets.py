@@ -35,7 +35,7 @@ def _outlet(stream: TextIO) -> TextIO:
     stream.flush()
     raw = _Outlet(stream.fileno(), "wb", closefd=False)
     return io.TextIOWrapper(
-        raw if stream.write_through else io.BufferedWriter(raw),  # type: ignore[type-var]
+        raw if stream.write_through else io.BufferedWriter(raw),
         stream.encoding,
         "replace",
         line_buffering=stream.line_buffering,
