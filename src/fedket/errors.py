@@ -9,6 +9,9 @@ from difflib import get_close_matches
 
 from fedket.traffic import PhaseCost
 
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
+"""What JAX's errors say where Python's are a `MemoryError`."""
+
 
 def printable(text: str) -> str:
     """A text with control and direction-changing characters, surrogates too, made visible."""

@@ -89,9 +89,8 @@ def test_parameters_leave_as_they_are(run, tmp_path):
                 np.testing.assert_array_equal(found[name], array)
 
 
+@pytest.mark.parametrize("run", ["quantum"], indirect=True)
 def test_a_quantum_model_is_no_onnx_file(run, tmp_path):
-    if "quantum" not in run.directory.name:
-        pytest.skip("this one is a network")
     from fedket.experiment.export import export_network
 
     with pytest.raises(ConfigError, match="no plain network"):

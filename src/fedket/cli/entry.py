@@ -7,7 +7,7 @@ import sys
 from fedket.cli.app import app
 from fedket.cli.failures import INTERRUPTED, UsageError, fail, one_line, tell
 from fedket.cli.outlets import open_outlets
-from fedket.errors import FedketError
+from fedket.errors import OUT_OF_MEMORY, FedketError
 from fedket.experiment.interrupts import SIGNALS, handled_interrupts
 
 
@@ -32,7 +32,7 @@ def execute() -> int:
     except (FedketError, UsageError, OSError, MemoryError) as error:
         return tell(error)
     except Exception as error:
-        if "RESOURCE_EXHAUSTED" in str(error):  # JAX's own kind of MemoryError
+        if OUT_OF_MEMORY in str(error):
             return fail(f"error: out of memory: {one_line(error)}")
         if (known := _of_a_user(error)) is not None:
             return tell(known)

@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from fedket.cli.failures import INCOMPLETE, INTERRUPTED, fail
 from fedket.cli.tables import make_console, print_pairs
 from fedket.record import RoundRecord
 from fedket.report.wording import NARROW_SPACE, duration, plural
@@ -136,3 +137,12 @@ def print_estimate(tasks: Sequence[Task], found: Estimate) -> None:
     }
     typer.echo()
     print_pairs(rows.items())
+
+
+def leave(*, interrupted: bool, failed: bool) -> None:
+    """Leave with the exit code of many runs, unless all are finished."""
+    if interrupted:
+        code = fail("interrupted; run the same command again to resume", INTERRUPTED)
+        raise typer.Exit(code)
+    if failed:
+        raise typer.Exit(INCOMPLETE)

@@ -30,6 +30,12 @@ SetOption = Annotated[
 FastOption = Annotated[
     bool, typer.Option("--fast", help="Take the fast profile of the file: minutes, not the result.")
 ]
+JobsOption = Annotated[
+    int, typer.Option(min=0, max=1024, help="Runs at a time, a core for each; 0: one per core.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show the runs and how long they take; run none.")
+]
 PlotOption = Annotated[
     Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: .svg, .png or .pdf.")
 ]

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fedket.cli.failures import INCOMPLETE, INTERRUPTED
-from fedket.cli.options import JsonOption
+from fedket.cli.options import DryRunOption, JobsOption, JsonOption
 from fedket.cli.tables import print_pairs, print_table
 from fedket.errors import ConfigError
 
@@ -36,9 +35,7 @@ def reproduce(
     seeds: Annotated[
         str, typer.Option(metavar="N,N,…", help="Seeds of every row; default: each row's own.")
     ] = "",
-    jobs: Annotated[
-        int, typer.Option(min=0, max=1024, help="Runs at a time, a core for each; 0: one per core.")
-    ] = 0,
+    jobs: JobsOption = 0,
     output: Annotated[Path, typer.Option(help="Folder of runs and tables.")] = Path(
         "runs/reproduce"
     ),
@@ -46,9 +43,7 @@ def reproduce(
         Path | None,
         typer.Option(help="Also store the rows in this folder, and generate its README."),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the runs and how long they take; run none.")
-    ] = False,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run a paper's experiments for several seeds; print our numbers beside the paper's.
@@ -132,6 +127,7 @@ def _conclude(
     as_json: bool,
 ) -> None:
     """Write and print the table; leave with the exit code that fits."""
+    from fedket.cli.many import leave
     from fedket.reproduce.page import write_reproduction
     from fedket.reproduce.store import store as store_rows
 
@@ -141,11 +137,8 @@ def _conclude(
         begun = {run.row.name for run in runs if run.status == "interrupted"}
         stored = store_rows([r for r in made.results if r.row not in begun], store)
     _print(made, stored, as_json)
-    if any(run.status == "interrupted" for run in runs):
-        typer.echo("fedket: interrupted; run the same command again to resume", err=True)
-        raise typer.Exit(INTERRUPTED)
-    if any(run.status == "failed" for run in runs):
-        raise typer.Exit(INCOMPLETE)
+    statuses = {run.status for run in runs}
+    leave(interrupted="interrupted" in statuses, failed="failed" in statuses)
 
 
 def _print(made: "Reproduction", stored: list[Path], as_json: bool) -> None:

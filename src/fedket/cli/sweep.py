@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fedket.cli.failures import INCOMPLETE, INTERRUPTED
-from fedket.cli.options import ExperimentFile, FastOption, JsonOption, SetOption, load_experiment
+from fedket.cli.options import (
+    DryRunOption,
+    ExperimentFile,
+    FastOption,
+    JobsOption,
+    JsonOption,
+    SetOption,
+    load_experiment,
+)
 from fedket.cli.tables import print_pairs, print_table
 from fedket.errors import ConfigError
 
@@ -32,9 +39,7 @@ def sweep(
     seeds: Annotated[
         str, typer.Option(metavar="N", help="How many seeds for each, or which: 0,7,9.")
     ] = "",
-    jobs: Annotated[
-        int, typer.Option(min=0, max=1024, help="Runs at a time, a core for each; 0: one per core.")
-    ] = 0,
+    jobs: JobsOption = 0,
     overrides: SetOption = None,
     fast: FastOption = False,
     output: Annotated[
@@ -43,9 +48,7 @@ def sweep(
     parquet: Annotated[
         bool, typer.Option("--parquet", help="Write the tables as Parquet files, too.")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the runs and how long they take; run none.")
-    ] = False,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run an experiment for every combination of some settings, each for several seeds.
@@ -130,6 +133,7 @@ def _show(runs: "list[SweepRun]", jobs: int, as_json: bool) -> None:
 
 def _conclude(table: "SweepTable", as_json: bool) -> None:
     """Say what came, list what failed, and leave with the exit code that fits."""
+    from fedket.cli.many import leave
     from fedket.report import write_report
 
     means = table.means()
@@ -147,11 +151,7 @@ def _conclude(table: "SweepTable", as_json: bool) -> None:
         print_pairs((name, str(path)) for name, path in places.items())
     for run, problem in table.failures.items():
         typer.echo(f"fedket: failed: {run}: {problem}", err=True)
-    if table.interrupted:
-        typer.echo("fedket: interrupted; run the same command again to resume", err=True)
-        raise typer.Exit(INTERRUPTED)
-    if table.failures:
-        raise typer.Exit(INCOMPLETE)
+    leave(interrupted=table.interrupted, failed=bool(table.failures))
 
 
 def _print_means(means: "tuple[Row, ...]") -> None:

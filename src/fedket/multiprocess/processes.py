@@ -17,6 +17,7 @@ from jax.experimental import multihost_utils
 from safetensors.numpy import load, save
 
 from fedket.errors import (
+    OUT_OF_MEMORY,
     ConfigError,
     ProcessLostError,
     ProtocolError,
@@ -161,7 +162,7 @@ def in_touch() -> Iterator[None]:
     except (jax.errors.JaxRuntimeError, ValueError) as error:
         # Where a result is read, the runtime's error arrives as a ValueError with the same text.
         own = isinstance(error, ValueError) and not str(error).startswith(RUNTIME_STATUS)
-        if own or "RESOURCE_EXHAUSTED" in str(error):
+        if own or OUT_OF_MEMORY in str(error):
             raise
         raise ProcessLostError(
             f"another process of this run is gone ({_reason(error)}); look for its own message, "

@@ -9,7 +9,7 @@ from pathlib import Path
 from traceback import print_exception
 from typing import Literal, NamedTuple
 
-from fedket.errors import CheckpointError, FedketError
+from fedket.errors import OUT_OF_MEMORY, CheckpointError, FedketError
 from fedket.experiment import run_directory as disk
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.run import OnRound, OnStart, resume_run, start_run
@@ -24,9 +24,6 @@ Status = Literal["finished", "kept", "interrupted", "failed"]
 """How a run ended; `kept` is one that was finished before."""
 
 FINISHED = ("finished", "kept")
-
-OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
-"""How JAX spells `MemoryError`."""
 
 
 class Ended(NamedTuple):
