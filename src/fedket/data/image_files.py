@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Shaped, UInt
 
-from fedket.data.jpeg import check_pillow as check_pillow
+from fedket.data.jpeg import check_pillow
 from fedket.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 
-from fedket.data.image_files import SUFFIXES, check_pillow, read_images
+from fedket.data.image_files import SUFFIXES, read_images
 from fedket.data.npz import read_arrays
 from fedket.errors import DataError
 
@@ -57,7 +57,6 @@ def _read_images(path: Path, side: int) -> Unlabelled:
         files = sorted(file for file in found if not file.name.startswith("."))
     if not files:
         raise DataError(f"{path} holds no image ({', '.join(SUFFIXES)})")
-    check_pillow(str(path))
     top = path if path.is_dir() else path.parent
     names = tuple(file.relative_to(top).as_posix() for file in files)
     return Unlabelled(read_images(files, side).pixels, names)

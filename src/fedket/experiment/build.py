@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.tree_util import Partial
 
 from fedket.data.census import check_partition
 from fedket.data.held_out import DataConfig, hold_out, joined_to_test, parted_from_test
@@ -41,7 +40,7 @@ from fedket.federated.averaging import averaged
 from fedket.federated.conditions import SimulatedClients
 from fedket.federated.federation import Federation, make_federation
 from fedket.federated.local import LocalTraining
-from fedket.federated.losses import weighted_by_class
+from fedket.federated.losses import objective_of
 from fedket.federated.optimizers import clipped_gradients
 from fedket.federated.personal import personal_layers
 from fedket.federated.program import tunable
@@ -265,7 +264,7 @@ def build_learning(config: ExperimentConfig, context: Context, largest: int) -> 
     weights = class_weights(config, context)
     known = len(context.samples.y_train) > 0
     steps = config.training.epochs * -(-largest // batch_size) if known else 0
-    objective = loss if weights is None else Partial(weighted_by_class, weights, loss)
+    objective = objective_of(loss, weights)
     context = context._replace(batch_size=batch_size, max_steps=steps, loss=objective)
     context = context._replace(noise=noise_of(config, context), shots=shots_of(config))
     model = build(config.model, context, Model)

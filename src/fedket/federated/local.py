@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
 from fedket.federated.learning_rates import Schedule, scaled_updates
-from fedket.federated.losses import Loss, cross_entropy, weighted_by_class
+from fedket.federated.losses import Loss, cross_entropy, objective_of
 from fedket.federated.program import Number
 from fedket.types import Model, Params
 
@@ -56,9 +55,7 @@ class LocalTraining(NamedTuple):
     @property
     def objective(self) -> Loss:
         """What is minimised, per sample: the loss, weighted by class."""
-        if self.class_weights is None:
-            return self.loss
-        return Partial(weighted_by_class, self.class_weights, self.loss)
+        return objective_of(self.loss, self.class_weights)
 
     def in_round(self, round_num: Int[Array, ""] | int) -> "LocalTraining":
         """The same with the learning rate of a round."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import optax
+from jax.tree_util import Partial
 from jaxtyping import Array, Float, Num
 
 Logits = Float[Array, "batch classes"]
@@ -38,6 +39,11 @@ def as_targets(logits: Logits, y: Labels) -> Float[Array, "batch classes"]:
     if jnp.issubdtype(y.dtype, jnp.floating):
         return y[:, None].astype(logits.dtype)
     return 2 * jax.nn.one_hot(y, logits.shape[1], dtype=logits.dtype) - 1
+
+
+def objective_of(loss: Loss, weights: Float[Array, " classes"] | None) -> Loss:
+    """What training minimises per sample: the loss, `weighted_by_class` if there are weights."""
+    return loss if weights is None else Partial(weighted_by_class, weights, loss)
 
 
 def weighted_by_class(
