@@ -1,20 +1,18 @@
 """`fedket deploy`: the same experiment file on a real federation of sites."""
 
-import json
 import os
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedket.cli.deploy_watch import Folder, add_watching, follow
 from fedket.cli.failures import INTERRUPTED
 from fedket.cli.options import (
     CommandGroup,
     ExperimentFile,
-    JsonOption,
     SetOption,
     load_experiment,
 )
@@ -23,11 +21,10 @@ from fedket.experiment.interrupts import handled_interrupts
 
 if TYPE_CHECKING:
     from fedket.deploy.project import Layout
-    from fedket.record import RoundRecord
 
 app = typer.Typer(cls=CommandGroup, help="Run an experiment on real sites.")
 
-Folder = Annotated[Path, typer.Argument(help="A federation's folder, from `init` or `local`.")]
+add_watching(app)
 
 
 @app.command()
@@ -133,54 +130,6 @@ def run(
     typer.echo("the run is finished; its directory is on the server")
 
 
-@app.command()
-def status(
-    folder: Folder,
-    as_json: JsonOption = False,
-) -> None:
-    """Show which processes of a local federation are running, and how far its run has got.
-
-    Example: fedket deploy status deployments/quickstart-1
-    """
-    from fedket.deploy.local import is_alive, processes
-    from fedket.deploy.project import read_layout
-    from fedket.record_files import read_rounds
-
-    layout = read_layout(folder)
-    found = {s.party: is_alive(s) for s in processes(folder)}
-    last: RoundRecord | None = None
-    for record in read_rounds(layout.files("server") / "run"):
-        last = record
-    said: dict[str, Any] = {
-        "processes": {party: "running" if alive else "gone" for party, alive in found.items()},
-        "rounds": last.round if last else 0,
-        "test_accuracy": last and last.test_accuracy,
-        "site_accuracy": last and last.metrics.get("site_accuracy"),
-        "dropped": last.dropped if last else {},
-    }
-    if as_json:
-        typer.echo(json.dumps(said))
-        return
-    print_pairs(said["processes"].items())
-    typer.echo(
-        f"{said['rounds']} rounds finished" + (f"; the last: {_in_words(last)}" if last else "")
-    )
-
-
-@app.command()
-def stop(folder: Folder) -> None:
-    """Stop all processes of a local federation; it can be resumed.
-
-    Example: fedket deploy stop deployments/quickstart-1
-    """
-    from fedket.deploy.local import stop as stop_all
-    from fedket.deploy.project import read_layout
-
-    read_layout(folder)
-    stopped = stop_all(folder)
-    typer.echo(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
-
-
 def _run(layout: "Layout", join_s: float = 120.0) -> None:
     """Hand the job in, and print rounds where the run directory can be seen from here."""
     from fedket.deploy.files import FEDERATION, PROBLEM, FederationFile
@@ -189,7 +138,7 @@ def _run(layout: "Layout", join_s: float = 120.0) -> None:
     files = layout.files("server")
     sites = read_table(files / FEDERATION, FederationFile).sites  # kits may have been moved away
     ended = Event()
-    watcher = Thread(target=_follow, args=(layout, ended), daemon=True)
+    watcher = Thread(target=follow, args=(layout, ended), daemon=True)
     watcher.start()
     try:
         layout.engine.run(
@@ -207,33 +156,6 @@ def _run(layout: "Layout", join_s: float = 120.0) -> None:
 
 def _problem(path: Path) -> Callable[[], str]:
     return lambda: path.read_text(encoding="utf-8").strip() if path.exists() else ""
-
-
-def _follow(layout: "Layout", ended: Event) -> None:
-    """Print each round when its record is there."""
-    from fedket.record_files import read_rounds
-
-    run, shown = layout.files("server") / "run", 0
-    for _ in read_rounds(run):
-        shown += 1
-    while True:
-        last = ended.wait(0.5)
-        for record in islice(read_rounds(run), shown, None):
-            typer.echo(_in_words(record))
-            shown += 1
-        if last:
-            return
-
-
-def _in_words(record: "RoundRecord") -> str:
-    loss, test = record.train_loss, record.test_accuracy
-    sites = record.metrics.get("site_accuracy")
-    left = "; ".join(dict.fromkeys(record.dropped.values()))
-    parts = [f"lost: {record.lost}" if loss is None else f"loss {loss:.4f}"]
-    parts += [] if test is None else [f"test accuracy {100 * test:.1f} %"]
-    parts += [] if sites is None else [f"at the sites {100 * sites:.1f} %"]
-    words = ", ".join(parts) + (f"; left out: {left}" if left else "")
-    return f"round {record.round}: {words}"
 
 
 def _tell_end(layout: "Layout") -> None:
