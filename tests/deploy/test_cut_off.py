@@ -14,7 +14,6 @@ from namespaces import HUB, Network, network
 
 from fedket.deploy.project import Choices, write_project
 from fedket.experiment.build import build_experiment
-from fedket.keys.kme.trial import write_trial
 
 pytestmark = pytest.mark.xdist_group("federations")
 
@@ -29,17 +28,15 @@ def prepared(directory):
         partition={"kind": "iid", "num_clients": len(SITES)},
         federation={"rounds": 1000},
     )
-    parties = (*SITES, "server")
     choices = Choices(
         sites=SITES,
         host=Network.address,
         prepared=True,
         saes=SAES,
-        sae_files={p: f"../../../../kme/{sae}.toml" for p, sae in zip(parties, SAES, strict=True)},
+        trial_kme=Network.address,
         waits={"phase_s": 20.0, "silent_s": 5.0},
     )
     layout = write_project(config, directory, choices)
-    write_trial(directory / "kme", ["kme"], SAES, hosts=(Network.address,))
     for name, part in zip(SITES, site_parts(build_experiment(config)), strict=True):
         np.savez(layout.files(name) / "samples.npz", x=part.x_train, y=part.y_train)
     return layout

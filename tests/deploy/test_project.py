@@ -23,12 +23,17 @@ from fedket.deploy.engines.flare.job import (
 )
 from fedket.deploy.engines.flare.kits import STREAMERS, TALKATIVE, settle
 from fedket.deploy.files import FEDERATION, SITE, FederationFile, SiteFile
+from fedket.deploy.local import free_ports
 from fedket.deploy.project import Choices, for_sites, read_layout, write_project
 from fedket.errors import ConfigError
 from fedket.experiment.load import load_config, parse_config
 from fedket.experiment.run_directory import config_hash
 from fedket.experiment.shipped import find_experiment
 from fedket.keys.etsi014.config import SaeConfig
+from fedket.keys.etsi014.doctor import examine
+from fedket.keys.kme.config import KmeConfig
+from fedket.keys.kme.pools import KeyPools
+from fedket.keys.kme.server import serving
 from fedket.schema import read_table
 
 pytest.importorskip("nvflare")
@@ -324,3 +329,28 @@ def test_data_that_an_experiment_names_go_into_kits_and_code_only_at_home(tmp_pa
     if code:
         again = load_config(layout.files("ada") / "experiment.toml")
         assert config_hash(again) == config_hash(for_sites(config, 2))
+
+
+def test_a_trial_brings_a_key_manager_that_every_party_reaches(config, tmp_path):
+    port, sites = free_ports(1)[0], ("ada", "bob")
+    choices = Choices(sites, trial_kme="127.0.0.1", kme_port=port)
+    layout = write_project(config, tmp_path / "trial", choices)
+    with serving(KeyPools(read_table(layout.directory / "kme" / "kme.toml", KmeConfig))):
+        for party in (*sites, "server"):
+            sae = read_table(layout.files(party) / "sae.toml", SaeConfig)
+            assert {sae.ca.parent, sae.certificate.parent, sae.key.parent} == {layout.files(party)}
+            assert {sae.sae_id, *sae.peers} == {*sites, "server"}
+            assert not [check for check in examine(sae, sample_s=0) if check.outcome == "fail"]
+    assert "keys are simulated" in (layout.files("ada") / "sae.toml").read_text()
+    assert "keys are simulated" in (layout.directory / "OPERATORS.md").read_text()
+
+
+def test_the_command_names_a_trial_s_keys_for_what_they_are(tmp_path, monkeypatch, capsys):
+    common = ["fedket", "deploy", "init", "quickstart", "--sites", "a,b", "--trial-kme"]
+    where = ["--host", "fed.example.org", "--output", str(tmp_path / "fed")]
+    monkeypatch.setattr("sys.argv", [*common, *where])
+    assert cli.execute() == 0
+    said = f"keys are simulated, by: fedket kme serve {tmp_path / 'fed' / 'kme' / 'kme.toml'}"
+    assert said in capsys.readouterr().out
+    sae = read_table(tmp_path / "fed" / "kits" / "b" / "local" / "fedket" / "sae.toml", SaeConfig)
+    assert sae.kme_url == "https://fed.example.org:8441"

@@ -34,6 +34,12 @@ def init(
     host: Annotated[str, typer.Option(help="Host name under which sites reach the server.")],
     output: Annotated[Path, typer.Option(help="Folder to write; new or empty.")],
     port: Annotated[int, typer.Option(min=1, max=65535, help="The server's port.")] = 8002,
+    trial_kme: Annotated[
+        bool, typer.Option("--trial-kme", help="Also write a key manager; its keys are simulated.")
+    ] = False,
+    kme_host: Annotated[
+        str, typer.Option(help="Host name of that key manager; the server's by default.")
+    ] = "",
     changes: SetOption = None,
 ) -> None:
     """Write every party's startup kit and configuration, and what each operator has to do.
@@ -41,10 +47,15 @@ def init(
     Example: fedket deploy init quickstart --sites a,b,c --host fed.example.org --output heart
     """
     from fedket.deploy.project import Choices, write_project
+    from fedket.deploy.trial_keys import KME
 
     names = tuple(name.strip() for name in sites.split(",") if name.strip())
-    layout = write_project(load_experiment(experiment, changes), output, Choices(names, host, port))
+    kme = (kme_host or host) if trial_kme or kme_host else ""
+    choices = Choices(names, host, port, trial_kme=kme)
+    layout = write_project(load_experiment(experiment, changes), output, choices)
     typer.echo(f"wrote the kits of the server, {len(names)} sites and the administrator")
+    if kme:
+        typer.echo(f"keys are simulated, by: fedket kme serve {output / KME / 'kme.toml'}")
     typer.echo(f"next: {layout.directory / 'OPERATORS.md'} says what each operator has to do")
 
 

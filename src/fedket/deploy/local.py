@@ -27,7 +27,6 @@ from fedket.experiment.build import build_experiment
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import revised
 from fedket.files import write_atomic
-from fedket.keys.kme.trial import write_trial
 
 PROCESSES = "processes.json"
 KME_READY_S = 20.0
@@ -69,17 +68,14 @@ def prepare(config: ExperimentConfig, sites: int, directory: Path) -> Layout:
         data=dict.fromkeys(names, "samples.npz"),
         prepared=True,
         saes=saes,
-        sae_files={
-            party: f"../../../../kme/{sae}.toml"
-            for party, sae in zip((*names, "server"), saes, strict=True)
-        },
+        trial_kme="localhost",
+        kme_port=kme_port,
         test_data="test.npz",
         waits={"phase_s": 30.0, "training_s": 600.0, "join_s": 90.0, "silent_s": 6.0},
         code=True,
     )
     built = build_experiment(_simulated(config))
     layout = write_project(config, directory, choices)
-    write_trial(directory / "kme", ["kme"], saes, first_port=kme_port)
     data = built.dataset
     for name, indices in zip(names, built.partition, strict=True):
         own = layout.files(name) / "samples.npz"

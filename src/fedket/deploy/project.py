@@ -30,11 +30,13 @@ from fedket.deploy.files import (
     own_files,
     sae_ids,
 )
+from fedket.deploy.trial_keys import KME, write_trial_keys
 from fedket.errors import ConfigError
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import dump_config, revised
 from fedket.experiment.run_directory import config_hash, source_hashes
 from fedket.federated.engine_kinds import EngineConfig
+from fedket.keys.kme.trial import FIRST_PORT
 from fedket.schema import Table, read_table
 from fedket.section import user_files
 
@@ -75,7 +77,9 @@ class Choices(NamedTuple):
         data: Site -> its samples, as its `site.toml` names them.
         prepared: Whether the samples are already what the experiment makes of them.
         saes: SAE IDs of the sites and then the server.
-        sae_files: Party -> its file for its KME, or nothing: a template is written.
+        trial_kme: Host name of a key manager for a trial, which is written too; empty: each party
+            has one of its own, and gets a template.
+        kme_port: The trial's key manager's port.
         test_data: The server's own samples for evaluation, or nothing.
         waits: Further values of `federation.toml`.
         code: Whether files of users' own kinds go into kits, too: where one person is everybody.
@@ -87,7 +91,8 @@ class Choices(NamedTuple):
     data: Mapping[str, str] = {}
     prepared: bool = False
     saes: tuple[str, ...] = ()
-    sae_files: Mapping[str, str] = {}
+    trial_kme: str = ""
+    kme_port: int = FIRST_PORT
     test_data: str = ""
     waits: Mapping[str, Any] = {}
     code: bool = False
@@ -136,8 +141,12 @@ def _write_all(config: ExperimentConfig, directory: Path, choices: Choices) -> L
             if choices.code or path.suffix != ".py":
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, folder / name)
-        if party not in choices.sae_files:
+        if not choices.trial_kme:
             (folder / "sae.toml").write_text(_sae_template(party, choices), encoding="utf-8")
+    if choices.trial_kme:
+        parties = dict(zip(choices.saes, (*choices.sites, "server"), strict=True))
+        own = {sae: layout.files(party) for sae, party in parties.items()}
+        write_trial_keys(directory / KME, own, choices.trial_kme, choices.kme_port)
     _write(layout.files("server") / FEDERATION, server, FederationFile)
     for number, name in enumerate(choices.sites):
         _write(layout.files(name) / SITE, _site_values(number, name, choices), SiteFile)
@@ -151,7 +160,7 @@ def _server_values(choices: Choices) -> dict[str, Any]:
     waits = {name: fields[name].default for name in WAITS}
     test = {"test_data": choices.test_data} if choices.test_data else {}
     place = {"host": choices.host, "port": choices.port, "run": "run"}
-    return {**place, **_shared(choices, "server"), **test, **waits, **choices.waits}
+    return {**place, **_shared(choices), **test, **waits, **choices.waits}
 
 
 def _site_values(number: int, name: str, choices: Choices) -> dict[str, Any]:
@@ -161,17 +170,17 @@ def _site_values(number: int, name: str, choices: Choices) -> dict[str, Any]:
         "client": number,
         "data": choices.data.get(name, "samples.npz"),
         "prepared": choices.prepared,
-        **_shared(choices, name),
+        **_shared(choices),
     }
 
 
-def _shared(choices: Choices, party: str) -> dict[str, Any]:
+def _shared(choices: Choices) -> dict[str, Any]:
     """What the files of all parties say."""
     return {
         "experiment": "experiment.toml",
         "sites": list(choices.sites),
         "saes": list(choices.saes),
-        "sae": choices.sae_files.get(party, "sae.toml"),
+        "sae": "sae.toml",
         "store": "pads",
     }
 
@@ -258,11 +267,18 @@ It runs code of its author's, which no kit brings. Every party reads these files
 beside `experiment.toml`:
 {code}
 """
+    trial = ""
+    if choices.trial_kme:
+        trial = f"""
+**A trial: the keys are simulated**, not QKD. One key manager makes them for all parties:
+`fedket kme serve THIS-FOLDER/{KME}/kme.toml`, at `{choices.trial_kme}:{choices.kme_port}`. Each
+kit's `sae.toml` leads there already.
+"""
     return f"""# What each operator has to do
 
 Experiment `{config.name}`, fingerprint `{config_hash(config)[:16]}`. Every party reads
 `{files}/experiment.toml` in its kit: it says what is trained, and nothing else will be.
-{code}
+{code}{trial}
 Give each party its own folder of `kits/` over a channel you trust: it holds that party's private
 key. Keep this folder to yourself: `provisioning/` holds the key that signs certificates.
 
