@@ -76,6 +76,10 @@ class ProcessLostError(TrainingError):
     """Another process of the same run ended, or cannot be reached any more."""
 
 
+class RunStoppedError(FedketError):
+    """An operator stopped a deployed run; it can be resumed."""
+
+
 class BudgetSpentError(TrainingError):
     """A round would cost more privacy than may be spent; the rounds before it are saved."""
 

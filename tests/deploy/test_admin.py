@@ -8,7 +8,7 @@ pytest.importorskip("nvflare")
 
 from fedket.deploy.engines.flare import admin
 from fedket.deploy.engines.flare.admin import SETTLED_S, Latecomers
-from fedket.errors import FedketError, ProtocolError
+from fedket.errors import FedketError, ProtocolError, RunStoppedError
 
 SITES = ("ada", "bob", "eve")
 ALL = ["server: OK", *(f"{name}: OK" for name in SITES)]
@@ -64,7 +64,7 @@ class FakeSession:
 
     def __init__(self, connected, ends):
         self.connected, self.ends = list(connected), list(ends)
-        self.submitted, self.aborted = [], []
+        self.submitted, self.aborted, self.stopped = [], [], {}
 
     def get_system_info(self):
         here = self.connected[min(len(self.submitted), len(self.connected) - 1)]
@@ -84,6 +84,10 @@ class FakeSession:
 
     def abort_job(self, _):
         self.aborted.append(len(self.submitted))
+
+    def do_command(self, command):
+        assert command == admin.LOOK
+        return {"data": [{"type": "dict", "data": {"stopped": self.stopped}}]}
 
     def close(self):
         pass
@@ -148,3 +152,36 @@ def test_what_the_server_found_wrong_is_said_where_it_can_be_seen(tmp_path, monk
     with pytest.raises(FedketError, match=r"^no samples$"):
         run(tmp_path, monkeypatch, flare, problem=lambda: "no samples")
     assert len(flare.submitted) == 1
+
+
+def test_a_run_that_an_operator_stopped_is_not_handed_in_again(tmp_path, monkeypatch):
+    flare = FakeSession([set(SITES)], ["FINISHED:ABORTED"] * 99)
+    flare.stopped = {"job": "job-1", "by": "eve@example.org", "when": "2026-11-30T10:00:00+00:00"}
+    with pytest.raises(RunStoppedError, match=r"eve@example\.org stopped the run at 2026"):
+        run(tmp_path, monkeypatch, flare)
+    assert len(flare.submitted) == 1
+
+
+def test_who_stopped_an_earlier_job_does_not_stop_this_one(tmp_path, monkeypatch):
+    flare = FakeSession([set(SITES)], ["FINISHED:ABORTED", admin.DONE])
+    flare.stopped = {"job": "job-0", "by": "eve@example.org", "when": "2026-11-30T10:00:00+00:00"}
+    run(tmp_path, monkeypatch, flare)
+    assert len(flare.submitted) == 2
+
+
+def test_nothing_is_handed_in_after_all_processes_were_stopped(tmp_path, monkeypatch):
+    flare = FakeSession([set(SITES)], ["FINISHED:ABORTED"] * 99)
+    with pytest.raises(RunStoppedError, match="the federation was stopped"):
+        run(tmp_path, monkeypatch, flare, stopped=lambda: True)
+    assert len(flare.submitted) == 1
+
+
+def test_a_server_that_refuses_a_command_is_quoted():
+    refusing = SimpleNamespace(
+        do_command=lambda _: {
+            "data": [{"type": "string", "data": "no"}],
+            "meta": {"info": "not_authorized"},
+        }
+    )
+    with pytest.raises(ProtocolError, match=r"does not answer `fedket_look`: not_authorized"):
+        admin.look_through(refusing)

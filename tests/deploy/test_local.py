@@ -30,6 +30,25 @@ def test_stop_ends_what_was_started(tmp_path):
     assert not (tmp_path / PROCESSES).exists()
 
 
+STARTS_A_JOB = """
+import subprocess, time
+print(subprocess.Popen(["sleep", "600"], start_new_session=True).pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_stop_waits_for_what_a_party_had_started_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr("fedket.deploy.local.STOP_S", 0.3)
+    command = [sys.executable, "-c", STARTS_A_JOB]
+    with subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE) as party:
+        job = int(party.stdout.readline())
+        started = Started("site-1", job, _stat(job)[1])
+        remembered(tmp_path, Started("site-1", party.pid, _stat(party.pid)[1]))
+        assert is_alive(started)
+        assert stop(tmp_path) == ["site-1"]
+        assert not is_alive(started)
+
+
 def test_stop_leaves_a_process_alone_that_has_an_old_one_s_number(tmp_path):
     with process() as stranger:
         old = Started("site-1", stranger.pid, "1")

@@ -17,6 +17,7 @@ from fedket.cli.options import (
     load_experiment,
 )
 from fedket.cli.tables import print_pairs
+from fedket.errors import RunStoppedError
 from fedket.experiment.interrupts import handled_interrupts
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def local(
 
     Example: fedket deploy local quickstart --sites 4
     """
-    from fedket.deploy.local import prepare, running
+    from fedket.deploy.local import prepare, running, was_stopped
     from fedket.deploy.project import read_layout
 
     directory = output or _new_folder(experiment)
@@ -88,8 +89,8 @@ def local(
     with handled_interrupts() as interrupts, running(layout) as started:
         typer.echo(f"started {len(started)} processes; the keys are simulated; Ctrl-C stops")
         try:
-            interrupts.run(lambda: _run(layout))
-        except KeyboardInterrupt:
+            interrupts.run(lambda: _run(layout, stopped=lambda: was_stopped(layout)))
+        except (KeyboardInterrupt, RunStoppedError):
             typer.echo(
                 f"stopped; resume with: fedket deploy local {experiment} --output {directory}"
             )
@@ -138,10 +139,15 @@ def run(
         except KeyboardInterrupt:
             typer.echo("no longer watching; the job continues on the server")
             raise typer.Exit(INTERRUPTED) from None
+        except RunStoppedError as error:
+            typer.echo(f"{error}; go on with: fedket deploy run {folder}")
+            raise typer.Exit(INTERRUPTED) from None
     typer.echo("the run is finished; its directory is on the server")
 
 
-def _run(layout: "Layout", join_s: float = 120.0) -> None:
+def _run(
+    layout: "Layout", join_s: float = 120.0, stopped: Callable[[], bool] = lambda: False
+) -> None:
     """Hand the job in, and print rounds where the run directory can be seen from here."""
     from fedket.deploy.files import FEDERATION, PROBLEM, FederationFile
     from fedket.schema import read_table
@@ -159,6 +165,7 @@ def _run(layout: "Layout", join_s: float = 120.0) -> None:
             typer.echo,
             join_s=join_s,
             problem=_problem(files / PROBLEM),
+            stopped=stopped,
         )
     finally:
         ended.set()

@@ -1,6 +1,9 @@
 """`fedket deploy`: how a federation is doing, and its end."""
 
 import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from threading import Event
@@ -8,66 +11,124 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedket.cli.failures import INTERRUPTED
 from fedket.cli.options import JsonOption
-from fedket.cli.tables import print_pairs
+from fedket.cli.tables import print_pairs, print_table
+from fedket.errors import ProtocolError
 
 if TYPE_CHECKING:
+    from fedket.deploy.operating.state import FederationState, Look
     from fedket.deploy.project import Layout
-    from fedket.record import RoundRecord
 
 Folder = Annotated[Path, typer.Argument(help="A federation's folder, from `init` or `local`.")]
+Place = Annotated[
+    Path, typer.Argument(help="A federation's folder, or the startup kit of a party run here.")
+]
+ASK_S = 20.0
+"""Seconds to try to reach the server."""
+
+STOP_S = 60.0
+WATCH_S = 1.0
+HEADINGS = ("site", "takes part", "since", "s per round", "key for rounds", "why not")
 
 
 def add_watching(app: typer.Typer) -> None:
     """Add these commands to `fedket deploy`."""
-    for command in (status, stop):
+    for command in (status, logs, stop):
         app.command()(command)
 
 
 def status(
-    folder: Folder,
+    place: Place,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Go on showing it until Ctrl-C.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show which processes of a local federation are running, and how far its run has got.
+    """Show how a federation is doing, as its server says, wherever that runs.
 
-    Example: fedket deploy status deployments/quickstart-1
+    Rounds, sites in and out with the reasons, who is slow, what is waited for, key left, and
+    certificates that end soon. In the folder of `init` it asks the server as its administrator; in
+    the server's own kit it reads what the server wrote.
+
+    Example: fedket deploy status deployments/quickstart-1 --watch
     """
-    from fedket.deploy.local import is_alive, processes
-    from fedket.deploy.project import read_layout
-    from fedket.record_files import read_rounds
+    with looking(place) as look:
+        if as_json:
+            typer.echo(json.dumps(look().model_dump(mode="json") | {"processes": _parties(place)}))
+        elif watch:
+            _watch(look)
+        else:
+            if parties := _parties(place):
+                print_pairs(parties.items())
+            _print(look())
 
-    layout = read_layout(folder)
-    found = {s.party: is_alive(s) for s in processes(folder)}
-    last: RoundRecord | None = None
-    for record in read_rounds(layout.files("server") / "run"):
-        last = record
-    said: dict[str, Any] = {
-        "processes": {party: "running" if alive else "gone" for party, alive in found.items()},
-        "rounds": last.round if last else 0,
-        "test_accuracy": last and last.test_accuracy,
-        "site_accuracy": last and last.metrics.get("site_accuracy"),
-        "dropped": last.dropped if last else {},
-    }
-    if as_json:
-        typer.echo(json.dumps(said))
-        return
-    print_pairs(said["processes"].items())
-    typer.echo(
-        f"{said['rounds']} rounds finished" + (f"; the last: {in_words(last)}" if last else "")
-    )
+
+def logs(
+    place: Place,
+    lines: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 50,
+) -> None:
+    """Show what the server said of its run; in the kit of a site, what that site said itself.
+
+    Example: fedket deploy logs heart --lines 20
+    """
+    with looking(place) as look:
+        seen = look()
+    for line in seen.news[-lines:]:
+        typer.echo(line)
+    if seen.state and seen.state.problem:
+        typer.echo(f"the run ended: {seen.state.problem}")
 
 
 def stop(folder: Folder) -> None:
-    """Stop all processes of a local federation; it can be resumed.
+    """End the run, wherever its server is; it can be resumed.
+
+    All processes of a federation that `local` started here end with it. Elsewhere the parties go on
+    waiting for a run: each operator ends their own with Ctrl-C.
 
     Example: fedket deploy stop deployments/quickstart-1
     """
-    from fedket.deploy.local import stop as stop_all
+    from fedket.deploy import local
     from fedket.deploy.project import read_layout
 
-    read_layout(folder)
-    stopped = stop_all(folder)
-    typer.echo(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
+    layout = read_layout(folder)
+    if any(map(local.is_alive, local.processes(folder))):
+        local.mark_stopped(layout)
+        typer.echo(f"stopped {', '.join(local.stop(folder))}")
+    elif layout.engine.stop(layout.kits["admin"], STOP_S):
+        typer.echo(f"the run is stopped; go on with: fedket deploy run {folder}")
+    else:
+        typer.echo("the server runs nothing")
+
+
+@contextmanager
+def looking(place: Path) -> "Iterator[Callable[[], Look]]":
+    """Return how to look at a federation: through its server, or at the files of a kit here.
+
+    Raises:
+        FedketError: It is neither, or the server cannot be reached.
+    """
+    from fedket.deploy import local
+    from fedket.deploy.files import own_files
+    from fedket.deploy.operating.state import STATE, read_look
+    from fedket.deploy.project import read_layout
+
+    if own_files(place).is_dir():
+        yield lambda: read_look(own_files(place))
+        return
+    layout = read_layout(place)
+    here = layout.files("server")
+    if any(map(local.is_alive, local.processes(place))):
+        yield lambda: read_look(here)
+        return
+    try:
+        with layout.engine.look(layout.kits["admin"], ASK_S) as look:
+            yield look
+    except ProtocolError as error:
+        if not (here / STATE).exists():
+            raise
+        typer.echo(f"{error}; this is what its files here say", err=True)
+        yield lambda: read_look(here)
 
 
 def follow(layout: "Layout", ended: Event) -> None:
@@ -80,19 +141,101 @@ def follow(layout: "Layout", ended: Event) -> None:
     while True:
         last = ended.wait(0.5)
         for record in islice(read_rounds(run), shown, None):
-            typer.echo(in_words(record))
+            typer.echo(_in_words(record.model_dump()))
             shown += 1
         if last:
             return
 
 
-def in_words(record: "RoundRecord") -> str:
-    """Return what a round came to, in a line."""
-    loss, test = record.train_loss, record.test_accuracy
-    sites = record.metrics.get("site_accuracy")
-    left = "; ".join(dict.fromkeys(record.dropped.values()))
-    parts = [f"lost: {record.lost}" if loss is None else f"loss {loss:.4f}"]
+def _in_words(record: Mapping[str, Any]) -> str:
+    """What a round came to, in a line."""
+    loss, test = record["train_loss"], record["test_accuracy"]
+    sites = record["metrics"].get("site_accuracy")
+    left = "; ".join(dict.fromkeys(record.get("dropped", {}).values()))
+    parts = [f"lost: {record['lost']}" if loss is None else f"loss {loss:.4f}"]
     parts += [] if test is None else [f"test accuracy {100 * test:.1f} %"]
     parts += [] if sites is None else [f"at the sites {100 * sites:.1f} %"]
     words = ", ".join(parts) + (f"; left out: {left}" if left else "")
-    return f"round {record.round}: {words}"
+    return f"round {record['round']}: {words}"
+
+
+def _parties(place: Path) -> dict[str, str]:
+    """Party -> whether its process runs, for those that `local` started here."""
+    from fedket.deploy import local
+
+    found = local.processes(place)
+    return {s.party: "running" if local.is_alive(s) else "gone" for s in found}
+
+
+def _print(look: "Look") -> None:
+    for line in headlines(look):
+        typer.echo(line)
+    if look.state:
+        print_table(site_rows(look.state), HEADINGS, (3, 4))
+
+
+def headlines(look: "Look") -> list[str]:
+    """How a federation is doing, but for its sites."""
+    from fedket.deploy.operating.certificates import WARN_DAYS
+
+    state = look.state
+    if state is None:
+        return ["no run has begun yet"]
+    said = [f"{state.experiment}: {look.status}, {state.rounds} of {state.of} rounds finished"]
+    said += [_in_words(state.last)] if state.last else []
+    if look.status in ("starting", "running") and state.phase:
+        said.append(f"{state.phase} since {_clock(state.phase_since)}")
+    said += [f"the run ended: {state.problem}"] if state.problem else []
+    said += [
+        f"certificate {one.file} ends in {one.days:.0f} days"
+        for one in state.certificates
+        if one.days < WARN_DAYS
+    ]
+    return said
+
+
+def site_rows(state: "FederationState") -> list[tuple[str, ...]]:
+    """A row for each site, see `HEADINGS`."""
+    left = {link.peer: link.rounds for link in state.links}
+    return [
+        (
+            site.name,
+            "yes" if site.inside else "no",
+            _clock(site.since),
+            "" if site.seconds is None else f"{site.seconds:.2f}",
+            "" if (rounds := left.get(site.name)) is None else f"{rounds:.0f}",
+            site.why,
+        )
+        for site in state.sites
+    ]
+
+
+def _clock(when: str) -> str:
+    """A time of a state as people here read it."""
+    from datetime import datetime
+
+    return datetime.fromisoformat(when).astimezone().strftime("%H:%M:%S") if when else ""
+
+
+def _watch(look: "Callable[[], Look]") -> None:
+    """Show it over and over."""
+    from rich.console import Group
+    from rich.live import Live
+    from rich.table import Table
+    from rich.text import Text
+
+    def shown() -> Group:
+        seen, table = look(), Table(box=None, pad_edge=False, header_style="bold")
+        for column, heading in enumerate(HEADINGS):
+            table.add_column(heading, justify="right" if column in (3, 4) else "left")
+        for row in site_rows(seen.state) if seen.state else ():
+            table.add_row(*map(Text, row))
+        return Group(*map(Text, headlines(seen)), table, *map(Text, seen.news[-5:]))
+
+    try:
+        with Live(shown(), auto_refresh=False) as live:
+            while True:
+                time.sleep(WATCH_S)
+                live.update(shown(), refresh=True)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None

@@ -21,6 +21,7 @@ import numpy as np
 
 from fedket.deploy.engines import deployment_of
 from fedket.deploy.files import kit_engine
+from fedket.deploy.operating.state import STOPPED, now
 from fedket.deploy.project import Choices, Layout, for_sites, write_project
 from fedket.errors import ProtocolError
 from fedket.experiment.build import build_experiment
@@ -106,6 +107,7 @@ def running(layout: Layout) -> Iterator[list[Started]]:
             f"{layout.directory} is running already ({alive[0].party}, process {alive[0].pid}); "
             "stop it with `fedket deploy stop`"
         )
+    (layout.files("server") / STOPPED).unlink(missing_ok=True)
     started = [start_kme(layout)]
     try:
         _await_port(layout)
@@ -147,21 +149,31 @@ def is_alive(started: Started) -> bool:
 
 def _stat(pid: int) -> tuple[str, str]:
     """State of a process and when it started, or nothing."""
+    fields = _fields(pid)
+    return (fields[0], fields[19]) if fields else ("", "")
+
+
+def _fields(pid: int) -> list[str]:
+    """What `/proc` says of a process after its name: state, parent, …; nothing if it is gone."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return "", ""
-    fields = text.rpartition(")")[2].split()
-    return fields[0], fields[19]
+        return []
+    return text.rpartition(")")[2].split()
 
 
 def stop(directory: Path) -> list[str]:
-    """Stop all processes of a federation's folder; returns the parties that were running."""
-    alive = [started for started in processes(directory) if is_alive(started)]
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        for started in filter(is_alive, alive):
+    """Stop all processes of a federation's folder, those that they started included.
+
+    Returns:
+        The parties that were running.
+    """
+    parties = [started for started in processes(directory) if is_alive(started)]
+    alive = [*parties, *_descendants(parties)]
+    for sign, ended in ((signal.SIGTERM, parties), (signal.SIGKILL, alive)):
+        for started in filter(is_alive, ended):  # jobs go with their parties, or are killed
             with suppress(ProcessLookupError):
-                os.killpg(started.pid, sign)
+                _end(started.pid, sign)
         end = time.monotonic() + STOP_S
         while time.monotonic() < end and any(is_alive(s) for s in alive):
             for started in alive:
@@ -169,7 +181,41 @@ def stop(directory: Path) -> list[str]:
                     os.waitpid(started.pid, os.WNOHANG)
             time.sleep(0.05)
     (directory / PROCESSES).unlink(missing_ok=True)
-    return [started.party for started in alive]
+    return [started.party for started in parties]
+
+
+def mark_stopped(layout: Layout) -> None:
+    """Have whoever sees the run through not hand it in again."""
+    said = {"job": "", "by": "fedket deploy stop", "when": now()}
+    write_atomic(layout.files("server") / STOPPED, json.dumps(said) + "\n")
+
+
+def was_stopped(layout: Layout) -> bool:
+    """Whether this federation was stopped since it was started."""
+    return (layout.files("server") / STOPPED).exists()
+
+
+def _end(pid: int, sign: signal.Signals) -> None:
+    """Send a signal to a process, and to its group if it leads one."""
+    if os.getpgid(pid) == pid:
+        os.killpg(pid, sign)
+    else:
+        os.kill(pid, sign)
+
+
+def _descendants(ancestors: list[Started]) -> list[Started]:
+    """Processes that these have started, such as those of jobs, in groups of their own."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        if parent := _fields(int(entry.name))[1:2]:
+            children.setdefault(int(parent[0]), []).append(int(entry.name))
+    found, heirs = [], list(ancestors)
+    while heirs:
+        heir = heirs.pop()
+        new = [Started(heir.party, pid, _stat(pid)[1]) for pid in children.get(heir.pid, [])]
+        found += new
+        heirs += new
+    return found
 
 
 def _simulated(config: ExperimentConfig) -> ExperimentConfig:

@@ -80,6 +80,7 @@ class StoreKeys:
             return Link(me, peer, store, kme, sae_ids[peer], say, pauses)
 
         self._links = {peer: link(peer) for peer in sae_ids if peer != me}
+        self._needed: dict[Stream, int] = {}
 
     def close(self) -> None:
         """Close the connection to the key manager, and the store."""
@@ -110,10 +111,17 @@ class StoreKeys:
                 been confirmed.
         """
         self._check_confirmed(lengths)
+        self._needed |= lengths
         for stream, num_bytes in lengths.items():
             missing = num_bytes - self._store.available(stream)
             if missing > 0:
                 self._link(stream[1]).fill(missing + (AHEAD - 1) * num_bytes)
+
+    def left(self) -> dict[int, tuple[int, float]]:
+        """Peer -> bytes ready on the stream to it, and for how many rounds like the last one."""
+        ready = {stream: self._store.available(stream) for stream in self._needed}
+        rounds = {s: ready[s] / num_bytes for s, num_bytes in self._needed.items() if num_bytes}
+        return {s[1]: (ready[s], round(left, 1)) for s, left in rounds.items()}
 
     def answer(self, peer: int, action: str, payload: Payload) -> Payload:
         """Answer what a peer says about the link with it.

@@ -9,6 +9,7 @@ from fedket.deploy.broadcast import Call, Timeouts
 from fedket.deploy.files import FEDERATION, FederationFile, masking_of, read_experiment, sae_ids
 from fedket.deploy.handshake import Handshake, number_in, shape_in
 from fedket.deploy.membership import Membership
+from fedket.deploy.operating.watch import Watch
 from fedket.deploy.party_keys import AskPeer, StoreKeys, open_store_keys
 from fedket.deploy.rounds import SiteRounds, site_experiment
 from fedket.deploy.site_data import load_test_data
@@ -57,11 +58,14 @@ def run_federation(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]
     file = read_table(folder / FEDERATION, FederationFile)
     names = file.sites
     config = read_experiment(file.experiment, len(names))
-    transport = parts(names)
+    fingerprint = config_hash(config)
+    watch = Watch(folder, names, config.name, fingerprint, config.federation.rounds)
+    given = parts(names)
+    transport = given._replace(call=watch.call(given.call), say=watch.say(given.say))
     test = load_test_data(file.test_data, folder, config)
     protocol = masking_of(config)
     ids = sae_ids(file.saes, len(names))
-    opened = OpenedSums(folder / OPENED, config_hash(config))
+    opened = OpenedSums(folder / OPENED, fingerprint)
     keys = open_store_keys(SERVER, file.store, file.sae, ids, transport.ask_peer)
     transport.share_keys(keys)
     timeouts = Timeouts(
@@ -69,7 +73,7 @@ def run_federation(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]
     )
     members = Membership(
         names,
-        config_hash(config),
+        fingerprint,
         transport.call,
         timeouts,
         frozenset({protocol.trains, "setup"}),
@@ -83,9 +87,11 @@ def run_federation(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]
             said = members.meet(transport.reachable)
             return _build(config, file, members, keys, test, said, opened, transport.say)
 
-        if started:
-            return resume_run(file.run, config=config, build=build)
-        return start_run(config, output=file.run, build=build)
+        told = (watch.round,)
+        with watch.following(members.absent, keys.left, file.run):
+            if started:
+                return resume_run(file.run, config=config, build=build, callbacks=told)
+            return start_run(config, output=file.run, build=build, callbacks=told)
     finally:
         members.close()
         keys.close()

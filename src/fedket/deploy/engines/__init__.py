@@ -7,9 +7,11 @@ parties' processes calls `fedket.deploy.run.run_federation` at the server and
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
+from fedket.deploy.operating.state import Look
 from fedket.errors import ConfigError, UserCodeError
 from fedket.federated.engine_kinds import EngineConfig
 from fedket.federated.trainer import MakeEngine
@@ -47,8 +49,13 @@ class DeploymentEngine(NamedTuple):
             writes `job/NAME` below the folder: what an administrator hands in.
         settle: Startup kit of a party -> nothing; makes it fit the place it was copied to.
         command: Startup kit of a party -> the command that runs its process.
-        run: (administrator's kit, job, sites, say, *, join_s, restarts, problem) -> nothing, when
-            the run is finished; waits for its end and starts it again after a failure.
+        run: (administrator's kit, job, sites, say, *, join_s, restarts, problem, stopped) ->
+            nothing, when the run is finished; waits for its end and starts it again after a
+            failure, but not after `stop`, or once `stopped()`: that raises `RunStoppedError`.
+        look: (administrator's kit, seconds) -> a context in which a call asks the server how its
+            run is doing; tries to reach it for so long.
+        stop: (administrator's kit, seconds) -> whether a run was ended: nobody hands it in again
+            unless asked to. Waits for the end of the server's job, `seconds` at most.
     """
 
     title: str
@@ -57,6 +64,8 @@ class DeploymentEngine(NamedTuple):
     settle: Callable[[Path], None]
     command: Callable[[Path], list[str]]
     run: Callable[..., None]
+    look: Callable[[Path, float], AbstractContextManager[Callable[[], Look]]]
+    stop: Callable[[Path, float], bool]
 
 
 class SitesConfig(EngineConfig):

@@ -16,7 +16,11 @@ from typing import Any
 
 from fedket.deploy.engines.flare.kits import ADMIN, missing_flare
 from fedket.deploy.files import PROBLEM
-from fedket.errors import FedketError, ProtocolError
+from fedket.deploy.operating.state import Look, parse_look
+from fedket.errors import FedketError, ProtocolError, RunStoppedError
+
+LOOK, STOP = "fedket_look", "fedket_stop"
+"""Our own commands at FLARE's server, see `fedket.deploy.engines.flare.commands`."""
 
 POLL_S = 1.0
 PATIENCE_S = 5.0
@@ -82,6 +86,7 @@ def run_job(
     join_s: float = 120.0,
     restarts: int = 20,
     problem: Callable[[], str] = lambda: "",
+    stopped: Callable[[], bool] = lambda: False,
 ) -> None:
     """Hand the job in when the sites are there, and see it through, or one that runs already.
 
@@ -93,13 +98,16 @@ def run_job(
         join_s: Seconds to wait for the server, and then for sites.
         restarts: How often a job that was lost is handed in again.
         problem: Returns what the run's server found wrong for good, or nothing.
+        stopped: Whether somebody stopped all processes of this federation.
 
     Raises:
         ProtocolError: The server is not there, or the job fails or is lost too often.
+        RunStoppedError: An operator stopped the run.
         FedketError: What the server found wrong.
     """
     awaited, failures = sites, 0
     for attempt in range(restarts + 1):
+        said = ""
         try:
             with session(kit, join_s) as opened:
                 job_id = _running(opened)
@@ -107,14 +115,18 @@ def run_job(
                     awaited = _await_sites(opened, sites, awaited, join_s, say)
                     job_id = str(opened.submit_job(str(job.resolve())))
                 status = _see_through(opened, job_id, Latecomers(sites), say)
+                if status != DONE:
+                    said = _problem_of(look_through(opened), job_id)
         except FedketError:
             raise
         except Exception as error:  # the session ends with the server
             status = f"the server is gone ({' '.join([type(error).__name__, *f'{error}'.split()])})"
         if status == DONE:
             return
-        if problem():
-            raise FedketError(problem())
+        if stopped():
+            raise RunStoppedError("the federation was stopped")
+        if said := said or problem():
+            raise FedketError(said)
         failures = failures + 1 if status == FAILED else 0
         if failures == ENOUGH:
             raise ProtocolError(
@@ -128,6 +140,61 @@ def run_job(
         f"the job ended early {restarts + 1} times, the last time with {status}; the server's log "
         "says why"
     )
+
+
+@contextmanager
+def looking(kit: Path, seconds: float) -> Iterator[Callable[[], Look]]:
+    """Open an administrator's session in which a call asks how the run is doing.
+
+    Raises:
+        ProtocolError: The server does not let us in, or does not answer.
+    """
+    with session(kit, seconds) as opened:
+        yield lambda: look_through(opened)
+
+
+def look_through(opened: Any) -> Look:
+    """Ask the server how its run is doing."""
+    return parse_look(_answer(opened, LOOK), "the server")
+
+
+def stop_job(kit: Path, seconds: float) -> bool:
+    """End the running job for good; returns whether there was one.
+
+    Raises:
+        ProtocolError: The server does not let us in, or its job has not ended after `seconds`.
+    """
+    end = time.monotonic() + seconds
+    with session(kit, seconds) as opened:
+        jobs = _answer(opened, STOP)["jobs"]
+        while _running(opened):
+            if time.monotonic() > end:
+                raise ProtocolError(f"the server was told to end job {jobs[0]}, and has not yet")
+            time.sleep(POLL_S / 2)
+    return bool(jobs)
+
+
+def _answer(opened: Any, command: str) -> dict[str, Any]:
+    """What the server answers to one of our commands.
+
+    Raises:
+        ProtocolError: It refuses, or does not know it.
+    """
+    reply = opened.do_command(command)
+    for item in reply.get("data", []):
+        if isinstance(item, dict) and item.get("type") == "dict":
+            found: dict[str, Any] = item["data"]
+            return found
+    why = (reply.get("meta") or {}).get("info") or reply.get("details") or reply.get("status")
+    raise ProtocolError(f"the server does not answer `{command}`: {why}")
+
+
+def _problem_of(look: Look, job_id: str) -> str:
+    """What the server found wrong; raises `RunStoppedError` if an operator stopped this job."""
+    if look.stopped.get("job") == job_id:
+        by, when = look.stopped.get("by"), look.stopped.get("when")
+        raise RunStoppedError(f"{by} stopped the run at {when}")
+    return look.state.problem if look.state else ""
 
 
 def _running(opened: Any) -> str:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from fedket.deploy.engines import DeploymentEngine, Provisioning, SitesConfig
-from fedket.deploy.engines.flare.admin import run_job
+from fedket.deploy.engines.flare.admin import looking, run_job, stop_job
 from fedket.deploy.engines.flare.job import write_job
 from fedket.deploy.engines.flare.kits import COMMUNICATION_FILE, project, provision, settle
+from fedket.deploy.engines.flare.party import SERVER
 from fedket.errors import ConfigError
 
 
@@ -42,8 +43,7 @@ def party_command(kit: Path) -> list[str]:
             "users of this machine; put it back, or make new kits with `fedket deploy init`"
         )
     if server.is_file():
-        module = "nvflare.private.fed.app.server.server_train"
-        return [*start, module, "-s", server.name, *common]
+        return [*start, SERVER, "-s", server.name, *common]
     name = json.loads(client.read_text(encoding="utf-8"))["client"]["fqsn"]
     module = "nvflare.private.fed.app.client.client_train"
     return [*start, module, "-s", client.name, *common, f"uid={name}"]
@@ -56,4 +56,13 @@ class FlareConfig(SitesConfig):
 
     def deployment(self) -> DeploymentEngine:
         """FLARE as a deployment needs it."""
-        return DeploymentEngine("NVIDIA FLARE", "flare", write_kits, settle, party_command, run_job)
+        return DeploymentEngine(
+            "NVIDIA FLARE",
+            "flare",
+            write_kits,
+            settle,
+            party_command,
+            run_job,
+            looking,
+            stop_job,
+        )

@@ -12,6 +12,9 @@ import sys
 
 from fedket.errors import ConfigError
 
+SERVER = "nvflare.private.fed.app.server.server_train"
+"""FLARE's module of a server's process, that of its kit."""
+
 
 def main() -> None:
     """Run a module of FLARE as the main program, if it can be guarded."""
@@ -22,6 +25,10 @@ def main() -> None:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
     del sys.argv[0]
+    if sys.argv[0] == SERVER:
+        from fedket.deploy.engines.flare.commands import register
+
+        register()
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 

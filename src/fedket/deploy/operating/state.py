@@ -1,0 +1,191 @@
+"""`state.json`: how a federation is doing, written by the process that knows, read by all others.
+
+The server's job writes it beside `federation.toml`, once a second at most. Status, the page and the
+metrics are made of it, here or, through the engine, on another machine. Whoever reads it may run
+another version: fields that it does not know are passed over.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fedket.deploy.files import PROBLEM
+from fedket.errors import ConfigError
+
+STATE, NEWS, STOPPED = "state.json", "news.txt", "stopped.json"
+"""In a party's own files: how it is doing, what it said, and which job was stopped by whom."""
+
+NEWS_BYTES = 2**20
+"""Of `news.txt`; when a session begins with more, the older half goes."""
+
+
+FRESH_S = 10.0
+"""A state that is older was left by a process that is gone."""
+
+
+class Said(BaseModel):
+    """Base of what a state holds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class SiteState(Said):
+    """A site as the server sees it.
+
+    Attributes:
+        name: Of the site.
+        inside: Whether it takes part.
+        why: Why it does not.
+        since: Since when it does, or does not (ISO 8601).
+        seconds: What it took of the last round, answers added up; None before it took part.
+        asked: What the server waits for from it now, or nothing.
+    """
+
+    name: str
+    inside: bool
+    why: str = ""
+    since: str
+    seconds: float | None = None
+    asked: str = ""
+
+
+class LinkState(Said):
+    """Key that this party has left on a link.
+
+    Attributes:
+        peer: The other end.
+        num_bytes: Ready to be used.
+        rounds: For how many more rounds like the last one; None before the first.
+    """
+
+    peer: str
+    num_bytes: int
+    rounds: float | None = None
+
+
+class CertificateState(Said):
+    """A certificate of this party.
+
+    Attributes:
+        file: Below the kit.
+        ends: When it ends (ISO 8601).
+        days: Until then, when the state was written.
+    """
+
+    file: str
+    ends: str
+    days: float
+
+
+class FederationState(Said):
+    """How a federation is doing.
+
+    Attributes:
+        written: When (ISO 8601), as all times here.
+        since: When this session began.
+        experiment: Its name.
+        fingerprint: Of the experiment.
+        status: `failed` and `stopped` runs can be resumed.
+        rounds: Finished.
+        of: How many there will be.
+        last: The last round's record: `round`, `train_loss`, `seconds`, ….
+        phase: What the server does, in words.
+        phase_since: Since when.
+        problem: What ended the run.
+        sites: In the federation's order.
+        links: The server's.
+        certificates: The server's.
+    """
+
+    written: str
+    since: str
+    experiment: str
+    fingerprint: str
+    status: Literal["starting", "running", "finished", "failed", "stopped"]
+    rounds: int
+    of: int
+    last: Mapping[str, Any] = {}
+    phase: str = ""
+    phase_since: str = ""
+    problem: str = ""
+    sites: tuple[SiteState, ...] = ()
+    links: tuple[LinkState, ...] = ()
+    certificates: tuple[CertificateState, ...] = ()
+
+
+class Look(Said):
+    """What an operator sees of a federation.
+
+    Attributes:
+        state: None before its first run.
+        news: The last lines of `news.txt`.
+        stopped: Of the job that was stopped last: `job`, `by`, `when`.
+        fresh: Whether the state was written within the last seconds.
+    """
+
+    state: FederationState | None = None
+    news: tuple[str, ...] = ()
+    stopped: Mapping[str, str] = {}
+    fresh: bool = False
+
+    @property
+    def status(self) -> str:
+        """The state's status, or what became of a run whose process is gone."""
+        if self.state is None or self.state.status not in ("starting", "running"):
+            return self.state.status if self.state else "no run"
+        if self.stopped.get("when", "") >= self.state.since:
+            return f"stopped by {self.stopped['by']}"
+        return self.state.status if self.fresh else f"interrupted, last seen {self.state.written}"
+
+
+def now() -> str:
+    """The time as states say it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def read_look(folder: Path, lines: int = 200) -> Look:
+    """Return what the files of a party say.
+
+    Args:
+        folder: Its own files.
+        lines: Of its news.
+    """
+    state = _json(folder / STATE)
+    problem, news = folder / PROBLEM, folder / NEWS
+    said: dict[str, Any] = {"state": state, "stopped": _json(folder / STOPPED) or {}}
+    if news.exists():
+        text = news.read_text(encoding="utf-8", errors="replace")
+        said["news"] = tuple(text.splitlines()[-lines:])
+    if state:
+        since = datetime.now(UTC) - datetime.fromisoformat(state["written"])
+        said["fresh"] = since.total_seconds() < FRESH_S
+    if state and problem.exists():
+        state["status"] = "failed"
+        state["problem"] = problem.read_text(encoding="utf-8", errors="replace").strip()
+    return parse_look(said, f"{folder}")
+
+
+def parse_look(said: Mapping[str, Any], where: str) -> Look:
+    """Return what another machine says of a federation.
+
+    Raises:
+        ConfigError: It is not a look.
+    """
+    try:
+        return Look.model_validate(said)
+    except ValidationError as error:
+        raise ConfigError(
+            f"{where} says how its federation is doing in a form that this version of fedket does "
+            f"not read ({error.errors()[0]['msg']}); use the same version on both machines"
+        ) from None
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # not there yet, or of a disk that was full
+        return None

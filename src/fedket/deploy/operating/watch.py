@@ -1,0 +1,230 @@
+"""The server's own account of its run, beside the run: `state.json` and `news.txt`.
+
+It listens at the transport and at the end of rounds, changes neither, and writes from a thread of
+its own, so that no round waits for a disk.
+"""
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Event, Lock, Thread
+from typing import Any
+
+from fedket.deploy.broadcast import Call
+from fedket.deploy.operating.certificates import certificates_of
+from fedket.deploy.operating.state import (
+    NEWS,
+    NEWS_BYTES,
+    STATE,
+    FederationState,
+    LinkState,
+    SiteState,
+    now,
+)
+from fedket.errors import FedketError
+from fedket.files import write_atomic
+from fedket.record import RoundRecord
+from fedket.record_files import read_rounds
+from fedket.secure.phases import Outcome, Payload
+
+EVERY_S = 1.0
+KEPT = ("round", "train_loss", "test_accuracy", "seconds", "lost", "metrics", "epsilon")
+"""What a state says of the last round."""
+
+IN_WORDS = {
+    "handshake": "handshakes",
+    "setup": "sites to compile",
+    "links": "links to be confirmed",
+    "fill": "key",
+    "upload": "masked updates",
+    "open": "the sum to be opened",
+}
+ENTERING = frozenset({"handshake", "setup"})
+"""Not part of a round's time."""
+
+
+class Watch:
+    """Keeps the account of a run.
+
+    Args:
+        folder: The server's own files.
+        names: Names of the sites, in order.
+        experiment: Name of the experiment.
+        fingerprint: Of the experiment.
+        of: Rounds that there will be.
+    """
+
+    def __init__(
+        self, folder: Path, names: tuple[str, ...], experiment: str, fingerprint: str, of: int
+    ) -> None:
+        self._folder, self._names, self._lock, self._over = folder, names, Lock(), Event()
+        self._about = {"since": now(), "experiment": experiment, "fingerprint": fingerprint}
+        self._status, self._of, self._last = "starting", of, dict[str, Any]()
+        self._asked: dict[int, tuple[str, float]] = {}
+        self._taken: dict[int, float] = defaultdict(float)
+        self._seconds: dict[int, float] = {}
+        self._inside: dict[int, tuple[bool, str]] = {}
+        self._phase = ("", now())
+        self._certificates = certificates_of(folder.parents[1])
+        self._absent: Callable[[], Mapping[int, str]] = dict
+        self._left: Callable[[], Mapping[int, tuple[int, float | None]]] = dict
+        self._links: tuple[LinkState, ...] = ()
+        _shorten(folder / NEWS)
+
+    def call(self, call: Call) -> Call:
+        """Return a transport that is listened to."""
+
+        def heard(site: int, action: str, payload: Payload, seconds: float) -> Outcome:
+            if action == "heartbeat":
+                return call(site, action, payload, seconds)
+            begun = time.monotonic()
+            with self._lock:
+                self._asked[site] = action, begun
+            try:
+                return call(site, action, payload, seconds)
+            finally:
+                with self._lock:
+                    if action not in ENTERING:
+                        self._taken[site] += time.monotonic() - begun
+                    if self._asked.get(site) == (action, begun):
+                        del self._asked[site]
+
+        return heard
+
+    def say(self, say: Callable[[str], None]) -> Callable[[str], None]:
+        """Return a place for news that also keeps them."""
+
+        def kept(news: str) -> None:
+            line = " ".join(news.split())
+            with (
+                self._lock,
+                suppress(OSError),  # a full disk ends no run here
+                (self._folder / NEWS).open("a", encoding="utf-8") as file,
+            ):
+                file.write(f"{now()} {line}\n")
+            say(news)
+
+        return kept
+
+    def round(self, record: RoundRecord) -> None:
+        """Note the end of a round."""
+        said = json.loads(record.model_dump_json(include=set(KEPT)))
+        with self._lock:
+            self._status, self._last = "running", said
+            self._seconds = {i: round(taken, 4) for i, taken in self._taken.items()}
+            self._taken.clear()
+            self._links = self._key_left()
+
+    @contextmanager
+    def following(
+        self,
+        absent: Callable[[], Mapping[int, str]],
+        left: Callable[[], Mapping[int, tuple[int, float | None]]],
+        run: Path,
+    ) -> Iterator[None]:
+        """Write the state until the block ends, and how it ended.
+
+        Args:
+            absent: Returns who is away, and why.
+            left: Returns the bytes and rounds of key left by peer.
+            run: The run directory, with the rounds of sessions before.
+        """
+        self._absent, self._left = absent, left
+        self._last = {"round": sum(1 for _ in read_rounds(run))}
+        writer = Thread(target=self._write_on, daemon=True)
+        writer.start()
+        end, problem = "failed", ""
+        try:
+            yield
+            end = "finished"
+        except FedketError as error:
+            problem = str(error)
+            raise
+        except BaseException as error:
+            problem = type(error).__name__
+            raise
+        finally:
+            self._over.set()
+            writer.join()
+            self._status = end if self._last["round"] >= self._of or end == "failed" else "stopped"
+            self._write(problem)
+
+    def _write_on(self) -> None:
+        while True:
+            with suppress(OSError):
+                self._write()
+            if self._over.wait(EVERY_S):
+                return
+
+    def _write(self, problem: str = "") -> None:
+        state = self.state(problem)
+        write_atomic(self._folder / STATE, state.model_dump_json(indent=1) + "\n")
+
+    def state(self, problem: str = "") -> FederationState:
+        """Return the state as it is now."""
+        absent = self._absent()
+        with self._lock:
+            sites = tuple(self._site(i, absent.get(i, "")) for i in range(len(self._names)))
+            if (doing := self._doing()) != self._phase[0]:
+                self._phase = doing, now()
+            return FederationState.model_validate(
+                {
+                    **self._about,
+                    "written": now(),
+                    "status": self._status,
+                    "rounds": self._last.get("round", 0),
+                    "of": self._of,
+                    "last": self._last if len(self._last) > 1 else {},
+                    "phase": self._phase[0],
+                    "phase_since": self._phase[1],
+                    "problem": problem,
+                    "sites": sites,
+                    "links": self._links,
+                    "certificates": self._certificates,
+                }
+            )
+
+    def _site(self, i: int, why: str) -> SiteState:
+        inside = not why
+        was, since = self._inside.get(i, (not inside, ""))
+        if was != inside:
+            since = now()
+        self._inside[i] = inside, since
+        asked = self._asked.get(i, ("", 0.0))[0]
+        seconds = self._seconds.get(i)
+        return SiteState(
+            name=self._names[i], inside=inside, why=why, since=since, seconds=seconds, asked=asked
+        )
+
+    def _doing(self) -> str:
+        """What the server waits for, and from whom."""
+        if self._over.is_set():
+            return ""
+        by_action: dict[str, list[str]] = defaultdict(list)
+        for i, (action, _) in sorted(self._asked.items()):
+            if self._status == "starting" or self._inside[i][0]:
+                by_action[action].append(self._names[i])
+        if by_action:
+            waits = (
+                f"{IN_WORDS.get(action, action)} ({', '.join(names)})"
+                for action, names in by_action.items()
+            )
+            return f"waits for {'; '.join(waits)}"
+        return "waits for sites" if self._status == "starting" else "between two phases"
+
+    def _key_left(self) -> tuple[LinkState, ...]:
+        return tuple(
+            LinkState(peer=self._names[peer], num_bytes=num_bytes, rounds=rounds)
+            for peer, (num_bytes, rounds) in sorted(self._left().items())
+            if 0 <= peer < len(self._names)
+        )
+
+
+def _shorten(path: Path) -> None:
+    """Keep the newer half of a file that has grown too long."""
+    if path.exists() and path.stat().st_size > NEWS_BYTES:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+        write_atomic(path, "".join(lines[len(lines) // 2 :]))
