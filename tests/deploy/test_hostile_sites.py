@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from local_sites import KINDS, SITES, LocalMembers, SharedKeys, experiment, site_parts
 
 from fedket.deploy.broadcast import Broadcaster, Timeouts
-from fedket.deploy.engines.flare.messages import unpack
 from fedket.deploy.handshake import problem_of
 from fedket.deploy.members import MemberTable
 from fedket.deploy.membership import Membership
+from fedket.deploy.messages import unpack
 from fedket.deploy.rounds import SiteRounds, site_experiment
 from fedket.deploy.run import _task_of
 from fedket.deploy.site import Site

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedket.deploy.engines.flare.messages import checked, failure_of, pack, unpack
+from fedket.deploy.messages import checked, failure_of, pack, unpack
 from fedket.errors import ProtocolError
 from fedket.secure.phases import Failure, Reply
 
@@ -73,9 +73,7 @@ def test_a_failure_beside_a_bad_reply_is_heard():
 
 
 def test_messages_do_without_flare():
-    code = (
-        "import sys, fedket.deploy.engines.flare.messages as m; sys.exit('nvflare' in sys.modules)"
-    )
+    code = "import sys, fedket.deploy.messages as m; sys.exit('nvflare' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

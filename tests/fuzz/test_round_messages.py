@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedket.deploy.engines.flare.messages import pack, unpack
+from fedket.deploy.messages import pack, unpack
 from fedket.errors import KeyMaterialError, RoundLostError
 from fedket.keys.os_random import OsRandomSource
 from fedket.secure import (

@@ -6,8 +6,8 @@ from typing import Any
 
 from nvflare.collab import collab
 
-from fedket.deploy.engines.flare.messages import checked, failure_of, heard, pack, unpack
 from fedket.deploy.engines.flare.place import kit_folder
+from fedket.deploy.messages import checked, failure_of, heard, pack, unpack
 from fedket.errors import FedketError
 from fedket.secure.phases import Failure, Outcome, Payload, Reply
 

@@ -1,4 +1,4 @@
-"""Outcomes as FLARE carries them: a dictionary with `reply` or `failure`."""
+"""Outcomes as engines carry them: a dictionary with `reply` or `failure`."""
 
 import logging
 from typing import Any

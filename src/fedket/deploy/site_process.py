@@ -1,0 +1,122 @@
+"""What a site's process answers, on any engine: its files are opened with the first request.
+
+Data, keys and compiled circuits stay until the process ends. What is wrong with them is answered,
+by name, to every request. A heartbeat is answered before anything large is imported.
+"""
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from fedket.allocator import return_freed_memory
+from fedket.deploy.messages import checked, failure_of
+from fedket.secure.phases import Failure, Outcome, Payload, Reply
+from fedket.types import SERVER
+
+if TYPE_CHECKING:
+    from fedket.deploy.files import SiteFile
+    from fedket.deploy.party_keys import AskPeer, StoreKeys
+    from fedket.deploy.site import Site
+
+
+class SiteProcess:
+    """Answers the server's phases, and other sites about the link with them.
+
+    Args:
+        folder: -> the folder that holds `site.toml` and what it names; asked when it is needed.
+        way: Names of the sites, in order -> the way to other parties, about links.
+    """
+
+    def __init__(
+        self, folder: Callable[[], Path], way: "Callable[[tuple[str, ...]], AskPeer]"
+    ) -> None:
+        self._folder, self._way = folder, way
+        self._instance = secrets.token_hex(8)
+        self._open: tuple[SiteFile, StoreKeys, Site] | None = None
+        self._lock, self._compiling = Lock(), Lock()
+
+    def phase(self, action: str, payload: object) -> Outcome:
+        """Answer a request of the server, whatever arrived; never raises."""
+        if action == "heartbeat":
+            return Reply({"instance": self._instance})
+
+        def handle(_: "SiteFile", site: "Site") -> Outcome:
+            said = checked(payload)
+            if action == "setup":
+                self._compile(said)
+            return site.handle(action, said)
+
+        outcome = self._answer(handle)
+        if action == "setup":
+            from fedket.deploy.compile_cache import forget_tracing
+
+            forget_tracing()
+        elif action == "upload":
+            return_freed_memory()
+        return outcome
+
+    def peer(self, caller: str, action: str, payload: object) -> Outcome:
+        """Answer another party about the link with it; never raises.
+
+        Args:
+            caller: Who asks, as the engine knows it: `server`, or the name of a site.
+            action: What it is about.
+            payload: What it says.
+        """
+
+        def answer(file: "SiteFile", site: "Site") -> Outcome:
+            if caller != "server" and caller not in file.sites:
+                return Failure(f"`{caller}` is not a party of this federation")
+            party = SERVER if caller == "server" else file.sites.index(caller)
+            return site.answer_peer(party, action, checked(payload))
+
+        return self._answer(answer)
+
+    def close(self) -> None:
+        """Release the pad store."""
+        if self._open is not None:
+            self._open[1].close()
+
+    def _answer(self, ask: "Callable[[SiteFile, Site], Outcome]") -> Outcome:
+        try:
+            with self._lock:
+                file, _, site = self._open = self._open or self._opened()
+            return ask(file, site)
+        except Exception as error:  # whatever it is, the server names this site and goes on
+            return failure_of(error)
+
+    def _compile(self, payload: Payload) -> None:
+        """Let another process compile what the setup will ask for."""
+        from fedket.deploy.agreed import sizes_in
+        from fedket.deploy.compile_cache import compile_apart
+        from fedket.deploy.files import SITE
+
+        classes, largest = sizes_in(payload)
+        folder = self._folder()
+        with self._compiling:  # a server that asks again finds it done
+            compile_apart(folder, folder / SITE, classes, largest)
+
+    def _opened(self) -> "tuple[SiteFile, StoreKeys, Site]":
+        from fedket.compile_cache import keep_compiled
+        from fedket.deploy.compile_cache import CACHE
+        from fedket.deploy.files import SITE, SiteFile, read_experiment, sae_ids
+        from fedket.deploy.given import GivenUpdates
+        from fedket.deploy.party_keys import open_store_keys
+        from fedket.deploy.site import Site
+        from fedket.deploy.site_data import load_site_data
+        from fedket.experiment.run_directory import config_hash
+        from fedket.schema import read_table
+
+        folder = self._folder()
+        keep_compiled(folder / CACHE)
+        file = read_table(folder / SITE, SiteFile)
+        config = read_experiment(file.experiment, len(file.sites))
+        dataset = load_site_data(file, config)
+        ids = sae_ids(file.saes, len(file.sites))
+        keys = open_store_keys(file.client, file.store, file.sae, ids, self._way(file.sites))
+        given = GivenUpdates(folder, config_hash(config))
+        site = Site(file.name, file.client, config, dataset, keys, given.give, folder)
+        site.instance = self._instance
+        return file, keys, site
