@@ -12,11 +12,19 @@ import fedket
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.reference import Entry, Key, entry_of, tables
 from fedket.kinds import BUILT_IN
+from fedket.reproduce.questions import question_pages, read_answers
+from fedket.reproduce.store import read_all
 
 
 def pages() -> dict[str, str]:
     """Generated pages, by name."""
-    return {"reference.md": reference_page(), "python.md": python_page()}
+    top = Path(__file__).parents[1] / "results"
+    questions = question_pages(read_answers(top), read_all(top), "../../results")
+    return {
+        "reference.md": reference_page(),
+        "python.md": python_page(),
+        **{f"questions/{name}": text for name, text in questions.items()},
+    }
 
 
 def entries() -> Iterator[Entry]:
@@ -138,4 +146,6 @@ def _text_below(home: str, name: str) -> str:
 
 if __name__ == "__main__":
     for name, text in pages().items():
-        (Path(__file__).parent / name).write_text(text, encoding="utf-8")
+        page = Path(__file__).parent / name
+        page.parent.mkdir(exist_ok=True)
+        page.write_text(text, encoding="utf-8")

@@ -8,9 +8,9 @@ from fedket.errors import CheckpointError, ConfigError
 from fedket.experiment.leakage_study import MASKED, LeakagePoint
 from fedket.experiment.run_directory import config_hash
 from fedket.experiment.shipped import shipped_experiments
-from fedket.reproduce.answers import read_answers
+from fedket.reproduce.questions import question_pages, read_answers
 from fedket.reproduce.rows import Profile, config_for, find_rows
-from fedket.reproduce.store import read_all, read_reasons, readme, store, write_readme
+from fedket.reproduce.store import paper_page, read_all, read_reasons, readmes, store, write_readme
 from tests.reproduce.results import with_finals
 
 
@@ -19,7 +19,7 @@ def test_only_rows_that_ran_are_stored_and_can_be_read_again(reproduced, tmp_pat
     written = store(results, tmp_path)
     assert [path.name for path in written] == ["mnist-masked.json", "mnist-plain.json"]
     assert read_all(tmp_path) == results[1:]
-    text = (tmp_path / "README.md").read_text()
+    text = (tmp_path / "made_up" / "README.md").read_text()
     assert "Row mnist-plain" in text
     assert "Row adni-lost" not in text
 
@@ -29,11 +29,9 @@ def test_profiles_stand_apart(tmp_path):
     others = [full.model_copy(update={"profile": name}) for name in ("fast", "rounds-5")]
     written = store([*others, full], tmp_path)
     assert sorted(path.name for path in written) == ["x.fast.json", "x.json", "x.rounds-5.json"]
-    headings = [
-        line for line in (tmp_path / "README.md").read_text().splitlines() if line[:2] == "##"
-    ]
-    assert headings == [
-        "## made_up",
+    text = (tmp_path / "made_up" / "README.md").read_text()
+    assert [line for line in text.splitlines() if line.startswith("#")] == [
+        "# made_up",
         "## made_up, profile fast",
         "## made_up, profile rounds-5",
     ]
@@ -41,14 +39,14 @@ def test_profiles_stand_apart(tmp_path):
 
 def test_what_is_left_to_run_is_called_an_estimate():
     short = with_finals(0.9, 0.9, 0.9, planned_rounds=70, profile="rounds-10")
-    assert "- X: about 2\u202fmin 0\u202fs per seed, estimated" in readme([short], {})
+    assert "- X: about 2\u202fmin 0\u202fs per seed, estimated" in paper_page([short], {})
 
 
 def test_a_difference_beyond_the_spread_asks_for_its_reason(tmp_path):
     (tmp_path / "why.toml").write_text('[made_up]\nx = """\nFewer\nimages."""\n')
     result = with_finals(0.5, 0.51, 0.52)
-    assert "- X: not explained yet." in readme([result], {})
-    explained = readme([result], read_reasons(tmp_path))
+    assert "- X: not explained yet." in paper_page([result], {})
+    explained = paper_page([result], read_reasons(tmp_path)["made_up"])
     assert "- X: Fewer images.\n" in explained
     assert "not explained yet" not in explained
 
@@ -58,7 +56,7 @@ ANSWER = """
 paper = "made_up"
 name = "both"
 question = "Does it help?"
-answer = "Not as far as the spread tells."
+answer = "Not as far as the spread tells. It may."
 """
 PLATEAU = {
     "circuit": "ring",
@@ -89,8 +87,13 @@ def test_an_answer_stands_in_the_readme_with_a_figure_that_is_always_the_same(sh
     for seed in 0, 1:
         (tmp_path / "leakage" / f"ring-{seed}.json").write_text(json.dumps(LEAKAGE))
     store([with_finals(0.5, 0.6, 0.7)], tmp_path)
-    text = (tmp_path / "README.md").read_text()
-    assert "### Does it help?\n\n![Does it help?](made_up/both.svg)\n\nNot as far as the" in text
+    assert (
+        "- Does it help? Not as far as the spread tells.\n" in (tmp_path / "README.md").read_text()
+    )
+    pages = question_pages(read_answers(tmp_path), read_all(tmp_path), "../results")
+    assert "![Does it help?](../results/made_up/both.svg)" in pages["both.md"]
+    assert "fedket reproduce made_up" in pages["both.md"]
+    assert "[Does it help?](both.md)" in pages["index.md"]
     figure = (tmp_path / "made_up" / "both.svg").read_bytes()
     write_readme(tmp_path)
     assert (tmp_path / "made_up" / "both.svg").read_bytes() == figure
@@ -131,7 +134,8 @@ def stored(repository):
 def test_the_stored_readme_is_the_generated_one(stored, repository):
     top = repository / "results"
     answers = read_answers(top)
-    assert (top / "README.md").read_text() == readme(stored, read_reasons(top), answers)
+    for name, text in readmes(top, stored, answers).items():
+        assert (top / name).read_text() == text, name
     rows = {(r.paper, r.row) for r in stored}
     for answer in answers:
         named = {name for names in answer.lines.values() for name in names if name}

@@ -4,6 +4,7 @@ import json
 from statistics import mean, stdev
 
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +21,14 @@ def test_mean_deviation_and_difference_are_those_of_the_seeds(finals):
     assert result.mean == pytest.approx(mean(finals))
     assert result.deviation == pytest.approx(stdev(finals))
     assert result.difference == pytest.approx(mean(finals) - 0.9)
-    assert result.is_beyond_spread == (abs(result.difference) > result.deviation)
+    low, high = result.interval
+    assert high - low == pytest.approx(2 * result.deviation * quantile(len(finals)))
+    assert result.differs == (not low <= 0.9 <= high)
+
+
+def quantile(n):
+    """Half a 95 % interval of n values, in their standard deviations: Student's t / √n."""
+    return scipy.stats.t.ppf(0.975, n - 1) / n**0.5
 
 
 def test_numbers_of_runs_reach_the_table(reproduced):
@@ -52,16 +60,18 @@ def row(result):
 def test_a_row_in_words():
     shown = row(with_finals(0.80, 0.82, 0.84))
     assert shown["Ours, mean ± s. d."] == "82.00 ± 2.00 %"
+    assert shown["95 % interval"] == "77.03 to 86.97 %"
     assert shown["Paper"] == "90.00 %"
     assert shown["Difference"] == "−8.00 points"
     assert shown["Seeds"] == "0, 1, 2"
     assert shown["Rounds"] == "10"
-    assert shown["Note"] == "differs by more than the spread"
+    assert shown["Note"] == "differs"
 
 
 def test_losses_are_no_percentages():
     shown = row(with_finals(0.35, 0.36, 0.37, metric="test_loss", reported=0.3551))
     assert shown["Ours, mean ± s. d."] == "0.3600 ± 0.0100"
+    assert shown["95 % interval"] == "0.3352 to 0.3848"
     assert (shown["Paper"], shown["Difference"]) == ("0.3551", "+0.0049")
     assert shown["Note"] == "test loss"
 

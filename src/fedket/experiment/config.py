@@ -149,8 +149,10 @@ class PaperConfig(Table):
     """Where it is printed: `arXiv:2507.17580, Table 2`."""
     row: Annotated[str, Field(min_length=1)]
     """Name of the row in the table of results."""
-    metric: Literal["test_accuracy", "test_loss", "train_loss"] = "test_accuracy"
-    """What is compared, after the last round."""
+    metric: Literal["test_accuracy", "averaged_test_accuracy", "test_loss", "train_loss"] = (
+        "test_accuracy"
+    )
+    """What is compared, after the last round; `averaged`: of the mean along the server's path."""
     reported: Annotated[float, Field(allow_inf_nan=False)] | None = None
     """The paper's number (an accuracy as a fraction); absent if it gives none."""
     assumptions: tuple[Annotated[str, Field(min_length=1)], ...] = ()
@@ -160,7 +162,7 @@ class PaperConfig(Table):
     @model_validator(mode="after")
     def _is_a_fraction(self) -> "PaperConfig":
         number = 0.0 if self.reported is None else self.reported
-        if self.metric == "test_accuracy" and not 0 <= number <= 1:
+        if self.metric.endswith("accuracy") and not 0 <= number <= 1:
             raise PydanticCustomError("fraction", "have `reported` as a fraction of 0 to 1")
         return self
 

@@ -1,8 +1,7 @@
-"""What stored results say of a question, as a figure and a few sentences of the README.
+"""The figure of an answer to an open question.
 
-`answers.toml` is written by hand, a table `[[answer]]` for each question. Its figure shows rows
-(each seed, their mean and standard deviation), or what `fedket plateau --json` printed into
-`plateau/`, or `fedket leakage --json` into `leakage/`.
+It shows rows (each seed, their mean and standard deviation), or what `fedket plateau --json`
+printed into `plateau/`, or `fedket leakage --json` into `leakage/`.
 """
 
 import json
@@ -21,63 +20,13 @@ from fedket.experiment.leakage_study import LeakagePoint
 from fedket.report.drawing import SERIES, STYLE, plain_log_ticks
 from fedket.report.leakage_plot import paint_noise, paint_sums
 from fedket.report.rate_plot import METADATA
+from fedket.reproduce.questions import Answer
 from fedket.reproduce.result import RowResult
-from fedket.schema import Table, read_table
 
-ANSWERS = "answers.toml"
 PLATEAU, LEAKAGE = STUDIES = "plateau", "leakage"
 """Folders of stored results that hold no rows."""
 
 _MARKERS = "os^DvPX*"
-
-
-class Answer(Table):
-    """A question and what the rows of a paper say of it."""
-
-    paper: str
-    """Whose rows these are."""
-    name: str
-    """Of its figure, `<paper>/<name>.svg`."""
-    question: str
-    answer: str
-    """Said only as far as the spread allows."""
-    axis: str = ""
-    """What the figure's lines run over."""
-    ticks: tuple[str, ...] = ()
-    """Its values, in words."""
-    lines: Mapping[str, tuple[str, ...]] = {}
-    """Label -> a row for each tick; empty where there is none."""
-    plateau: Mapping[str, tuple[str, ...]] = {}
-    """Title of a panel -> stored variances, `plateau/<name>.json`, in place of lines."""
-    leakage: Mapping[str, tuple[str, ...]] = {}
-    """Title of two panels -> stored attacks, `leakage/<name>.json`, one for each seed."""
-
-    @property
-    def figure(self) -> str:
-        """Path of the figure below the stored results."""
-        return f"{self.paper}/{self.name}.svg"
-
-
-class Answers(Table):
-    """The file of answers."""
-
-    answer: tuple[Answer, ...] = ()
-
-
-def read_answers(top: Path) -> tuple[Answer, ...]:
-    """The answers that belong to a folder of stored results; none if there is no such file.
-
-    Raises:
-        ConfigError: It does not hold answers.
-    """
-    path = top / ANSWERS
-    return read_table(path, Answers).answer if path.exists() else ()
-
-
-def answer_text(answer: Answer) -> str:
-    """Question, figure and answer as Markdown."""
-    words = " ".join(answer.answer.split())
-    return f"### {answer.question}\n\n![{answer.question}]({answer.figure})\n\n{words}\n"
 
 
 def draw_answer(answer: Answer, results: Sequence[RowResult], top: Path, suffix: str = "") -> Path:

@@ -12,8 +12,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fedket.experiment.run_directory import config_hash, read_config
-from fedket.record import Content, Count
+from fedket.record import Content, Count, RoundRecord
 from fedket.report import RunRecord
+from fedket.report.statistics import estimate
 from fedket.reproduce.rows import Profile, Row
 from fedket.reproduce.runs import SeedRun
 from fedket.sweeps.complete import FINISHED
@@ -32,6 +33,10 @@ class SeedResult(Content):
     """The row's metric after the last round; None if it was not finite."""
     best: Finite | None
     """Over all evaluated rounds: chosen by looking at the test set, so it flatters."""
+    last: Finite | None = None
+    """Test accuracy of the last model, where the metric is another."""
+    loss: Finite | None = None
+    """Test loss of the last model."""
     rounds: Count
     seconds: Finite
     upload_bytes: Count
@@ -56,7 +61,7 @@ class RowResult(Content):
     row: str
     title: str
     source: str
-    metric: Literal["test_accuracy", "test_loss", "train_loss"]
+    metric: Literal["test_accuracy", "averaged_test_accuracy", "test_loss", "train_loss"]
     reported: Finite | None
     assumptions: tuple[str, ...]
     profile: Annotated[str, Field(pattern=r"^(full|fast|rounds-[1-9][0-9]*)$")]
@@ -90,6 +95,12 @@ class RowResult(Content):
         return stdev(self.values) if len(self.values) > 1 else None
 
     @property
+    def interval(self) -> tuple[float, float] | None:
+        """Of the mean, 95 %, Student's; None for fewer than two seeds."""
+        found = estimate(self.values) if len(self.values) > 1 else None
+        return found and (float(found.low), float(found.high))
+
+    @property
     def difference(self) -> float | None:
         """Ours minus the paper's."""
         if self.mean is None or self.reported is None:
@@ -102,11 +113,11 @@ class RowResult(Content):
         return min((seed.rounds for seed in self.seeds), default=0)
 
     @property
-    def is_beyond_spread(self) -> bool:
-        """Whether the difference exceeds the standard deviation over seeds."""
-        if self.difference is None or self.deviation is None:
+    def differs(self) -> bool:
+        """Whether the paper's number lies outside the interval."""
+        if self.reported is None or self.interval is None:
             return False
-        return abs(self.difference) > self.deviation
+        return not self.interval[0] <= self.reported <= self.interval[1]
 
     @property
     def seconds_left(self) -> float:
@@ -156,11 +167,25 @@ def condense(
 
 
 def _seed_result(record: RunRecord, metric: str) -> SeedResult:
-    values = [getattr(r, metric) for r in record.rounds]
-    better = max if metric == "test_accuracy" else min
+    values = [_value(r, metric) for r in record.rounds]
+    better = max if metric.endswith("accuracy") else min
+    end = record.rounds[-1] if record.rounds else None
     return SeedResult(
         seed=int(record.setting("seed", 0)),
         final=values[-1] if values else None,
         best=better((v for v in values if v is not None), default=None),
-        **record.summary.model_dump(include=set(SeedResult.model_fields)),
+        last=end.test_accuracy if end and metric != "test_accuracy" else None,
+        loss=end.test_loss if end else None,
+        **record.summary.model_dump(include=_SUMMED),
     )
+
+
+_SUMMED = {
+    "rounds", "seconds", "upload_bytes", "download_bytes", "key_bits", "parameters_sha256",
+}  # fmt: skip
+
+
+def _value(record: RoundRecord, metric: str) -> float | None:
+    """The metric of a round; that of a mean of models is among what the strategy reports."""
+    found: float | None = record.metrics.get(metric, getattr(record, metric, None))
+    return found

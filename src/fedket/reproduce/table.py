@@ -8,6 +8,7 @@ from fedket.reproduce.result import FEWEST_SEEDS, RowResult
 COLUMNS = (
     "Row",
     "Ours, mean ± s. d.",
+    "95 % interval",
     "Paper",
     "Difference",
     "Seeds",
@@ -19,6 +20,7 @@ COLUMNS = (
 )
 METRICS = {
     "test_accuracy": "test accuracy",
+    "averaged_test_accuracy": "mean of models along the path",
     "test_loss": "test loss",
     "train_loss": "training loss",
 }
@@ -46,6 +48,7 @@ def cells(result: RowResult) -> tuple[str, ...]:
     return (
         result.title,
         _ours(result),
+        interval_text(result.interval, result.metric),
         _value(result.reported, result.metric),
         _difference(result),
         ", ".join(str(seed.seed) for seed in result.seeds) or MISSING,
@@ -70,8 +73,8 @@ def remarks(result: RowResult) -> list[str]:
         found.append(f"{len(result.seeds) - len(result.values)} not finite")
     if result.problem:
         found.append("seeds missing, see below")
-    if result.is_beyond_spread:
-        found.append("differs by more than the spread")
+    if result.differs:
+        found.append("differs")
     return found
 
 
@@ -159,6 +162,14 @@ def _value(value: float | None, metric: str) -> str:
     return MISSING if value is None else f"{factor * value:.{digits}f}{unit}"
 
 
+def interval_text(ends: tuple[float, float] | None, metric: str = "test_accuracy") -> str:
+    """From the lower to the upper end, in the unit of the metric."""
+    factor, digits, unit = _scale(metric)
+    if ends is None:
+        return MISSING
+    return " to ".join(f"{factor * end:.{digits}f}" for end in ends) + unit
+
+
 def _difference(result: RowResult) -> str:
     if result.difference is None:
         return MISSING
@@ -169,7 +180,7 @@ def _difference(result: RowResult) -> str:
 
 def _scale(metric: str) -> tuple[int, int, str]:
     """Factor, decimals and unit of a metric."""
-    return (100, 2, " %") if metric == "test_accuracy" else (1, 4, "")
+    return (100, 2, " %") if metric.endswith("accuracy") else (1, 4, "")
 
 
 def _rounds(result: RowResult) -> str:
