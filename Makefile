@@ -55,7 +55,7 @@ lock: $(VENV)/.installed-tools
 	  print(*tomllib.load(open('pyproject.toml', 'rb'))['build-system']['requires'], sep='\n')" | \
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	  --no-emit-index-url --custom-compile-command 'make lock' -c constraints.txt \
-	  --extra dp --extra flare --extra kme --extra qasm --extra vision --output-file locked.txt pyproject.toml -
+	  --extra dp --extra flare --extra kme --extra qasm --extra vision --extra watch --output-file locked.txt pyproject.toml -
 
 sbom: $(VENV)/.installed-tools
 	rm -rf $(VENV)-locked

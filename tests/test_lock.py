@@ -45,7 +45,7 @@ def test_it_holds_what_a_party_and_the_build_need(repository, locked):
     project = tomllib.loads((repository / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
     needed = project["project"]["dependencies"] + project["build-system"]["requires"]
-    for extra in ("flare", "kme", "qasm", "vision"):
+    for extra in ("flare", "kme", "qasm", "vision", "watch"):
         needed += extras[extra]
     assert {name_of(requirement) for requirement in needed} <= locked.keys()
 

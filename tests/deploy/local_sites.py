@@ -1,5 +1,7 @@
 """Federations of sites in one process, for tests."""
 
+from pathlib import Path
+
 from fedket.deploy.rounds import SiteRounds, site_experiment
 from fedket.deploy.site import Site
 from fedket.deploy.site_trainer import make_task
@@ -141,3 +143,16 @@ def run(federation, rounds):
         state, record = federation.run_round(state)
         records.append(record)
     return state, records
+
+
+def processes_of(kit):
+    """Process IDs of a kit, its job's included."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            command = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if process.name.isdigit() and str(kit.resolve()) in command:
+            found.append(int(process.name))
+    return found

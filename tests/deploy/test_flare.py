@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("nvflare")
 
-from local_sites import LocalMembers, SharedKeys, experiment, site_parts
+from local_sites import LocalMembers, SharedKeys, experiment, processes_of, site_parts
 
 from fedket.deploy.engines.flare import job
 from fedket.deploy.given import GIVEN
@@ -51,19 +51,6 @@ def finish(layout):
     log = layout.kits["server"] / "log.out"
     assert done.returncode == 0, done.stdout + done.stderr + log.read_text()[-3000:]
     return done.stdout
-
-
-def processes_of(kit):
-    """Process IDs of a kit, its job's included."""
-    found = []
-    for process in Path("/proc").iterdir():
-        try:
-            command = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue
-        if process.name.isdigit() and str(kit.resolve()) in command:
-            found.append(int(process.name))
-    return found
 
 
 def test_a_federation_whose_server_is_killed_ends_with_the_simulation_s_weights(tmp_path):

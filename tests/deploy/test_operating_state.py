@@ -1,16 +1,19 @@
 """`state.json`: what operators see of a run is what its server knows."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fedket.deploy.files import PROBLEM
+from fedket.deploy.files import FEDERATION, PROBLEM
+from fedket.deploy.operating.account import SiteAccount
 from fedket.deploy.operating.state import NEWS, NEWS_BYTES, STATE, STOPPED, parse_look, read_look
 from fedket.deploy.operating.watch import Watch
 from fedket.errors import ConfigError, ProtocolError
 from fedket.record import RoundRecord
 from fedket.secure.phases import Failure, Reply
+from fedket.types import SERVER
 
 SITES = ("ada", "bob", "eve")
 
@@ -125,7 +128,9 @@ def test_a_run_that_was_left_says_when_it_was_seen_and_who_stopped_it(watch, fol
 def test_what_ended_a_run_before_it_began_is_said(watch, folder):
     (folder / STATE).write_text(watch.state().model_dump_json())
     (folder / PROBLEM).write_text("no samples\n")
-    assert read_look(folder).state.problem == "no samples"
+    assert read_look(folder).problem == "no samples"
+    assert read_look(folder).status == "starting"  # a site goes on after what it refused
+    (folder / FEDERATION).touch()
     assert read_look(folder).status == "failed"
 
 
@@ -145,6 +150,19 @@ def test_a_look_of_a_newer_version_is_read_and_one_of_another_form_is_refused(wa
     assert look.state.experiment == "heart"
     with pytest.raises(ConfigError, match=r"the server says how .* use the same version"):
         parse_look({"state": {"rounds": 1}}, "the server")
+
+
+def test_a_site_s_account_counts_its_problems_and_its_key(folder):
+    key = {1: (640, 10.0), SERVER: (64, 2.0)}
+    account = SiteAccount(folder, SITES, "heart", "f" * 64, 3, lambda: key)
+    begun = time.monotonic()
+    account.answered("fill", {"round_num": 2}, Reply({}), begun)
+    account.answered("upload", {}, Failure("the server repeats round 2"), begun)
+    account.close()
+    look = read_look(folder)
+    assert (look.status, look.problem) == ("running", "the server repeats round 2")
+    assert (look.state.problems, look.state.rounds, look.state.last["round"]) == (1, 1, 2)
+    assert [link.peer for link in look.state.links] == ["server", "bob"]
 
 
 def test_a_kit_without_a_run_says_so(folder):

@@ -34,13 +34,13 @@ HEADINGS = ("site", "takes part", "since", "s per round", "key for rounds", "why
 
 def add_watching(app: typer.Typer) -> None:
     """Add these commands to `fedket deploy`."""
-    for command in (status, logs, stop):
+    for command in (status, logs, watch, stop):
         app.command()(command)
 
 
 def status(
     place: Place,
-    watch: Annotated[
+    live: Annotated[
         bool, typer.Option("--watch", "-w", help="Go on showing it until Ctrl-C.")
     ] = False,
     as_json: JsonOption = False,
@@ -56,7 +56,7 @@ def status(
     with looking(place) as look:
         if as_json:
             typer.echo(json.dumps(look().model_dump(mode="json") | {"processes": _parties(place)}))
-        elif watch:
+        elif live:
             _watch(look)
         else:
             if parties := _parties(place):
@@ -76,8 +76,35 @@ def logs(
         seen = look()
     for line in seen.news[-lines:]:
         typer.echo(line)
-    if seen.state and seen.state.problem:
-        typer.echo(f"the run ended: {seen.state.problem}")
+    if seen.problem:
+        typer.echo(f"problem: {seen.problem}")
+
+
+def watch(
+    place: Place,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8003,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; whoever reaches it may read the page.")
+    ] = "127.0.0.1",
+) -> None:
+    """Serve a read-only page of the running federation, and metrics for Prometheus.
+
+    `/` is the page, `/metrics` the metrics (extra `watch`), `/state.json` what both are made of. In
+    a site's kit it shows what that site knows: problems, key left, certificates.
+
+    Example: fedket deploy watch heart --port 8003
+    """
+    from threading import Event
+
+    from fedket.cli.deploy_page import routes
+    from fedket.deploy.operating.serving import serving
+
+    with looking(place) as look, serving(routes(look), host, port) as url:
+        typer.echo(f"watch {url} and {url}metrics; Ctrl-C ends")
+        try:
+            Event().wait()
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
 
 
 def stop(folder: Folder) -> None:
@@ -180,12 +207,12 @@ def headlines(look: "Look") -> list[str]:
 
     state = look.state
     if state is None:
-        return ["no run has begun yet"]
+        return ["no run has begun yet", *([f"problem: {look.problem}"] if look.problem else [])]
     said = [f"{state.experiment}: {look.status}, {state.rounds} of {state.of} rounds finished"]
     said += [_in_words(state.last)] if state.last else []
     if look.status in ("starting", "running") and state.phase:
         said.append(f"{state.phase} since {_clock(state.phase_since)}")
-    said += [f"the run ended: {state.problem}"] if state.problem else []
+    said += [f"problem: {look.problem}"] if look.problem else []
     said += [
         f"certificate {one.file} ends in {one.days:.0f} days"
         for one in state.certificates

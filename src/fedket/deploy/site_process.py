@@ -5,6 +5,7 @@ by name, to every request. A heartbeat is answered before anything large is impo
 """
 
 import secrets
+import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
@@ -17,6 +18,7 @@ from fedket.types import SERVER
 
 if TYPE_CHECKING:
     from fedket.deploy.files import SiteFile
+    from fedket.deploy.operating.account import SiteAccount
     from fedket.deploy.party_keys import AskPeer, StoreKeys
     from fedket.deploy.site import Site
 
@@ -35,12 +37,15 @@ class SiteProcess:
         self._folder, self._way = folder, way
         self._instance = secrets.token_hex(8)
         self._open: tuple[SiteFile, StoreKeys, Site] | None = None
+        self._account: SiteAccount | None = None
         self._lock, self._compiling = Lock(), Lock()
 
     def phase(self, action: str, payload: object) -> Outcome:
         """Answer a request of the server, whatever arrived; never raises."""
         if action == "heartbeat":
             return Reply({"instance": self._instance})
+
+        begun = time.monotonic()
 
         def handle(_: "SiteFile", site: "Site") -> Outcome:
             said = checked(payload)
@@ -49,6 +54,8 @@ class SiteProcess:
             return site.handle(action, said)
 
         outcome = self._answer(handle)
+        if self._account is not None:
+            self._account.answered(action, payload, outcome, begun)
         if action == "setup":
             from fedket.deploy.compile_cache import forget_tracing
 
@@ -76,6 +83,8 @@ class SiteProcess:
 
     def close(self) -> None:
         """Release the pad store."""
+        if self._account is not None:
+            self._account.close()
         if self._open is not None:
             self._open[1].close()
 
@@ -103,6 +112,7 @@ class SiteProcess:
         from fedket.deploy.compile_cache import CACHE
         from fedket.deploy.files import SITE, SiteFile, read_experiment, sae_ids
         from fedket.deploy.given import GivenUpdates
+        from fedket.deploy.operating.account import SiteAccount
         from fedket.deploy.party_keys import open_store_keys
         from fedket.deploy.site import Site
         from fedket.deploy.site_data import load_site_data
@@ -119,4 +129,6 @@ class SiteProcess:
         given = GivenUpdates(folder, config_hash(config))
         site = Site(file.name, file.client, config, dataset, keys, given.give, folder)
         site.instance = self._instance
+        about = config.name, config_hash(config), config.federation.rounds
+        self._account = SiteAccount(folder, file.sites, *about, keys.left)
         return file, keys, site

@@ -1,6 +1,7 @@
 """`state.json`: how a federation is doing, written by the process that knows, read by all others.
 
-The server's job writes it beside `federation.toml`, once a second at most. Status, the page and the
+The server's job writes it beside `federation.toml`, a site's beside `site.toml`, once a second.
+Status, the page and the
 metrics are made of it, here or, through the engine, on another machine. Whoever reads it may run
 another version: fields that it does not know are passed over.
 """
@@ -13,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fedket.deploy.files import PROBLEM
+from fedket.deploy.files import FEDERATION, PROBLEM
 from fedket.errors import ConfigError
 
 STATE, NEWS, STOPPED = "state.json", "news.txt", "stopped.json"
@@ -59,12 +60,12 @@ class LinkState(Said):
     Attributes:
         peer: The other end.
         num_bytes: Ready to be used.
-        rounds: For how many more rounds like the last one; None before the first.
+        rounds: For how many more rounds like the last one.
     """
 
     peer: str
     num_bytes: int
-    rounds: float | None = None
+    rounds: float
 
 
 class CertificateState(Said):
@@ -95,10 +96,11 @@ class FederationState(Said):
         last: The last round's record: `round`, `train_loss`, `seconds`, ….
         phase: What the server does, in words.
         phase_since: Since when.
-        problem: What ended the run.
-        sites: In the federation's order.
-        links: The server's.
-        certificates: The server's.
+        problem: What ended the run; at a site, what it refused or failed at last.
+        problems: How often it did, in this session.
+        sites: In the federation's order; none where a site says it.
+        links: This party's.
+        certificates: Likewise.
     """
 
     written: str
@@ -112,6 +114,7 @@ class FederationState(Said):
     phase: str = ""
     phase_since: str = ""
     problem: str = ""
+    problems: int = 0
     sites: tuple[SiteState, ...] = ()
     links: tuple[LinkState, ...] = ()
     certificates: tuple[CertificateState, ...] = ()
@@ -123,12 +126,14 @@ class Look(Said):
     Attributes:
         state: None before its first run.
         news: The last lines of `news.txt`.
+        problem: What is wrong for good, of `problem.txt`, or what the state says of that.
         stopped: Of the job that was stopped last: `job`, `by`, `when`.
         fresh: Whether the state was written within the last seconds.
     """
 
     state: FederationState | None = None
     news: tuple[str, ...] = ()
+    problem: str = ""
     stopped: Mapping[str, str] = {}
     fresh: bool = False
 
@@ -154,18 +159,15 @@ def read_look(folder: Path, lines: int = 200) -> Look:
         folder: Its own files.
         lines: Of its news.
     """
-    state = _json(folder / STATE)
-    problem, news = folder / PROBLEM, folder / NEWS
+    state, problem = _json(folder / STATE), _text(folder / PROBLEM).strip()
     said: dict[str, Any] = {"state": state, "stopped": _json(folder / STOPPED) or {}}
-    if news.exists():
-        text = news.read_text(encoding="utf-8", errors="replace")
-        said["news"] = tuple(text.splitlines()[-lines:])
+    said["news"] = tuple(_text(folder / NEWS).splitlines()[-lines:])
+    said["problem"] = problem or (state or {}).get("problem", "")
     if state:
         since = datetime.now(UTC) - datetime.fromisoformat(state["written"])
         said["fresh"] = since.total_seconds() < FRESH_S
-    if state and problem.exists():
-        state["status"] = "failed"
-        state["problem"] = problem.read_text(encoding="utf-8", errors="replace").strip()
+        if problem and (folder / FEDERATION).exists():  # a server's is of its last job
+            state["status"] = "failed"
     return parse_look(said, f"{folder}")
 
 
@@ -182,6 +184,10 @@ def parse_look(said: Mapping[str, Any], where: str) -> Look:
             f"{where} says how its federation is doing in a form that this version of fedket does "
             f"not read ({error.errors()[0]['msg']}); use the same version on both machines"
         ) from None
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
 def _json(path: Path) -> Any:

@@ -10,15 +10,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Lock
 from typing import Any
 
 from fedket.deploy.broadcast import Call
+from fedket.deploy.operating.account import KeyLeft, StateWriter, links_of
 from fedket.deploy.operating.certificates import certificates_of
 from fedket.deploy.operating.state import (
     NEWS,
     NEWS_BYTES,
-    STATE,
     FederationState,
     LinkState,
     SiteState,
@@ -30,7 +30,6 @@ from fedket.record import RoundRecord
 from fedket.record_files import read_rounds
 from fedket.secure.phases import Outcome, Payload
 
-EVERY_S = 1.0
 KEPT = ("round", "train_loss", "test_accuracy", "seconds", "lost", "metrics", "epsilon")
 """What a state says of the last round."""
 
@@ -60,7 +59,7 @@ class Watch:
     def __init__(
         self, folder: Path, names: tuple[str, ...], experiment: str, fingerprint: str, of: int
     ) -> None:
-        self._folder, self._names, self._lock, self._over = folder, names, Lock(), Event()
+        self._folder, self._names, self._lock, self._over = folder, names, Lock(), False
         self._about = {"since": now(), "experiment": experiment, "fingerprint": fingerprint}
         self._status, self._of, self._last = "starting", of, dict[str, Any]()
         self._asked: dict[int, tuple[str, float]] = {}
@@ -70,7 +69,7 @@ class Watch:
         self._phase = ("", now())
         self._certificates = certificates_of(folder.parents[1])
         self._absent: Callable[[], Mapping[int, str]] = dict
-        self._left: Callable[[], Mapping[int, tuple[int, float | None]]] = dict
+        self._left: KeyLeft = dict
         self._links: tuple[LinkState, ...] = ()
         _shorten(folder / NEWS)
 
@@ -116,13 +115,13 @@ class Watch:
             self._status, self._last = "running", said
             self._seconds = {i: round(taken, 4) for i, taken in self._taken.items()}
             self._taken.clear()
-            self._links = self._key_left()
+            self._links = links_of(self._left(), self._names)
 
     @contextmanager
     def following(
         self,
         absent: Callable[[], Mapping[int, str]],
-        left: Callable[[], Mapping[int, tuple[int, float | None]]],
+        left: KeyLeft,
         run: Path,
     ) -> Iterator[None]:
         """Write the state until the block ends, and how it ended.
@@ -134,8 +133,7 @@ class Watch:
         """
         self._absent, self._left = absent, left
         self._last = {"round": sum(1 for _ in read_rounds(run))}
-        writer = Thread(target=self._write_on, daemon=True)
-        writer.start()
+        writer = StateWriter(self._folder, self.state)
         end, problem = "failed", ""
         try:
             yield
@@ -147,21 +145,9 @@ class Watch:
             problem = type(error).__name__
             raise
         finally:
-            self._over.set()
-            writer.join()
-            self._status = end if self._last["round"] >= self._of or end == "failed" else "stopped"
-            self._write(problem)
-
-    def _write_on(self) -> None:
-        while True:
-            with suppress(OSError):
-                self._write()
-            if self._over.wait(EVERY_S):
-                return
-
-    def _write(self, problem: str = "") -> None:
-        state = self.state(problem)
-        write_atomic(self._folder / STATE, state.model_dump_json(indent=1) + "\n")
+            done = self._last["round"] >= self._of
+            self._over, self._status = True, end if done or end == "failed" else "stopped"
+            writer.close(lambda: self.state(problem))
 
     def state(self, problem: str = "") -> FederationState:
         """Return the state as it is now."""
@@ -201,7 +187,7 @@ class Watch:
 
     def _doing(self) -> str:
         """What the server waits for, and from whom."""
-        if self._over.is_set():
+        if self._over:
             return ""
         by_action: dict[str, list[str]] = defaultdict(list)
         for i, (action, _) in sorted(self._asked.items()):
@@ -214,13 +200,6 @@ class Watch:
             )
             return f"waits for {'; '.join(waits)}"
         return "waits for sites" if self._status == "starting" else "between two phases"
-
-    def _key_left(self) -> tuple[LinkState, ...]:
-        return tuple(
-            LinkState(peer=self._names[peer], num_bytes=num_bytes, rounds=rounds)
-            for peer, (num_bytes, rounds) in sorted(self._left().items())
-            if 0 <= peer < len(self._names)
-        )
 
 
 def _shorten(path: Path) -> None:

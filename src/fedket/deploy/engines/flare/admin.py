@@ -194,7 +194,7 @@ def _problem_of(look: Look, job_id: str) -> str:
     if look.stopped.get("job") == job_id:
         by, when = look.stopped.get("by"), look.stopped.get("when")
         raise RunStoppedError(f"{by} stopped the run at {when}")
-    return look.state.problem if look.state else ""
+    return look.problem
 
 
 def _running(opened: Any) -> str:

@@ -1,0 +1,105 @@
+"""Operating real federations: asked and stopped from where no file of theirs is."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytest.importorskip("nvflare")
+
+from local_sites import experiment, processes_of
+
+from fedket.deploy.local import is_alive, prepare, start_kme, start_party
+
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("federations")]
+
+ROUNDS = 400
+
+
+def fedket(*words):
+    return subprocess.Popen(
+        [sys.executable, "-m", "fedket", *map(str, words)], stdout=subprocess.PIPE, text=True
+    )
+
+
+def said(*words):
+    process = fedket(*words)
+    out, _ = process.communicate()
+    assert process.returncode == 0, out
+    return out
+
+
+def until(test, running):
+    while not (value := test()):
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.2)
+    return value
+
+
+def status(folder):
+    return json.loads(said("deploy", "status", folder, "--json"))
+
+
+def rounds(folder):
+    state = status(folder)["state"]
+    return state and state["rounds"] > 1 and state
+
+
+@pytest.fixture
+def layout(tmp_path):
+    config = experiment(
+        {"kind": "pairwise_masks", "bits": 16},
+        partition={"kind": "dirichlet", "num_clients": 3, "alpha": 0.7},
+        federation={"rounds": ROUNDS},
+        model={"kind": "vqc", "num_qubits": 6, "num_layers": 1},
+    )
+    return prepare(config, 3, tmp_path / "here")
+
+
+def test_a_run_is_watched_and_stopped_where_it_is_and_from_elsewhere(layout, tmp_path):
+    folder = layout.directory
+    local = fedket("deploy", "local", "sites", "--output", folder)
+    state = until(lambda: rounds(folder), local)
+    assert all(site["inside"] for site in state["sites"])
+    assert [link["peer"] for link in state["links"]] == ["site-1", "site-2", "site-3"]
+    assert "stopped kme, server, site-1" in said("deploy", "stop", folder)
+    assert not [pid for kit in layout.kits.values() for pid in processes_of(kit)]
+    out, _ = local.communicate()
+    assert local.returncode == 130
+    assert "handed in again" not in out
+    assert "stopped; resume with: fedket deploy local sites" in out
+
+    office = tmp_path / "office"  # the coordinator's machine: kits, and nothing that runs wrote
+    shutil.copytree(folder, office)
+    for left in ("run", "state.json", "news.txt", "stopped.json"):
+        path = office / "kits" / "server" / "local" / "fedket" / left
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    started = [start_kme(layout)]
+    (folder / "processes.json").unlink()
+    parties = ("server", "site-1", "site-2", "site-3")
+    started += [start_party(layout.kits[party], party) for party in parties]
+    try:
+        run = fedket("deploy", "run", office)
+        done = state["rounds"]
+        state = until(lambda: (s := rounds(office)) and s["rounds"] > done and s, run)
+        assert [site["name"] for site in state["sites"]] == ["site-1", "site-2", "site-3"]
+        assert "site-2 is here" in said("deploy", "logs", office)
+        assert "the run is stopped" in said("deploy", "stop", office)
+        out, _ = run.communicate()
+        assert run.returncode == 130
+        assert "stopped the run at" in out
+        assert "handed in again" not in out
+        assert "stopped by admin" in said("deploy", "status", office)
+        assert "the server runs nothing" in said("deploy", "stop", office)
+        assert all(map(is_alive, started))
+        again = fedket("deploy", "run", office)
+        assert again.wait() == 0
+        assert status(office)["state"]["status"] == "finished"
+    finally:
+        for process in started:
+            os.killpg(process.pid, signal.SIGKILL)
