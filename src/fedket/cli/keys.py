@@ -92,6 +92,9 @@ def doctor(
     sample_s: Annotated[
         float, typer.Option(min=0, help="Seconds to watch the pools fill; 0 skips the rates.")
     ] = 5.0,
+    try_one_key: Annotated[
+        bool, typer.Option("--try-one-key", help="Take one key of each link, to see that it comes.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check certificates, IDs, limits, rates and clocks, without using up any key.
@@ -103,7 +106,8 @@ def doctor(
     from fedket.schema import read_table
 
     settings = read_table(config, SaeConfig)
-    tell_checks(examine(settings, sample_s), "ready for a run", as_json)
+    checks = examine(settings, sample_s, try_one_key=try_one_key)
+    tell_checks(checks, "ready for a run", as_json)
 
 
 @app.command("dev-pki")

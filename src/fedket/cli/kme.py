@@ -25,6 +25,7 @@ def serve(
     Example: fedket keys dev-pki trial && fedket kme serve trial/kme.toml
     """
     from fedket.keys.kme.config import KmeConfig
+    from fedket.keys.kme.trial import reach
     from fedket.schema import read_table
 
     settings = read_table(config, KmeConfig)
@@ -38,7 +39,7 @@ def serve(
     with handled_interrupts() as interrupts, serving(KeyPools(settings)) as served:
         for kme in settings.kme:
             saes = ", ".join(kme.saes)
-            typer.echo(f"KME {kme.id} on {served.urls[kme.id]} for {saes}")
+            typer.echo(f"KME {kme.id} on {served.urls[kme.id]} for {saes}{reach(kme.host)}")
         typer.echo("all keys are simulated; Ctrl-C stops")
         try:
             interrupts.run(served.thread.join)

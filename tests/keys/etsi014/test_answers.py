@@ -60,25 +60,27 @@ def test_vendors_may_add_fields():
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        (container(SECRETS[:1], IDS[:1]), "asked for 2 keys, got 1"),
-        (container(), "asked for 3 keys, got 2"),
+        (container(), "asked for 1 keys, got 2"),
         (container((SECRETS[0], SECRETS[1][1:])), "has 120 bits, 128 were asked for"),
         (container((SECRETS[0], SECRETS[1] + b"!")), "has 136 bits"),
         (container(ids=(IDS[0], IDS[0].upper())), "a key_ID came twice"),
         (container((SECRETS[0], SECRETS[0])), "same key came under two"),
         (container(key="*" + base64.b64encode(SECRETS[0]).decode()[1:]), "is not base64"),
-        (container(key="Zmlyc3Qgc2VjcmV0IGtleQ"), "is not base64"),
-        (container(key_ID="key-1"), "`keys.0.key_ID` is not as ETSI"),
-        (container(key=7), "`keys.0.key` is not as ETSI"),
+        (container(key="Zmlyc3Qgc2VjcmV0IGtleQ"), "same key came under two"),
+        (container(key_ID="key 1"), "`keys.0.key_ID` is not as ETSI"),
+        (container(key=[7]), "`keys.0.key` is not as ETSI"),
         (b'{"keys": {}}', "`keys` is not as ETSI"),
-        (b'{"keys"', "`the answer` is not as ETSI"),
-        (b"\xff\xfe", "`the answer` is not as ETSI"),
-        (b"[]", "`the answer` is not as ETSI"),
-        (b"", "`the answer` is not as ETSI"),
+        (b'{"keys"', "instead of JSON"),
+        (b"\xff\xfe", "instead of JSON"),
+        (b"[[]]", "`keys.0` is not as ETSI"),
+        (b"7", "`the answer` is not as ETSI"),
+        (b"[" * 100_000, "instead of JSON"),
+        (b"9" * 5_000, "instead of JSON"),
+        (b"", "instead of JSON"),
     ],
 )
 def test_a_bad_answer_gives_one_line_and_no_key(body, says):
-    number = 3 if "asked for 3" in says else 2
+    number = 1 if "asked for 1" in says else 2
     with pytest.raises(KmeAnswerError) as error:
         read_keys(reply(body), WHERE, number, 128)
     message = str(error.value)
@@ -90,10 +92,39 @@ def test_a_bad_answer_gives_one_line_and_no_key(body, says):
         assert secret.decode()[:8] not in message
 
 
-@pytest.mark.parametrize("media_type", ["text/html", "", "text/plain"])
+@pytest.mark.parametrize("media_type", ["text/html", ""])
 def test_what_is_not_json_is_not_read(media_type):
-    with pytest.raises(KmeAnswerError, match="instead of application/json"):
-        read(container(), media_type=media_type)
+    with pytest.raises(KmeAnswerError, match=r"instead of JSON; check that `kme_url`"):
+        read(b"<html>", media_type=media_type)
+
+
+KEYS = [base64.b64encode(secret).decode() for secret in SECRETS]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xef\xbb\xbf" + container(),
+        container().decode().encode("utf-16"),
+        json.dumps([{"keyId": i, "Key": k} for i, k in zip(IDS, KEYS, strict=True)]).encode(),
+        container().replace(b"key_ID", b"KEY-ID").replace(b"==", b""),
+        container().replace(b"==", b"==\\r\\n"),
+        json.dumps(
+            {"keys": [{"key_ID": i, "key": s.hex()} for i, s in zip(IDS, SECRETS, strict=True)]}
+        ).encode(),
+    ],
+)
+@pytest.mark.parametrize("media_type", ["application/json", "text/plain", ""])
+def test_what_can_be_meant_in_one_way_only_is_understood(body, media_type):
+    keys = read(body, 201, media_type)
+    assert [(k.key_id, k.secret.reveal()) for k in keys] == list(zip(IDS, SECRETS, strict=True))
+
+
+def test_fewer_keys_than_asked_for_are_keys_and_none_is_a_shortage():
+    assert len(read(container(SECRETS[:1], IDS[:1]))) == 1
+    assert len(read(json.dumps({"key_ID": 7, "key": KEYS[0]}).encode())) == 1
+    with pytest.raises(KmeBusyError, match="no keys came"):
+        read(b'{"keys": []}')
 
 
 @pytest.mark.parametrize(
@@ -115,10 +146,17 @@ def test_what_is_not_json_is_not_read(media_type):
         ),
         (400, b'{"message": "size shall be a multiple of 8"}', KmeRefusedError, "multiple of 8"),
         (400, b"<html>", KmeRefusedError, "400 without a reason"),
-        (404, b"{}", KmeAnswerError, "HTTP 404"),
-        (500, b"<html>", KmeAnswerError, "HTTP 500"),
+        (400, b'{"message": "Unable, because there are 0 keys remaining"}', KmeBusyError, "0 keys"),
+        (422, b'{"detail": [{"msg": "pool is empty"}]}', KmeBusyError, '422 "pool is empty"'),
+        (404, b"{}", KmeBusyError, "404"),
+        (429, b"", KmeBusyError, "429"),
+        (500, b"<html>", KmeBusyError, "500"),
+        (502, b"<html>", KmeBusyError, "502"),
+        (504, b"", KmeBusyError, "504"),
+        (204, b"", KmeBusyError, "204"),
+        (403, b'{"error": {"reason": "who?"}}', KmeUnauthorizedError, '403 unauthorized "who?"'),
         (302, b"", KmeAnswerError, "HTTP 302"),
-        (204, b"", KmeAnswerError, "HTTP 204"),
+        (405, b"", KmeAnswerError, 'try `method = "GET"`'),
     ],
 )
 def test_refusals_are_told_apart(code, body, kind, says):
@@ -147,8 +185,15 @@ def test_chosen_keys_come_in_the_order_and_spelling_asked_for(order):
 
 
 def test_other_keys_than_chosen_are_refused():
-    with pytest.raises(KmeAnswerError, match="other key_IDs"):
-        read_chosen_keys(reply(container()), WHERE, (IDS[0], IDS[0][:-1] + "c"), 128)
+    for others in ((IDS[0], IDS[0][:-1] + "c"), (*IDS, IDS[0][:-1] + "c")):
+        with pytest.raises(KmeAnswerError, match="by their key_IDs, got 2, not the same"):
+            read_chosen_keys(reply(container()), WHERE, others, 128)
+
+
+@pytest.mark.parametrize(("code", "body"), [(404, b""), (204, b""), (401, b'{"detail": "none"}')])
+def test_keys_that_a_kme_does_not_know_may_be_known_later(code, body):
+    with pytest.raises(KmeRefusedError, match="or not yet"):
+        read_chosen_keys(reply(body, code), WHERE, IDS, 128)
 
 
 def test_a_key_that_comes_again_is_caught():
@@ -189,10 +234,9 @@ def test_a_status_is_read():
     ("changed", "says"),
     [
         ({"key_size": 0}, "`key_size`"),
-        ({"key_size": "256"}, "`key_size`"),
-        ({"stored_key_count": -1}, "`stored_key_count`"),
-        ({"max_key_per_request": 0}, "`max_key_per_request`"),
-        ({"source_KME_ID": ""}, "`source_KME_ID`"),
+        ({"key_size": "many"}, "`key_size`"),
+        ({"key_size": None}, "`key_size`"),
+        ({"max_key_per_request": -1}, "`max_key_per_request`"),
         ({"max_key_size": 64}, "key sizes should rise"),
         ({"min_key_size": 256}, "key sizes should rise"),
     ],
@@ -201,3 +245,10 @@ def test_an_impossible_status_is_refused(changed, says):
     values = status().model_dump() | changed
     with pytest.raises(KmeAnswerError, match=says):
         read_status(reply(json.dumps(values).encode()), WHERE)
+
+
+def test_a_status_may_leave_out_what_nobody_needs_and_spell_the_rest_as_it_likes():
+    told = {"Key-Size": "256", "slaveSAEID": 7, "target_KME_ID": None, "max_key_per_request": 0}
+    read = read_status(reply(json.dumps(told).encode(), media_type=""), WHERE)
+    assert (read.key_size, read.min_key_size, read.max_key_size) == (256, 256, 256)
+    assert (read.slave_SAE_ID, read.max_key_per_request, read.stored_key_count) == ("7", 1, -1)

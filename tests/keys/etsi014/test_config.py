@@ -44,7 +44,8 @@ def test_paths_are_relative_to_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "url", ["https://kme", "https://kme-1.example:8441/", "https://[::1]:8441"]
+    "url",
+    ["https://kme", "https://kme-1.example:8441/", "https://[::1]:8441", "https://kme/qkd/1/"],
 )
 def test_urls_of_hosts_and_addresses_are_taken(tmp_path, url):
     config = read_table(sae_file(tmp_path, kme_url=f'"{url}"'), SaeConfig)
@@ -55,7 +56,7 @@ def test_urls_of_hosts_and_addresses_are_taken(tmp_path, url):
     ("changed", "says"),
     [
         ({"kme_url": '"http://kme"'}, "`kme_url` should be `https://HOST`"),
-        ({"kme_url": '"https://kme/api/v1"'}, "`kme_url` should be `https://HOST`"),
+        ({"kme_url": '"https://kme?key=1"'}, "`kme_url` should be `https://HOST`"),
         ({"kme_url": '"https://kme:port"'}, "`kme_url` should"),
         ({"kme_url": '"https://kme:70000"'}, "`kme_url` should"),
         ({"kme_url": '"https://kme..example"'}, "`kme_url` should"),

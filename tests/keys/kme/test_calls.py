@@ -46,7 +46,14 @@ def test_an_id_is_encoded_in_the_path_and_decoded_by_the_kme(world):
 
 
 def test_a_key_is_fetched_once_by_the_end_it_was_made_for(world):
-    with world.client("alice") as alice, world.client("bob") as bob, world.client("carol") as carol:
+    with (
+        world.client("alice") as alice,
+        world.client("bob") as bob,
+        world.client("carol") as carol,
+        world.client(ODD) as odd,
+    ):
+        with pytest.raises(KmeUnauthorizedError, match="401"):
+            odd.dec_keys("alice", [UNKNOWN], 256)
         key_ids = [key.key_id for key in alice.enc_keys("bob", 2, 256)]
         with pytest.raises(KmeUnauthorizedError, match="401"):
             carol.dec_keys("alice", key_ids, 256)
@@ -102,16 +109,17 @@ def test_a_bad_key_request_is_400_with_a_message(world, body, message):
     [
         ("POST", "bob/enc_keys", b"{", "bad request: body"),
         ("POST", "bob/dec_keys", b'{"key_IDs": []}', "bad request: body.key_IDs"),
-        (
-            "POST",
-            "bob/dec_keys",
-            b'{"key_IDs": [{"key_ID": "7"}]}',
-            "bad request: body.key_IDs.0.key_ID",
-        ),
+        ("POST", "bob/dec_keys", b'{"key_IDs": [{"key_ID": "7"}]}', KEYS_NOT_FOUND),
+        ("POST", "bob/dec_keys", b'{"key_IDs": ["7"]}', "bad request: body.key_IDs.0"),
+        ("POST", "bob/dec_keys", b"", "bad request: body"),
         ("POST", "bob/enc_keys", b" " * (1 << 20) + b"{}", TOO_LONG),
         ("GET", "bob/dec_keys", b"", "bad request: query.key_ID"),
         ("GET", f"bob/dec_keys?key_ID={UNKNOWN}", b"", KEYS_NOT_FOUND),
         ("GET", "bob/enc_keys?number=x", b"", "bad request: query.number"),
+        ("GET", "bob/enc_keys?foo=1", b"", "bad request: a parameter of the query is unknown"),
+        ("GET", "bob/enc_keys?size=64&size=8", b"", "bad request: a parameter of the query comes"),
+        ("POST", "bob/enc_keys?number=2", b"", "bad request: a parameter of the query is unknown"),
+        ("GET", "bob/status?x", b"", "bad request: a parameter of the query is unknown"),
         ("GET", "nobody/status", b"", "no link to that SAE_ID"),
         ("GET", "bob/keys", b"", "no such call"),
         ("DELETE", "bob/status", b"", "no such call"),
@@ -119,12 +127,15 @@ def test_a_bad_key_request_is_400_with_a_message(world, body, message):
     ],
 )
 def test_every_other_error_is_400_with_a_message(world, method, path, content, message):
+    before = world.pools.stored_key_count("alice", "bob")
     with world.http("alice") as http:
         headers = {"Content-Type": "application/json"} if content else {}
         answer = http.request(method, f"{API}/{path}", content=content, headers=headers)
     assert answer.status_code == 400
     assert list(answer.json()) == ["message"]
     assert answer.json()["message"].startswith(message)
+    assert "_" not in answer.json()["message"].replace("key_ID", "").replace("SAE_ID", "")
+    assert world.pools.stored_key_count("alice", "bob") == before
 
 
 def test_a_body_of_unknown_length_is_refused(world):
@@ -149,6 +160,9 @@ def test_the_short_forms_of_the_standard_work(world):
 
 def test_optional_extensions_are_ignored_and_an_empty_request_has_defaults(world):
     with world.http("alice") as http:
+        for headers in ({}, {"Content-Type": "text/plain"}):
+            answer = http.post(f"{API}/bob/enc_keys", headers=headers)
+            assert len(answer.json()["keys"]) == 1
         body = {"extension_optional": [{"colour": "blue"}], "vendor": 1}
         assert len(http.post(f"{API}/bob/enc_keys", json=body).json()["keys"]) == 1
 

@@ -87,7 +87,7 @@ def test_serving_says_where_and_stops_cleanly(pki, tmp_path):
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate()
     assert first.startswith("KME kme-a on https://127.0.0.1:")
-    assert first.endswith("for alice\n")
+    assert first.endswith("for alice, for this machine only\n")
     assert "simulated" in second
     assert (rest, errors, process.returncode) == (
         "stopped; keys that were not fetched are gone\n",

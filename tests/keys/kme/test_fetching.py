@@ -1,5 +1,7 @@
 """Both ends fill a stream from real KMEs, also when these misbehave now and then."""
 
+from itertools import product
+
 import pytest
 from kme_network import QUICK_S, serve
 
@@ -14,6 +16,7 @@ from fedket.keys.etsi014.fetch import MasterEnd, SlaveEnd
 from fedket.keys.store import PadStore
 
 STREAM = (2, -1)
+CALLS = ("enc_keys", "dec_keys")
 
 
 class Deposits(list):
@@ -95,9 +98,12 @@ def test_a_kme_that_comes_back_costs_pauses_only(world, kmes):
         assert len(ends.agreed()) >= 200
 
 
-@pytest.mark.parametrize("call", ["enc_keys", "dec_keys"])
 @pytest.mark.parametrize(
-    "fault", ["short_keys", "fewer_keys", "duplicate_keys", "bad_base64", "html", "html_401"]
+    ("fault", "call"),
+    [
+        ("fewer_keys", "dec_keys"),
+        *product(["short_keys", "duplicate_keys", "bad_base64", "html", "html_401"], CALLS),
+    ],
 )
 def test_a_bad_batch_is_deposited_at_neither_end(world, kmes, call, fault):
     ends = Ends(*kmes)

@@ -5,6 +5,7 @@ import stat
 
 import pytest
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from fedket.keys.etsi014.config import SaeConfig
 from fedket.keys.etsi014.errors import KmeCertificateError
@@ -36,6 +37,11 @@ def test_every_certificate_comes_from_the_ca_names_its_owner_and_matches_its_key
         assert name in names_of(certificate)
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert {path.name for path in pki.ca.parent.glob("*ca*")} == {"ca.crt"}  # never its key
+    for name in pki.certificates:  # as clients, also for those who want some alternative name
+        extensions = read_certificate(pki.certificates[name][0]).extensions
+        usage = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        assert ExtendedKeyUsageOID.CLIENT_AUTH in usage
+        assert list(extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
     server = read_certificate(pki.certificates["kme-1"][0])
     san = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert san.get_values_for_type(x509.DNSName) == ["kme.example"]

@@ -3,13 +3,17 @@
 Delivery removes keys from the KME's pool and nothing is acknowledged: after a lost or bad answer
 its keys are gone for this end, and whoever calls must not expect them to come again
 (`fedket.keys.etsi014.agreement` keeps the two ends together).
+
+What a request may leave out is left out: servers of one size refuse even their own.
 """
 
+import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Literal, NamedTuple
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 import httpx
@@ -28,7 +32,7 @@ from fedket.keys.etsi014.errors import (
     KmeError,
     KmeUnreachableError,
 )
-from fedket.keys.etsi014.models import API, Call, KeyIdEntry, KeyIds, KeyRequest, Status, Wire
+from fedket.keys.etsi014.models import API, Call, Status
 from fedket.keys.etsi014.seen import Seen
 from fedket.keys.etsi014.tls import DEADLINE, client_context, explain_tls, tls_error_in
 
@@ -39,20 +43,30 @@ PROSE_BYTES = 65536
 """Longest answer without keys; with keys their base64 and `ENTRY_BYTES` each come on top."""
 ENTRY_BYTES = 1024
 
+MOST_NAMED = 65536
+"""Keys that one announcement, or one call, may name."""
+
 
 class Kme(NamedTuple):
     """The three calls, bound to one application and its KME; each raises `KmeError`.
 
+    All may be made from several threads.
+
     Attributes:
         status: peer SAE ID -> what the KME can deliver for the pair.
-        enc_keys: (peer SAE ID, number, size in bits) -> new keys; this end is the master.
+        enc_keys: (peer SAE ID, number, size in bits) -> up to so many new keys; this end is the
+            master.
         dec_keys: (peer SAE ID, key IDs, size in bits) -> those keys, in that order; this end is
             the slave, the peer the master.
+        connections: Calls that may be under way at the same time.
+        most_named: Most keys that one `dec_keys` may name.
     """
 
     status: Callable[[str], Status]
     enc_keys: Callable[[str, int, int], tuple[DeliveredKey, ...]]
     dec_keys: Callable[[str, Sequence[str], int], tuple[DeliveredKey, ...]]
+    connections: int = 1
+    most_named: int = MOST_NAMED
 
 
 @contextmanager
@@ -62,30 +76,58 @@ def connect(config: SaeConfig) -> Iterator[Kme]:
     Raises:
         KmeCertificateError: Our own certificate, key or CA file is unusable.
     """
-    seen = Seen()
+    seen, usual_bits = Seen(), dict[str, int]()
     with open_http(config) as http:
+
+        def ask(call: Call, peer: str, asked: Mapping[str, Any], num_bits: int = 0) -> Reply:
+            path, where = f"{API}/{quote(peer, safe='')}/{call}", place(config, call, peer)
+            limit = PROSE_BYTES + ENTRY_BYTES + math.ceil(num_bits / 6)
+            if call == "status" or config.method == "GET":
+                return exchange(http, config, where, "GET", path, asked, limit)
+            return exchange(http, config, where, "POST", path, asked, limit)
 
         def status(peer: str) -> Status:
             where = place(config, "status", peer)
-            answer = read_status(ask(http, config, "GET", "status", peer), where)
+            answer = read_status(ask("status", peer, {}), where)
             check_names(answer, config, peer, where)
-            return answer
+            usual_bits[peer] = answer.key_size
+            return within(answer, config)
 
         def enc_keys(peer: str, number: int, size_bits: int) -> tuple[DeliveredKey, ...]:
-            body = KeyRequest(number=number, size=size_bits)
-            limit = answer_limit(number, size_bits)
-            reply = ask(http, config, "POST", "enc_keys", peer, body, limit)
+            asked = {"number": number} if number > 1 else {}
+            asked |= {"size": size_bits} if size_bits != usual_bits.get(peer) else {}
+            reply = ask("enc_keys", peer, asked, number * (size_bits + 6 * ENTRY_BYTES))
             where = place(config, "enc_keys", peer)
             return seen.admit(read_keys(reply, where, number, size_bits), where)
 
         def dec_keys(peer: str, key_ids: Sequence[str], size_bits: int) -> tuple[DeliveredKey, ...]:
-            body = KeyIds(key_IDs=[KeyIdEntry(key_ID=key_id) for key_id in key_ids])
-            limit = answer_limit(len(key_ids), size_bits)
-            reply = ask(http, config, "POST", "dec_keys", peer, body, limit)
+            asked = _naming(key_ids, config)
+            reply = ask("dec_keys", peer, asked, len(key_ids) * (size_bits + 6 * ENTRY_BYTES))
             where = place(config, "dec_keys", peer)
             return seen.admit(read_chosen_keys(reply, where, key_ids, size_bits), where)
 
-        yield Kme(status, enc_keys, dec_keys)
+        named = 1 if config.method == "GET" else config.keys_per_call or MOST_NAMED
+        yield Kme(status, enc_keys, dec_keys, config.connections, named)
+
+
+def _naming(key_ids: Sequence[str], config: SaeConfig) -> dict[str, Any]:
+    """Ask for keys by name, in the form that the KME takes."""
+    if config.method == "GET":
+        (key_id,) = key_ids
+        return {"key_ID": key_id}
+    if config.key_ids == "strings":
+        return {"key_IDs": list(key_ids)}
+    return {"key_IDs": [{"key_ID": key_id} for key_id in key_ids]}
+
+
+def within(answer: Status, config: SaeConfig) -> Status:
+    """What the KME can deliver, as far as our configuration goes along with it."""
+    limits: dict[str, int] = {}
+    if config.key_bits:
+        limits |= {"min_key_size": config.key_bits, "max_key_size": config.key_bits}
+    if config.keys_per_call:
+        limits["max_key_per_request"] = config.keys_per_call
+    return answer.model_copy(update=limits)
 
 
 def open_http(config: SaeConfig) -> httpx.Client:
@@ -105,13 +147,13 @@ def open_http(config: SaeConfig) -> httpx.Client:
     )
 
 
-def ask(
+def exchange(
     http: httpx.Client,
     config: SaeConfig,
+    where: str,
     method: Literal["GET", "POST"],
-    call: Call,
-    peer: str,
-    body: Wire | None = None,
+    path: str,
+    asked: Mapping[str, Any] = MappingProxyType({}),
     limit: int = PROSE_BYTES,
 ) -> Reply:
     """Make one call and read its answer, whatever it says, within the configured time.
@@ -119,10 +161,10 @@ def ask(
     Args:
         http: From `open_http`.
         config: Whose call it is.
+        where: The beginning of messages.
         method: HTTP method.
-        call: Last part of the path.
-        peer: SAE ID in the path.
-        body: JSON to send.
+        path: Behind `kme_url`; encoded.
+        asked: What is asked for; as JSON, or behind the path.
         limit: Longest answer in bytes.
 
     Raises:
@@ -130,12 +172,13 @@ def ask(
         KmeUnreachableError: No answer, or half of one.
         KmeAnswerError: The answer is too long or in no readable form.
     """
-    where = place(config, call, peer)
+    posted = method == "POST"
     request = http.build_request(
         method,
-        f"{API}/{quote(peer, safe='')}/{call}",
-        content=None if body is None else body.model_dump_json(exclude_none=True),
-        headers={} if body is None else {"Content-Type": "application/json"},
+        path,
+        params=None if posted or not asked else dict(asked),
+        content=json.dumps(dict(asked)) if posted else None,
+        headers={"Content-Type": "application/json"} if posted else {},
         extensions={"sni_hostname": config.server_name} if config.server_name else {},
     )
     end = DEADLINE.set(time.monotonic() + config.timeout_s)
@@ -161,25 +204,22 @@ def place(config: SaeConfig, call: str, peer: str) -> str:
 def check_names(answer: Status, config: SaeConfig, peer: str, where: str) -> None:
     """Refuse a KME that is not the expected one, or takes us or the peer for somebody else.
 
+    Upper and lower case are the same; what the KME does not say is not compared.
+
     Raises:
         KmeAnswerError: A name differs.
     """
     expected = [
-        ("source_KME_ID", answer.source_KME_ID, config.kme_id or answer.source_KME_ID, "kme_id"),
+        ("source_KME_ID", answer.source_KME_ID, config.kme_id, "kme_id"),
         ("master_SAE_ID", answer.master_SAE_ID, config.sae_id, "sae_id"),
         ("slave_SAE_ID", answer.slave_SAE_ID, peer, "peers"),
     ]
     for field, arrived, wanted, setting in expected:
-        if arrived != wanted:
+        if arrived and wanted and arrived.casefold() != wanted.casefold():
             raise KmeAnswerError(
                 f"{where}: the KME says {field} is `{arrived}`, expected `{wanted}`; correct "
                 f"`{setting}` or `kme_url`, or ask the KME's operator"
             )
-
-
-def answer_limit(number: int, size_bits: int) -> int:
-    """Longest acceptable answer in bytes with `number` keys of `size_bits` bits."""
-    return PROSE_BYTES + number * (ENTRY_BYTES + math.ceil(size_bits / 6) + 4)
 
 
 def _read_body(response: httpx.Response, where: str, limit: int, timeout_s: float) -> bytes:

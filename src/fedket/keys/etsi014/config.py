@@ -14,7 +14,9 @@ from fedket.schema import Table
 
 LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 HOST_NAME = re.compile(rf"{LABEL}(\.{LABEL})*")
-KME_URL = re.compile(r"https://(?P<host>[^:/?#@\[\]]+|\[[^\]]+\])(:(?P<port>[0-9]{1,5}))?/?")
+KME_URL = re.compile(
+    r"https://(?P<host>[^:/?#@\[\]]+|\[[^\]]+\])(:(?P<port>[0-9]{1,5}))?(/[^?#]*)?"
+)
 
 
 def _beside(path: Path, info: Any) -> Path:  # beartype cannot check ValidationInfo
@@ -39,7 +41,9 @@ def _host(name: str) -> str:
 def _https(url: str) -> str:
     parts = KME_URL.fullmatch(url)
     if not parts or not is_host(parts["host"].strip("[]")) or int(parts["port"] or 443) > 65535:
-        raise ValueError("it should be `https://HOST` or `https://HOST:PORT`")
+        raise ValueError(
+            "it should be `https://HOST`, `https://HOST:PORT` or `https://HOST:PORT/PATH`"
+        )
     return url.rstrip("/")
 
 
@@ -60,6 +64,7 @@ class SaeConfig(Table):
     """One application and its KME."""
 
     kme_url: Annotated[str, AfterValidator(_https)]
+    """`https://HOST:PORT`, and what stands before `/api/v1/keys` there, if anything does."""
     kme_id: str = ""
     """The KME's ID, which its status must name; empty means not checked."""
     server_name: Host | Literal[""] = ""
@@ -74,6 +79,17 @@ class SaeConfig(Table):
     """This application's ID, as its certificate names it."""
     peers: tuple[Id, ...] = ()
     """IDs of the applications at the other ends of the links."""
+    method: Literal["POST", "GET"] = "POST"
+    """How keys are asked for; with GET a call names one key."""
+    key_ids: Literal["objects", "strings"] = "objects"
+    """How a POST names keys: `{"key_IDs": [{"key_ID": "…"}]}`, as the standard has it, or
+    `{"key_IDs": ["…"]}`."""
+    key_bits: Annotated[int, Field(ge=0, multiple_of=8, lt=2**23)] = 0
+    """Size of the keys to ask for; 0 is up to what the KME says it allows."""
+    keys_per_call: Annotated[int, Field(ge=0, le=65536)] = 0
+    """Most keys to ask for in one call; 0 is what the KME says it allows."""
+    connections: Annotated[int, Field(ge=1, le=64)] = 4
+    """Calls under way at the same time, where one does not suffice."""
     timeout_s: Seconds = 10.0
     """Longest wait for a connection, for the next bytes, and for a whole answer's body."""
     need_bytes: Annotated[int, Field(ge=0)] = 0

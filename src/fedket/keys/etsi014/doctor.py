@@ -1,7 +1,7 @@
 """What is wrong between an application and its KME: files, certificates, clocks, limits, rates.
 
 `examine` gathers, in the order in which an operator would look, and pure functions judge: each
-`check_…` returns a `Check`. Nothing consumes key.
+`check_…` returns a `Check`. Nothing consumes key, unless one of each link is asked for.
 """
 
 import datetime
@@ -17,12 +17,10 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
-import httpx
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from fedket.keys.etsi014.answers import read_status
-from fedket.keys.etsi014.client import ask, check_names, open_http, place
+from fedket.keys.etsi014.client import Kme, connect, exchange, open_http
 from fedket.keys.etsi014.config import SaeConfig
 from fedket.keys.etsi014.errors import KmeError
 from fedket.keys.etsi014.models import Status
@@ -42,6 +40,9 @@ SAMPLE_S = 5.0
 """Seconds between the two looks at the pools that give their rates."""
 
 HTTPS_PORT = 443
+
+LEAST_BYTES = 32
+"""Key that confirms a link; `try_one_key` asks for so much."""
 
 SOON = datetime.timedelta(days=14)
 """A certificate that expires within this is worth a note."""
@@ -81,6 +82,7 @@ def examine(
     config: SaeConfig,
     sample_s: float = SAMPLE_S,
     sleep: Callable[[float], None] = time.sleep,
+    try_one_key: bool = False,
 ) -> Iterator[Check]:
     """Look at everything, without raising for what is wrong.
 
@@ -88,6 +90,7 @@ def examine(
         config: The application's.
         sample_s: Seconds between the two looks at each pool; 0 leaves the rates out.
         sleep: How to wait.
+        try_one_key: Whether to take one key of each link, to see that it comes.
     """
     files = list(_files(config))
     yield from files
@@ -99,13 +102,13 @@ def examine(
     if any(check.outcome == "fail" for check in door):
         yield Check("peers", "skip", "the connection above comes first")
         return
-    with open_http(config) as http:
-        yield check_date(*_date(http, config))
-        if not config.peers:
-            yield Check("peers", "note", "no `peers` are listed, so no link was looked at")
+    yield check_date(*_date(config))
+    if not config.peers:
+        yield Check("peers", "note", "no `peers` are listed, so no link was looked at")
+    with connect(config) as kme:
         first = {}
         for peer in config.peers:
-            sample, check = _look(http, config, peer)
+            sample, check = _look(kme, peer)
             yield check
             if sample is not None:
                 first[peer] = sample
@@ -113,8 +116,10 @@ def examine(
         if first and sample_s > 0:
             sleep(sample_s)
         for peer, before in first.items() if sample_s > 0 else ():
-            after, check = _look(http, config, peer)
+            after, check = _look(kme, peer)
             yield check_rate(peer, before, after, config.need_rate_bps) if after else check
+        for peer, sample in first.items() if try_one_key else ():
+            yield _try_key(kme, peer, sample.status)
 
 
 def _files(config: SaeConfig) -> Iterator[Check]:
@@ -170,28 +175,37 @@ def _door(config: SaeConfig) -> Iterator[Check]:
             yield Check("TLS", "ok", f"{version}; the KME's certificate is for {name} and holds")
 
 
-def _date(
-    http: httpx.Client, config: SaeConfig
-) -> tuple[str, datetime.datetime, datetime.datetime]:
+def _date(config: SaeConfig) -> tuple[str, datetime.datetime, datetime.datetime]:
     """The Date of any answer, and our times before and after the call."""
     before = utc_now()
     try:
-        date = ask(http, config, "GET", "status", (*config.peers, config.sae_id)[0]).date
+        with open_http(config) as http:
+            date = exchange(http, config, f"KME {config.kme_url}", "GET", "/").date
     except KmeError:
         date = ""
     return date, before, utc_now()
 
 
-def _look(http: httpx.Client, config: SaeConfig, peer: str) -> tuple[Sample | None, Check]:
-    name, where = f"peer {peer}", place(config, "status", peer)
+def _look(kme: Kme, peer: str) -> tuple[Sample | None, Check]:
     try:
-        status = read_status(ask(http, config, "GET", "status", peer), where)
-        sample = Sample(status, time.monotonic())
-        check_names(status, config, peer, where)
+        sample = Sample(kme.status(peer), time.monotonic())
     except KmeError as error:
-        return None, Check(name, "fail", str(error))
-    route = f"{status.source_KME_ID} to {status.target_KME_ID}"
-    return sample, Check(name, "ok", f"{route}, {status.stored_key_count} keys stored")
+        return None, Check(f"peer {peer}", "fail", str(error))
+    status = sample.status
+    route = f"{status.source_KME_ID or 'a KME'} to {status.target_KME_ID or 'another'}"
+    stored = "does not say how many" if status.stored_key_count < 0 else status.stored_key_count
+    return sample, Check(f"peer {peer}", "ok", f"{route}, {stored} keys stored")
+
+
+def _try_key(kme: Kme, peer: str, status: Status) -> Check:
+    """Take one key from the pool, which is then used for nothing."""
+    try:
+        request = plan(status, LEAST_BYTES)
+        (key,) = kme.enc_keys(peer, 1, 8 * request.size_bytes)
+    except KmeError as error:
+        return Check(f"one key for {peer}", "fail", str(error))
+    found = f"came, {8 * len(key.secret)} bits, named {key.key_id}; it is used for nothing"
+    return Check(f"one key for {peer}", "ok", found)
 
 
 def check_validity(certificate: x509.Certificate, path: Path, now: datetime.datetime) -> Check:
@@ -271,25 +285,29 @@ def check_limits(peer: str, status: Status, need_bytes: int) -> Check:
         return Check(name, "fail", str(error))
     most = f"keys of up to {status.max_key_size} bits, {status.max_key_per_request} per call"
     holds = status.max_key_count * status.key_size // 8
+    known = status.max_key_count > 0
+    size = f"the pool holds up to {holds}" if known else "the KME does not say what its pool holds"
     if not need_bytes:
-        return Check(name, "ok", f"{most}; the pool holds up to {holds} bytes")
+        return Check(name, "ok", f"{most}; {size}{' bytes' * known}")
     calls = math.ceil(need_bytes / (request.number * request.size_bytes))
     takes = f"{most}: a round's {need_bytes} bytes take {calls} call{'s' * (calls != 1)}"
-    if need_bytes > holds:
+    if known and need_bytes > holds:
         return Check(
             name,
             "fail",
             f"{takes}, but the pool never holds more than {holds}; ask for a larger "
             "max_key_count, or lower the bits per value",
         )
-    return Check(name, "ok", f"{takes}; the pool holds up to {holds}")
+    return Check(name, "ok", f"{takes}; {size}")
 
 
 def check_rate(peer: str, before: Sample, after: Sample, need_bps: float) -> Check:
     """At which rate a pool fills, from two looks at it; nobody else should use it meanwhile."""
     name = f"rate for {peer}"
     first, second = before.status, after.status
-    if second.stored_key_count >= second.max_key_count:
+    if first.stored_key_count < 0 or second.stored_key_count < 0:
+        return Check(name, "note", "the KME does not say how many keys it has; its rate is unknown")
+    if 0 < second.max_key_count <= second.stored_key_count:
         return Check(name, "ok", "the pool is full, so its rate cannot be seen")
     seconds = after.at_s - before.at_s
     gained = second.stored_key_count - first.stored_key_count

@@ -8,6 +8,7 @@ store to find by key ID.
 import hashlib
 import os
 from collections import deque
+from threading import Lock
 
 from fedket.keys.etsi014.answers import DISTINCT_BITS, DeliveredKey, canonical
 from fedket.keys.etsi014.errors import KmeAnswerError
@@ -17,10 +18,10 @@ REMEMBERED = 1 << 18
 
 
 class Seen:
-    """Fingerprints of the key IDs and keys that came last."""
+    """Fingerprints of the key IDs and keys that came last; for several threads."""
 
     def __init__(self, remembered: int = REMEMBERED) -> None:
-        self._salt = os.urandom(32)
+        self._salt, self._lock = os.urandom(32), Lock()
         self._latest: deque[bytes] = deque()
         self._known: set[bytes] = set()
         self._remembered = remembered
@@ -31,6 +32,10 @@ class Seen:
         Raises:
             KmeAnswerError: One of them, or its ID, came before.
         """
+        with self._lock:
+            return self._admit(keys, where)
+
+    def _admit(self, keys: tuple[DeliveredKey, ...], where: str) -> tuple[DeliveredKey, ...]:
         marks = [self._mark(b"id", canonical(key.key_id).encode()) for key in keys]
         if not self._known.isdisjoint(marks):
             raise KmeAnswerError(

@@ -26,7 +26,7 @@ def plan(status: Status, num_bytes: int) -> Request:
     least, most = math.ceil(status.min_key_size / 8), status.max_key_size // 8
     if most < least:
         raise KmeAnswerError(
-            f"KME {status.source_KME_ID} delivers keys of {status.min_key_size} to "
+            f"KME {status.source_KME_ID or '(unnamed)'} delivers keys of {status.min_key_size} to "
             f"{status.max_key_size} bits, none of them in whole bytes; have its limits changed"
         )
     size_bytes = max(least, min(most, num_bytes, BATCH_BYTES))

@@ -1,7 +1,9 @@
 """Certificates for a trial: one CA, one certificate per KME and per SAE. Not for production.
 
 trustme makes them, for servers and clients alike; those of SAEs name no host, so that none of them
-passes for a KME. The CA's key is never written: a trial gets no further certificates.
+passes for a KME, but an address that nobody has: other people's TLS refuses certificates whose
+list of names is empty (RFC 5280, 4.2.1.6). The CA's key is never written: a trial gets no further
+certificates.
 """
 
 import datetime
@@ -18,6 +20,9 @@ from fedket.keys.etsi014.tls import utc_now
 
 HOSTS = ("localhost", "127.0.0.1", "::1")
 """Where the KMEs of a trial run, unless said otherwise."""
+
+NO_HOST = ("application@fedket.invalid",)
+"""Alternative name of SAEs."""
 
 DAYS = 90
 ORGANISATION = "fedket development, not for production"
@@ -70,7 +75,7 @@ def write_certificates(
     written = {}
     for name in (*kmes, *saes):
         made = ca.issue_cert(
-            *(hosts if name in kmes else ()),
+            *(hosts if name in kmes else NO_HOST),
             common_name=name,
             organization_name=ORGANISATION,
             not_before=now - datetime.timedelta(hours=1),

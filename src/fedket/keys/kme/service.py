@@ -68,10 +68,11 @@ def get_keys_by_id(
     """Section 5.3: the keys that a master got, for one of its slaves.
 
     Raises:
-        RefusedError: There is no link to the master, a key is not there (any more), or was made
-            for other slaves.
+        RefusedError: There is no link to the master, or a key was made for other slaves (401); a
+            key is not there (any more).
     """
-    _check_link(pools, me, master)
+    if not pools.is_linked(me, master):
+        raise RefusedError(401)
     return pools.collect(master, me, tuple(key_ids))
 
 

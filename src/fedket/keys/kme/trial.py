@@ -26,6 +26,15 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - asked for by naming a host that others re
 EVERYWHERE_IPV6 = "::"
 
 
+def reach(host: str) -> str:
+    """Say who reaches a KME that listens there."""
+    if host in (EVERYWHERE, EVERYWHERE_IPV6):
+        return (
+            ', on ALL addresses of this machine; `host = "127.0.0.1"` in the file shuts others out'
+        )
+    return ", for this machine only" if host in HOSTS else ""
+
+
 class Trial(NamedTuple):
     """What `write_trial` wrote.
 
