@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from local_sites import LocalMembers, SharedKeys, experiment, processes_of, site
 
 from fedket.deploy.engines.flare import job
 from fedket.deploy.given import GIVEN
-from fedket.deploy.local import prepare, start_party
+from fedket.deploy.local import prepare, running, start_party
 from fedket.deploy.rounds import SiteRounds, site_experiment
 from fedket.deploy.site import Site
 from fedket.deploy.site_trainer import make_task
@@ -196,6 +197,43 @@ def test_sites_that_die_lie_dawdle_or_do_not_fit_are_left_out(tmp_path, monkeypa
     summary = json.loads((run_directory(layout) / "summary.json").read_text())
     assert len(lines) == 60
     assert params_sha256(replayed(layout, lines)) == summary["parameters_sha256"]
+
+
+@pytest.mark.long
+def test_a_run_ends_after_its_last_round_whatever_died_before(tmp_path, monkeypatch):
+    """Its calls to the dead, whose time would be up in an hour, keep neither it nor its sites."""
+    config = experiment(
+        {"kind": "shared_masks", "bits": 16, "colluders": 1, "threshold": 3},
+        partition={"kind": "iid", "num_clients": 6},
+        federation={"rounds": 20},
+        model={"kind": "vqc", "num_qubits": 6, "num_layers": 1},
+    )
+    layout = prepare(config, 6, tmp_path / "federation")
+    monkeypatch.setenv("UNRULY", json.dumps({"site-4": [["die", "upload", 20]]}))
+    monkeypatch.setenv("UNRULY_PACE", "0.4")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    _replace(layout, job.SITE_CLASS, UNRULY)
+    _replace(layout, "training_s = 600.0", "training_s = 3600.0")
+    command = [sys.executable, "-m", "fedket", "deploy", "run", str(layout.directory)]
+    with running(layout), subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watched:
+        while len(lines_of(layout)) < 17:
+            assert watched.poll() is None
+            time.sleep(0.02)
+        for site in ("site-2", "site-3"):
+            for pid in processes_of(layout.kits[site]):
+                os.kill(pid, signal.SIGKILL)
+        again = start_party(layout.kits["site-3"], "site-3")
+        try:
+            heard, _ = watched.communicate()
+            while any(len(processes_of(kit)) > 1 for kit in layout.kits.values()):
+                time.sleep(0.1)
+        finally:
+            os.killpg(again.pid, signal.SIGKILL)
+    assert watched.returncode == 0
+    assert len(lines_of(layout)) == 20
+    assert lines_of(layout)[-1]["dropped"].keys() >= {"1", "3"}
+    assert heard.count("submitted") == 1
+    assert "finished:completed" in heard
 
 
 def _replace(layout, old, new):

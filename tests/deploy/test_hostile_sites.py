@@ -64,7 +64,7 @@ def test_any_handshake_is_read_to_an_end(said):
     "error", [ValueError("x"), KeyError("y"), OverflowError(), RecursionError()]
 )
 def test_an_error_on_the_way_to_a_site_is_that_site_s_failure(error):
-    def call(site, action, payload, seconds):
+    def call(site, action, payload, seconds, abandoned):
         if site == 1:
             raise error
         return Reply({})
@@ -80,7 +80,7 @@ def test_an_error_on_the_way_to_a_site_is_that_site_s_failure(error):
 
 
 def test_a_heartbeat_that_cannot_be_read_leaves_the_site_away_and_the_others_there():
-    def call(site, action, payload, seconds):
+    def call(site, action, payload, seconds, abandoned):
         if site == 1:
             raise ValueError("nonsense")
         said = {"name": "north", "client": 0, "version": "", "experiment": ""}

@@ -24,7 +24,7 @@ class FakeSite:
 
     def __init__(self, number, **said):
         self.instance, self.asked, self.peers = "first", [], []
-        self.away, self.back = False, threading.Event()
+        self.away = False
         self.fails = {}
         self.handshake = {
             "name": NAMES[number],
@@ -36,9 +36,9 @@ class FakeSite:
             "features": [4],
         } | said
 
-    def answer(self, action, payload, seconds):
+    def answer(self, action, payload, seconds, abandoned):
         if self.away:
-            self.back.wait(seconds)
+            abandoned.wait(seconds)
             return Failure("timed out")
         if action == "heartbeat":
             return Reply({"instance": self.instance})
@@ -73,11 +73,11 @@ class FakeKeys:
 
 @contextmanager
 def members_of(*sites, least=2, waits=QUICK):
-    """A members over fake sites; whatever still blocks is let go at the end."""
+    """A members over fake sites."""
     news = []
 
-    def call(site, action, payload, seconds):
-        return sites[site].answer(action, payload, seconds)
+    def call(site, action, payload, seconds, abandoned):
+        return sites[site].answer(action, payload, seconds, abandoned)
 
     members = Membership(
         NAMES[: len(sites)], EXPERIMENT, call, waits, frozenset({"train"}), least, news.append
@@ -87,8 +87,6 @@ def members_of(*sites, least=2, waits=QUICK):
         yield members
     finally:
         members.close()
-        for site in sites:
-            site.back.set()
 
 
 @contextmanager
@@ -196,7 +194,7 @@ def test_a_refused_site_keeps_nobody_waiting():
 
 def test_sites_the_transport_cannot_reach_are_not_waited_for():
     unreachable = FakeSite(1)
-    unreachable.answer = lambda action, payload, seconds: Failure("was not connected")
+    unreachable.answer = lambda action, payload, seconds, abandoned: Failure("was not connected")
     forever = QUICK._replace(join_s=3600.0)
     with members_of(FakeSite(0), unreachable, FakeSite(2), waits=forever) as members:
         assert set(members.meet({0, 2})) == {0, 2}
@@ -222,7 +220,6 @@ def test_a_site_that_falls_silent_is_not_waited_for():
         assert isinstance(outcomes[2], Reply)
         assert members.absent() == {1: "site south sends no heartbeat"}
         sites[1].away = False
-        sites[1].back.set()
         until(lambda: not members.absent())
         assert isinstance(members.execute(phase())[1], Reply)
     assert sites[1].asked.count("handshake") == 1
@@ -311,14 +308,15 @@ def test_an_answer_after_the_deadline_is_left_out_and_its_site_is_in_the_next_ph
 
 
 def test_calls_that_hang_never_stand_in_the_way_of_others():
-    sites = three()
+    sites, let_go = three(), threading.Event()
     with session_of(*sites, waits=QUICK._replace(phase_s=0.05)) as members:
-        sites[1].fails["upload"] = lambda: sites[1].back.wait(60) and Failure("let go")
+        sites[1].fails["upload"] = lambda: let_go.wait(60) and Failure("let go")
         for _ in range(40):
             outcomes = members.execute(phase("upload"))
             assert isinstance(outcomes[1], Failure)
         sites[1].fails.clear()
         assert all(isinstance(o, Reply) for o in members.execute(phase()).values())
+    let_go.set()
 
 
 def test_only_newcomers_links_are_brought_in_line():
@@ -391,17 +389,30 @@ def test_nonsense_about_a_link_keeps_that_site_out_and_no_other():
         assert "unmatched key links: TypeError" in members.absent()[1]
 
 
-def test_close_leaves_nobody_waiting():
-    """Sites that never answer hold threads, but neither `close` nor the end of the process."""
+def test_what_nobody_waits_for_is_abandoned_and_close_abandons_the_rest():
+    """A transport that held on to a dead site's call would keep the run from ending for an hour."""
     before = set(threading.enumerate())
-    sites = three()
-    for site in sites:
-        site.away = True
-    with members_of(*sites) as members:
-        members.close()
-        started = set(threading.enumerate()) - before
-        assert started
-        assert all(thread.daemon for thread in started)
-    for thread in started:
+    sites, hanging, hung = three(), set(), []
+
+    def call(site, action, payload, seconds, abandoned):
+        if action in hanging:
+            hung.append(action)
+            assert abandoned.wait(60), "the call was not given up"
+            return Failure("given up")
+        return sites[site].answer(action, payload, seconds, abandoned)
+
+    waits = QUICK._replace(training_s=3600.0, phase_s=0.1)
+    members = Membership(NAMES, EXPERIMENT, call, waits, frozenset({"train"}), 2, lambda _: None)
+    members.meet(range(3))
+    members.open("a session", 2, FakeKeys())
+    members.gather()
+    hanging |= {"upload", "handshake"}
+    assert all(isinstance(o, Failure) for o in members.execute(phase("upload")).values())
+    sites[0].restart("second")
+    until(lambda: "handshake" in hung)
+    hanging.add("heartbeat")
+    until(lambda: "heartbeat" in hung)
+    members.close()
+    for thread in set(threading.enumerate()) - before:
         thread.join(20)
         assert not thread.is_alive()

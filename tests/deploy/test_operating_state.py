@@ -3,6 +3,7 @@
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from threading import Event
 
 import pytest
 
@@ -45,16 +46,16 @@ def following(watch, folder, absent=dict, left=dict):
 def test_a_state_says_who_is_waited_for_and_since_when(watch, folder):
     seen = []
 
-    def transport(site, action, payload, seconds):
+    def transport(site, action, payload, seconds, abandoned):
         seen.append(watch.state())
         return Reply({})
 
     call = watch.call(transport)
     with following(watch, folder):
         watch.round(record(1))
-        call(1, "fill", {}, 1.0)
-        call(0, "heartbeat", {}, 1.0)
-        call(2, "upload", {}, 1.0)
+        call(1, "fill", {}, 1.0, Event())
+        call(0, "heartbeat", {}, 1.0, Event())
+        call(2, "upload", {}, 1.0, Event())
     assert [state.phase for state in seen] == [
         "waits for key (bob)",
         "between two phases",
@@ -67,13 +68,13 @@ def test_a_state_says_who_is_waited_for_and_since_when(watch, folder):
 def test_a_site_that_is_away_is_not_waited_for_but_named_with_the_reason(watch, folder):
     seen = []
 
-    def transport(site, action, payload, seconds):
+    def transport(site, action, payload, seconds, abandoned):
         seen.append(watch.state())
         return Failure("gone")
 
     with following(watch, folder, absent=lambda: {1: "site bob sends no heartbeat"}):
         watch.round(record(1))
-        watch.call(transport)(1, "upload", {}, 1.0)
+        watch.call(transport)(1, "upload", {}, 1.0, Event())
     (state,) = seen
     assert state.phase == "between two phases"
     assert [site.inside for site in state.sites] == [True, False, True]
@@ -83,10 +84,10 @@ def test_a_site_that_is_away_is_not_waited_for_but_named_with_the_reason(watch, 
 def test_seconds_are_those_of_the_last_round_and_key_is_that_of_the_links(watch, folder):
     call = watch.call(lambda *_: Reply({}))
     with following(watch, folder, left=lambda: {0: (640, 10.0)}):
-        call(0, "setup", {}, 1.0)
+        call(0, "setup", {}, 1.0, Event())
         watch.round(record(1))
         assert watch.state().sites[0].seconds is None
-        call(0, "upload", {}, 1.0)
+        call(0, "upload", {}, 1.0, Event())
         watch.round(record(2, metrics={"site_accuracy": 0.5}))
         state = watch.state()
     assert state.sites[0].seconds is not None

@@ -1,14 +1,15 @@
 """Broadcasts to sites: all at the same time, none waited for longer than it is there.
 
-A call that is not waited for any longer goes on in a thread of its own until its time is over:
-nothing may queue behind it, and the process may end without it.
+A call has a thread of its own, so that nothing queues behind it. One that is not waited for any
+longer is abandoned: its transport gives it up, instead of holding on to it until its time is over,
+which would keep a run from ending for as long as training may take.
 """
 
 import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
-from threading import Thread
+from threading import Event, Thread
 from typing import NamedTuple
 
 from fedket.deploy.members import MemberTable
@@ -19,8 +20,11 @@ POLL_S = 0.2
 
 log = logging.getLogger(__name__)
 
-Call = Callable[[int, str, Payload, float], Outcome]
-"""(site, action, payload, seconds) -> what it answered."""
+Call = Callable[[int, str, Payload, float, Event], Outcome]
+"""(site, action, payload, seconds, abandoned) -> what it answered.
+
+Once `abandoned` is set nobody hears the answer: the call is to return within a second or two.
+"""
 
 
 class Timeouts(NamedTuple):
@@ -55,6 +59,8 @@ class Broadcaster:
     ) -> None:
         self._names, self._table, self._call, self._timeouts = names, table, call, timeouts
         self._training = training | {"handshake"}
+        self.closed = Event()
+        """Set when the run ends: nobody is asked any more."""
 
     def ask(self, phase: Phase, processes: Mapping[int, str]) -> Outcomes:
         """Ask, until everybody has answered, is away or is late.
@@ -66,13 +72,14 @@ class Broadcaster:
         seconds = self._deadline(phase.action)
         asked: dict[Future[Outcome], int] = {}
         outcomes: dict[int, Outcome] = {}
+        abandoned = {i: Event() for i in phase.to}
         for i in phase.to:
             if away := self._table.away(i, processes.get(i, "")):
                 outcomes[i] = Failure(away)
             else:
-                asked[self._start(i, phase.action, phase.payload_for(i), seconds)] = i
+                asked[self._start(phase, i, seconds, abandoned[i])] = i
         end = time.monotonic() + seconds
-        while asked and (left := end - time.monotonic()) > 0:
+        while asked and not self.closed.is_set() and (left := end - time.monotonic()) > 0:
             done, _ = wait(asked, timeout=min(POLL_S, left), return_when="FIRST_COMPLETED")
             for future in done:
                 outcomes[asked.pop(future)] = future.result()
@@ -80,23 +87,29 @@ class Broadcaster:
                 if away := self._table.away(i, processes[i]):
                     del asked[future]
                     outcomes[i] = Failure(away)
+                    abandoned[i].set()
+        for i in asked.values():
+            abandoned[i].set()
         late = f"did not answer `{phase.action}` within {seconds:g} s"
         return outcomes | {i: Failure(f"site {self._names[i]} {late}") for i in asked.values()}
 
-    def call(self, i: int, action: str, payload: Payload, seconds: float) -> Outcome:
+    def call(
+        self, i: int, action: str, payload: Payload, seconds: float, abandoned: Event
+    ) -> Outcome:
         """Ask one site; whatever goes wrong with its answer is its failure."""
         try:
-            return self._call(i, action, payload, seconds)
+            return self._call(i, action, payload, seconds, abandoned)
         except Exception as error:
             kind = type(error).__name__
             log.error("site %s answered `%s`", self._names[i], action, exc_info=error)
             return Failure(f"site {self._names[i]} answered `{action}` with what raised {kind}")
 
-    def _start(self, i: int, action: str, payload: Payload, seconds: float) -> "Future[Outcome]":
+    def _start(self, phase: Phase, i: int, seconds: float, abandoned: Event) -> "Future[Outcome]":
         future: Future[Outcome] = Future()
 
         def call() -> None:
-            future.set_result(self.call(i, action, payload, seconds))
+            answer = self.call(i, phase.action, phase.payload_for(i), seconds, abandoned)
+            future.set_result(answer)
 
         Thread(target=call, daemon=True).start()
         return future

@@ -36,7 +36,7 @@ class HeartbeatMonitor:
         self._names, self._experiment, self._table = names, experiment, table
         self._broadcaster, self._timeouts, self._say = broadcaster, timeouts, say
         self._terms: SessionTerms | None = None
-        self._opened, self._closed = Event(), Event()
+        self._opened, self._closed = Event(), broadcaster.closed
         for i in range(len(names)):
             Thread(target=self._watch, args=(i,), daemon=True).start()
 
@@ -60,7 +60,7 @@ class HeartbeatMonitor:
         """Ask for heartbeats; a new process is let in by a thread of its own."""
         seconds = max(self._timeouts.heartbeat_s, self._timeouts.silent_s / 2)
         while not self._closed.is_set():
-            outcome = self._broadcaster.call(i, "heartbeat", {}, seconds)
+            outcome = self._broadcaster.call(i, "heartbeat", {}, seconds, self._closed)
             if isinstance(outcome, Failure):
                 self._table.silent(i, outcome.reason)
             else:

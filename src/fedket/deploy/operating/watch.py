@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 from fedket.deploy.broadcast import Call
@@ -76,14 +76,16 @@ class Watch:
     def call(self, call: Call) -> Call:
         """Return a transport that is listened to."""
 
-        def heard(site: int, action: str, payload: Payload, seconds: float) -> Outcome:
+        def heard(
+            site: int, action: str, payload: Payload, seconds: float, abandoned: Event
+        ) -> Outcome:
             if action == "heartbeat":
-                return call(site, action, payload, seconds)
+                return call(site, action, payload, seconds, abandoned)
             begun = time.monotonic()
             with self._lock:
                 self._asked[site] = action, begun
             try:
-                return call(site, action, payload, seconds)
+                return call(site, action, payload, seconds, abandoned)
             finally:
                 with self._lock:
                     if action not in ENTERING:

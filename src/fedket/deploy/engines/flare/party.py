@@ -6,6 +6,7 @@ own, so that Ctrl-C does not reach them, and end only once their parent is gone.
 Run as `python -m fedket.deploy.engines.flare.party MODULE ARGUMENTS`.
 """
 
+import os
 import runpy
 import signal
 import sys
@@ -15,10 +16,15 @@ from fedket.errors import ConfigError
 SERVER = "nvflare.private.fed.app.server.server_train"
 """FLARE's module of a server's process, that of its kit."""
 
+OUTCOME_S = "NVFLARE_CLIENT_OUTCOME_WAIT_TIMEOUT", "3"
+"""How long a server's FLARE waits to hear how a job ended at each site: 900 s by default, also for
+sites that are dead. Our run is over when its last round is."""
+
 
 def main() -> None:
     """Run a module of FLARE as the main program, if it can be guarded."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.environ.setdefault(*OUTCOME_S)
     try:
         _guard()
     except ConfigError as error:

@@ -114,6 +114,11 @@ class SiteExecutor(CollabExecutor):  # type: ignore[misc]
             told.update(json.loads(file.read_text()))
             super().execute(SETUP_TASK_NAME, told, fl_ctx, Signal())
 
+    def _shutdown_call_executors(self) -> None:
+        """Wait for no call that is still answered, such as for key: nobody hears the answer."""
+        for executor in (self.inbound_executor, self.outbound_executor):
+            executor.shutdown(wait=False, cancel_futures=True)
+
     def _file(self, fl_ctx: FLContext) -> Path:
         workspace = fl_ctx.get_engine().get_workspace()
         return Path(workspace.get_run_dir(fl_ctx.get_job_id())) / SETUP

@@ -2,8 +2,11 @@
 
 import sys
 from collections.abc import Mapping
+from copy import copy
+from threading import Event
 from typing import Any
 
+from nvflare.apis.signal import Signal
 from nvflare.collab import collab
 
 from fedket.deploy.engines.flare.place import kit_folder
@@ -79,17 +82,41 @@ class SiteCalls:
     def __init__(self, names: tuple[str, ...], proxies: Mapping[str, Any]) -> None:
         self._names, self._proxies = names, dict(proxies)
 
-    def __call__(self, site: int, action: str, payload: Payload, seconds: float) -> Outcome:
+    def __call__(
+        self, site: int, action: str, payload: Payload, seconds: float, abandoned: Event
+    ) -> Outcome:
         """Ask a site."""
         name = self._names[site]
         proxy = self._proxies.get(name)
         if proxy is None:
             return Failure("was not connected when the job began")
         try:
-            said = proxy(timeout=seconds).phase(action, dict(payload))
+            said = _until(proxy, abandoned)(timeout=seconds).phase(action, dict(payload))
         except Exception as error:
             return Failure(heard(str(error)) or type(error).__name__)
         return unpack(said, name)
+
+
+class _Abandoned(Signal):  # type: ignore[misc]
+    """FLARE's sign to give up a call: that of the run, or of this call alone."""
+
+    def __init__(self, run: Signal, abandoned: Event) -> None:
+        super().__init__(run)
+        self._abandoned = abandoned
+
+    @property
+    def triggered(self) -> bool:
+        """Whether to give up."""
+        return self._abandoned.is_set() or bool(super().triggered)
+
+
+def _until(proxy: Any, abandoned: Event) -> Any:
+    """A proxy whose calls end when they are abandoned; a job would wait for them at its end."""
+    own = copy(proxy)
+    own.backend = copy(proxy.backend)
+    own.backend.abort_signal = _Abandoned(proxy.backend.abort_signal, abandoned)
+    own.children = {name: _until(child, abandoned) for name, child in proxy.children.items()}
+    return own
 
 
 def _say(news: str) -> None:
