@@ -30,7 +30,7 @@ def prepared(directory):
     )
     choices = Choices(
         sites=SITES,
-        host=Network.address,
+        hosts=(Network.address,),
         prepared=True,
         saes=SAES,
         trial_kme=Network.address,

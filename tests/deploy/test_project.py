@@ -11,7 +11,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
+from cryptography.x509 import DNSName, IPAddress, SubjectAlternativeName
+from cryptography.x509.oid import NameOID
 
 from fedket import cli
 from fedket.deploy.engines.flare.engine import party_command
@@ -21,8 +22,9 @@ from fedket.deploy.engines.flare.job import (
     SERVER_LAUNCHER_CLASS,
     SITE_CLASSES,
 )
-from fedket.deploy.engines.flare.kits import STREAMERS, TALKATIVE, settle
+from fedket.deploy.engines.flare.kits import STREAMERS, TALKATIVE, person, settle
 from fedket.deploy.files import FEDERATION, SITE, FederationFile, SiteFile
+from fedket.deploy.identity.authority import read_certificate
 from fedket.deploy.local import free_ports
 from fedket.deploy.project import Choices, for_sites, read_layout, write_project
 from fedket.errors import ConfigError
@@ -39,6 +41,8 @@ from fedket.schema import read_table
 pytest.importorskip("nvflare")
 
 
+LONG = ".".join(["hospital_a", "x" * 60, "y" * 63, "example.org"])
+HOSTS = (LONG, "10.0.0.7")
 SHARED = ["--set", "aggregation.kind=shared_masks"]
 
 
@@ -50,7 +54,8 @@ def config():
 @pytest.fixture(scope="module")
 def layout(config, tmp_path_factory):
     """A federation of three sites; read only."""
-    choices = Choices(("ada", "bob", "cy-3"), "fed.example.org", 9002)
+    people = "ada@example.org", ("eve@example.org",)
+    choices = Choices(("ada", "bob", "cy-3"), HOSTS, 9002, *people)
     return write_project(config, tmp_path_factory.mktemp("federations") / "heart", choices)
 
 
@@ -69,16 +74,19 @@ def test_a_kit_runs_our_classes_and_sends_no_log(layout, party):
 
 
 @pytest.mark.parametrize("party", ["server", "ada", "bob", "cy-3"])
-def test_an_administrator_hands_jobs_in_and_no_more(layout, party):
+def test_a_coordinator_hands_jobs_in_an_observer_looks_on_and_neither_does_more(layout, party):
     file = layout.kits[party] / "local" / "authorization.json"
     rights = json.loads(file.read_text())["permissions"]
-    assert set(rights) == {"project_admin"}
-    given = {right for right, whose in rights["project_admin"].items() if whose != "none"}
-    assert given == {"submit_job", "manage_job", "view"}
+    assert set(rights) == {"coordinator", "observer"}
+    given = {
+        role: {right for right, whose in of_role.items() if whose != "none"}
+        for role, of_role in rights.items()
+    }
+    assert given["coordinator"] == {"submit_job", "manage_job", "view"}
+    assert given["observer"] == {"view"}
     default = json.loads(file.with_name("authorization.json.default").read_text())["permissions"]
-    assert set(default["lead"]) <= set(
-        rights["project_admin"]
-    )  # a new FLARE has no right we forgot
+    for of_role in rights.values():  # a new FLARE has no right we forgot
+        assert set(default["lead"]) <= set(of_role)
 
 
 @pytest.mark.parametrize("party", ["server", "ada"])
@@ -115,16 +123,36 @@ def _named(content):
 
 def test_every_party_gets_its_own_key_and_nobody_elses(layout):
     keys = [path for kit in layout.kits.values() for path in kit.rglob("*.key")]
-    assert len(keys) == len({path.read_bytes() for path in keys}) == 5
-    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in keys)
+    assert len(keys) == len({path.read_bytes() for path in keys}) == 6
+
+
+def test_nobody_else_reads_any_file_of_a_new_federation(layout):
+    assert (layout.directory / "provisioning" / "root.key").is_file()
+    assert not any(path.stat().st_mode & 0o077 for path in layout.directory.rglob("*"))
     assert stat.S_IMODE(layout.directory.stat().st_mode) == 0o700
 
 
-def test_nobody_else_reads_kits_or_the_state_that_signs_certificates(layout):
-    assert all(stat.S_IMODE(kit.stat().st_mode) == 0o700 for kit in layout.kits.values())
-    state = [*(layout.directory / "provisioning").rglob("*")]
-    assert any(path.name == "cert.json" for path in state)
-    assert not any(path.stat().st_mode & 0o077 for path in state)
+def test_a_server_is_reached_under_each_of_its_names_however_long(layout):
+    """A certificate's common name ends after 64 characters, its alternative names do not."""
+    certificate = read_certificate((layout.kits["server"] / "startup/server.crt").read_bytes(), "")
+    names = certificate.extensions.get_extension_for_class(SubjectAlternativeName).value
+    assert [*names.get_values_for_type(DNSName)] == [LONG]
+    assert [f"{ip}" for ip in names.get_values_for_type(IPAddress)] == ["10.0.0.7"]
+    site, server = (
+        json.loads((layout.kits[party] / "startup" / file).read_text())["servers"][0]
+        for party, file in (("ada", "fed_client.json"), ("server", "fed_server.json"))
+    )
+    assert site["service"]["target"] == server["service"]["target"] == f"{LONG}:9002"
+    assert site["identity"] == server["admin_server"] == "server"
+
+
+def test_people_have_the_names_and_roles_they_were_given(layout):
+    assert person(layout.kits["admin"]) == "ada@example.org"
+    assert person(layout.kits["eve@example.org"]) == "eve@example.org"
+    for party, role in (("admin", "coordinator"), ("eve@example.org", "observer")):
+        content = (layout.kits[party] / "startup" / "client.crt").read_bytes()
+        subject = read_certificate(content, party).subject
+        assert subject.get_attributes_for_oid(NameOID.UNSTRUCTURED_NAME)[0].value == role
 
 
 @pytest.mark.parametrize("party", ["server", "ada"])
@@ -155,7 +183,7 @@ def test_processes_of_a_party_show_each_other_certificates(layout, party):
 
 def test_all_parties_read_the_same_experiment_and_names(layout, config):
     server = read_table(layout.files("server") / FEDERATION, FederationFile)
-    assert (server.host, server.port) == ("fed.example.org", 9002)
+    assert (server.hosts, server.port) == (HOSTS, 9002)
     texts = {(layout.files(p) / "experiment.toml").read_text() for p in ("server", *server.sites)}
     assert len(texts) == 1
     for number, name in enumerate(("ada", "bob", "cy-3")):
@@ -182,7 +210,7 @@ def test_a_folder_can_be_read_back(layout):
 
 def test_every_kit_but_the_administrators_can_be_started(layout):
     for party, kit in layout.kits.items():
-        if party == "admin":
+        if party in ("admin", "eve@example.org"):
             with pytest.raises(ConfigError, match="not a startup kit"):
                 party_command(kit)
         else:
@@ -211,9 +239,7 @@ def test_a_project_has_a_server_its_sites_and_an_administrator(config, tmp_path,
     names = tuple(f"site-{i}" for i in range(sites))
     layout = write_project(config, tmp_path / "fed", Choices(names))
     assert set(layout.kits) == {"server", "admin", *names}
-    project = yaml.safe_load((tmp_path / "fed" / "project.yml").read_text())
-    kinds = [participant["type"] for participant in project["participants"]]
-    assert kinds == ["server", *["client"] * sites, "admin"]
+    assert layout.sites() == [*names]
 
 
 @pytest.mark.parametrize(
@@ -227,6 +253,8 @@ def test_a_project_has_a_server_its_sites_and_an_administrator(config, tmp_path,
         (["--sites", "ada,../bob"], "cannot name a site"),
         (["--sites", f"ada,{'b' * 33}"], "cannot name a site"),
         (["--sites", "ada,bob", "--host", "not a host"], "host"),
+        (["--sites", "ada,bob", "--host", "::1"], "give a host name that leads there"),
+        (["--sites", "ada,bob", "--observer", "eve"], "`eve` cannot name a person"),
         (["--sites", "ada,bob", "--set", "aggregation.kind=quantised"], "nothing but masked words"),
         (["--sites", "ada,bob", *SHARED, "--set", "aggregation.threshold=9"], "threshold"),
         (["--sites", "ada,bob", "--set", "agregation.kind=pairwise_masks"], "did you mean"),

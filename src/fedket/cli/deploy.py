@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Annotated
@@ -28,11 +29,24 @@ app = typer.Typer(cls=CommandGroup, help="Run an experiment on real sites.")
 add_watching(app)
 
 
+@app.callback()
+def private(context: typer.Context) -> None:
+    """Run an experiment on real sites."""
+    from fedket.deploy.private import UMASK
+
+    context.call_on_close(
+        partial(os.umask, os.umask(UMASK))
+    )  # `start` becomes the party, and stays
+
+
 @app.command()
 def init(
     experiment: ExperimentFile,
     sites: Annotated[str, typer.Option(help="Names of the sites: hospital-a,hospital-b,…")],
-    host: Annotated[str, typer.Option(help="Host name under which sites reach the server.")],
+    host: Annotated[
+        list[str],
+        typer.Option(help="Name or address under which sites reach the server; several times."),
+    ],
     output: Annotated[Path, typer.Option(help="Folder to write; new or empty.")],
     port: Annotated[int, typer.Option(min=1, max=65535, help="The server's port.")] = 8002,
     trial_kme: Annotated[
@@ -41,6 +55,12 @@ def init(
     kme_host: Annotated[
         str, typer.Option(help="Host name of that key manager; the server's by default.")
     ] = "",
+    coordinator: Annotated[
+        str, typer.Option(help="Who hands the run in, as name@example.org.")
+    ] = "coordinator@fedket.example",
+    observer: Annotated[
+        list[str] | None, typer.Option(help="Who may only watch, as name@example.org.")
+    ] = None,
     changes: SetOption = None,
 ) -> None:
     """Write every party's startup kit and configuration, and what each operator has to do.
@@ -51,8 +71,9 @@ def init(
     from fedket.deploy.trial_keys import KME
 
     names = tuple(name.strip() for name in sites.split(",") if name.strip())
-    kme = (kme_host or host) if trial_kme or kme_host else ""
-    choices = Choices(names, host, port, trial_kme=kme)
+    kme = (kme_host or host[0]) if trial_kme or kme_host else ""
+    people = coordinator, tuple(observer or ())
+    choices = Choices(names, tuple(host), port, *people, trial_kme=kme)
     layout = write_project(load_experiment(experiment, changes), output, choices)
     typer.echo(f"wrote the kits of the server, {len(names)} sites and the administrator")
     if kme:
@@ -106,7 +127,7 @@ def start(
 
     Example: fedket deploy start kits/hospital-a
     """
-    from fedket.deploy.check import check_kit
+    from fedket.deploy.check import check_kit, check_private
     from fedket.deploy.engines import deployment_of
     from fedket.deploy.files import kit_engine
 
@@ -114,6 +135,8 @@ def start(
     command = engine.command(kit)
     check_kit(kit)
     engine.settle(kit)
+    for news in check_private(kit):
+        typer.echo(news)
     os.environ.setdefault("MALLOC_ARENA_MAX", "2")
     os.chdir(kit)
     os.execv(command[0], command)  # noqa: S606 - our own interpreter and modules

@@ -15,7 +15,9 @@ from fedket.deploy.files import (
     sae_ids,
 )
 from fedket.deploy.party_keys import read_own_sae
+from fedket.deploy.private import make_private, open_to_others
 from fedket.errors import ConfigError
+from fedket.keys.etsi014.config import SaeConfig
 from fedket.schema import read_table
 from fedket.types import SERVER
 
@@ -41,6 +43,24 @@ def check_kit(kit: Path) -> None:
         )
     _check_party(site, site.client)
     _must_exist(folder / SITE, site.data)
+
+
+def check_private(kit: Path) -> list[str]:
+    """See to it that nobody else on this machine reads a party's files; returns what was wrong.
+
+    Raises:
+        ConfigError: The kit is not ours to close.
+    """
+    folder = own_files(kit)
+    news = []
+    if found := make_private(kit):
+        news = [f"other users had rights to {found[0]} and {len(found) - 1} more files; not now"]
+    if (folder / SITE).exists():
+        site = read_table(folder / SITE, SiteFile)
+        sae = read_table(site.sae, SaeConfig)
+        for path in open_to_others([site.data, sae.key]):
+            news.append(f"other users of this machine can read {path}; run: chmod -R go= {path}")
+    return news
 
 
 def _check_party(file: FederationFile | SiteFile, party: int) -> None:

@@ -43,8 +43,8 @@ class FederationFile(Table):
     experiment: LocalPath
     sites: Annotated[tuple[SiteName, ...], Field(min_length=2, max_length=1000)]
     """Names of the sites; the order gives their numbers, from 0."""
-    host: Host = "localhost"
-    """Name under which sites reach the server; its certificate names it."""
+    hosts: Annotated[tuple[Host, ...], Field(min_length=1)] = ("localhost",)
+    """Names and addresses under which sites reach the server; its certificate has them all."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8002
     run: LocalPath
     """Run directory, at the server."""

@@ -22,6 +22,7 @@ import numpy as np
 from fedket.deploy.engines import deployment_of
 from fedket.deploy.files import kit_engine
 from fedket.deploy.operating.state import STOPPED, now
+from fedket.deploy.private import make_private
 from fedket.deploy.project import Choices, Layout, for_sites, write_project
 from fedket.errors import ProtocolError
 from fedket.experiment.build import build_experiment
@@ -82,6 +83,7 @@ def prepare(config: ExperimentConfig, sites: int, directory: Path) -> Layout:
         own = layout.files(name) / "samples.npz"
         np.savez(own, x=data.x_train[indices], y=data.y_train[indices])
     np.savez(layout.files("server") / "test.npz", x=data.x_test, y=data.y_test)
+    make_private(directory)
     return layout
 
 
@@ -111,7 +113,7 @@ def running(layout: Layout) -> Iterator[list[Started]]:
     started = [start_kme(layout)]
     try:
         _await_port(layout)
-        for party in ("server", *(p for p in layout.kits if p not in ("server", "admin"))):
+        for party in ("server", *layout.sites()):
             started.append(start_party(layout.kits[party], party))
             _remember(layout.directory, started)
         yield started

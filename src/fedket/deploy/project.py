@@ -30,6 +30,20 @@ from fedket.deploy.files import (
     own_files,
     sae_ids,
 )
+from fedket.deploy.identity import authority as identity
+from fedket.deploy.identity.authority import (
+    COORDINATOR,
+    OBSERVER,
+    SERVER,
+    Credentials,
+    issue,
+    key_pem,
+    make_root,
+    new_key,
+    pem,
+    save_root,
+)
+from fedket.deploy.private import make_private
 from fedket.deploy.trial_keys import KME, write_trial_keys
 from fedket.errors import ConfigError
 from fedket.experiment.config import ExperimentConfig
@@ -40,7 +54,10 @@ from fedket.keys.kme.trial import FIRST_PORT
 from fedket.schema import Table, read_table
 from fedket.section import user_files
 
-GUIDE = "OPERATORS.md"
+GUIDE, AUTHORITY, ADMIN = "OPERATORS.md", "provisioning", "admin"
+PERSON = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
+"""Form of the names of people, so that no site and no server has one."""
+
 WAITS = ("phase_s", "training_s", "join_s", "silent_s")
 
 
@@ -62,6 +79,10 @@ class Layout(NamedTuple):
         """The engine that the kits are for."""
         return deployment_of(kit_engine(self.kits["server"]))
 
+    def sites(self) -> list[str]:
+        """Return the names of sites whose kits are here."""
+        return [party for party, kit in self.kits.items() if (own_files(kit) / SITE).is_file()]
+
     def files(self, party: str) -> Path:
         """Return the folder of a party's own files."""
         return own_files(self.kits[party])
@@ -72,8 +93,10 @@ class Choices(NamedTuple):
 
     Attributes:
         sites: Names of the sites, in order.
-        host: Where sites reach the server.
+        hosts: Where sites reach the server: names or addresses, the first one first.
         port: On which port.
+        coordinator: Who hands the run in and ends it, in the form of an e-mail address.
+        observers: Who may see how it goes, in the same form.
         data: Site -> its samples, as its `site.toml` names them.
         prepared: Whether the samples are already what the experiment makes of them.
         saes: SAE IDs of the sites and then the server.
@@ -86,8 +109,10 @@ class Choices(NamedTuple):
     """
 
     sites: tuple[str, ...]
-    host: str = "localhost"
+    hosts: tuple[str, ...] = ("localhost",)
     port: int = 8002
+    coordinator: str = "coordinator@fedket.example"
+    observers: tuple[str, ...] = ()
     data: Mapping[str, str] = {}
     prepared: bool = False
     saes: tuple[str, ...] = ()
@@ -128,10 +153,12 @@ def write_project(config: ExperimentConfig, directory: Path, choices: Choices) -
 def _write_all(config: ExperimentConfig, directory: Path, choices: Choices) -> Layout:
     """Write kits, the job, every party's own files and the guide."""
     engine, server = deployment_of(config.engine), _server_values(choices)
-    wanted = Provisioning(
-        config.name, choices.host, choices.port, choices.sites, float(server["join_s"])
-    )
-    layout = Layout(directory, engine.provision(wanted, directory), directory / "job" / config.name)
+    wanted = Provisioning(config.name, choices.hosts, choices.port, float(server["join_s"]))
+    everybody = ("server", *choices.sites, ADMIN, *choices.observers)
+    kits = {party: directory / "kits" / party for party in everybody}
+    layout = Layout(directory, kits, directory / "job" / config.name)
+    _write_kits(engine, wanted, layout, choices)
+    engine.write_job(wanted, layout.job)
     experiment = dump_config(config)
     for party in ("server", *choices.sites):
         folder = layout.files(party)
@@ -151,7 +178,26 @@ def _write_all(config: ExperimentConfig, directory: Path, choices: Choices) -> L
     for number, name in enumerate(choices.sites):
         _write(layout.files(name) / SITE, _site_values(number, name, choices), SiteFile)
     (directory / GUIDE).write_text(_guide(config, choices, layout, engine.extra), encoding="utf-8")
+    make_private(directory)
     return layout
+
+
+def _write_kits(
+    engine: DeploymentEngine, wanted: Provisioning, layout: Layout, choices: Choices
+) -> None:
+    """Make everybody's keys and certificates, and the kits with them."""
+    roles = {"server": SERVER, **dict.fromkeys(choices.sites, identity.SITE), ADMIN: COORDINATOR}
+    roles |= dict.fromkeys(choices.observers, OBSERVER)
+    root = make_root(wanted.name)
+    save_root(root, layout.directory / AUTHORITY)
+    (layout.directory / "kits").mkdir()
+    for party, role in roles.items():
+        name = choices.coordinator if role == COORDINATOR else party
+        hosts = wanted.hosts if role == SERVER else ()
+        key = new_key()
+        certificate = issue(root, name, role, key.public_key(), hosts)
+        shown = Credentials(name, role, pem(certificate), key_pem(key), pem(root.certificate))
+        engine.write_kit(wanted, shown, layout.kits[party])
 
 
 def _server_values(choices: Choices) -> dict[str, Any]:
@@ -159,7 +205,7 @@ def _server_values(choices: Choices) -> dict[str, Any]:
     fields = FederationFile.model_fields
     waits = {name: fields[name].default for name in WAITS}
     test = {"test_data": choices.test_data} if choices.test_data else {}
-    place = {"host": choices.host, "port": choices.port, "run": "run"}
+    place = {"hosts": list(choices.hosts), "port": choices.port, "run": "run"}
     return {**place, **_shared(choices), **test, **waits, **choices.waits}
 
 
@@ -228,6 +274,9 @@ def check_names(choices: Choices) -> None:
                 f"`{name}` cannot name a site; use small letters, digits and hyphens, and neither "
                 "`server` nor `admin`"
             )
+    for name in (choices.coordinator, *choices.observers):
+        if not re.fullmatch(PERSON, name) or len(name) > 64:
+            raise ConfigError(f"`{name}` cannot name a person; use the form name@example.org")
     if len(set(choices.sites)) < len(choices.sites) or len(choices.sites) < 2:
         raise ConfigError(f"name two sites or more, each once; got {', '.join(choices.sites)}")
 
@@ -254,6 +303,7 @@ def _sae_template(party: str, choices: Choices) -> str:
 
 def _guide(config: ExperimentConfig, choices: Choices, layout: Layout, extra: str) -> str:
     files = OWN_FILES
+    places = " or ".join(f"`{host}:{choices.port}`" for host in choices.hosts)
     sites = "\n".join(f"- `{layout.kits[name].name}`" for name in choices.sites)
     caveats = "\n".join(f"- {said}" for said in config.aggregation.caveats())
     code = "".join(
@@ -299,7 +349,7 @@ key. Keep this folder to yourself: `provisioning/` holds the key that signs cert
 
 ## Server
 
-1. Install as above. Sites must reach `{choices.host}:{choices.port}`.
+1. Install as above. Sites must reach {places}.
 2. In `{files}/federation.toml` check deadlines; `{files}/sae.toml` as above.
 3. Start: `fedket deploy start KIT`.
 

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
+from fedket.deploy.identity.authority import Credentials
 from fedket.deploy.operating.state import Look
 from fedket.errors import ConfigError, UserCodeError
 from fedket.federated.engine_kinds import EngineConfig
@@ -22,20 +23,18 @@ DEFAULT = "flare"
 
 
 class Provisioning(NamedTuple):
-    """What an engine must know to write the parties' startup kits.
+    """What an engine must know of a federation to write a party's startup kit, or the job.
 
     Attributes:
         name: Of the experiment.
-        host: Where sites reach the server.
+        hosts: Where sites reach the server: names or addresses, the first one first.
         port: On which port.
-        sites: Names of the sites, in order.
         join_s: Seconds to wait for sites when the run begins.
     """
 
     name: str
-    host: str
+    hosts: tuple[str, ...]
     port: int
-    sites: tuple[str, ...]
     join_s: float
 
 
@@ -45,8 +44,9 @@ class DeploymentEngine(NamedTuple):
     Attributes:
         title: Its name, for people.
         extra: The extra of fedket that installs it.
-        provision: (what, folder) -> party (site name, `server`, `admin`) -> its startup kit. Also
-            writes `job/NAME` below the folder: what an administrator hands in.
+        write_kit: (what, credentials of a party, folder) -> nothing; makes the folder, that party's
+            startup kit.
+        write_job: (what, folder) -> nothing; makes the folder, which a coordinator hands in.
         settle: Startup kit of a party -> nothing; makes it fit the place it was copied to.
         command: Startup kit of a party -> the command that runs its process.
         run: (administrator's kit, job, sites, say, *, join_s, restarts, problem, stopped) ->
@@ -60,7 +60,8 @@ class DeploymentEngine(NamedTuple):
 
     title: str
     extra: str
-    provision: Callable[[Provisioning, Path], dict[str, Path]]
+    write_kit: Callable[[Provisioning, Credentials, Path], None]
+    write_job: Callable[[Provisioning, Path], None]
     settle: Callable[[Path], None]
     command: Callable[[Path], list[str]]
     run: Callable[..., None]

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fedket.deploy.engines.flare.kits import ADMIN, missing_flare
+from fedket.deploy.engines.flare.kits import missing_flare, person
 from fedket.deploy.files import PROBLEM
 from fedket.deploy.operating.state import Look, parse_look
 from fedket.errors import FedketError, ProtocolError, RunStoppedError
@@ -54,7 +54,7 @@ def session(kit: Path, seconds: float) -> Iterator[Any]:
         while opened is None:
             try:
                 with contextlib.redirect_stdout(io.StringIO()):
-                    opened = new_secure_session(ADMIN, str(kit.resolve()), timeout=5.0)
+                    opened = new_secure_session(person(kit), str(kit.resolve()), timeout=5.0)
             except Exception as error:
                 if time.monotonic() > end:
                     raise ProtocolError(f"no FLARE server lets {kit} in: {error}") from None

@@ -5,24 +5,12 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from fedket.deploy.engines import DeploymentEngine, Provisioning, SitesConfig
+from fedket.deploy.engines import DeploymentEngine, SitesConfig
 from fedket.deploy.engines.flare.admin import looking, run_job, stop_job
 from fedket.deploy.engines.flare.job import write_job
-from fedket.deploy.engines.flare.kits import COMMUNICATION_FILE, project, provision, settle
-from fedket.deploy.engines.flare.party import SERVER
+from fedket.deploy.engines.flare.kits import COMMUNICATION_FILE, settle, write_kit
+from fedket.deploy.engines.flare.party import SERVER, SITE
 from fedket.errors import ConfigError
-
-
-def write_kits(wanted: Provisioning, directory: Path) -> dict[str, Path]:
-    """Make the startup kits and the job of a federation; returns party -> kit.
-
-    Raises:
-        ConfigError: FLARE is not installed, or refuses the project.
-    """
-    content = project(wanted.name, wanted.host, wanted.port, wanted.sites)
-    kits = provision(content, directory)
-    write_job(directory / "job", wanted.name, wanted.join_s)
-    return kits
 
 
 def party_command(kit: Path) -> list[str]:
@@ -45,8 +33,7 @@ def party_command(kit: Path) -> list[str]:
     if server.is_file():
         return [*start, SERVER, "-s", server.name, *common]
     name = json.loads(client.read_text(encoding="utf-8"))["client"]["fqsn"]
-    module = "nvflare.private.fed.app.client.client_train"
-    return [*start, module, "-s", client.name, *common, f"uid={name}"]
+    return [*start, SITE, "-s", client.name, *common, f"uid={name}"]
 
 
 class FlareConfig(SitesConfig):
@@ -59,7 +46,8 @@ class FlareConfig(SitesConfig):
         return DeploymentEngine(
             "NVIDIA FLARE",
             "flare",
-            write_kits,
+            write_kit,
+            write_job,
             settle,
             party_command,
             run_job,

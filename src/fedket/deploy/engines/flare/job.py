@@ -7,6 +7,8 @@ refused by their kits, see `fedket.deploy.engines.flare.kits`.
 import json
 from pathlib import Path
 
+from fedket.deploy.engines import Provisioning
+
 SERVER_CLASS = "fedket.deploy.engines.flare.server_app.FederationServer"
 SITE_CLASS = "fedket.deploy.engines.flare.site_app.FederationSite"
 EXECUTOR_CLASS = "fedket.deploy.engines.flare.rejoin.SiteExecutor"
@@ -22,15 +24,13 @@ THREADS = 8
 """Calls that a site serves, or makes, at the same time; FLARE's 100 threads cost memory."""
 
 
-def write_job(directory: Path, name: str, join_s: float) -> Path:
-    """Write the job of a federation; returns its folder.
+def write_job(wanted: Provisioning, folder: Path) -> None:
+    """Write the job of a federation.
 
     Args:
-        directory: Where the folder `name` is made.
-        name: Letters, digits, dots, underscores and hyphens.
-        join_s: Seconds that FLARE waits for sites when the job begins.
+        wanted: Its name is of letters, digits, dots, underscores and hyphens.
+        folder: What is handed in.
     """
-    folder = directory / name
     (folder / "app" / "config").mkdir(parents=True, exist_ok=True)
     server = {
         "format_version": 2,
@@ -41,7 +41,7 @@ def write_job(directory: Path, name: str, join_s: float) -> Path:
                 "args": {
                     "server_obj_id": "_server",
                     "collab_obj_ids": [],
-                    "sync_task_timeout": join_s,
+                    "sync_task_timeout": wanted.join_s,
                 },
             }
         ],
@@ -66,7 +66,7 @@ def write_job(directory: Path, name: str, join_s: float) -> Path:
         "components": [{"id": "_client", "path": SITE_CLASS, "args": {}}],
     }
     meta = {
-        "name": name,
+        "name": wanted.name,
         "resource_spec": {},
         "min_clients": 2,
         "deploy_map": {"app": ["@ALL"]},
@@ -78,4 +78,3 @@ def write_job(directory: Path, name: str, join_s: float) -> Path:
     }
     for path, content in files.items():
         (folder / path).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return folder

@@ -10,22 +10,42 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
+from fedket.deploy.engines import Provisioning
 from fedket.deploy.engines.flare.job import (
     LAUNCHER_CLASS,
     SERVER_CLASSES,
     SERVER_LAUNCHER_CLASS,
     SITE_CLASSES,
 )
+from fedket.deploy.identity.authority import (
+    COORDINATOR,
+    OBSERVER,
+    ORGANISATION,
+    SERVER,
+    SITE,
+    Credentials,
+)
 from fedket.errors import ConfigError
 from fedket.files import write_atomic
 
-ADMIN = "admin@fedket.local"
-ORGANISATION = "fedket"
-SERVER = "server"
+PERSONS = "fed_admin.json"
+LOOPBACK = ("localhost", "127.0.0.1")
+IMPLEMENTATION = "nvflare.lighter.impl"
+BUILDERS = [
+    {
+        "path": f"{IMPLEMENTATION}.workspace.WorkspaceBuilder",
+        "args": {"template_file": ["master_template.yml"]},
+    },
+    {
+        "path": f"{IMPLEMENTATION}.static_file.StaticFileBuilder",
+        "args": {"config_folder": "config"},
+    },
+]
+"""Parts of FLARE's provisioning that are used; certificates are `fedket.deploy.identity`'s."""
 
 STREAMERS = ("site_log_streamer", "error_log_streamer", "log_receiver")
 """Components of FLARE that carry logs."""
@@ -33,19 +53,26 @@ STREAMERS = ("site_log_streamer", "error_log_streamer", "log_receiver")
 TALKATIVE = ("nvflare.collab.runtime.cell_dispatcher", "httpx")
 """Loggers with a line or more per message: 5 kB a round at the server, around what matters."""
 
+NOTHING = dict.fromkeys(
+    (
+        "submit_job",
+        "manage_job",
+        "view",
+        "clone_job",
+        "download_job",
+        "operate",
+        "shell_commands",
+        "byoc",
+        "server-predeployed-flwr",
+    ),
+    "none",
+)
 RIGHTS = {
-    "submit_job": "any",
-    "manage_job": "any",
-    "view": "any",
-    "clone_job": "none",
-    "download_job": "none",
-    "operate": "none",
-    "shell_commands": "none",
-    "byoc": "none",
-    "server-predeployed-flwr": "none",
+    COORDINATOR: NOTHING | {"submit_job": "any", "manage_job": "any", "view": "any"},
+    OBSERVER: NOTHING | {"view": "any"},
 }
-"""What an administrator may do at a party: by default FLARE lets one bring code (`byoc`), which may
-take the place of ours under its name, read files in the kit, and stop the site."""
+"""Role -> what such a person may do at a party: by default FLARE lets some bring code (`byoc`),
+which may take the place of ours under its name, read files in the kit, and stop the site."""
 
 COMMUNICATION = {
     "internal": {
@@ -69,69 +96,85 @@ PLACES = rf'"/(?:[^"]*/)?{STATE}/((?:jobs|snapshot)-storage)"'
 """Where a server's resources say that FLARE keeps jobs."""
 
 
-def project(name: str, host: str, port: int, sites: Sequence[str]) -> dict[str, Any]:
-    """Return the FLARE project of a federation, as `project.yml` holds it."""
-    clients = [{"name": site, "type": "client", "org": ORGANISATION} for site in sites]
-    server = {"name": host, "type": "server", "org": ORGANISATION, "fed_learn_port": port}
-    admin = {"name": ADMIN, "type": "admin", "org": ORGANISATION, "role": "project_admin"}
-    builders = "nvflare.lighter.impl"
-    return {
-        "api_version": 3,
-        "name": name,
-        "description": "A federation of fedket",
-        "participants": [server, *clients, admin],
-        "builders": [
-            {
-                "path": f"{builders}.workspace.WorkspaceBuilder",
-                "args": {"template_file": ["master_template.yml"]},
-            },
-            {
-                "path": f"{builders}.static_file.StaticFileBuilder",
-                "args": {"config_folder": "config"},
-            },
-            {"path": f"{builders}.cert.CertBuilder"},
-            {"path": f"{builders}.signature.SignatureBuilder"},
-        ],
-    }
-
-
-def provision(content: dict[str, Any], directory: Path) -> dict[str, Path]:
-    """Make the startup kits of a project with FLARE; returns party -> kit.
+def write_kit(wanted: Provisioning, credentials: Credentials, kit: Path) -> None:
+    """Make a party's startup kit of FLARE's templates.
 
     Args:
-        content: From `project`.
-        directory: Gets `project.yml`, FLARE's own state, and one kit per party below `kits`.
+        wanted: The federation.
+        credentials: The party's.
+        kit: A new folder.
 
     Raises:
-        ConfigError: FLARE is not installed, or refuses the project.
+        ConfigError: FLARE is not installed, or refuses the names.
     """
+    for host in wanted.hosts:
+        if ":" in host:
+            raise ConfigError(
+                f"FLARE reaches a server by a name or an IPv4 address, not by `{host}`; give a "
+                "host name that leads there"
+            )
+    made = _made_by_flare(wanted, credentials)
     try:
-        import yaml
+        (made / "transfer").mkdir(exist_ok=True)
+        own = "server" if credentials.role == SERVER else "client"
+        for name, content in (
+            (f"{own}.key", credentials.key),
+            (f"{own}.crt", credentials.certificate),
+            ("rootCA.pem", credentials.root),
+        ):
+            (made / "startup" / name).write_bytes(content)
+        _address(made / "startup", wanted)
+        shutil.move(made, kit)
+    finally:
+        shutil.rmtree(made.parents[2], ignore_errors=True)
+    _restrict(kit)
+
+
+def _made_by_flare(wanted: Provisioning, credentials: Credentials) -> Path:
+    """Have FLARE fill in its templates, in a temporary folder three levels up; returns the kit."""
+    try:
         from nvflare.lighter.provision import prepare_builders, prepare_project
         from nvflare.lighter.provisioner import Provisioner
     except ModuleNotFoundError as error:
         raise missing_flare(error) from None
-    (directory / "project.yml").write_text(yaml.safe_dump(content, sort_keys=False))
+    # FLARE limits hosts to 63 characters and knows no underscores there: `_address` writes them.
+    server: dict[str, Any] = {"name": SERVER, "type": "server", "fed_learn_port": wanted.port}
+    kind = {SERVER: "server", SITE: "client"}.get(credentials.role, "admin")
+    party = {"name": credentials.name, "type": kind, "role": credentials.role}
+    parties = [server] if kind == "server" else [server, party]
+    content = {
+        "api_version": 3,
+        "name": wanted.name,
+        "description": "A federation of fedket",
+        "participants": [{**party, "org": ORGANISATION} for party in parties],
+        "builders": BUILDERS,
+    }
+    place = Path(mkdtemp(prefix="fedket-"))
     with contextlib.redirect_stdout(io.StringIO()) as said:
         try:
-            made = prepare_project(json.loads(json.dumps(content)))
-            builders = prepare_builders(json.loads(json.dumps(content)))
-            Provisioner(str(directory / "provisioning"), builders).provision(made)
+            made, builders = (
+                prepare(json.loads(json.dumps(content)))
+                for prepare in (prepare_project, prepare_builders)
+            )
+            Provisioner(str(place), builders).provision(made)
         except Exception as error:
+            shutil.rmtree(place)
             raise ConfigError(f"FLARE refuses the project: {error} {said.getvalue()}") from None
-    for path in (directory / "provisioning").rglob("*"):
-        path.chmod(path.stat().st_mode & 0o700)
-    source = directory / "provisioning" / content["name"] / "prod_00"
-    names = {p["name"]: p["type"] for p in content["participants"]}
-    kits: dict[str, Path] = {}
-    for name, kind in names.items():
-        party = {"server": SERVER, "admin": "admin"}.get(kind, name)
-        kits[party] = directory / "kits" / party
-        shutil.copytree(source / name, kits[party])
-        kits[party].chmod(0o700)
-        _restrict(kits[party])
-        (kits[party] / "transfer").mkdir(exist_ok=True)
-    return kits
+    return place / wanted.name / "prod_00" / credentials.name
+
+
+def _address(startup: Path, wanted: Provisioning) -> None:
+    """Say where the server is reached, and listens: on all addresses unless only here."""
+    host = wanted.hosts[0]
+    for path in startup.glob("fed_*.json"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if admin := content.get("admin"):
+            admin["host"] = host
+        else:
+            elsewhere = [name for name in wanted.hosts if name not in LOOPBACK]
+            listens = (elsewhere or [host])[0] if path.name == "fed_server.json" else host
+            content["servers"][0]["service"]["target"] = f"{listens}:{wanted.port}"
+        _write(path, content)
 
 
 def settle(kit: Path) -> None:
@@ -147,6 +190,12 @@ def settle(kit: Path) -> None:
     here = re.sub(PLACES, lambda found: f'{state}/{found[1]}"', text)
     if here != text:
         write_atomic(resources, here)
+
+
+def person(kit: Path) -> str:
+    """Return whose a coordinator's or an observer's kit is."""
+    content = json.loads((kit / "startup" / PERSONS).read_text(encoding="utf-8"))
+    return str(content["admin"]["username"])
 
 
 def missing_flare(error: ModuleNotFoundError) -> ConfigError:
@@ -178,7 +227,7 @@ def _restrict(kit: Path) -> None:
     (kit / "startup" / "start.sh").write_text(START)
     for script in UNGUARDED:
         (kit / "startup" / script).unlink()
-    rights = {"format_version": "1.0", "permissions": {"project_admin": RIGHTS}}
+    rights = {"format_version": "1.0", "permissions": RIGHTS}
     _write(kit / "local" / "authorization.json", rights)
 
 

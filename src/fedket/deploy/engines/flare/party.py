@@ -10,11 +10,15 @@ import os
 import runpy
 import signal
 import sys
+from contextlib import ExitStack
+from pathlib import Path
 
+from fedket.deploy.private import UMASK
 from fedket.errors import ConfigError
 
 SERVER = "nvflare.private.fed.app.server.server_train"
-"""FLARE's module of a server's process, that of its kit."""
+SITE = "nvflare.private.fed.app.client.client_train"
+"""FLARE's modules of the processes of kits; others run jobs."""
 
 OUTCOME_S = "NVFLARE_CLIENT_OUTCOME_WAIT_TIMEOUT", "3"
 """How long a server's FLARE waits to hear how a job ended at each site: 900 s by default, also for
@@ -25,17 +29,36 @@ def main() -> None:
     """Run a module of FLARE as the main program, if it can be guarded."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.environ.setdefault(*OUTCOME_S)
-    try:
-        _guard()
-    except ConfigError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2)
+    os.umask(UMASK)
     del sys.argv[0]
-    if sys.argv[0] == SERVER:
-        from fedket.deploy.engines.flare.commands import register
+    with ExitStack() as held:
+        try:
+            _guard()
+            if sys.argv[0] in (SERVER, SITE):
+                _hold(Path(sys.argv[sys.argv.index("-m") + 1]), held)
+        except ConfigError as error:
+            sys.stderr.write(f"{error}\n")
+            sys.exit(2)
+        if sys.argv[0] == SERVER:
+            from fedket.deploy.engines.flare.commands import register
 
-        register()
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+            register()
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+def _hold(kit: Path, held: ExitStack) -> None:
+    """Hold a kit as long as this process lives.
+
+    Raises:
+        ConfigError: Another process does.
+    """
+    from fedket.files import lock_directory
+
+    if not held.enter_context(lock_directory(kit / "startup")):
+        raise ConfigError(
+            f"{kit} runs already on this machine; stop that process first (a kit runs once, or its "
+            "two copies throw each other out)"
+        )
 
 
 def _guard() -> None:

@@ -1,0 +1,1 @@
+"""Who is who in a federation: key pairs, certificates, and the signed list of its members."""
