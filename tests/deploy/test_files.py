@@ -1,5 +1,8 @@
 """A party's own files: what is wrong with them is one line, and samples of any layout are read."""
 
+import io
+import re
+
 import numpy as np
 import pytest
 import tomli_w
@@ -8,10 +11,11 @@ from fedket import cli
 from fedket.deploy.check import check_kit
 from fedket.deploy.engines.flare.kits import COMMUNICATION_FILE
 from fedket.deploy.files import FEDERATION, SITE, SiteFile, check_deployable, sae_ids
+from fedket.deploy.operating.consent import CONSENT, approve, terms
 from fedket.deploy.project import for_sites
 from fedket.deploy.site_data import load_site_data, load_test_data
 from fedket.errors import ConfigError, DataError
-from fedket.experiment.load import dump_config, parse_config
+from fedket.experiment.load import dump_config, load_config, parse_config
 from fedket.schema import read_table
 
 NAMES = ("ada", "bob")
@@ -53,7 +57,60 @@ def write_kit(folder, file=SITE, values=None, sae_id="b"):
     (own / "sae.toml").write_text(tomli_w.dumps(sae | {"sae_id": sae_id}))
     for name in ("ca", "crt", "key", "samples.npz"):
         (own / name).touch()
+    if file == SITE:
+        approve(own, load_config(own / "experiment.toml"))
     return own
+
+
+def test_a_site_does_not_start_with_what_its_operator_has_not_approved(tmp_path):
+    own = write_kit(tmp_path / "site")
+    approved = (own / CONSENT).read_text()
+    (own / CONSENT).unlink()
+    with pytest.raises(ConfigError, match=r"nobody here has approved .* fedket deploy consent"):
+        check_kit(tmp_path / "site")
+    (own / CONSENT).write_text(approved)
+    changed = (own / "experiment.toml").read_text().replace("seed = 0", "seed = 1")
+    (own / "experiment.toml").write_text(changed)
+    with pytest.raises(ConfigError, match=r"has changed: .* approved fingerprint \w+ on"):
+        check_kit(tmp_path / "site")
+    (own / CONSENT).write_text("{}")
+    with pytest.raises(ConfigError, match=r"is not what `deploy consent` wrote"):
+        check_kit(tmp_path / "site")
+
+
+def test_consent_says_what_is_trained_and_what_leaves(tmp_path, monkeypatch, capsys):
+    own = write_kit(tmp_path / "site")
+    (own / CONSENT).unlink()
+    command = ["fedket", "deploy", "consent", str(tmp_path / "site")]
+    monkeypatch.setattr("sys.argv", command)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert cli.execute() == 2
+    shown = capsys.readouterr()
+    for said in (
+        "mlp with fed_avg",
+        "ada, bob",
+        "masked words",
+        "no ε",
+        "samples.npz, which stays",
+    ):
+        assert said in shown.out, said
+    assert "approve it with --yes" in shown.err
+    assert not (own / CONSENT).exists()
+    monkeypatch.setattr("sys.argv", [*command, "--yes"])
+    assert cli.execute() == 0
+    check_kit(tmp_path / "site")
+
+
+def test_consent_works_out_what_noise_promises(tmp_path):
+    pytest.importorskip("dp_accounting")
+    noise = {"kind": "skellam", "clip": 1.0, "epsilon": 2.0}
+    config = for_sites(experiment(privacy=noise), 2)
+    own = write_kit(tmp_path)
+    np.savez(own / "samples.npz", x=np.zeros((4, 8, 8), np.float32), y=np.array([0, 1, 2, 2]))
+    site = read_table(own / SITE, SiteFile)
+    assert re.search(r"skellam: ε = [12]\.?\d* at δ = 1e-05", dict(terms(config, site))["privacy"])
+    (own / "samples.npz").unlink()
+    assert "cannot be worked out yet" in dict(terms(config, site))["privacy"]
 
 
 def server_values(**changed):

@@ -18,10 +18,12 @@ from local_sites import LocalMembers, SharedKeys, experiment, processes_of, site
 from fedket.deploy.engines.flare import job
 from fedket.deploy.given import GIVEN
 from fedket.deploy.local import prepare, running, start_party
+from fedket.deploy.operating.consent import approve
 from fedket.deploy.rounds import SiteRounds, site_experiment
 from fedket.deploy.site import Site
 from fedket.deploy.site_trainer import make_task
 from fedket.experiment.build import build_experiment
+from fedket.experiment.load import load_config
 from fedket.experiment.run_directory import read_config
 from fedket.federated.checkpoint import params_sha256
 from fedket.keys import OsRandomSource
@@ -157,6 +159,7 @@ def test_sites_that_die_lie_dawdle_or_do_not_fit_are_left_out(tmp_path, monkeypa
     layout = prepare(config, 6, tmp_path / "federation")
     other = layout.files("site-5") / "experiment.toml"
     other.write_text(other.read_text().replace("seed = 0", "seed = 1"))
+    approve(other.parent, load_config(other))
     cues = {
         "site-2": [
             ["die", "reserve", 2],

@@ -98,7 +98,8 @@ def test_a_run_is_watched_and_stopped_where_it_is_and_from_elsewhere(layout, tmp
         assert "the server runs nothing" in said("deploy", "stop", office)
         assert all(map(is_alive, started))
         again = fedket("deploy", "run", office)
-        assert again.wait() == 0
+        out, _ = again.communicate()
+        assert again.returncode == 0, out
         assert status(office)["state"]["status"] == "finished"
     finally:
         for process in started:

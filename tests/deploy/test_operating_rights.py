@@ -9,7 +9,7 @@ from nvflare.security.security import FLAuthorizer
 
 from fedket.deploy.engines.flare import commands
 from fedket.deploy.engines.flare.admin import LOOK, STOP
-from fedket.deploy.engines.flare.kits import RIGHTS
+from fedket.deploy.engines.flare.kits import COORDINATOR, NOTHING, OBSERVER, RIGHTS
 from fedket.deploy.operating.state import STOPPED, read_look
 
 
@@ -27,9 +27,9 @@ def module(monkeypatch):
 @pytest.mark.parametrize(
     ("rights", "may"),
     [
-        (RIGHTS, {LOOK, STOP}),
-        ({"view": "any", "manage_job": "none"}, {LOOK}),
-        ({"view": "none", "manage_job": "none"}, set()),
+        (RIGHTS[COORDINATOR], {LOOK, STOP}),
+        (RIGHTS[OBSERVER], {LOOK}),
+        (NOTHING, set()),
     ],
     ids=["coordinator", "observer", "stranger"],
 )

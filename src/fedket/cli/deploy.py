@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedket.cli.deploy_consent import consent
 from fedket.cli.deploy_watch import Folder, add_watching, follow
 from fedket.cli.failures import INTERRUPTED
 from fedket.cli.options import (
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 app = typer.Typer(cls=CommandGroup, help="Run an experiment on real sites.")
 
 add_watching(app)
+app.command()(consent)
 
 
 @app.callback()
@@ -77,6 +79,7 @@ def init(
     layout = write_project(load_experiment(experiment, changes), output, choices)
     typer.echo(f"wrote the kits of the server, {len(names)} sites and the administrator")
     if kme:
+        typer.echo("approved the experiment at every site: a trial, with simulated keys")
         typer.echo(f"keys are simulated, by: fedket kme serve {output / KME / 'kme.toml'}")
     typer.echo(f"next: {layout.directory / 'OPERATORS.md'} says what each operator has to do")
 
@@ -107,6 +110,7 @@ def local(
     else:
         layout = prepare(load_experiment(experiment, changes), sites, directory)
         typer.echo(f"wrote {directory}: {sites} sites, their samples, certificates, key manager")
+        typer.echo("approved the experiment at every site, as one person is everybody here")
     with handled_interrupts() as interrupts, running(layout) as started:
         typer.echo(f"started {len(started)} processes; the keys are simulated; Ctrl-C stops")
         try:

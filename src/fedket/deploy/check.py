@@ -14,9 +14,11 @@ from fedket.deploy.files import (
     read_experiment,
     sae_ids,
 )
+from fedket.deploy.operating.consent import check_consent
 from fedket.deploy.party_keys import read_own_sae
 from fedket.deploy.private import make_private, open_to_others
 from fedket.errors import ConfigError
+from fedket.experiment.config import ExperimentConfig
 from fedket.keys.etsi014.config import SaeConfig
 from fedket.schema import read_table
 from fedket.types import SERVER
@@ -26,7 +28,8 @@ def check_kit(kit: Path) -> None:
     """Check the files that the operator of a kit keeps.
 
     Raises:
-        ConfigError: A file is missing, has a mistake, or names something that is not there.
+        ConfigError: A file is missing, has a mistake, or names something that is not there; or
+            nobody at a site has approved its experiment.
         KeyMaterialError: The key manager's file is another party's.
     """
     folder = own_files(kit)
@@ -41,7 +44,7 @@ def check_kit(kit: Path) -> None:
             f"{folder / SITE}: `client` is {site.client} and `name` is {site.name}, which is not "
             f"its place in `sites`: {', '.join(site.sites)}"
         )
-    _check_party(site, site.client)
+    check_consent(folder, _check_party(site, site.client))
     _must_exist(folder / SITE, site.data)
 
 
@@ -63,12 +66,13 @@ def check_private(kit: Path) -> list[str]:
     return news
 
 
-def _check_party(file: FederationFile | SiteFile, party: int) -> None:
+def _check_party(file: FederationFile | SiteFile, party: int) -> ExperimentConfig:
     """Check what servers and sites have in common."""
-    read_experiment(file.experiment, len(file.sites))
+    config = read_experiment(file.experiment, len(file.sites))
     own = sae_ids(file.saes, len(file.sites))[party]
     sae = read_own_sae(file.sae, own)
     _must_exist(file.sae, sae.ca, sae.certificate, sae.key)
+    return config
 
 
 def _must_exist(named_in: Path, *paths: Path) -> None:

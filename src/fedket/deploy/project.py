@@ -43,6 +43,7 @@ from fedket.deploy.identity.authority import (
     pem,
     save_root,
 )
+from fedket.deploy.operating.consent import approve
 from fedket.deploy.private import make_private
 from fedket.deploy.trial_keys import KME, write_trial_keys
 from fedket.errors import ConfigError
@@ -100,7 +101,8 @@ class Choices(NamedTuple):
         data: Site -> its samples, as its `site.toml` names them.
         prepared: Whether the samples are already what the experiment makes of them.
         saes: SAE IDs of the sites and then the server.
-        trial_kme: Host name of a key manager for a trial, which is written too; empty: each party
+        trial_kme: Host name of a key manager for a trial, which is written too, and the experiment
+            counts as approved at every site; empty: each party
             has one of its own, and gets a template.
         kme_port: The trial's key manager's port.
         test_data: The server's own samples for evaluation, or nothing.
@@ -177,6 +179,8 @@ def _write_all(config: ExperimentConfig, directory: Path, choices: Choices) -> L
     _write(layout.files("server") / FEDERATION, server, FederationFile)
     for number, name in enumerate(choices.sites):
         _write(layout.files(name) / SITE, _site_values(number, name, choices), SiteFile)
+        if choices.trial_kme:
+            approve(layout.files(name), config, "a trial")
     (directory / GUIDE).write_text(_guide(config, choices, layout, engine.extra), encoding="utf-8")
     make_private(directory)
     return layout
@@ -322,7 +326,7 @@ beside `experiment.toml`:
         trial = f"""
 **A trial: the keys are simulated**, not QKD. One key manager makes them for all parties:
 `fedket kme serve THIS-FOLDER/{KME}/kme.toml`, at `{choices.trial_kme}:{choices.kme_port}`. Each
-kit's `sae.toml` leads there already.
+kit's `sae.toml` leads there already, and the experiment counts as approved at every site.
 """
     return f"""# What each operator has to do
 
@@ -340,7 +344,9 @@ key. Keep this folder to yourself: `provisioning/` holds the key that signs cert
 2. In `{files}/site.toml` say where your samples are (`data`). They stay there.
 3. In `{files}/sae.toml` say how you reach your key manager, and put the certificates that it names
    beside it; `fedket keys doctor KIT/{files}/sae.toml` says what is wrong.
-4. Start: `fedket deploy start KIT`, as a user of the operating system who owns the kit and runs
+4. `fedket deploy consent KIT` shows what would be trained, what leaves your site, and ε if there is
+   noise. Approve it, or do not take part.
+5. Start: `fedket deploy start KIT`, as a user of the operating system who owns the kit and runs
    nothing else. It may be stopped and started again at any time.
 
 ## What the server can learn

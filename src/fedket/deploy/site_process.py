@@ -113,6 +113,7 @@ class SiteProcess:
         from fedket.deploy.files import SITE, SiteFile, read_experiment, sae_ids
         from fedket.deploy.given import GivenUpdates
         from fedket.deploy.operating.account import SiteAccount
+        from fedket.deploy.operating.consent import check_consent
         from fedket.deploy.party_keys import open_store_keys
         from fedket.deploy.site import Site
         from fedket.deploy.site_data import load_site_data
@@ -123,6 +124,7 @@ class SiteProcess:
         keep_compiled(folder / CACHE)
         file = read_table(folder / SITE, SiteFile)
         config = read_experiment(file.experiment, len(file.sites))
+        check_consent(folder, config)
         dataset = load_site_data(file, config)
         ids = sae_ids(file.saes, len(file.sites))
         keys = open_store_keys(file.client, file.store, file.sae, ids, self._way(file.sites))

@@ -1,0 +1,138 @@
+"""A site's consent: its operator approves an experiment, by its fingerprint, before it begins.
+
+The approval is `consent.json` in the site's own files. Whatever changes the fingerprint, the
+experiment's file or the author's code beside it, needs a new one.
+"""
+
+import getpass
+import json
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fedket._version import __version__
+from fedket.deploy.files import SiteFile, masking_of
+from fedket.deploy.operating.state import now
+from fedket.errors import ConfigError, FedketError
+from fedket.experiment.aggregation import first_context
+from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.privacy import Promise
+from fedket.experiment.run_directory import config_hash, source_hashes
+from fedket.federated.trainer import tree_size
+from fedket.files import write_atomic
+
+CONSENT = "consent.json"
+
+LEAVES = (
+    "its name, number and version of fedket; the experiment's fingerprint; how many samples and "
+    "classes it has, and the shape of one; names and offsets of one-time keys; one line where "
+    "something fails; and masked words"
+)
+
+
+class Consent(BaseModel):
+    """What was approved, by whom and when (ISO 8601), with which version."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    fingerprint: str
+    by: str
+    when: str
+    version: str
+
+
+def approve(folder: Path, config: ExperimentConfig, by: str = "") -> Consent:
+    """Approve an experiment for a site.
+
+    Args:
+        folder: The site's own files.
+        config: The experiment.
+        by: Who does; the user of this process if empty.
+    """
+    consent = Consent(
+        fingerprint=config_hash(config),
+        by=by or _user(),
+        when=now(),
+        version=__version__,
+    )
+    write_atomic(folder / CONSENT, consent.model_dump_json(indent=1) + "\n")
+    return consent
+
+
+def check_consent(folder: Path, config: ExperimentConfig) -> None:
+    """Check that a site's operator has approved this very experiment.
+
+    Raises:
+        ConfigError: Nobody has, or it has changed since.
+    """
+    own, path = config_hash(config), folder / CONSENT
+    see = f"see what it does, and approve it, with: fedket deploy consent {folder.parents[1]}"
+    try:
+        consent = Consent.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"nobody here has approved the experiment `{config.name}` (fingerprint {own[:16]}); "
+            f"{see}"
+        ) from None
+    except (ValueError, ValidationError):
+        raise ConfigError(f"{path} is not what `deploy consent` wrote; {see}") from None
+    if consent.fingerprint != own:
+        raise ConfigError(
+            f"the experiment `{config.name}` has changed: {consent.by} approved fingerprint "
+            f"{consent.fingerprint[:16]} on {consent.when[:10]}, it is {own[:16]} now; {see}"
+        )
+
+
+def terms(config: ExperimentConfig, site: SiteFile) -> list[tuple[str, str]]:
+    """Return what a site's operator is asked to approve: what it is about, and in words."""
+    plan, training = config.federation, config.training
+    code = [f"{name} ({digest[:16]})" for name, digest in source_hashes(config).items()]
+    said = [
+        ("experiment", ": ".join(filter(None, [config.name, config.description]))),
+        ("fingerprint", config_hash(config)),
+        ("sites", ", ".join(site.sites)),
+        (
+            "trains",
+            f"{config.model.kind} with {config.strategy.kind}: {plan.rounds} rounds of "
+            f"{training.epochs} epochs, batches of {training.batch_size}",
+        ),
+        ("on", f"{site.data}, which stays here"),
+        ("leaves this site", LEAVES),
+        *(("protection", caveat) for caveat in config.aggregation.caveats()),
+        ("privacy", _privacy(config, site)),
+    ]
+    return said + [("code of its author's, with SHA-256", name) for name in code]
+
+
+def _privacy(config: ExperimentConfig, site: SiteFile) -> str:
+    """What noise promises, in words."""
+    if config.privacy is None:
+        return "no noise: the sum over the sites, and the model, are not private (no ε)"
+    asked = json.dumps(config.privacy.model_dump(mode="json", exclude_none=True))
+    try:
+        facts = _promise(config, site).facts()
+    except (FedketError, OSError) as error:
+        return f"{asked}; ε cannot be worked out yet: {error}"
+    if facts.epsilon is None:
+        return f"{asked}: no ε"
+    return (
+        f"{facts.kind}: ε = {facts.epsilon:.3g} at δ = {facts.delta:g} after all rounds, noise "
+        f"{facts.noise_multiplier:.3g} times the clip of {facts.clip:g}"
+    )
+
+
+def _promise(config: ExperimentConfig, site: SiteFile) -> Promise:
+    from fedket.deploy.site_data import load_site_data
+    from fedket.deploy.site_trainer import make_task
+
+    data = load_site_data(site, config)
+    task = make_task(config, data.x_train.shape[1:], data.num_classes)
+    return Promise(config, masking_of(config), first_context(config), tree_size(task.template[0]))
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return str(os.getuid())
