@@ -120,19 +120,21 @@ def site_parts(built):
         )
 
 
-def federation_of(config, built, silent=None, told=None, folder=None):
+def federation_of(config, built, silent=None, told=None, folder=None, min_sites=(2, 2)):
+    """A federation in this process; `min_sites` are what the server and each site accept."""
     keys = SharedKeys(OsRandomSource())
     sites = []
     for i, part in enumerate(site_parts(built)):
         own = folder and folder / f"{i}"
         if own:
             own.mkdir(exist_ok=True)
-        sites.append(Site(f"site-{i}", i, config, part, keys, folder=own))
+        site = Site(f"site-{i}", i, config, part, keys, folder=own, min_sites=min_sites[1])
+        sites.append(site)
     members = LocalMembers(sites, silent)
     members.keys = keys
     members.open("a session", told)
     features = built.dataset.x_train.shape[1:]
-    task = make_task(config, features, built.dataset.num_classes)
+    task = make_task(config, features, built.dataset.num_classes, min_sites[0])
     rounds = SiteRounds(task, members, keys, "a session")
     return site_experiment(task, rounds, built.dataset).federation, members
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -72,7 +73,7 @@ class FakeKeys:
 
 
 @contextmanager
-def members_of(*sites, least=2, waits=QUICK):
+def members_of(*sites, least=2, waits=QUICK, first=0):
     """A members over fake sites."""
     news = []
 
@@ -80,7 +81,14 @@ def members_of(*sites, least=2, waits=QUICK):
         return sites[site].answer(action, payload, seconds, abandoned)
 
     members = Membership(
-        NAMES[: len(sites)], EXPERIMENT, call, waits, frozenset({"train"}), least, news.append
+        NAMES[: len(sites)],
+        EXPERIMENT,
+        call,
+        waits,
+        frozenset({"train"}),
+        least,
+        news.append,
+        first,
     )
     members.news = news
     try:
@@ -183,6 +191,34 @@ def test_without_enough_sites_the_run_ends_with_who_is_missing():
     assert message.startswith("1 of 3 sites came, 2 are needed; site north is silent")
     assert "site west was refused: its experiment's fingerprint is 'beef'" in message
     assert "south" not in message
+
+
+def test_the_first_round_waits_for_sites_that_compile_and_later_ones_go_on_without():
+    """Sites that come early would otherwise be alone in a sum; `join_s` is over long before."""
+    sites, compiled = three(), threading.Event()
+    sites[2].fails["setup"] = lambda: compiled.wait(60) and Reply({})
+    with members_of(*sites, waits=QUICK._replace(join_s=0.1), first=3) as members:
+        until(lambda: len(members.meet(range(3))) == 3)
+        members.open("a session", 2, FakeKeys())
+        first = ThreadPoolExecutor(1).submit(members.gather)
+        with pytest.raises(TimeoutError):
+            first.result(timeout=0.5)
+        compiled.set()
+        assert set(first.result()) == {0, 1, 2}
+        sites[2].away = True
+        until(lambda: 2 in members.absent())
+        assert set(members.gather()) == {0, 1}
+
+
+def test_a_site_that_cannot_begin_is_not_one_that_compiles():
+    sites = three()
+    sites[2].fails["setup"] = Failure("out of memory")
+    waits = QUICK._replace(join_s=0.5)
+    with members_of(*sites, waits=waits, first=3) as members:
+        until(lambda: len(members.meet(range(3))) == 3)
+        members.open("a session", 2, FakeKeys())
+        with pytest.raises(ProtocolError, match=r"2 of 3 .* site west could not begin: out of m"):
+            members.gather()
 
 
 def test_a_refused_site_keeps_nobody_waiting():

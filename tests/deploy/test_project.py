@@ -237,7 +237,7 @@ def test_a_server_keeps_its_state_in_its_kit_wherever_that_is(layout, tmp_path):
 @pytest.mark.parametrize("sites", [2, 7])
 def test_a_project_has_a_server_its_sites_and_an_administrator(config, tmp_path, sites):
     names = tuple(f"site-{i}" for i in range(sites))
-    layout = write_project(config, tmp_path / "fed", Choices(names))
+    layout = write_project(config, tmp_path / "fed", Choices(names, min_sites=2))
     assert set(layout.kits) == {"server", "admin", *names}
     assert layout.sites() == [*names]
 
@@ -248,16 +248,21 @@ def test_a_project_has_a_server_its_sites_and_an_administrator(config, tmp_path,
         (["--sites", "ada"], "name two sites or more"),
         (["--sites", ""], "name two sites or more"),
         (["--sites", "ada,ada"], "each once"),
+        (["--sites", "ada,bob"], "2 sites take part in a round, 3 must"),
+        (["--sites", "a,b,c", "--min-sites", "4"], "3 sites take part in a round, 4 must"),
         (["--sites", "ada,Bob"], "`Bob` cannot name a site"),
         (["--sites", "ada,server"], "`server` cannot name a site"),
         (["--sites", "ada,../bob"], "cannot name a site"),
         (["--sites", f"ada,{'b' * 33}"], "cannot name a site"),
-        (["--sites", "ada,bob", "--host", "not a host"], "host"),
-        (["--sites", "ada,bob", "--host", "::1"], "give a host name that leads there"),
-        (["--sites", "ada,bob", "--observer", "eve"], "`eve` cannot name a person"),
-        (["--sites", "ada,bob", "--set", "aggregation.kind=quantised"], "nothing but masked words"),
-        (["--sites", "ada,bob", *SHARED, "--set", "aggregation.threshold=9"], "threshold"),
-        (["--sites", "ada,bob", "--set", "agregation.kind=pairwise_masks"], "did you mean"),
+        (["--sites", "ada,bob,cy", "--host", "not a host"], "host"),
+        (["--sites", "ada,bob,cy", "--host", "::1"], "give a host name that leads there"),
+        (["--sites", "ada,bob,cy", "--observer", "eve"], "`eve` cannot name a person"),
+        (
+            ["--sites", "ada,bob,cy", "--set", "aggregation.kind=quantised"],
+            "nothing but masked words",
+        ),
+        (["--sites", "ada,bob,cy", *SHARED, "--set", "aggregation.threshold=9"], "threshold"),
+        (["--sites", "ada,bob,cy", "--set", "agregation.kind=pairwise_masks"], "did you mean"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_nothing_is_written(
@@ -275,7 +280,7 @@ def test_what_cannot_be_is_one_line_and_nothing_is_written(
 
 def test_what_is_there_already_is_left_alone(config, tmp_path, monkeypatch, capsys):
     (tmp_path / "notes.txt").write_text("mine")
-    common = ["fedket", "deploy", "init", "quickstart", "--sites", "a,b", "--host", "here"]
+    common = ["fedket", "deploy", "init", "quickstart", "--sites", "a,b,c", "--host", "here"]
     monkeypatch.setattr("sys.argv", [*common, "--output", str(tmp_path)])
     assert cli.execute() == 2
     assert "is not empty" in capsys.readouterr().err
@@ -285,7 +290,7 @@ def test_what_is_there_already_is_left_alone(config, tmp_path, monkeypatch, caps
 @pytest.mark.parametrize("saes", [("a", "b"), ("a", "b", "hub", "d")])
 def test_every_party_needs_an_sae_of_its_own(config, tmp_path, saes):
     with pytest.raises(ConfigError, match="2 sites and the server need 3"):
-        write_project(config, tmp_path / "fed", Choices(("ada", "bob"), saes=saes))
+        write_project(config, tmp_path / "fed", Choices(("ada", "bob"), saes=saes, min_sites=2))
     assert not (tmp_path / "fed").exists()
 
 
@@ -347,7 +352,7 @@ def test_data_that_an_experiment_names_go_into_kits_and_code_only_at_home(tmp_pa
     tables += ["model.circuit=chen_yoo", "model.num_layers=1", "model.num_qubits=2"]
     (beside / "mine.toml").write_text(find_experiment(Path("quickstart")).read_text())
     config = load_config(beside / "mine.toml", tables)
-    choices = Choices(("ada", "bob"), code=code)
+    choices = Choices(("ada", "bob"), code=code, min_sites=2)
     layout = write_project(config, tmp_path / "federation", choices)
     for party in ("server", "ada", "bob"):
         assert (layout.files(party) / "device.json").read_text() == DEVICE
@@ -361,7 +366,7 @@ def test_data_that_an_experiment_names_go_into_kits_and_code_only_at_home(tmp_pa
 
 def test_a_trial_brings_a_key_manager_that_every_party_reaches(config, tmp_path):
     port, sites = free_ports(1)[0], ("ada", "bob")
-    choices = Choices(sites, trial_kme="127.0.0.1", kme_port=port)
+    choices = Choices(sites, trial_kme="127.0.0.1", kme_port=port, min_sites=2)
     layout = write_project(config, tmp_path / "trial", choices)
     with serving(KeyPools(read_table(layout.directory / "kme" / "kme.toml", KmeConfig))):
         for party in (*sites, "server"):
@@ -374,7 +379,7 @@ def test_a_trial_brings_a_key_manager_that_every_party_reaches(config, tmp_path)
 
 
 def test_the_command_names_a_trial_s_keys_for_what_they_are(tmp_path, monkeypatch, capsys):
-    common = ["fedket", "deploy", "init", "quickstart", "--sites", "a,b", "--trial-kme"]
+    common = ["fedket", "deploy", "init", "quickstart", "--sites", "a,b,c", "--trial-kme"]
     where = ["--host", "fed.example.org", "--output", str(tmp_path / "fed")]
     monkeypatch.setattr("sys.argv", [*common, *where])
     assert cli.execute() == 0

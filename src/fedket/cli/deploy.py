@@ -63,6 +63,10 @@ def init(
     observer: Annotated[
         list[str] | None, typer.Option(help="Who may only watch, as name@example.org.")
     ] = None,
+    min_sites: Annotated[
+        int | None,
+        typer.Option(min=2, help="Fewest sites in a sum; 3, and ¾ of all in the first round."),
+    ] = None,
     changes: SetOption = None,
 ) -> None:
     """Write every party's startup kit and configuration, and what each operator has to do.
@@ -75,7 +79,7 @@ def init(
     names = tuple(name.strip() for name in sites.split(",") if name.strip())
     kme = (kme_host or host[0]) if trial_kme or kme_host else ""
     people = coordinator, tuple(observer or ())
-    choices = Choices(names, tuple(host), port, *people, trial_kme=kme)
+    choices = Choices(names, tuple(host), port, *people, trial_kme=kme, min_sites=min_sites)
     layout = write_project(load_experiment(experiment, changes), output, choices)
     typer.echo(f"wrote the kits of the server, {len(names)} sites and the administrator")
     if kme:

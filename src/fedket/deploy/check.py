@@ -7,9 +7,11 @@ from pathlib import Path
 
 from fedket.deploy.files import (
     FEDERATION,
+    MIN_SITES,
     SITE,
     FederationFile,
     SiteFile,
+    check_cohorts,
     own_files,
     read_experiment,
     sae_ids,
@@ -69,6 +71,7 @@ def check_private(kit: Path) -> list[str]:
 def _check_party(file: FederationFile | SiteFile, party: int) -> ExperimentConfig:
     """Check what servers and sites have in common."""
     config = read_experiment(file.experiment, len(file.sites))
+    check_cohorts(config, file.min_sites or MIN_SITES)
     own = sae_ids(file.saes, len(file.sites))[party]
     sae = read_own_sae(file.sae, own)
     _must_exist(file.sae, sae.ca, sae.certificate, sae.key)

@@ -24,10 +24,14 @@ from fedket.types import SERVER
 
 SITE_NAME = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
 SiteName = Annotated[str, Field(pattern=SITE_NAME)]
+AtLeastTwo = Annotated[int, Field(ge=2, le=1000)]
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
 
 FEDERATION, SITE = "federation.toml", "site.toml"
 """Names of the two files, in `own_files` of a startup kit."""
+
+MIN_SITES = 3
+"""Fewest sites in a sum, unless operators say otherwise: of two, each knows the other's update."""
 
 PROBLEM = "problem.txt"
 """Beside `federation.toml`: what the server found wrong for good, in one line."""
@@ -65,6 +69,8 @@ class FederationFile(Table):
     """Longest wait for sites at the start of the run, and of a round that has too few."""
     silent_s: Seconds = 8.0
     """Time without a heartbeat after which a site counts as away."""
+    min_sites: AtLeastTwo | None = None
+    """Fewest sites in a sum; left out, 3, and in the first round three quarters of all."""
 
     @field_validator("sites")
     @classmethod
@@ -94,6 +100,8 @@ class SiteFile(Table):
     """How this site reaches its key manager."""
     store: LocalPath
     """This site's pad store."""
+    min_sites: AtLeastTwo = MIN_SITES
+    """Fewest sites in a sum to which this site gives its update, whatever the server says."""
 
 
 def own_files(kit: Path) -> Path:
@@ -142,8 +150,12 @@ def read_experiment(path: Path, sites: int) -> ExperimentConfig:
     return config
 
 
-def masking_of(config: ExperimentConfig) -> Protocol:
+def masking_of(config: ExperimentConfig, min_sites: int = 2) -> Protocol:
     """Return how the updates of sites become a sum.
+
+    Args:
+        config: The experiment.
+        min_sites: Fewest sites in a sum, whatever the protocol could do.
 
     Raises:
         ConfigError: They would leave their site unmasked.
@@ -164,7 +176,21 @@ def masking_of(config: ExperimentConfig) -> Protocol:
             f'aggregation.kind = "{config.aggregation.kind}" is simulated only: a server that dies '
             'could not know which groups it had opened; use "pairwise_masks" or "shared_masks"'
         )
-    return protocol
+    return protocol._replace(least=max(protocol.least, min_sites))
+
+
+def check_cohorts(config: ExperimentConfig, min_sites: int) -> None:
+    """Check that rounds of an experiment have sites enough for a sum.
+
+    Raises:
+        ConfigError: They have not.
+    """
+    if config.cohort_size < min_sites:
+        raise ConfigError(
+            f"{config.cohort_size} sites take part in a round, {min_sites} must: of two, each sees "
+            "the other's update. Have more, or let all parties accept fewer: `min_sites` in "
+            f"{FEDERATION} and in every {SITE}, `deploy init --min-sites`"
+        )
 
 
 def check_deployable(config: ExperimentConfig, sites: int) -> None:

@@ -125,5 +125,5 @@ class HeartbeatMonitor:
 
     def _put_off(self, i: int, instance: str, why: str) -> None:
         """Say once why a process is not in yet; it is asked again."""
-        if self._table.note(i, instance, why=why):
+        if self._table.note(i, instance, why=why, stuck=True):
             self._say(f"site {self._names[i]} {why}")

@@ -75,6 +75,7 @@ def prepare(config: ExperimentConfig, sites: int, directory: Path) -> Layout:
         test_data="test.npz",
         waits={"phase_s": 30.0, "training_s": 600.0, "join_s": 90.0, "silent_s": 6.0},
         code=True,
+        min_sites=2 if sites == 2 else None,
     )
     built = build_experiment(_simulated(config))
     layout = write_project(config, directory, choices)

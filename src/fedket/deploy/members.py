@@ -26,6 +26,7 @@ class Member(NamedTuple):
         admitted: Whether its links are in line, so that it takes part.
         why: Why it does not.
         silence: Why the last heartbeat did not come.
+        stuck: Whether its last step towards a session failed; it is asked again.
     """
 
     instance: str = ""
@@ -36,6 +37,7 @@ class Member(NamedTuple):
     admitted: bool = False
     why: str = "has not completed the handshake yet"
     silence: str = ""
+    stuck: bool = False
 
 
 class MemberTable:
@@ -128,6 +130,10 @@ class MemberTable:
         return self._where(
             lambda member: bool(member.handshake) and not member.ready and self._is_heard(member)
         )
+
+    def coming(self) -> dict[int, Member]:
+        """Who has no session yet, but is about to: it compiles, and nothing has failed."""
+        return {i: member for i, member in self.preparing().items() if not member.stuck}
 
     def _where(self, test: Callable[[Member], bool]) -> dict[int, Member]:
         return {i: member for i, member in self._all().items() if test(member)}

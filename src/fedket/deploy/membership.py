@@ -37,6 +37,7 @@ class Membership:
         training: Actions that take training.
         least: Sites without which no round begins.
         say: Where news of sites go; called from several threads.
+        first: The same for the first round, if more: sites that come early must not be alone.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class Membership:
         training: frozenset[str],
         least: int,
         say: Callable[[str], None],
+        first: int = 0,
     ) -> None:
         self._names, self._timeouts, self._least, self._say = names, timeouts, least, say
+        self._needed = max(first, least)
         self._keys: PartyKeys | None = None
         self._shape: tuple[int, ...] = ()
         self._table = MemberTable(names, timeouts.silent_s)
@@ -73,9 +76,9 @@ class Membership:
         """
         self._wait_until(lambda: self._table.known() >= set(expected))
         here = {i: member.handshake for i, member in self._fitting().items()}
-        if len(here) < self._least:
+        if len(here) < self._needed:
             raise ProtocolError(
-                f"{len(here)} of {len(self._names)} sites came, {self._least} are needed; "
+                f"{len(here)} of {len(self._names)} sites came, {self._needed} are needed; "
                 f"{self._who_is_missing(here)}"
             )
         return here
@@ -103,15 +106,20 @@ class Membership:
         """Let in who is ready; return the samples of every site that takes part.
 
         Raises:
-            ProtocolError: Too few are there, even after `join_s`.
+            ProtocolError: Too few are there, even after `join_s`, and too few compile.
         """
-        self._wait_until(lambda: len(self._admit()) >= self._least)
+        needed = self._needed
+        self._wait_until(
+            lambda: len(self._admit()) >= needed,
+            lambda: len(self._table.members()) + len(self._table.coming()) >= needed,
+        )
         members = self._table.members()
-        if len(members) < self._least:
+        if len(members) < needed:
             raise ProtocolError(
-                f"{len(members)} of {len(self._names)} sites are there, {self._least} are needed; "
+                f"{len(members)} of {len(self._names)} sites are there, {needed} are needed; "
                 f"{self._who_is_missing(members)}; start them and resume"
             )
+        self._needed = self._least
         return {i: number_in(member.handshake, "samples") for i, member in members.items()}
 
     def absent(self) -> dict[int, str]:
@@ -171,9 +179,15 @@ class Membership:
         missing = [why for i, why in self.absent().items() if i not in here]
         return "; ".join(missing) or "nobody is away"
 
-    def _wait_until(self, test: Callable[[], bool]) -> None:
-        end = time.monotonic() + self._timeouts.join_s
-        while not test() and time.monotonic() < end:
+    def _wait_until(
+        self, test: Callable[[], bool], hopeful: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Wait `join_s`, or as long as a site may compile while it is `hopeful` to."""
+        begun = time.monotonic()
+        while True:
+            most = self._timeouts.training_s if hopeful() else self._timeouts.join_s
+            if test() or time.monotonic() - begun >= most:
+                return
             time.sleep(POLL_S / 4)
 
 

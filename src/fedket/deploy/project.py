@@ -20,11 +20,13 @@ from fedket.deploy.engines import (
 )
 from fedket.deploy.files import (
     FEDERATION,
+    MIN_SITES,
     OWN_FILES,
     SITE,
     SITE_NAME,
     FederationFile,
     SiteFile,
+    check_cohorts,
     check_deployable,
     kit_engine,
     own_files,
@@ -106,6 +108,7 @@ class Choices(NamedTuple):
             has one of its own, and gets a template.
         kme_port: The trial's key manager's port.
         test_data: The server's own samples for evaluation, or nothing.
+        min_sites: Fewest sites in a sum; None for the default.
         waits: Further values of `federation.toml`.
         code: Whether files of users' own kinds go into kits, too: where one person is everybody.
     """
@@ -123,6 +126,7 @@ class Choices(NamedTuple):
     test_data: str = ""
     waits: Mapping[str, Any] = {}
     code: bool = False
+    min_sites: int | None = None
 
 
 def write_project(config: ExperimentConfig, directory: Path, choices: Choices) -> Layout:
@@ -139,6 +143,7 @@ def write_project(config: ExperimentConfig, directory: Path, choices: Choices) -
     check_names(choices)
     config = for_sites(config, len(choices.sites))
     check_deployable(config, len(choices.sites))
+    check_cohorts(config, choices.min_sites or MIN_SITES)
     saes = choices.saes or (*choices.sites, "server")
     sae_ids(saes, len(choices.sites))
     if directory.exists() and any(directory.iterdir()):
@@ -210,7 +215,8 @@ def _server_values(choices: Choices) -> dict[str, Any]:
     waits = {name: fields[name].default for name in WAITS}
     test = {"test_data": choices.test_data} if choices.test_data else {}
     place = {"hosts": list(choices.hosts), "port": choices.port, "run": "run"}
-    return {**place, **_shared(choices), **test, **waits, **choices.waits}
+    least = {"min_sites": choices.min_sites} if choices.min_sites else {}
+    return {**place, **_shared(choices), **test, **waits, **least, **choices.waits}
 
 
 def _site_values(number: int, name: str, choices: Choices) -> dict[str, Any]:
@@ -220,6 +226,7 @@ def _site_values(number: int, name: str, choices: Choices) -> dict[str, Any]:
         "client": number,
         "data": choices.data.get(name, "samples.npz"),
         "prepared": choices.prepared,
+        "min_sites": choices.min_sites or MIN_SITES,
         **_shared(choices),
     }
 

@@ -104,15 +104,15 @@ class SiteRounds:
         absent = dict(self._members.absent())
         resting = self._spoilers.resting(round_num)
         rested = set(drawn.tolist()) & set(self._samples) - set(absent) - set(resting)
-        if len(rested) >= max(2, self._task.protocol.least):
+        if len(rested) >= (least := self._task.protocol.least):
             absent |= resting
         here = tuple(i for i in drawn.tolist() if i in self._samples and i not in absent)
         # A site may come back between the two answers; it is named all the same.
         away = {i: absent.get(i, f"site {i} came back") for i in drawn.tolist() if i not in here}
-        if len(here) < 2:
+        if len(here) < least:
             raise ProtocolError(
-                f"round {round_num}: {len(here)} of {len(drawn)} sites are there; a sum hides "
-                "nothing with fewer than 2, start the others and resume"
+                f"round {round_num}: {len(here)} of {len(drawn)} sites are there; {least} must be "
+                "in a sum, start the others and resume"
             )
         cohort, short = self._fill(round_num, here)
         return Attendance(np.array(cohort, np.int32), away | short)

@@ -1,12 +1,22 @@
 """The server's side of a run, on any transport: from `federation.toml` to a run directory."""
 
+import math
 import secrets
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fedket.deploy.broadcast import Call, Timeouts
-from fedket.deploy.files import FEDERATION, FederationFile, masking_of, read_experiment, sae_ids
+from fedket.deploy.files import (
+    FEDERATION,
+    MIN_SITES,
+    FederationFile,
+    check_cohorts,
+    masking_of,
+    read_experiment,
+    sae_ids,
+)
 from fedket.deploy.handshake import Handshake, number_in, shape_in
 from fedket.deploy.membership import Membership
 from fedket.deploy.operating.watch import Watch
@@ -63,7 +73,8 @@ def run_federation(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]
     given = parts(names)
     transport = given._replace(call=watch.call(given.call), say=watch.say(given.say))
     test = load_test_data(file.test_data, folder, config)
-    protocol = masking_of(config)
+    protocol = masking_of(config, file.min_sites or MIN_SITES)
+    check_cohorts(config, protocol.least)
     ids = sae_ids(file.saes, len(names))
     opened = OpenedSums(folder / OPENED, fingerprint)
     keys = open_store_keys(SERVER, file.store, file.sae, ids, transport.ask_peer)
@@ -79,6 +90,7 @@ def run_federation(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]
         frozenset({protocol.trains, "setup"}),
         protocol.least,
         transport.say,
+        first=0 if file.min_sites else math.ceil(0.75 * len(names)),
     )
     try:
         started = (file.run / CONFIG).exists()
@@ -113,8 +125,9 @@ def _build(
         raise ProtocolError(
             f"the server's test samples have shape {test.x_test.shape[1:]}, the sites' {features}"
         )
+    make = partial(make_task, config, features, min_sites=file.min_sites or MIN_SITES)
     least = 0 if test is None else test.num_classes
-    task, said = _task_of(config, features, said, least, members.refuse)
+    task, said = _task_of(make, said, least, members.refuse)
     session = f"{file.run.resolve().name}-{secrets.token_hex(8)}"
     rounds = SiteRounds(
         task,
@@ -132,8 +145,7 @@ def _build(
 
 
 def _task_of(
-    config: ExperimentConfig,
-    features: tuple[int, ...],
+    make: Callable[..., Task],
     said: Mapping[int, Handshake],
     least: int,
     refuse: Callable[[int, str], None],
@@ -148,7 +160,7 @@ def _task_of(
         most = max(counts.values())
         fewer = {i: handshake for i, handshake in said.items() if counts[i] < most}
         try:
-            return make_task(config, features, max(most, least)), said
+            return make(num_classes=max(most, least)), said
         except FedketError as error:
             if not fewer or least >= most:
                 raise

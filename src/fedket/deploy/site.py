@@ -57,6 +57,7 @@ class Site:
         keys: Its ends of its links.
         give: Remembers to which group it gave which update: `GivenUpdates.give`.
         folder: Its own folder, for what outlives it; None for nothing.
+        min_sites: Fewest sites in a sum to which it gives its update.
     """
 
     def __init__(
@@ -68,11 +69,12 @@ class Site:
         keys: PartyKeys,
         give: Give = forget,
         folder: Path | None = None,
+        min_sites: int = 2,
     ) -> None:
         self.name, self.client_id = name, client_id
         self.instance = secrets.token_hex(8)
         self._config, self._dataset, self._keys, self._give = config, dataset, keys, give
-        self._folder = folder
+        self._folder, self._min_sites = folder, min_sites
         self._served: object = None
         self._session: SiteSession | None = None
         self._state: Any = None
@@ -139,7 +141,7 @@ class Site:
                 f"largest site; site {self.name} has {self._dataset.num_classes} classes and "
                 f"{len(self._dataset.y_train)} samples"
             )
-        task = make_task(self._config, features, classes)
+        task = make_task(self._config, features, classes, self._min_sites)
         trainer = SiteTrainer(task, self._dataset, self.client_id, largest, self._folder)
         trainer.compile()
         party, learn = Party(name, self._keys.source(name)), self._learn
@@ -184,6 +186,12 @@ class Site:
         session, round_num = self._opened(), integer(payload, "round_num")
         samples = samples_in(payload, "cohort")
         check_round(session.agreed, round_num, samples)
+        if len(samples) < session.task.protocol.least:
+            raise ProtocolError(
+                f"round {round_num} would be of {len(samples)} sites; site {self.name} gives its "
+                f"update to sums over {session.task.protocol.least} or more (`min_sites` in its "
+                "site.toml)"
+            )
         seed = octets(payload, "graph_seed")
         context = session.task.round(round_num, tuple(samples), samples, seed)
         check_shares(session.task.protocol.max_share, context)

@@ -129,7 +129,9 @@ class SiteProcess:
         ids = sae_ids(file.saes, len(file.sites))
         keys = open_store_keys(file.client, file.store, file.sae, ids, self._way(file.sites))
         given = GivenUpdates(folder, config_hash(config))
-        site = Site(file.name, file.client, config, dataset, keys, given.give, folder)
+        site = Site(
+            file.name, file.client, config, dataset, keys, given.give, folder, file.min_sites
+        )
         site.instance = self._instance
         about = config.name, config_hash(config), config.federation.rounds
         self._account = SiteAccount(folder, file.sites, *about, keys.left)

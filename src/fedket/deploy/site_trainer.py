@@ -108,13 +108,16 @@ class Task(NamedTuple):
         return RoundContext(self.config.seed, round_num, cohort, shares, self.bounds, graph_seed)
 
 
-def make_task(config: ExperimentConfig, features: tuple[int, ...], num_classes: int) -> Task:
+def make_task(
+    config: ExperimentConfig, features: tuple[int, ...], num_classes: int, min_sites: int = 2
+) -> Task:
     """Build model and strategy without any sample.
 
     Args:
         config: The experiment.
         features: Shape of a sample.
         num_classes: Classes of the whole federation.
+        min_sites: Fewest sites in a sum.
 
     Raises:
         ConfigError: The model does not suit such samples.
@@ -134,7 +137,7 @@ def make_task(config: ExperimentConfig, features: tuple[int, ...], num_classes: 
         params = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), parameter_shapes(model)
         )
-        update, protocol = contribution_shape(strategy, params), masking_of(config)
+        update, protocol = contribution_shape(strategy, params), masking_of(config, min_sites)
         # What is promised to clients covers what they contribute, and nothing beside it.
         names = () if config.privacy else ("accuracy", "loss")
         template = update, {name: jax.ShapeDtypeStruct((), dtype) for name in names}

@@ -8,6 +8,7 @@ process, a deployment each at its end.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -105,6 +106,7 @@ def server_side(
     coder = protocol.coder(protocol.quantiser, protocol.clip, context, num_values)
     _check_enough(protocol, context, {})
     server = protocol.server(context, num_values, party.run_id, deadline)
+    server = mapped(server, partial(_check_group, protocol, context.round_num))
     if opened is not None:
         server = guard_differencing(server, protocol.opens, context, opened)
     server = _beginning(server, context, opening or {}, deadline)
@@ -158,7 +160,7 @@ def client_side(
             _check_cohort(client_id, state.begun, payload)
             if (field := protocol.opens.get(action, "")) in payload:
                 group = integers(payload, field)
-                if protocol.private and len(group) < protocol.least:
+                if len(group) < protocol.least:
                     raise ProtocolError(
                         f"client {client_id} refuses a sum over {len(group)} clients, "
                         f"{protocol.least} are the least"
@@ -223,6 +225,23 @@ def _check_enough(protocol: Protocol, context: RoundContext, missing: Mapping[in
             "privacy.survivors, for more noise of each",
             missing,
         )
+
+
+def _check_group(protocol: Protocol, round_num: int, phase: Phase) -> Phase:
+    """Pass on a request that opens a sum, if enough clients are in it.
+
+    Raises:
+        RoundLostError: They would refuse; none of them is to blame.
+    """
+    if (field := protocol.opens.get(phase.action, "")) in phase.payload:
+        group = integers(phase.payload, field)
+        if len(group) < protocol.least:
+            raise RoundLostError(
+                f"round {round_num} has {len(group)} clients left, {protocol.least} are the least "
+                "over which a sum may be opened",
+                {},
+            )
+    return phase
 
 
 def _beginning(
