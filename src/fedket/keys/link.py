@@ -25,7 +25,7 @@ import hashlib
 import hmac
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from threading import Lock
+from threading import Lock, RLock
 from typing import Annotated, NamedTuple
 
 from pydantic import Field
@@ -33,8 +33,10 @@ from pydantic import Field
 from fedket.keys.etsi014.agreement import Announce, Confirm, Message, Offset, read_message
 from fedket.keys.etsi014.client import Kme
 from fedket.keys.etsi014.errors import AgreementError, EndsApartError
-from fedket.keys.etsi014.fetch import Keys, MasterEnd, SlaveEnd, fetch_chosen, fetch_new, joined
+from fedket.keys.etsi014.fetch import MasterEnd, SlaveEnd, joined
 from fedket.keys.etsi014.models import Bits, KeyId
+from fedket.keys.etsi014.patience import fetch_chosen, fetch_new
+from fedket.keys.etsi014.pipeline import Keys
 from fedket.keys.material import KeyMaterial
 from fedket.keys.store import PadStore
 from fedket.keys.store.connect import agreed_end
@@ -109,7 +111,7 @@ class Link:
         self._sae_id, self._say, self._pauses = sae_id, say, tuple(pauses)
         self._key: KeyMaterial | None = None
         self._asked: _Asked | None = None
-        self._lock = Lock()
+        self._lock, self._asking = Lock(), RLock()
         self._sends, self._receives = (me, peer), (peer, me)
         self._master = MasterEnd(self._sends, kme, sae_id, self._announce, store, self._pauses)
         self._slave = SlaveEnd(self._receives, kme, sae_id, store, self._pauses)
@@ -134,8 +136,9 @@ class Link:
             KmeError: A key manager has no key for K, the other end does not answer, or somebody
                 else answers in its place.
         """
-        keys = fetch_new(self._kme, self._sae_id, KEY_BYTES, self._pauses)
-        self._connect(_sound(joined(keys)), (self._sends, self._receives), keys)
+        with self._asking:
+            keys = fetch_new(self._kme, self._sae_id, KEY_BYTES, self._pauses)
+            self._connect(_sound(joined(keys)), (self._sends, self._receives), keys)
 
     def fill(self, num_bytes: int) -> None:
         """Fetch at least so many bytes more for the stream that this party sends on.
@@ -148,7 +151,8 @@ class Link:
         try:
             self._master.fetch(num_bytes)
         except EndsApartError:  # an end was restarted, or an old message came late
-            self._connect(key, (self._sends,))
+            with self._asking:
+                self._connect(key, (self._sends,))
             self._master.fetch(num_bytes)
 
     def answer(self, action: str, message: Mapping[str, bytes]) -> Mapping[str, bytes]:
@@ -236,14 +240,14 @@ class Link:
         told = {end.stream: end for end in theirs.ends}
         both = [(end, told[end.stream]) for end in ours.ends if end.stream in told]
         marks = {end.stream: max(end.mark, other.mark) for end, other in both}
-        self._store.advance(marks)
-        self._store.withdraw(
-            {
-                end.stream: agreed_end(marks[end.stream], _keys(end), _keys(other))
-                for end, other in both
-            }
-        )
-        self._master.give_up()
+        ends = {
+            end.stream: agreed_end(marks[end.stream], _keys(end), _keys(other))
+            for end, other in both
+        }
+        with self._master.settled:  # it may be about to deposit what the other end withdraws
+            self._store.advance(marks)
+            self._store.withdraw(ends)
+            self._master.give_up()
 
     def _announce(self, message: Announce) -> Confirm:
         """The way of `MasterEnd` to the other end."""

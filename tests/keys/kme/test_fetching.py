@@ -61,7 +61,7 @@ def test_a_stream_is_filled_in_batches_up_to_the_limits(kmes):
     fetched = ends.master.fetch(3000)
     assert fetched == 3072
     assert len(ends.agreed()) == 3072
-    assert [len(secret) for _, secret in ends.deposits[0]] == [1024, 1024, 1024]
+    assert [len(secret) for _, secret in ends.deposits[0]] == [2048, 1024]
     assert ends.master.fetch(1) == 8
     assert ends.master.fetch(0) == 0
 

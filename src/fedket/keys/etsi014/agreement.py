@@ -23,7 +23,7 @@ other key come to the same offset.
 The messages are JSON; they name keys and hold none.
 """
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -35,6 +35,10 @@ from fedket.types import Stream
 
 REMEMBERED = 64
 """Answers that a slave can repeat."""
+
+Fault = Literal["", "keys", "later", "lasting"]
+"""Why a slave refused a batch: its KME does not have the keys, cannot deliver now, or will not
+until somebody does something about it; empty for other reasons."""
 
 Offset = Annotated[int, Field(ge=0, lt=2**63)]
 M = TypeVar("M", bound="Message")
@@ -53,6 +57,8 @@ class Announce(Message):
     start: Offset
     key_ids: Annotated[tuple[KeyId, ...], Field(min_length=1, max_length=65536)]
     size_bits: Bits
+    per_call: Annotated[int, Field(ge=1)] = 65536
+    """Keys that one call of the master brought at most."""
 
     @property
     def batch(self) -> str:
@@ -68,6 +74,7 @@ class Confirm(Message):
     deposited: bool
     end: Offset
     problem: Annotated[str, Field(max_length=1000)] = ""
+    fault: Fault = ""
 
 
 def read_message(kind: type[M], content: bytes | str) -> M:
@@ -140,12 +147,17 @@ class Answers:
             Confirm(stream=self._stream, batch=message.batch, deposited=True, end=end)
         )
 
-    def refuse(self, message: Announce, end: int, problem: str) -> Confirm:
+    def refuse(self, message: Announce, end: int, problem: str, fault: Fault = "") -> Confirm:
         """Answer that they are not, and never shall be."""
         said = " ".join(problem.split())[:1000]
         return self._give(
             Confirm(
-                stream=self._stream, batch=message.batch, deposited=False, end=end, problem=said
+                stream=self._stream,
+                batch=message.batch,
+                deposited=False,
+                end=end,
+                problem=said,
+                fault=fault,
             )
         )
 

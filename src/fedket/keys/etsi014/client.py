@@ -34,6 +34,7 @@ from fedket.keys.etsi014.errors import (
 )
 from fedket.keys.etsi014.models import API, Call, Status
 from fedket.keys.etsi014.seen import Seen
+from fedket.keys.etsi014.sizing import MOST_KEYS
 from fedket.keys.etsi014.tls import DEADLINE, client_context, explain_tls, tls_error_in
 
 KEEP_ALIVE_S = 2.0
@@ -42,9 +43,6 @@ KEEP_ALIVE_S = 2.0
 PROSE_BYTES = 65536
 """Longest answer without keys; with keys their base64 and `ENTRY_BYTES` each come on top."""
 ENTRY_BYTES = 1024
-
-MOST_NAMED = 65536
-"""Keys that one announcement, or one call, may name."""
 
 
 class Kme(NamedTuple):
@@ -66,7 +64,7 @@ class Kme(NamedTuple):
     enc_keys: Callable[[str, int, int], tuple[DeliveredKey, ...]]
     dec_keys: Callable[[str, Sequence[str], int], tuple[DeliveredKey, ...]]
     connections: int = 1
-    most_named: int = MOST_NAMED
+    most_named: int = MOST_KEYS
 
 
 @contextmanager
@@ -106,7 +104,7 @@ def connect(config: SaeConfig) -> Iterator[Kme]:
             where = place(config, "dec_keys", peer)
             return seen.admit(read_chosen_keys(reply, where, key_ids, size_bits), where)
 
-        named = 1 if config.method == "GET" else config.keys_per_call or MOST_NAMED
+        named = 1 if config.method == "GET" else config.keys_per_call or MOST_KEYS
         yield Kme(status, enc_keys, dec_keys, config.connections, named)
 
 

@@ -46,3 +46,7 @@ class EndsApartError(AgreementError):
 
 class PeerSilentError(AgreementError):
     """The other end did not answer; for `Exchange` functions to raise when a message is lost."""
+
+
+class PeerWithoutKeyError(AgreementError):
+    """The other end could not fetch the keys from its own KME: the fault is there, not here."""

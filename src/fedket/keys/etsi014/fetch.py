@@ -1,37 +1,39 @@
 """Filling a stream with key from two KMEs: the fetch loops of both ends.
 
-The master asks for keys of the largest size, as many per call as its KME allows, and the slave
-fetches each batch before the next is asked for, because some KMEs throw an unfetched batch away.
-A batch is deposited as one piece: its keys one after the other, under the batch's name.
+The master asks for keys of the largest size, as many per call as its KME allows. A batch is what
+one announcement names: the keys of one call, or of many where a call brings few; it is deposited as
+one piece, its keys one after the other, under the batch's name. While the slave fetches a batch,
+the master asks for the next one; of a KME that throws an unfetched batch away then (some do) it
+asks for one call's keys at a time from then on.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from functools import partial
-from typing import Protocol, TypeVar, runtime_checkable
+from threading import RLock, Thread
+from typing import Protocol, runtime_checkable
 
 from fedket.errors import KeyReusedError
-from fedket.keys.etsi014.agreement import Announce, Answers, Confirm, check_reply
-from fedket.keys.etsi014.answers import DeliveredKey, canonical
+from fedket.keys.etsi014.agreement import Announce, Answers, Confirm, Fault, check_reply
+from fedket.keys.etsi014.answers import canonical
 from fedket.keys.etsi014.client import Kme
 from fedket.keys.etsi014.errors import (
-    AgreementError,
     EndsApartError,
-    KmeBusyError,
     KmeError,
     KmeRefusedError,
-    KmeUnreachableError,
     PeerSilentError,
+    PeerWithoutKeyError,
 )
-from fedket.keys.etsi014.sizing import Request, plan, shrink
+from fedket.keys.etsi014.models import Status
+from fedket.keys.etsi014.patience import LATER, fetch_chosen, patiently, wait
+from fedket.keys.etsi014.pipeline import Gathered, Keys, collect, gather
+from fedket.keys.etsi014.sizing import BATCH_BYTES, MOST_KEYS, Request, plan, shrink
 from fedket.keys.material import KeyMaterial
 from fedket.types import Secret, Stream
 
-T = TypeVar("T")
-Keys = tuple[DeliveredKey, ...]
-
-LATER = (KmeBusyError, KmeUnreachableError)
-"""What a KME may recover from."""
+BATCH_CALLS = 256
+"""Most calls whose keys one announcement names."""
 
 Exchange = Callable[[Announce], Confirm]
 """Send a message to the other end and return its reply; raises `PeerSilentError` without one."""
@@ -85,43 +87,96 @@ class MasterEnd:
         self._exchange, self._store = exchange, store
         self._pauses, self._sleep = tuple(pauses), sleep
         self._in_doubt: tuple[Keys, Announce] | None = None
+        self._status: Status | None = None
+        self._next: Future[Gathered] | None = None
+        self._ahead = True
+        self.settled = RLock()
+        """Held while a batch is deposited, or the stream's end changes otherwise."""
 
     def fetch(self, num_bytes: int) -> int:
         """Deposit at least `num_bytes` more at both ends, by less than one key; returns how many.
 
         Raises:
-            KmeBusyError, KmeUnreachableError, AgreementError: Still, after the last pause. What
-                was agreed until then is deposited, and a later fetch goes on from there.
+            KmeBusyError, KmeUnreachableError, AgreementError: Still, after the last pause since the
+                last batch. What was agreed until then is deposited, and a later fetch goes on from
+                there.
             EndsApartError: At once; the ends have to connect first.
             KmeError: Of another kind, at once.
         """
         pauses, total = iter(self._pauses), 0
         if self._in_doubt is not None:
             total = self._settle(*self._in_doubt, pauses)
-        ask = partial(self._kme.status, self._peer)
-        status = _patiently(ask, LATER, pauses, self._sleep)
         shrunk: Request | None = None
         while total < num_bytes:
-            request = shrunk or plan(status, num_bytes - total)
-            size_bits = request.size_bytes * 8
-            try:
-                keys = self._kme.enc_keys(self._peer, request.number, size_bits)
-            except LATER as error:
-                _wait(error, pauses, self._sleep)
-                shrunk = shrink(request, status)
-                continue
-            message = Announce(
-                stream=self._stream,
-                start=self._store.end(self._stream),
-                key_ids=tuple(key.key_id for key in keys),
-                size_bits=size_bits,
-            )
-            total, shrunk = total + self._settle(keys, message, pauses), None
+            found = self._gathered(num_bytes - total, shrunk, pauses)
+            if found.keys:
+                self._look_ahead(num_bytes - total - _size(found))
+                settled = self._settle(found.keys, self._announcement(found), pauses)
+                total, shrunk = total + settled, None
+                pauses = iter(self._pauses) if settled else pauses
+            elif found.error is not None:
+                shrunk = self._after(found.error, found.request, pauses)
         return total
 
     def give_up(self) -> None:
         """Forget the batch in doubt: the ends have connected, and the slave has withdrawn it."""
-        self._in_doubt = None
+        with self.settled:
+            self._in_doubt = None
+
+    def _gathered(
+        self, num_bytes: int, shrunk: Request | None, pauses: Iterator[float]
+    ) -> Gathered:
+        """The keys that come next: those asked for ahead, or new ones."""
+        if self._next is not None:
+            ahead, self._next = self._next, None
+            return ahead.result()
+        if self._status is None:
+            ask = partial(self._kme.status, self._peer)
+            self._status = patiently(ask, LATER, pauses, self._sleep)
+        request = shrunk or plan(self._status, num_bytes)
+        calls = 1 if shrunk else self._calls(request, num_bytes)
+        return gather(self._kme, self._peer, request, calls)
+
+    def _calls(self, request: Request, num_bytes: int) -> int:
+        if not self._ahead:
+            return 1
+        per_call = request.number * request.size_bytes
+        most = min(BATCH_CALLS, MOST_KEYS // request.number, BATCH_BYTES // per_call)
+        return max(1, min(most, num_bytes // per_call))
+
+    def _look_ahead(self, num_bytes: int) -> None:
+        """Ask for the next batch in a thread of its own, if there is to be one."""
+        if not self._ahead or self._status is None or num_bytes <= 0:
+            return
+        request = plan(self._status, num_bytes)
+        calls, asked = self._calls(request, num_bytes), Future[Gathered]()
+
+        def ask() -> None:
+            try:
+                asked.set_result(gather(self._kme, self._peer, request, calls))
+            except BaseException as error:
+                asked.set_exception(error)
+
+        self._next = asked
+        Thread(target=ask, daemon=True).start()
+
+    def _after(self, error: KmeError, request: Request, pauses: Iterator[float]) -> Request:
+        """Wait if that may help; returns what to ask for then, which is less."""
+        status, self._status = self._status, None
+        if not isinstance(error, LATER) or status is None:
+            raise error
+        wait(error, pauses, self._sleep)
+        self._status = status
+        return shrink(request, status)
+
+    def _announcement(self, found: Gathered) -> Announce:
+        return Announce(
+            stream=self._stream,
+            start=self._store.end(self._stream),
+            key_ids=tuple(key.key_id for key in found.keys),
+            size_bits=8 * found.request.size_bytes,
+            per_call=found.request.number,
+        )
 
     def _settle(self, keys: Keys, message: Announce, pauses: Iterator[float]) -> int:
         """Announce a batch until it is answered; returns the bytes deposited, 0 if given up."""
@@ -130,27 +185,35 @@ class MasterEnd:
             self._in_doubt = None
             return 0
         attempt = partial(self._exchange, message)
-        reply = _patiently(attempt, (PeerSilentError,), pauses, self._sleep)
+        reply = patiently(attempt, (PeerSilentError,), pauses, self._sleep)
         check_reply(message, reply)
         if reply.deposited:
-            secret = joined(keys)
-            self._deposit(keys, message, secret)
-            self._in_doubt = None  # only now: if the deposit failed, the batch is still in doubt
-            return len(secret)
+            with self.settled:
+                return self._deposit(keys, message)
         self._in_doubt = None
         reason = " ".join(reply.problem.split()) or "no reason given"
         said = f"{self._peer} got none of the {len(keys)} keys: {reason}"
         if reply.end != message.start:
             raise EndsApartError(f"{said}; let both ends connect again")
-        _wait(AgreementError(said), pauses, self._sleep)
+        if reply.fault == "lasting":
+            raise PeerWithoutKeyError(said)
+        if reply.fault == "keys" and self._ahead:
+            self._ahead = False
+            return 0
+        wait(PeerWithoutKeyError(said), pauses, self._sleep)
         return 0
 
-    def _deposit(self, keys: Keys, message: Announce, secret: Secret) -> None:
+    def _deposit(self, keys: Keys, message: Announce) -> int:
+        if self._in_doubt is None:  # the ends have connected, and the slave has withdrawn it
+            return 0
+        secret = joined(keys)
         try:
             deposit(self._store, message, keys, secret)
         except KeyReusedError as error:  # the slave has lost its memory of them
             self._in_doubt = None
             raise EndsApartError(str(error)) from None
+        self._in_doubt = None  # only now: if the deposit failed, the batch is still in doubt
+        return len(secret)
 
 
 class SlaveEnd:
@@ -198,7 +261,7 @@ class SlaveEnd:
             secret = joined(keys)
             deposit(self._store, message, keys, secret)
         except (KmeError, KeyReusedError) as error:
-            return self._answers.refuse(message, end, str(error))
+            return self._answers.refuse(message, end, str(error), _fault(error))
         self._fetched = ("", ())
         return self._answers.confirm(message, end + len(secret))
 
@@ -206,43 +269,26 @@ class SlaveEnd:
         batch, keys = self._fetched
         if batch == message.batch:
             return keys
-        ids, size_bits = message.key_ids, message.size_bits
-        return fetch_chosen(self._kme, self._peer, ids, size_bits, self._pauses, self._sleep)
+
+        def fetch(key_ids: Sequence[str]) -> Keys:
+            size_bits = message.size_bits
+            return fetch_chosen(
+                self._kme, self._peer, key_ids, size_bits, self._pauses, self._sleep
+            )
+
+        per_call = min(message.per_call, self._kme.most_named)
+        return collect(fetch, message.key_ids, per_call, self._kme.connections)
 
 
-def fetch_new(
-    kme: Kme,
-    peer: str,
-    num_bytes: int,
-    pauses: Sequence[float] = (),
-    sleep: Callable[[float], None] = time.sleep,
-) -> Keys:
-    """Fetch keys of one call that nobody else has: `num_bytes`, or what one call may have at most.
-
-    Raises:
-        KmeError: By kind; `KmeBusyError` and `KmeUnreachableError` after the last pause only.
-    """
-    left = iter(pauses)
-    status = _patiently(partial(kme.status, peer), LATER, left, sleep)
-    number, size_bytes = plan(status, num_bytes)
-    return _patiently(partial(kme.enc_keys, peer, number, 8 * size_bytes), LATER, left, sleep)
+def _fault(error: Exception) -> Fault:
+    """What of a slave's failure matters to the master."""
+    if isinstance(error, KmeRefusedError | KeyReusedError):
+        return "keys"
+    return "later" if isinstance(error, LATER) else "lasting"
 
 
-def fetch_chosen(
-    kme: Kme,
-    peer: str,
-    key_ids: Sequence[str],
-    size_bits: int,
-    pauses: Sequence[float] = (),
-    sleep: Callable[[float], None] = time.sleep,
-) -> Keys:
-    """Fetch the keys that a master named; its KME may know of them before ours.
-
-    Raises:
-        KmeError: Still, after the last pause.
-    """
-    ask = partial(kme.dec_keys, peer, key_ids, size_bits)
-    return _patiently(ask, (*LATER, KmeRefusedError), iter(pauses), sleep)
+def _size(found: Gathered) -> int:
+    return len(found.keys) * found.request.size_bytes
 
 
 def deposit(store: Store, message: Announce, keys: Keys, secret: Secret) -> None:
@@ -258,24 +304,3 @@ def deposit(store: Store, message: Announce, keys: Keys, secret: Secret) -> None
 def joined(keys: Keys) -> KeyMaterial:
     """The bytes of keys, one after the other."""
     return KeyMaterial(b"".join(key.secret.reveal() for key in keys))
-
-
-def _patiently(
-    attempt: Callable[[], T],
-    kinds: tuple[type[KmeError], ...],
-    pauses: Iterator[float],
-    sleep: Callable[[float], None],
-) -> T:
-    """Attempt until it works, pausing after errors of these kinds while pauses are left."""
-    while True:
-        try:
-            return attempt()
-        except kinds as error:
-            _wait(error, pauses, sleep)
-
-
-def _wait(error: KmeError, pauses: Iterator[float], sleep: Callable[[float], None]) -> None:
-    pause = next(pauses, None)
-    if pause is None:
-        raise error
-    sleep(pause)

@@ -9,6 +9,9 @@ from fedket.keys.etsi014.models import Status
 BATCH_BYTES = 1 << 20
 """Most key bytes in one call, whatever the KME allows."""
 
+MOST_KEYS = 65536
+"""Most keys in one call, or in one announcement."""
+
 
 class Request(NamedTuple):
     """`number` keys of `size_bytes` bytes each."""
@@ -30,7 +33,7 @@ def plan(status: Status, num_bytes: int) -> Request:
             f"{status.max_key_size} bits, none of them in whole bytes; have its limits changed"
         )
     size_bytes = max(least, min(most, num_bytes, BATCH_BYTES))
-    allowed = min(status.max_key_per_request, max(1, BATCH_BYTES // size_bytes))
+    allowed = min(status.max_key_per_request, MOST_KEYS, max(1, BATCH_BYTES // size_bytes))
     return Request(min(allowed, math.ceil(num_bytes / size_bytes)), size_bytes)
 
 
