@@ -5,9 +5,11 @@ The messages between two parties go through the server, see `fedket.keys.link`; 
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from fedket.deploy.refill import Need, Refill
 from fedket.errors import FedketError, KeyMaterialError, ProtocolError
 from fedket.keys.etsi014.client import connect
 from fedket.keys.etsi014.config import SaeConfig
@@ -21,7 +23,10 @@ AskPeer = Callable[[int, str, Payload], Payload]
 """(party, action, payload) -> that party's answer; raises `PeerSilentError` without one."""
 
 AHEAD = 16
-"""Rounds whose key is fetched at once: a fetch costs more than the key of a small round."""
+"""Rounds whose key is fetched ahead: a fetch costs more than the key of a small round."""
+
+CLOSE_S = 2.0
+"""Seconds that fetches under way have to end when a party closes its store."""
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)
 """Seconds to wait before each further attempt when a KME has too little key."""
@@ -70,6 +75,7 @@ class StoreKeys:
         pauses: Sequence[float] = (),
     ) -> None:
         self._me, self._store, self._stack = me, store, ExitStack()
+        self._refill = Refill()
         kme = self._stack.enter_context(connect(sae))
 
         def link(peer: int) -> Link:
@@ -83,7 +89,8 @@ class StoreKeys:
         self._needed: dict[Stream, int] = {}
 
     def close(self) -> None:
-        """Close the connection to the key manager, and the store."""
+        """End what is being fetched, close the connection to the key manager, and the store."""
+        self._refill.close(CLOSE_S)
         self._stack.close()
         self._store.close()
 
@@ -92,7 +99,7 @@ class StoreKeys:
 
         It gives key of confirmed links only, whatever a round asks for.
         """
-        return StoreKeySource({self._me: self._store}, session, self._check_confirmed)
+        return StoreKeySource({self._me: self._store}, session, self._admit)
 
     def links(self, peers: Collection[int]) -> None:
         """Confirm the links with these peers, as the end that asks.
@@ -104,7 +111,7 @@ class StoreKeys:
             self._link(peer).confirm()
 
     def fill(self, lengths: Mapping[Stream, int]) -> None:
-        """Fetch what is missing on streams that this party sends on, for rounds to come too.
+        """Have these bytes in store; more key comes when the round has begun, not before.
 
         Raises:
             KmeError: A key manager has too little, refuses, or is not there; or a link has not
@@ -112,16 +119,25 @@ class StoreKeys:
         """
         self._check_confirmed(lengths)
         self._needed |= lengths
-        for stream, num_bytes in lengths.items():
-            missing = num_bytes - self._store.available(stream)
-            if missing > 0:
-                self._link(stream[1]).fill(missing + (AHEAD - 1) * num_bytes)
+        needs = {stream: self._need(stream, length) for stream, length in lengths.items()}
+        for error in self._refill.wait_for(needs).values():
+            raise error
 
     def left(self) -> dict[int, tuple[int, float]]:
         """Peer -> bytes ready on the stream to it, and for how many rounds like the last one."""
         ready = {stream: self._store.available(stream) for stream in self._needed}
         rounds = {s: ready[s] / num_bytes for s, num_bytes in self._needed.items() if num_bytes}
         return {s[1]: (ready[s], round(left, 1)) for s, left in rounds.items()}
+
+    def _need(self, stream: Stream, length: int) -> Need:
+        available = partial(self._store.available, stream)
+        return Need(length, AHEAD * length, available, self._link(stream[1]).fill)
+
+    def _admit(self, streams: Collection[Stream]) -> None:
+        """A round begins: only now is there time for the key of rounds to come."""
+        self._check_confirmed(streams)
+        own = {stream: self._needed[stream] for stream in streams if stream in self._needed}
+        self._refill.go_ahead({stream: self._need(stream, n) for stream, n in own.items()})
 
     def answer(self, peer: int, action: str, payload: Payload) -> Payload:
         """Answer what a peer says about the link with it.

@@ -6,6 +6,7 @@ from concurrent.futures import Future, wait
 from threading import Lock, Thread
 from typing import NamedTuple
 
+from fedket.errors import KeyMaterialError
 from fedket.types import Stream
 
 LOOK_S = 0.02
@@ -19,13 +20,14 @@ class Need(NamedTuple):
         now: Bytes without which a round cannot begin.
         ahead: Bytes to have in store, for rounds to come.
         available: Returns how many are there.
-        fetch: Fetches at least so many more; raises what a round may not go on with.
+        fetch: (bytes, bytes) -> fetches at least so many more, or the latter if that is no more
+            work; raises what a round may not go on with.
     """
 
     now: int
     ahead: int
     available: Callable[[], int]
-    fetch: Callable[[int], object]
+    fetch: Callable[[int, int], object]
 
 
 class Refill:
@@ -42,28 +44,33 @@ class Refill:
             running = list(self._running.values())
         wait(running, timeout=seconds)
 
-    def ensure(self, needs: Mapping[Stream, Need]) -> dict[Stream, Exception]:
-        """Wait until streams hold what they need now; they go on being filled.
+    def wait_for(self, needs: Mapping[Stream, Need]) -> dict[Stream, Exception]:
+        """Wait until streams hold what they need now.
 
         Returns:
             Stream -> what its fetching ended with, where it did not suffice.
         """
-        for stream, need in needs.items():
-            if need.available() < max(need.now, need.ahead // 2):
-                self._start(stream, need)
+        short = {s: need for s, need in needs.items() if need.available() < need.now}
+        for stream, need in short.items():
+            self._start(stream, need, need.now)
         failed: dict[Stream, Exception] = {}
-        for stream, need in needs.items():
-            while need.available() < need.now:
-                running = self._start(stream, need)
+        for stream, need in short.items():
+            while stream not in failed and need.available() < need.now:
+                running = self._start(stream, need, need.now)
                 while not running.done() and need.available() < need.now:
                     time.sleep(LOOK_S)
                 error = running.exception() if running.done() else None
                 if isinstance(error, Exception) and need.available() < need.now:
                     failed[stream] = error
-                    break
         return failed
 
-    def _start(self, stream: Stream, need: Need) -> "Future[None]":
+    def go_ahead(self, needs: Mapping[Stream, Need]) -> None:
+        """Begin to fill what is half empty; nobody waits for it, and its errors are the next's."""
+        for stream, need in needs.items():
+            if need.available() - need.now < need.ahead // 2:
+                self._start(stream, need, need.ahead)
+
+    def _start(self, stream: Stream, need: Need, wanted: int) -> "Future[None]":
         """What fills a stream now, or begins to."""
         with self._lock:
             running = self._running.get(stream)
@@ -73,9 +80,10 @@ class Refill:
 
         def fill() -> None:
             try:
-                missing = need.ahead - need.available()
-                if missing > 0 and not self._closed:
-                    need.fetch(missing)
+                if self._closed:
+                    raise KeyMaterialError("the pad store is being closed")
+                available = need.available()
+                need.fetch(wanted - available, need.ahead - available)
             except BaseException as error:
                 future.set_exception(error)
             else:

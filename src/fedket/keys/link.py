@@ -140,8 +140,12 @@ class Link:
             keys = fetch_new(self._kme, self._sae_id, KEY_BYTES, self._pauses)
             self._connect(_sound(joined(keys)), (self._sends, self._receives), keys)
 
-    def fill(self, num_bytes: int) -> None:
+    def fill(self, num_bytes: int, at_once: int = 0) -> None:
         """Fetch at least so many bytes more for the stream that this party sends on.
+
+        Args:
+            num_bytes: Without which this does not return.
+            at_once: As many as that, if one batch may have so many.
 
         Raises:
             KmeError: A key manager has too little, refuses, or is not there; or the link has not
@@ -149,11 +153,11 @@ class Link:
         """
         key = self.check_confirmed()
         try:
-            self._master.fetch(num_bytes)
+            self._master.fetch(num_bytes, at_once)
         except EndsApartError:  # an end was restarted, or an old message came late
             with self._asking:
                 self._connect(key, (self._sends,))
-            self._master.fetch(num_bytes)
+            self._master.fetch(num_bytes, at_once)
 
     def answer(self, action: str, message: Mapping[str, bytes]) -> Mapping[str, bytes]:
         """Answer the other end.

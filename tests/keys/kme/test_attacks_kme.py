@@ -118,7 +118,8 @@ def test_9_a_fault_ends_the_round_and_the_next_one_has_pads_of_its_own(
 ):
     patience = {"timeout_s": QUICK_S} if fault == "hang" else {}
     with a_run(world, tmp_path, **patience) as run:
-        run.round(1)
+        if call != "status":  # which is asked for once
+            run.round(1)
         world.inject(fault, calls=(call,))
         if fault == "repeated_keys":
             run.round(2)  # there is nothing to repeat before

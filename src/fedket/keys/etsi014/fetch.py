@@ -93,8 +93,12 @@ class MasterEnd:
         self.settled = RLock()
         """Held while a batch is deposited, or the stream's end changes otherwise."""
 
-    def fetch(self, num_bytes: int) -> int:
+    def fetch(self, num_bytes: int, at_once: int = 0) -> int:
         """Deposit at least `num_bytes` more at both ends, by less than one key; returns how many.
+
+        Args:
+            num_bytes: Without which this does not return.
+            at_once: As many as that, if one batch may have so many.
 
         Raises:
             KmeBusyError, KmeUnreachableError, AgreementError: Still, after the last pause since the
@@ -108,7 +112,7 @@ class MasterEnd:
             total = self._settle(*self._in_doubt, pauses)
         shrunk: Request | None = None
         while total < num_bytes:
-            found = self._gathered(num_bytes - total, shrunk, pauses)
+            found = self._gathered(max(num_bytes, at_once) - total, shrunk, pauses)
             if found.keys:
                 self._look_ahead(num_bytes - total - _size(found))
                 settled = self._settle(found.keys, self._announcement(found), pauses)

@@ -1,0 +1,130 @@
+"""Three sites' links filled by KMEs of one key per call: `python -m benchmarks.slow_kme`.
+
+Every site has a KME of its own, which gives one 256-bit key per call, answers one call at a time
+and takes 5 ms for it (`--parallel`: any number at a time, 5 ms each). Measured is how long it takes
+until all three pairs of sites hold the pads of a first round of LeNet-5 (61,706 numbers of 16
+bits), and how that compares with the busiest KME's own rate: the first site's hands out the keys of
+two links, the last one's names them again, 7,714 calls each. Messages between sites are function
+calls here; all sites share one process, so that their Python runs on one core.
+"""
+
+import argparse
+import asyncio
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import combinations
+from pathlib import Path
+
+from fedket.deploy.local import free_ports
+from fedket.deploy.party_keys import StoreKeys, open_store_keys
+from fedket.keys.kme.app import create_app
+from fedket.keys.kme.config import KmeConfig
+from fedket.keys.kme.pools import KeyPools
+from fedket.keys.kme.server import serving
+from fedket.keys.kme.trial import write_trial
+from fedket.schema import read_table
+
+SITES, KEY_BITS, CALL_S = 3, 256, 0.005
+PAD_BYTES = 61_706 * 16 // 8
+CALLS_PER_LINK = math.ceil(PAD_BYTES * 8 / KEY_BITS)
+
+
+def main() -> None:
+    """Measure, and print a line of JSON; `--serve FILE` is the KMEs' process."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parallel", action="store_true", help="calls do not wait for each other")
+    parser.add_argument("--connections", type=int, default=4, help="of each site to its KME")
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve(options.serve, options.parallel)
+    else:
+        print(json.dumps(measure(options)))
+
+
+def serve(path: Path, parallel: bool) -> None:
+    """Serve slow KMEs until standard input closes."""
+
+    def slow(kme, pools):  # type: ignore[no-untyped-def]
+        app, turn = create_app(kme, pools), asyncio.Lock()
+
+        async def answer(scope, receive, send):  # type: ignore[no-untyped-def]
+            if parallel:
+                await asyncio.sleep(CALL_S)
+                await app(scope, receive, send)
+                return
+            async with turn:
+                until = asyncio.get_running_loop().time() + CALL_S
+                await app(scope, receive, send)
+                await asyncio.sleep(max(0.0, until - asyncio.get_running_loop().time()))
+
+        return answer
+
+    with serving(KeyPools(read_table(path, KmeConfig)), slow):
+        print("ready", flush=True)
+        sys.stdin.read()
+
+
+def measure(options: argparse.Namespace) -> dict[str, object]:
+    """Fill all links for one round."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        files = prepare(folder, options.connections)
+        command = [sys.executable, "-m", "benchmarks.slow_kme", "--serve", str(folder / "kme.toml")]
+        kmes = subprocess.Popen(
+            command + ["--parallel"] * options.parallel, stdin=-1, stdout=-1, text=True
+        )
+        stack.enter_context(kmes)
+        assert kmes.stdin
+        assert kmes.stdout
+        stack.callback(kmes.stdin.close)
+        kmes.stdout.readline()
+        parties: dict[int, StoreKeys] = {}
+        for i in range(SITES):
+            ask = lambda peer, action, payload, i=i: parties[peer].answer(i, action, payload)  # noqa: E731
+            ids = {i: f"site-{i}" for i in range(SITES)}
+            parties[i] = open_store_keys(i, folder / f"pads-{i}", files[f"site-{i}"], ids, ask)
+            stack.callback(parties[i].close)
+        for i, peer in combinations(range(SITES), 2):
+            parties[i].links([peer])
+        start, cpu = time.perf_counter(), time.process_time()
+        with ThreadPoolExecutor(SITES) as pool:
+            needs = [{(i, j): PAD_BYTES for j in range(i + 1, SITES)} for i in range(SITES)]
+            list(pool.map(lambda i: parties[i].fill(needs[i]), range(SITES)))
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+        busiest = (SITES - 1) * CALLS_PER_LINK * CALL_S
+        share = busiest / seconds / (options.connections if options.parallel else 1)
+        return {
+            "kme": "parallel" if options.parallel else "one call at a time",
+            "connections": options.connections,
+            "first_round_s": round(seconds, 1),
+            "share_of_rate": round(share, 3),
+            "sites_cpu_s": round(cpu, 1),
+        }
+
+
+def prepare(folder: Path, connections: int) -> dict[str, Path]:
+    """Write the KMEs of a trial and the sites' ways to them."""
+    sites = [f"site-{i}" for i in range(SITES)]
+    trial = write_trial(
+        folder, [f"kme-{i}" for i in range(SITES)], sites, first_port=free_ports(1)[0]
+    )
+    limits = {"min_key_size": KEY_BITS, "max_key_size": KEY_BITS, "max_key_per_request": 1}
+    text = "".join(f"{name} = {value}\n" for name, value in limits.items())
+    trial.kme_config.write_text(
+        trial.kme_config.read_text().replace("initial_keys = 10000", "initial_keys = 999999")
+        + f"\n[limits]\n{text}"
+    )
+    for path in trial.sae_configs.values():
+        path.write_text(f"{path.read_text()}connections = {connections}\n")
+    return trial.sae_configs
+
+
+if __name__ == "__main__":
+    main()
