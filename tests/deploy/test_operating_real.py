@@ -94,7 +94,7 @@ def test_a_run_is_watched_and_stopped_where_it_is_and_from_elsewhere(layout, tmp
         assert run.returncode == 130
         assert "stopped the run at" in out
         assert "handed in again" not in out
-        assert "stopped by admin" in said("deploy", "status", office)
+        assert "stopped by coordinator" in said("deploy", "status", office)
         assert "the server runs nothing" in said("deploy", "stop", office)
         assert all(map(is_alive, started))
         again = fedket("deploy", "run", office)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedket.cli.deploy_consent import consent
+from fedket.cli.deploy_units import add_services
 from fedket.cli.deploy_watch import Folder, add_watching, follow
 from fedket.cli.failures import INTERRUPTED
 from fedket.cli.options import (
@@ -29,6 +30,7 @@ app = typer.Typer(cls=CommandGroup, help="Run an experiment on real sites.")
 
 add_watching(app)
 app.command()(consent)
+add_services(app)
 
 
 @app.callback()
