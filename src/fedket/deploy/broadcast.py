@@ -3,6 +3,10 @@
 A call has a thread of its own, so that nothing queues behind it. One that is not waited for any
 longer is abandoned: its transport gives it up, instead of holding on to it until its time is over,
 which would keep a run from ending for as long as training may take.
+
+Large messages get more time than others: what they need at `SLOWEST_BPS`, or at a quarter of the
+speed at which the site was sent something large before. A site that dies meanwhile is not waited
+for: it sends no heartbeat.
 """
 
 import logging
@@ -13,10 +17,17 @@ from threading import Event, Thread
 from typing import NamedTuple
 
 from fedket.deploy.members import MemberTable
-from fedket.secure.phases import Failure, Outcome, Outcomes, Payload, Phase
+from fedket.secure.metering import payload_bytes
+from fedket.secure.phases import Failure, Outcome, Outcomes, Payload, Phase, Reply
 
 POLL_S = 0.2
 """How often a broadcast looks whether a site is still there."""
+
+SLOWEST_BPS = 10**6
+"""Bits per second that a link is taken to carry at least."""
+
+TELLING = 2**18
+"""Bytes of a message that tell how fast a link is; smaller ones tell how far it is."""
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +70,7 @@ class Broadcaster:
     ) -> None:
         self._names, self._table, self._call, self._timeouts = names, table, call, timeouts
         self._training = training | {"handshake"}
+        self._seconds_per_byte: dict[int, float] = {}
         self.closed = Event()
         """Set when the run ends: nobody is asked any more."""
 
@@ -69,29 +81,28 @@ class Broadcaster:
             phase: What to ask; the wait is this object's own, not the phase's.
             processes: Site -> the process that is meant, and none that takes its place.
         """
-        seconds = self._deadline(phase.action)
         asked: dict[Future[Outcome], int] = {}
         outcomes: dict[int, Outcome] = {}
         abandoned = {i: Event() for i in phase.to}
+        patience = {i: self._patience(phase, i) for i in phase.to}
+        start = time.monotonic()
         for i in phase.to:
             if away := self._table.away(i, processes.get(i, "")):
                 outcomes[i] = Failure(away)
             else:
-                asked[self._start(phase, i, seconds, abandoned[i])] = i
-        end = time.monotonic() + seconds
-        while asked and not self.closed.is_set() and (left := end - time.monotonic()) > 0:
-            done, _ = wait(asked, timeout=min(POLL_S, left), return_when="FIRST_COMPLETED")
+                asked[self._start(phase, i, patience[i], abandoned[i])] = i
+        while asked:
+            done, _ = wait(asked, timeout=POLL_S, return_when="FIRST_COMPLETED")
             for future in done:
                 outcomes[asked.pop(future)] = future.result()
             for future, i in list(asked.items()):
-                if away := self._table.away(i, processes[i]):
+                if away := self._table.away(i, processes[i]) or self._late(
+                    phase, i, patience, start
+                ):
                     del asked[future]
                     outcomes[i] = Failure(away)
                     abandoned[i].set()
-        for i in asked.values():
-            abandoned[i].set()
-        late = f"did not answer `{phase.action}` within {seconds:g} s"
-        return outcomes | {i: Failure(f"site {self._names[i]} {late}") for i in asked.values()}
+        return outcomes
 
     def call(
         self, i: int, action: str, payload: Payload, seconds: float, abandoned: Event
@@ -108,11 +119,27 @@ class Broadcaster:
         future: Future[Outcome] = Future()
 
         def call() -> None:
-            answer = self.call(i, phase.action, phase.payload_for(i), seconds, abandoned)
+            start, payload = time.monotonic(), phase.payload_for(i)
+            answer = self.call(i, phase.action, payload, seconds, abandoned)
+            if (size := payload_bytes(payload)) > TELLING and isinstance(answer, Reply):
+                self._seconds_per_byte[i] = (time.monotonic() - start) / size
             future.set_result(answer)
 
         Thread(target=call, daemon=True).start()
         return future
+
+    def _late(self, phase: Phase, i: int, patience: Mapping[int, float], start: float) -> str:
+        """Why a site's answer is not waited for any longer, or nothing."""
+        if not self.closed.is_set() and time.monotonic() - start <= patience[i]:
+            return ""
+        return f"site {self._names[i]} did not answer `{phase.action}` within {patience[i]:.3g} s"
+
+    def _patience(self, phase: Phase, i: int) -> float:
+        """Seconds that a site has for its answer."""
+        most = 8 / SLOWEST_BPS
+        num_bytes = payload_bytes(phase.payload_for(i)) + phase.answer_bytes
+        transfer = num_bytes * min(most, 4 * self._seconds_per_byte.get(i, most))
+        return self._deadline(phase.action) + transfer
 
     def _deadline(self, action: str) -> float:
         if action in self._training:

@@ -28,6 +28,7 @@ class Phase(NamedTuple):
         pad_bits: Key bits that the phase sets aside as pads, each link's bytes counted once; for
             the accounts only.
         mac_bits: The same for MAC keys.
+        answer_bytes: Bytes of values in each answer, so that an engine knows how long that takes.
     """
 
     action: str
@@ -37,6 +38,7 @@ class Phase(NamedTuple):
     each: Mapping[int, Payload] = {}
     pad_bits: int = 0
     mac_bits: int = 0
+    answer_bytes: int = 0
 
     def payload_for(self, client_id: int) -> Payload:
         """Return all arguments that one client gets."""

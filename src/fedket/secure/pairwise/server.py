@@ -61,7 +61,7 @@ from fedket.secure.phases import (
     integers,
     octets,
 )
-from fedket.secure.words import Words, unpack_words, word_dtype
+from fedket.secure.words import Words, packed_size, unpack_words, word_dtype
 
 
 class RingSum(NamedTuple):
@@ -200,7 +200,9 @@ def _collect(
             "members": list(members),
         }
         each = {} if offset else confirmed
-        outcomes = yield Phase("upload", in_ring_order, request, deadline, each)
+        upload = Phase("upload", in_ring_order, request, deadline, each)
+        size = packed_size(part.size, terms.word_bits)
+        outcomes = yield upload._replace(answer_bytes=size)
         for client_id in members:
             part += _delivered(terms, client_id, part.size, outcomes)
     return total

@@ -59,6 +59,7 @@ from fedket.secure.shared_masks.field import Residues, centre_lift, subtract, un
 from fedket.secure.shared_masks.messages import cut
 from fedket.secure.shared_masks.plan import Plan, Terms, is_part, key_of_round, plan_payload
 from fedket.secure.shared_masks.sharing import open_shares
+from fedket.secure.words import packed_size
 
 Answer = TypeVar("Answer")
 
@@ -147,9 +148,9 @@ def _round(server: _Server) -> Server[IntegerSum]:
     uploads = yield from _collect_uploads(server, deals)
     alive = _openable(server, uploads)
     missing = {i: server.reasons.get(i, _UNSOUND) for i in terms.cohort if i not in alive}
-    opened = yield from _ask(
-        server, (yield from _announce(server, alive)), _read_residues(terms, terms.share_length)
-    )
+    opening = yield from _announce(server, alive)
+    opening = opening._replace(answer_bytes=terms.pad_bytes)
+    opened = yield from _ask(server, opening, _read_residues(terms, terms.share_length))
     masks = open_shares(terms.sharing, {terms.cohort.index(i): opened[i] for i in opened})
     mask = masks.blocks.reshape(-1)[: terms.plan.num_values]
     total = np.add.reduce([uploads[i].residues for i in alive]) % np.uint64(field.modulus)
@@ -191,6 +192,7 @@ def _collect_deals(
         offsets, tags = zip(*(announced[sender][i] for sender in senders), strict=True)
         each[i] = {"senders": senders, "offsets": list(offsets), "tags": b"".join(tags)}
     phase = _phase(server, "share", tuple(announced), {}, each)
+    phase = phase._replace(answer_bytes=(len(announced) - 1) * server.terms.pad_bytes)
     return (yield from _ask(server, phase, partial(_read_deal, server.terms)))
 
 
@@ -218,6 +220,8 @@ def _collect_uploads(
         stated = b"".join(deals[j].stated for j in senders)
         each[i] = {"senders": senders, "shares": shares, "stated": stated}
     phase = _phase(server, "upload", tuple(deals), {}, each)
+    size = packed_size(server.terms.plan.num_values, server.terms.sharing.field.bits)
+    phase = phase._replace(answer_bytes=size)
     read = _read_residues(server.terms, server.terms.plan.num_values)
     return (
         yield from _ask(

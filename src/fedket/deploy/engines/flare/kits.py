@@ -74,14 +74,23 @@ RIGHTS = {
 """Role -> what such a person may do at a party: by default FLARE lets some bring code (`byoc`),
 which may take the place of ours under its name, read files in the kit, and stop the site."""
 
+CHUNK, WINDOW = 2**17, 2**20
+
 COMMUNICATION = {
     "internal": {
         "scheme": "tcp",
         "resources": {"host": "localhost", "connection_security": "mtls"},
-    }
+    },
+    "streaming_chunk_size": CHUNK,
+    "streaming_window_size": WINDOW,
+    "streaming_ack_interval": WINDOW // 4,
+    "streaming_retry_wait": 15.0,
+    "streaming_retry_timeout": 120.0,
 }
 """How a kit's process and those of its jobs reach each other: by default through a port that serves
-every user of the machine."""
+every user of the machine. And how large messages travel: by default 64 MiB of one may be under way,
+each MiB sent again every 5 s until 16 MiB have arrived, so that a link of 5 Mbit/s chokes, and no
+heartbeat passes. A MiB is under way at most now: 1.7 s at 5 Mbit/s."""
 COMMUNICATION_FILE = "comm_config.json"
 
 START = """#!/usr/bin/env bash
