@@ -343,6 +343,17 @@ def test_an_answer_after_the_deadline_is_left_out_and_its_site_is_in_the_next_ph
         assert members.execute(phase("open"))[1] == Reply({"by": "first"})
 
 
+def test_a_large_answer_has_the_time_that_a_slow_link_takes_and_a_fast_one_does_not():
+    sites, large = three(), 2**18 + 1
+    with session_of(*sites, waits=QUICK._replace(phase_s=0.3)) as members:
+        upload = phase("upload")._replace(answer_bytes=large)
+        sites[1].fails["upload"] = lambda: time.sleep(0.6) or Reply({"by": "late"})
+        assert isinstance(members.execute(phase("upload"))[1], Failure)
+        assert members.execute(upload)[1] == Reply({"by": "late"})
+        members.execute(phase("open")._replace(payload={"model": bytes(large)}))
+        assert isinstance(members.execute(upload)[1], Failure)
+
+
 def test_calls_that_hang_never_stand_in_the_way_of_others():
     sites, let_go = three(), threading.Event()
     with session_of(*sites, waits=QUICK._replace(phase_s=0.05)) as members:
