@@ -6,7 +6,8 @@ import pytest
 
 import fedket
 from fedket.deploy import engines
-from fedket.deploy.engines import DeploymentEngine, SitesConfig, deployment_of
+from fedket.deploy.engines import DeploymentEngine
+from fedket.deploy.engines.kind import SitesConfig, deployment_of
 from fedket.errors import ConfigError, UserCodeError
 from fedket.kinds import BUILT_IN
 from fedket.section import find_section

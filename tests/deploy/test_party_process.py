@@ -1,4 +1,4 @@
-"""An interrupt ends a party's process, also one that would wait for others."""
+"""The process of a startup kit: what ends it, and what it does not load."""
 
 import os
 import signal
@@ -22,3 +22,9 @@ def test_an_interrupt_ends_a_party_whose_threads_wait(tmp_path):
         assert process.stdout.readline() == "__main__ -m kit\n"
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=20) == -signal.SIGINT
+
+
+def test_a_process_that_only_passes_messages_on_loads_no_jax():
+    rooms = (f"fedket.deploy.engines.flare.{name}" for name in ("party", "guard", "rejoin"))
+    code = f"import sys, {', '.join(rooms)}; sys.exit('jax' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -138,7 +138,7 @@ def start(
     Example: fedket deploy start kits/hospital-a
     """
     from fedket.deploy.check import check_kit, check_private
-    from fedket.deploy.engines import deployment_of
+    from fedket.deploy.engines.kind import deployment_of
     from fedket.deploy.files import kit_engine
 
     engine = deployment_of(kit_engine(kit))

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fedket.deploy.engines import deployment_of
+from fedket.deploy.engines.kind import deployment_of
 from fedket.deploy.files import kit_engine
 from fedket.deploy.operating.state import STOPPED, now
 from fedket.deploy.private import make_private

@@ -11,13 +11,8 @@ from typing import Any, NamedTuple
 
 import tomli_w
 
-from fedket.deploy.engines import (
-    DEFAULT,
-    DeploymentEngine,
-    Provisioning,
-    SitesConfig,
-    deployment_of,
-)
+from fedket.deploy.engines import DEFAULT, DeploymentEngine, Provisioning
+from fedket.deploy.engines.kind import SitesConfig, deployment_of
 from fedket.deploy.files import (
     FEDERATION,
     MIN_SITES,

@@ -4,19 +4,21 @@ An experiment names its engine in `engine.kind`. Another one is another room bes
 section is a `SitesConfig`, and a line in the table of `fedket.kinds`. What an engine starts in the
 parties' processes calls `fedket.deploy.run.run_federation` at the server and
 `fedket.deploy.site.Site` at a site.
+
+The processes of startup kits, which only pass messages on, import this; so it imports nothing of
+fedket's but types: JAX alone would be 80 MB in each of them.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from fedket.deploy.identity.authority import Credentials
-from fedket.deploy.operating.state import Look
-from fedket.errors import ConfigError, UserCodeError
-from fedket.federated.engine_kinds import EngineConfig
-from fedket.federated.trainer import MakeEngine
-from fedket.section import Context
+if TYPE_CHECKING:
+    from fedket.deploy.identity.authority import Credentials
+    from fedket.deploy.operating.state import Look
 
 DEFAULT = "flare"
 """The kind that is taken where an experiment names an engine that simulates."""
@@ -67,41 +69,3 @@ class DeploymentEngine(NamedTuple):
     run: Callable[..., None]
     look: Callable[[Path, float], AbstractContextManager[Callable[[], Look]]]
     stop: Callable[[Path, float], bool]
-
-
-class SitesConfig(EngineConfig):
-    """Base of engines whose clients are sites, each a process of its own."""
-
-    def deployment(self) -> DeploymentEngine:
-        """The engine; its own package need not be installed yet."""
-        raise UserCodeError(
-            f"{type(self).__name__} has no `deployment(self)`; define one that returns a "
-            "`DeploymentEngine`"
-        )
-
-    def caveats(self) -> tuple[str, ...]:
-        """What is real."""
-        title = self.deployment().title
-        return (f"Sites, server and the messages between them are real ({title}).",)
-
-    def build(self, context: Context) -> MakeEngine:
-        """Refuse to simulate.
-
-        Raises:
-            ConfigError: Always.
-        """
-        raise ConfigError(
-            f'engine.kind = "{self.kind}" trains at sites; use `fedket deploy local FILE` to see '
-            "it on this machine, or another engine to simulate it"
-        )
-
-
-def deployment_of(config: EngineConfig) -> DeploymentEngine:
-    """The engine of an experiment that runs on sites.
-
-    Raises:
-        ConfigError: It does not.
-    """
-    if not isinstance(config, SitesConfig):
-        raise ConfigError(f'engine.kind = "{config.kind}" does not run on sites; use "{DEFAULT}"')
-    return config.deployment()

@@ -5,11 +5,12 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from fedket.deploy.engines import DeploymentEngine, SitesConfig
+from fedket.deploy.engines import DeploymentEngine
 from fedket.deploy.engines.flare.admin import looking, run_job, stop_job
 from fedket.deploy.engines.flare.job import write_job
 from fedket.deploy.engines.flare.kits import COMMUNICATION_FILE, settle, write_kit
 from fedket.deploy.engines.flare.party import SERVER, SITE
+from fedket.deploy.engines.kind import SitesConfig
 from fedket.errors import ConfigError
 
 
