@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import subprocess
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from fedket.errors import ConfigError
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=http://elsewhere/x>\u202e"
 NOW = datetime.now(UTC).isoformat(timespec="seconds")
+SOON = (datetime.now(UTC) + timedelta(days=12.5)).isoformat(timespec="seconds")
 
 
 class Found(HTMLParser):
@@ -57,7 +58,7 @@ def look(**values):
             site("eve", inside=False, why="site eve sends no heartbeat"),
         ],
         "links": [{"peer": "ada", "num_bytes": 640, "rounds": 10.0}],
-        "certificates": [{"file": "startup/server.crt", "ends": NOW, "days": 12.5}],
+        "certificates": [{"file": "startup/server.crt", "ends": SOON}],
         **values,
     }
     return parse_look({"state": state, "news": [f"{NOW} site ada is here"], "fresh": True}, "test")
@@ -88,7 +89,7 @@ def test_what_parties_say_is_text_on_the_page():
         phase=HOSTILE,
         sites=[site(HOSTILE, why=HOSTILE, asked=HOSTILE, seconds=1.0)],
         links=[{"peer": HOSTILE, "num_bytes": 1, "rounds": 1.0}],
-        certificates=[{"file": HOSTILE, "ends": HOSTILE, "days": 1.0}],
+        certificates=[{"file": HOSTILE, "ends": NOW}],
     )
     page = federation_page(hostile.model_copy(update={"news": (HOSTILE,), "problem": HOSTILE}))
     found = Found()
@@ -158,7 +159,7 @@ def test_metrics_are_in_prometheus_format():
     assert samples["fedket_site_inside", "eve"] == 0
     assert samples["fedket_site_round_seconds", "bob"] == 0.3
     assert samples["fedket_link_key_rounds", "ada"] == 10
-    assert samples["fedket_certificate_days", "startup/server.crt"] == 12.5
+    assert samples["fedket_certificate_days", "startup/server.crt"] == pytest.approx(12.5, abs=0.1)
     assert ("fedket_site_round_seconds", "eve") not in samples
 
 

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from urllib.request import urlopen
 
 import pytest
 
@@ -67,6 +69,20 @@ def test_a_run_is_watched_and_stopped_where_it_is_and_from_elsewhere(layout, tmp
     state = until(lambda: rounds(folder), local)
     assert all(site["inside"] for site in state["sites"])
     assert [link["peer"] for link in state["links"]] == ["site-1", "site-2", "site-3"]
+    for party, metric in (
+        ("server", "fedket_rounds_finished"),
+        ("site-1", "fedket_link_key_rounds"),
+    ):
+        watch = fedket("deploy", "watch", layout.kits[party], "--port", 0)
+        url = watch.stdout.readline().split()[1]
+        with urlopen(f"{url}metrics") as metrics, urlopen(url) as page:  # noqa: S310 - our own
+            found = re.findall(rf"^{metric}\S* ([\d.]+)$", metrics.read().decode(), re.MULTILINE)
+            assert float(found[0]) > 0
+            assert b"Rounds finished" in page.read()
+        watch.send_signal(signal.SIGINT)
+        watch.communicate()
+        assert watch.returncode == 130
+        assert (layout.files(party) / "state.json").stat().st_mode & 0o77 == 0
     assert "stopped kme, server, site-1" in said("deploy", "stop", folder)
     assert not [pid for kit in layout.kits.values() for pid in processes_of(kit)]
     out, _ = local.communicate()

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from threading import Lock
 
-from fedket.deploy.operating.certificates import WARN_DAYS
+from fedket.deploy.operating.certificates import WARN_DAYS, days_left
 from fedket.deploy.operating.metrics import KIND, exposition
 from fedket.deploy.operating.serving import Content, Routes
 from fedket.deploy.operating.state import FederationState, Look
@@ -136,8 +136,9 @@ def _bars(rows: Sequence[tuple[str, float, str]]) -> str:
 
 def _certificates(state: FederationState) -> str:
     rows = [
-        (one.file, _when(one.ends), f"{one.days:.0f}", "renew it" if one.days < WARN_DAYS else "–")
+        (one.file, _when(one.ends), f"{days:.0f}", "renew it" if days < WARN_DAYS else "–")
         for one in state.certificates
+        for days in [days_left(one)]
     ]
     return html.table(("File", "Ends", "Days left", "What to do"), rows)
 

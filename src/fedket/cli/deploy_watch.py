@@ -197,13 +197,13 @@ def _parties(place: Path) -> dict[str, str]:
 def _print(look: "Look") -> None:
     for line in headlines(look):
         typer.echo(line)
-    if look.state:
+    if look.state and look.state.sites:
         print_table(site_rows(look.state), HEADINGS, (3, 4))
 
 
 def headlines(look: "Look") -> list[str]:
     """How a federation is doing, but for its sites."""
-    from fedket.deploy.operating.certificates import WARN_DAYS
+    from fedket.deploy.operating.certificates import WARN_DAYS, days_left
 
     state = look.state
     if state is None:
@@ -213,10 +213,14 @@ def headlines(look: "Look") -> list[str]:
     if look.status in ("starting", "running") and state.phase:
         said.append(f"{state.phase} since {_clock(state.phase_since)}")
     said += [f"problem: {look.problem}"] if look.problem else []
+    if not state.sites:  # it is a site that says this
+        key = ", ".join(f"{link.peer} {link.rounds:.0f}" for link in state.links)
+        said += [f"key for rounds, by link: {key}"] if key else []
+        said += [f"problems in this session: {state.problems}"]
     said += [
-        f"certificate {one.file} ends in {one.days:.0f} days"
+        f"certificate {one.file} ends in {days:.0f} days"
         for one in state.certificates
-        if one.days < WARN_DAYS
+        if (days := days_left(one)) < WARN_DAYS
     ]
     return said
 

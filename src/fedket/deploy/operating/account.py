@@ -7,9 +7,8 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from fedket.deploy.operating.certificates import certificates_of
+from fedket.deploy.operating.certificates import CertificateWatch
 from fedket.deploy.operating.state import STATE, FederationState, LinkState, now
-from fedket.files import write_atomic
 from fedket.secure.phases import Failure, Outcome, Payload
 from fedket.types import SERVER
 
@@ -46,7 +45,10 @@ class StateWriter:
                 return
 
     def _write(self, state: FederationState) -> None:
-        write_atomic(self._folder / STATE, state.model_dump_json(indent=1) + "\n")
+        """Replace the file at once; without `fsync`, as nothing is lost with it."""
+        new = self._folder / f".{STATE}.new"
+        new.write_text(state.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        new.replace(self._folder / STATE)
 
 
 class SiteAccount:
@@ -72,7 +74,7 @@ class SiteAccount:
     ) -> None:
         self._about = {"since": now(), "experiment": experiment, "fingerprint": fingerprint}
         self._names, self._of, self._left = names, of, left
-        self._certificates = certificates_of(folder.parents[1])
+        self._certificates = CertificateWatch(folder.parents[1])
         self._round, self._problems, self._problem, self._taken = 0, 0, "", 0.0
         self._phase = "", now()
         self._links: tuple[LinkState, ...] = ()
@@ -109,7 +111,7 @@ class SiteAccount:
                 "problem": self._problem,
                 "problems": self._problems,
                 "links": self._links,
-                "certificates": self._certificates,
+                "certificates": self._certificates(),
             }
         )
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from fedket.deploy.operating.certificates import days_left
 from fedket.deploy.operating.state import FederationState, Look
 from fedket.errors import ConfigError
 
@@ -89,7 +90,7 @@ def _gauges(state: FederationState) -> list[Gauge]:
             "certificate_days",
             "Days until a certificate ends",
             ["file"],
-            {one.file: one.days for one in state.certificates},
+            {one.file: days_left(one) for one in state.certificates},
         ),
         ("problems", "Problems of this party in this session", [], {"": float(state.problems)}),
     ]

@@ -74,12 +74,10 @@ class CertificateState(Said):
     Attributes:
         file: Below the kit.
         ends: When it ends (ISO 8601).
-        days: Until then, when the state was written.
     """
 
     file: str
     ends: str
-    days: float
 
 
 class FederationState(Said):

@@ -15,7 +15,7 @@ from typing import Any
 
 from fedket.deploy.broadcast import Call
 from fedket.deploy.operating.account import KeyLeft, StateWriter, links_of
-from fedket.deploy.operating.certificates import certificates_of
+from fedket.deploy.operating.certificates import CertificateWatch
 from fedket.deploy.operating.state import (
     NEWS,
     NEWS_BYTES,
@@ -67,7 +67,7 @@ class Watch:
         self._seconds: dict[int, float] = {}
         self._inside: dict[int, tuple[bool, str]] = {}
         self._phase = ("", now())
-        self._certificates = certificates_of(folder.parents[1])
+        self._certificates = CertificateWatch(folder.parents[1])
         self._absent: Callable[[], Mapping[int, str]] = dict
         self._left: KeyLeft = dict
         self._links: tuple[LinkState, ...] = ()
@@ -171,7 +171,7 @@ class Watch:
                     "problem": problem,
                     "sites": sites,
                     "links": self._links,
-                    "certificates": self._certificates,
+                    "certificates": self._certificates(),
                 }
             )
 
