@@ -65,6 +65,7 @@ def test_notebook(path, monkeypatch):
         exec("".join(cell["source"]), names)  # noqa: S102 - our own notebook
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", OWN)
 def test_a_kind_of_ones_own_trains_from_a_configuration(name, tmp_path):
     path = EXTEND / "mine.toml"

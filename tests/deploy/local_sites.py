@@ -1,10 +1,17 @@
-"""Federations of sites in one process, for tests."""
+"""Federations of sites in one process, for tests.
+
+Unless a test asks for another partition, sites have equally many samples, and nothing is compiled
+ahead of the first round: sites of one process then share their programs, which are those of a
+model that compiles quickly.
+"""
+
+from unittest.mock import patch
 
 from pathlib import Path
 
 from fedket.deploy.rounds import SiteRounds, site_experiment
 from fedket.deploy.site import Site
-from fedket.deploy.site_trainer import make_task
+from fedket.deploy.site_trainer import SiteTrainer, make_task
 from fedket.experiment.load import parse_config
 from fedket.experiment.run_directory import config_hash
 from fedket.keys import OsRandomSource
@@ -99,8 +106,8 @@ def experiment(how, **tables):
     values = {
         "name": "sites",
         "data": {"kind": "digits", "classes": [0, 1, 2], "max_train": 200, "max_test": 60},
-        "partition": {"kind": "dirichlet", "num_clients": SITES, "alpha": 0.7},
-        "model": {"kind": "vqc", "num_qubits": 6, "num_layers": 2},
+        "partition": {"kind": "iid", "num_clients": SITES},
+        "model": {"kind": "mlp"},
         "training": {"epochs": 2, "batch_size": 16},
         "aggregation": how,
         "federation": {"rounds": 3},
@@ -132,7 +139,8 @@ def federation_of(config, built, silent=None, told=None, folder=None, min_sites=
         sites.append(site)
     members = LocalMembers(sites, silent)
     members.keys = keys
-    members.open("a session", told)
+    with patch.object(SiteTrainer, "compile", lambda _: None):
+        members.open("a session", told)
     features = built.dataset.x_train.shape[1:]
     task = make_task(config, features, built.dataset.num_classes, min_sites[0])
     rounds = SiteRounds(task, members, keys, "a session")

@@ -66,7 +66,11 @@ def test_sites_train_as_the_experiment_asks_and_keep_their_optimisers():
     training = {"epochs": 1, "batch_size": 16, "persistent_optimizer": True}
     training |= {"clip_norm": 0.5, "class_weights": [2.0, 1.0, 1.0]}
     asked = {"schedule": {"kind": "exponential"}, "optimizer": {"kind": "optax:adamw"}}
-    config = experiment(KINDS["masked"], training=training, **asked)
+    unequal = {"kind": "dirichlet", "num_clients": SITES, "alpha": 0.7}
+    circuit = {"kind": "vqc", "num_qubits": 6, "num_layers": 2}
+    config = experiment(
+        KINDS["masked"], model=circuit, training=training, partition=unequal, **asked
+    )
     built = build_experiment(config)
     assert params_sha256(run(federation_of(config, built)[0], 3)[0].params) == params_sha256(
         run(built.federation, 3)[0].params
