@@ -5,9 +5,8 @@ ahead of the first round: sites of one process then share their programs, which 
 model that compiles quickly.
 """
 
-from unittest.mock import patch
-
 from pathlib import Path
+from unittest.mock import patch
 
 from fedket.deploy.rounds import SiteRounds, site_experiment
 from fedket.deploy.site import Site
@@ -80,7 +79,8 @@ class LocalMembers:
         for site in self.sites:
             samples = list(counts.values()) if told is None else told(site.client_id)
             request |= {"sites": list(counts), "samples": samples}
-            assert isinstance(site.handle("setup", request), Reply)
+            with patch.object(SiteTrainer, "compile", lambda _: None):
+                assert isinstance(site.handle("setup", request), Reply)
 
     def gather(self):
         return {i: handshake["samples"] for i, handshake in self.handshakes.items()}
@@ -139,8 +139,7 @@ def federation_of(config, built, silent=None, told=None, folder=None, min_sites=
         sites.append(site)
     members = LocalMembers(sites, silent)
     members.keys = keys
-    with patch.object(SiteTrainer, "compile", lambda _: None):
-        members.open("a session", told)
+    members.open("a session", told)
     features = built.dataset.x_train.shape[1:]
     task = make_task(config, features, built.dataset.num_classes, min_sites[0])
     rounds = SiteRounds(task, members, keys, "a session")

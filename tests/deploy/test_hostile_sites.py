@@ -3,6 +3,7 @@
 import json
 import time
 import unicodedata
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -171,15 +172,16 @@ def test_nonsense_about_key_leaves_that_site_out_and_no_other():
 
 
 def test_a_site_with_more_classes_than_the_model_can_tell_is_refused():
-    config = experiment(KINDS["masked"])
+    circuit = {"kind": "vqc", "num_qubits": 6, "num_layers": 2}
+    make = partial(make_task, experiment(KINDS["masked"], model=circuit), (64,))
     said = {i: {"classes": classes} for i, classes in enumerate([3, 10**6, 2])}
     refused = {}
-    task, left = _task_of(config, (64,), said, 0, refused.__setitem__)
+    task, left = _task_of(make, said, 0, refused.__setitem__)
     assert task.context.samples.num_classes == 3
     assert set(left) == {0, 2}
     assert set(refused) == {1}
     with pytest.raises(ConfigError):
-        _task_of(config, (64,), {0: {"classes": 10**6}}, 0, refused.__setitem__)
+        _task_of(make, {0: {"classes": 10**6}}, 0, refused.__setitem__)
 
 
 FIELDS = ["offsets", "shares", "held", "words", "residues", "tags", "tag", "first", "offset"]
