@@ -120,6 +120,8 @@ from .secure.robust.attacks import Attack as Attack
 from .secure.robust.attacks import attacked as attacked
 from .secure.robust.reducer import Rule as Rule
 from .secure.robust.reducer import robust_sum as robust_sum
+from .statistics.federated import federated_statistics as federated_statistics
+from .statistics.pooled import Statistics as Statistics
 from .sweeps.run import sweep as sweep
 from .sweeps.table import SweepTable as SweepTable
 from .topology.graph import Topology as Topology

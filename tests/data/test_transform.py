@@ -13,6 +13,7 @@ from fedket.data.transform import (
     project_on_components,
     shrink_images,
     standardise,
+    standardise_by,
 )
 from fedket.errors import DataError
 from fedket.types import Dataset
@@ -73,6 +74,20 @@ def test_standardised_features_have_mean_0_and_deviation_1_on_training_samples_o
     np.testing.assert_allclose(made.x_train.std(axis=0), [1, 1, 1, 0], rtol=1e-5)
     moved = (made.x_test - made.x_train[:5]) * x.std(axis=0, dtype=np.float64)
     np.testing.assert_allclose(moved[:, :3], 1, rtol=1e-3)
+
+
+def test_agreed_numbers_standardise_as_fitted_ones_do():
+    x = np.random.default_rng(0).normal(5, [1, 1000, 0.01], (50, 3)).astype(np.float32)
+    data, train = dataset(x, x[:5] + 1), x.astype(np.float64)
+    agreed = standardise_by(data, tuple(train.mean(axis=0)), tuple(train.std(axis=0)))
+    fitted = standardise(data)
+    np.testing.assert_array_equal(agreed.x_train, fitted.x_train)
+    np.testing.assert_array_equal(agreed.x_test, fitted.x_test)
+    pixels = images(1)
+    moved = standardise_by(dataset(pixels, pixels), (0.5,), (0.25,))
+    np.testing.assert_allclose(moved.x_train, (pixels - 0.5) / 0.25, rtol=1e-6)
+    with pytest.raises(DataError, match="2 means, samples have shape"):
+        standardise_by(data, (0.0, 0.0), (1.0, 1.0))
 
 
 def test_signed_pixels_go_from_minus_one_to_one():

@@ -18,6 +18,7 @@ from fedket.cli import (
     reproduce,
     run,
     show,
+    statistics,
     sweep,
 )
 from fedket.cli.options import CommandGroup
@@ -54,6 +55,7 @@ app.command("list")(show.list_experiments)
 app.command()(show.report)
 app.command()(show.export)
 app.command()(predict.predict)
+app.command()(statistics.statistics)
 app.command()(circuit.draw)
 app.command()(circuit.plateau)
 app.command()(leakage.leakage)

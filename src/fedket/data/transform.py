@@ -38,6 +38,29 @@ def standardise(dataset: Dataset) -> Dataset:
     return map_features(dataset, lambda x: ((x - mean) / scale).astype(np.float32))
 
 
+def standardise_by(
+    dataset: Dataset, mean: tuple[float, ...], deviation: tuple[float, ...]
+) -> Dataset:
+    """Shift and scale every feature by agreed numbers.
+
+    Args:
+        dataset: Samples.
+        mean: Of each feature, or one for all.
+        deviation: As many, positive.
+
+    Raises:
+        DataError: Samples have another number of features.
+    """
+    features = dataset.x_train.shape[1:]
+    if len(mean) > 1 and features != (len(mean),):
+        raise DataError(
+            f"`standardise` names {len(mean)} means, samples have shape {features}; name one for "
+            "each feature, or one for all"
+        )
+    shift, scale = np.array(mean), np.array(deviation)
+    return map_features(dataset, lambda x: ((x - shift) / scale).astype(np.float32))
+
+
 def shrink_images(x: Features, side: int) -> Features:
     """Shrink images to `side` × `side`: every new pixel is the mean of the area it covers.
 

@@ -13,10 +13,11 @@ from fedket.data.transform import (
     rescale,
     shrink_images,
     standardise,
+    standardise_by,
     standardise_target,
 )
 from fedket.errors import ConfigError
-from fedket.schema import FiniteFloat
+from fedket.schema import FiniteFloat, PositiveFloat
 from fedket.section import Context, Section
 from fedket.types import Transform
 
@@ -37,10 +38,25 @@ class StandardiseConfig(Section):
     """Mean 0 and standard deviation 1 of each feature, over the training samples."""
 
     kind: Literal["standardise"] = "standardise"
+    mean: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)] | None = None
+    """Agreed means, one for each feature or one for all, as `fedket statistics` finds them; absent
+    for those of the training samples, which sites cannot know."""
+    deviation: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] | None = None
+    """Agreed standard deviations, likewise."""
+
+    def check(self, context: Context) -> None:
+        """Agreed numbers come in pairs."""
+        if len(self.mean or ()) != len(self.deviation or ()):
+            raise ConfigError(
+                f"transform `standardise`: {len(self.mean or ())} means and "
+                f"{len(self.deviation or ())} deviations; name as many, or leave both out"
+            )
 
     def build(self, context: Context) -> Transform:
         """The transform."""
-        return Transform(standardise, fitted=True)
+        if self.mean is None or self.deviation is None:
+            return Transform(standardise, fitted=True)
+        return Transform(partial(standardise_by, mean=self.mean, deviation=self.deviation))
 
 
 class ResizeConfig(Section):

@@ -1,0 +1,1 @@
+"""What all sites' samples are like, from masked sums: counts, labels, means, quantiles."""
