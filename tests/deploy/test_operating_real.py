@@ -20,7 +20,7 @@ from fedket.deploy.local import is_alive, prepare, start_kme, start_party
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("federations")]
 
-ROUNDS = 400
+ROUNDS = 5000
 
 
 def fedket(*words):
@@ -113,10 +113,11 @@ def test_a_run_is_watched_and_stopped_where_it_is_and_from_elsewhere(layout, tmp
         assert "stopped by coordinator" in said("deploy", "status", office)
         assert "the server runs nothing" in said("deploy", "stop", office)
         assert all(map(is_alive, started))
-        again = fedket("deploy", "run", office)
-        out, _ = again.communicate()
-        assert again.returncode == 0, out
-        assert status(office)["state"]["status"] == "finished"
+        again, done = fedket("deploy", "run", office), state["rounds"]
+        until(lambda: (s := rounds(office)) and s["rounds"] > done and s, again)
+        assert "the run is stopped" in said("deploy", "stop", office)
+        assert again.wait() == 130
+        again.communicate()
     finally:
         for process in started:
             os.killpg(process.pid, signal.SIGKILL)

@@ -24,7 +24,9 @@ def test_an_interrupt_ends_a_party_whose_threads_wait(tmp_path):
         assert process.wait(timeout=20) == -signal.SIGINT
 
 
-def test_a_process_that_only_passes_messages_on_loads_no_jax():
-    rooms = (f"fedket.deploy.engines.flare.{name}" for name in ("party", "guard", "rejoin"))
+def test_a_process_that_only_passes_messages_on_or_watches_loads_no_jax():
+    names = ("party", "guard", "rejoin", "commands")
+    rooms = [f"fedket.deploy.engines.flare.{name}" for name in names]
+    rooms += ["fedket.cli.app", "fedket.cli.deploy_page", "fedket.deploy.operating.serving"]
     code = f"import sys, {', '.join(rooms)}; sys.exit('jax' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,8 +8,7 @@ from threading import Lock
 from fedket.deploy.operating.certificates import WARN_DAYS, days_left
 from fedket.deploy.operating.metrics import KIND, exposition
 from fedket.deploy.operating.serving import Content, Routes
-from fedket.deploy.operating.state import FederationState, Look
-from fedket.deploy.operating.watch import IN_WORDS
+from fedket.deploy.operating.state import IN_WORDS, FederationState, Look
 from fedket.report import html
 from fedket.report.wording import count, duration
 

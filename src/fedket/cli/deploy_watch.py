@@ -135,14 +135,15 @@ def looking(place: Path) -> "Iterator[Callable[[], Look]]":
     Raises:
         FedketError: It is neither, or the server cannot be reached.
     """
-    from fedket.deploy import local
-    from fedket.deploy.files import own_files
+    from fedket.deploy.kit import own_files
     from fedket.deploy.operating.state import STATE, read_look
-    from fedket.deploy.project import read_layout
 
     if own_files(place).is_dir():
         yield lambda: read_look(own_files(place))
         return
+    from fedket.deploy import local
+    from fedket.deploy.project import read_layout
+
     layout = read_layout(place)
     here = layout.files("server")
     if any(map(local.is_alive, local.processes(place))):
@@ -188,6 +189,10 @@ def _in_words(record: Mapping[str, Any]) -> str:
 
 def _parties(place: Path) -> dict[str, str]:
     """Party -> whether its process runs, for those that `local` started here."""
+    from fedket.deploy.kit import own_files
+
+    if own_files(place).is_dir():
+        return {}
     from fedket.deploy import local
 
     found = local.processes(place)

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 
 from fedket.bridges.keys import DeviceKeys
 from fedket.data.regression import DiabetesConfig
+from fedket.deploy import kit
 from fedket.errors import ConfigError
 from fedket.experiment.aggregation import check_aggregation, protocol_of
 from fedket.experiment.config import ExperimentConfig
@@ -22,23 +23,16 @@ from fedket.schema import NonNegativeInt, Table, read_table
 from fedket.secure import Protocol
 from fedket.types import SERVER
 
+FEDERATION, SITE, PROBLEM = kit.FEDERATION, kit.SITE, kit.PROBLEM
+OWN_FILES, own_files = kit.OWN_FILES, kit.own_files
+
 SITE_NAME = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
 SiteName = Annotated[str, Field(pattern=SITE_NAME)]
 AtLeastTwo = Annotated[int, Field(ge=2, le=1000)]
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
 
-FEDERATION, SITE = "federation.toml", "site.toml"
-"""Names of the two files, in `own_files` of a startup kit."""
-
 MIN_SITES = 3
 """Fewest sites in a sum, unless operators say otherwise: of two, each knows the other's update."""
-
-PROBLEM = "problem.txt"
-"""Beside `federation.toml`: what the server found wrong for good, in one line."""
-
-
-OWN_FILES = "local/fedket"
-"""Folder of a startup kit with the files that its operator keeps."""
 
 
 class FederationFile(Table):
@@ -102,11 +96,6 @@ class SiteFile(Table):
     """This site's pad store."""
     min_sites: AtLeastTwo = MIN_SITES
     """Fewest sites in a sum to which this site gives its update, whatever the server says."""
-
-
-def own_files(kit: Path) -> Path:
-    """Return the folder of a startup kit with the files that its operator keeps."""
-    return kit / OWN_FILES
 
 
 def kit_engine(kit: Path) -> EngineConfig:

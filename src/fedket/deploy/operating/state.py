@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fedket.deploy.files import FEDERATION, PROBLEM
+from fedket.deploy.kit import FEDERATION, PROBLEM
 from fedket.errors import ConfigError
 
 STATE, NEWS, STOPPED = "state.json", "news.txt", "stopped.json"
@@ -26,6 +26,17 @@ NEWS_BYTES = 2**20
 
 FRESH_S = 10.0
 """A state that is older was left by a process that is gone."""
+
+
+IN_WORDS = {
+    "handshake": "handshakes",
+    "setup": "sites to compile",
+    "links": "links to be confirmed",
+    "fill": "key",
+    "upload": "masked updates",
+    "open": "the sum to be opened",
+}
+"""Action -> what the server waits for meanwhile; others stand for themselves."""
 
 
 class Said(BaseModel):

@@ -17,6 +17,7 @@ from fedket.deploy.broadcast import Call
 from fedket.deploy.operating.account import KeyLeft, StateWriter, links_of
 from fedket.deploy.operating.certificates import CertificateWatch
 from fedket.deploy.operating.state import (
+    IN_WORDS,
     NEWS,
     NEWS_BYTES,
     FederationState,
@@ -33,14 +34,6 @@ from fedket.secure.phases import Outcome, Payload
 KEPT = ("round", "train_loss", "test_accuracy", "seconds", "lost", "metrics", "epsilon")
 """What a state says of the last round."""
 
-IN_WORDS = {
-    "handshake": "handshakes",
-    "setup": "sites to compile",
-    "links": "links to be confirmed",
-    "fill": "key",
-    "upload": "masked updates",
-    "open": "the sum to be opened",
-}
 ENTERING = frozenset({"handshake", "setup"})
 """Not part of a round's time."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fedket.deploy.engines.flare.kits import missing_flare, person
-from fedket.deploy.files import PROBLEM
+from fedket.deploy.kit import PROBLEM
 from fedket.deploy.operating.state import Look, parse_look
 from fedket.errors import FedketError, ProtocolError, RunStoppedError
 

@@ -17,7 +17,7 @@ from nvflare.private.fed.server.server_cmd_modules import ServerCommandModules
 from nvflare.security.security import COMMAND_CATEGORIES, CommandCategory
 
 from fedket.deploy.engines.flare.admin import LOOK, STOP
-from fedket.deploy.files import own_files
+from fedket.deploy.kit import own_files
 from fedket.deploy.operating.state import STOPPED, now, read_look
 from fedket.files import write_atomic
 
