@@ -43,7 +43,7 @@ class SharedKeys:
         pass
 
     def fill(self, lengths):
-        pass
+        return 1
 
     def answer(self, peer, action, payload):
         raise AssertionError("nobody asks")

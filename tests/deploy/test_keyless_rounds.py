@@ -68,6 +68,7 @@ def test_without_the_server_s_own_key_manager_nobody_has_key(monkeypatch):
             asked.append(dict(lengths))
             if not slept:
                 raise KmeUnreachableError("connection refused")
+            return 1
 
     keys = Keys(OsRandomSource())
     federation, said = keyless(make_task(experiment(KINDS["shared"]), (64,), 3), [], keys)

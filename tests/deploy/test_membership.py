@@ -9,6 +9,7 @@ import pytest
 
 from fedket._version import __version__
 from fedket.deploy.broadcast import Timeouts
+from fedket.deploy.members import MemberTable
 from fedket.deploy.membership import Membership
 from fedket.errors import KeyMaterialError, ProtocolError
 from fedket.secure.phases import Failure, Phase, Reply
@@ -341,6 +342,16 @@ def test_an_answer_after_the_deadline_is_left_out_and_its_site_is_in_the_next_ph
         sites[1].fails.clear()
         assert members.absent() == {}
         assert members.execute(phase("open"))[1] == Reply({"by": "first"})
+
+
+def test_a_site_whose_heartbeats_take_long_is_waited_for_longer():
+    table = MemberTable(NAMES, 0.0)
+    for took_s, away in ((0.0, True), (60.0, False)):
+        table.heard(0, "first", took_s)
+        assert bool(table.away(0, "first")) is away
+    for _ in range(200):
+        table.heard(0, "first", 0.0)
+    assert table.patience(0) < 1e-6
 
 
 def test_a_large_answer_has_the_time_that_a_slow_link_takes_and_a_fast_one_does_not():

@@ -45,8 +45,13 @@ def test_sites_arrive_at_the_weights_of_the_sequential_engine(strategy, kind):
     config = experiment((KINDS | CONFIRMED)[kind], strategy={"kind": strategy})
     built = build_experiment(config)
     simulated, lines = run(built.federation, 3)
-    deployed, records = run(federation_of(config, built)[0], 3)
+    federation, members = federation_of(config, built)
+    members.keys.fill = lambda _: 16
+    deployed, records = run(federation, 3)
     assert params_sha256(deployed.params) == params_sha256(simulated.params)
+    requests = {action for action, said in members.sent if said["round_num"] == 3}
+    assert len(requests) <= 6
+    assert "fill" not in requests
     for line, record in zip(lines, records, strict=True):
         assert record.test_accuracy == line.test_accuracy
         assert record.train_loss == pytest.approx(line.train_loss, abs=0.35)

@@ -1,5 +1,6 @@
 """Heartbeats of every site, and the way in for processes that are new."""
 
+import time
 from collections.abc import Callable
 from threading import Event, Thread
 
@@ -58,20 +59,21 @@ class HeartbeatMonitor:
 
     def _watch(self, i: int) -> None:
         """Ask for heartbeats; a new process is let in by a thread of its own."""
-        seconds = max(self._timeouts.heartbeat_s, self._timeouts.silent_s / 2)
         while not self._closed.is_set():
+            seconds = max(self._timeouts.heartbeat_s, self._table.patience(i) / 2)
+            asked = time.monotonic()
             outcome = self._broadcaster.call(i, "heartbeat", {}, seconds, self._closed)
             if isinstance(outcome, Failure):
                 self._table.silent(i, outcome.reason)
             else:
-                self._heard(i, outcome)
+                self._heard(i, outcome, time.monotonic() - asked)
             self._closed.wait(self._timeouts.heartbeat_s)
 
-    def _heard(self, i: int, reply: Reply) -> None:
+    def _heard(self, i: int, reply: Reply, took_s: float) -> None:
         instance = reply.payload.get("instance")
         if not isinstance(instance, str) or not instance:
             self._table.silent(i, "its heartbeat names no process")
-        elif self._table.heard(i, instance):
+        elif self._table.heard(i, instance, took_s):
             Thread(target=self._let_in, args=(i, instance), daemon=True).start()
 
     def _let_in(self, i: int, instance: str) -> None:

@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 
 from fedket.deploy.handshake import Handshake
 
+FADING = 0.9
+"""How much of a slow heartbeat is remembered at the next one."""
+
 
 class Member(NamedTuple):
     """A site as the server sees it.
@@ -20,6 +23,7 @@ class Member(NamedTuple):
     Attributes:
         instance: The process that sent the last heartbeat.
         heard: When it sent it.
+        took_s: Seconds that its slowest heartbeat of late was under way, question and answer.
         handshake: What it said of itself, if it may take part.
         refused: Whether it may not.
         ready: Whether it has its session.
@@ -31,6 +35,7 @@ class Member(NamedTuple):
 
     instance: str = ""
     heard: float = -math.inf
+    took_s: float = 0.0
     handshake: Handshake = MappingProxyType({})
     refused: bool = False
     ready: bool = False
@@ -52,17 +57,22 @@ class MemberTable:
         self._names, self._silent_s, self._lock = names, silent_s, Lock()
         self._members = dict.fromkeys(range(len(names)), Member())
 
-    def heard(self, i: int, instance: str) -> bool:
-        """Note a heartbeat; returns whether it comes from a new process."""
+    def heard(self, i: int, instance: str, took_s: float = 0.0) -> bool:
+        """Note a heartbeat and how long it took; returns whether it comes from a new process."""
         now = time.monotonic()
         with self._lock:
             member = self._members[i]
+            slowest = max(took_s, FADING * member.took_s)
             if member.instance == instance:
-                self._members[i] = member._replace(heard=now)
+                self._members[i] = member._replace(heard=now, took_s=slowest)
                 return False
             why = "was restarted" if member.instance else "is starting"
-            self._members[i] = Member(instance, now, why=why)
+            self._members[i] = Member(instance, now, slowest, why=why)
             return True
+
+    def patience(self, i: int) -> float:
+        """Seconds without a heartbeat after which a site is away."""
+        return self._patience(self._member(i))
 
     def silent(self, i: int, reason: str) -> None:
         """Note that a heartbeat did not come."""
@@ -147,7 +157,10 @@ class MemberTable:
             return self._members[i]
 
     def _is_heard(self, member: Member) -> bool:
-        return time.monotonic() - member.heard < self._silent_s
+        return time.monotonic() - member.heard < self._patience(member)
+
+    def _patience(self, member: Member) -> float:
+        return self._silent_s + 4 * member.took_s
 
     def _is_in(self, member: Member) -> bool:
         return member.admitted and self._is_heard(member)

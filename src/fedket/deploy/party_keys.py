@@ -44,8 +44,12 @@ class PartyKeys(Protocol):
         """Confirm the links with these peers; between rounds only."""
         ...
 
-    def fill(self, lengths: Mapping[Stream, int]) -> None:
-        """Have these numbers of bytes ready on streams that this party sends on."""
+    def fill(self, lengths: Mapping[Stream, int]) -> int:
+        """Have these numbers of bytes ready on streams that this party sends on.
+
+        Returns:
+            For how many rounds like this one they are, 1 or more.
+        """
         ...
 
     def answer(self, peer: int, action: str, payload: Payload) -> Payload:
@@ -110,7 +114,7 @@ class StoreKeys:
         for peer in peers:
             self._link(peer).confirm()
 
-    def fill(self, lengths: Mapping[Stream, int]) -> None:
+    def fill(self, lengths: Mapping[Stream, int]) -> int:
         """Have these bytes in store; more key comes when the round has begun, not before.
 
         Raises:
@@ -122,6 +126,8 @@ class StoreKeys:
         needs = {stream: self._need(stream, length) for stream, length in lengths.items()}
         for error in self._refill.wait_for(needs).values():
             raise error
+        taken = [(stream, n) for stream, n in lengths.items() if n]
+        return min((self._store.available(s) // n for s, n in taken), default=AHEAD)
 
     def left(self) -> dict[int, tuple[int, float]]:
         """Peer -> bytes ready on the stream to it, and for how many rounds like the last one."""

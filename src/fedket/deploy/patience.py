@@ -12,12 +12,12 @@ RETRY_S = 5.0
 
 
 def fill_patiently(
-    fill: Callable[[], None],
+    fill: Callable[[], int],
     deadline: float,
     say: Callable[[str], None] = lambda _: None,
     sleep: Callable[[float], None] = time.sleep,
-) -> None:
-    """Fill streams with key, or wait for it.
+) -> int:
+    """Fill streams with key, or wait for it; returns what `fill` does.
 
     Args:
         fill: Fills them, or raises.

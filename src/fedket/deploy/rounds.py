@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
@@ -25,7 +25,7 @@ from fedket.federated.trainer import Attendance, CohortOutcome, Engine, as_numbe
 from fedket.keys.etsi014.errors import AgreementError, KmeUnreachableError
 from fedket.secure import Party, round_cost, server_side
 from fedket.secure.differencing_guard import OpenedSums
-from fedket.secure.phases import Failure, Outcomes, Payload, Phase, drive
+from fedket.secure.phases import Failure, Outcomes, Payload, Phase, Reply, drive
 from fedket.secure.shares import within_share
 from fedket.traffic import Traffic
 from fedket.types import (
@@ -55,6 +55,21 @@ class Members(Protocol):
     def execute(self, phase: Phase) -> Outcomes:
         """Carry a request to sites and return what they answered, before its deadline."""
         ...
+
+
+class Stock(NamedTuple):
+    """Key that the sites of a round have in store, by what they said.
+
+    Attributes:
+        of_round: Bytes that a round takes of each stream.
+        rounds: For how many rounds like that it is there.
+    """
+
+    of_round: Mapping[Stream, int]
+    rounds: int
+
+
+NOTHING = Stock({}, 0)
 
 
 class SiteRounds:
@@ -87,6 +102,7 @@ class SiteRounds:
         self._samples: Mapping[int, int] = {}
         self._spoilers = Spoilers()
         self._graph_seed = b""
+        self._stock = NOTHING
 
     def engine(self) -> Engine:
         """Return the engine."""
@@ -139,7 +155,10 @@ class SiteRounds:
             (total, measured), traffic = self._sum(sent, context, clients)
         except RoundLostError as error:
             self._spoilers.blame(error.reasons, round_num)
+            self._stock = NOTHING
             raise
+        if traffic.missing:
+            self._stock = NOTHING
         server, params, metrics = self._apply(server, params, total)
         if not isinstance(clients, tuple):
             counted = np.array([i for i in ids if i not in traffic.missing])
@@ -166,6 +185,9 @@ class SiteRounds:
         cohort, out = self._within_share(round_num, here)
         while True:
             filled = self._key_of(round_num, cohort, secrets.token_bytes(32))
+            if self._stock.rounds > 1 and self._stock.of_round == filled:
+                self._stock = self._stock._replace(rounds=self._stock.rounds - 1)
+                return cohort, out
             ready, short = self._ask_for_key(round_num, cohort, filled)
             if len(ready) >= least:
                 ready, large = self._within_share(round_num, ready)
@@ -217,15 +239,19 @@ class SiteRounds:
         deadline = self._task.config.keys.deadline_s
         outcomes = self._members.execute(Phase("fill", cohort, request, deadline))
         short = {i: o.reason for i, o in outcomes.items() if isinstance(o, Failure)}
+        said = (o.payload.get("rounds") for o in outcomes.values() if isinstance(o, Reply))
+        rounds = [n if isinstance(n, int) else 1 for n in said]
         for stream, length in lengths.items():
             if stream[0] != SERVER or stream[1] in short:
                 continue
             try:
-                fill_patiently(partial(self._keys.fill, {stream: length}), deadline, self._say)
+                fill = partial(self._keys.fill, {stream: length})
+                rounds.append(fill_patiently(fill, deadline, self._say))
             except (AgreementError, ProtocolError) as error:  # of what the site says of the link
                 short[stream[1]] = f"no key between it and the server: {error}"
             except KmeUnreachableError as error:  # it would be for the other sites, too
                 short = dict.fromkeys(cohort, f"the server gets no key: {error}") | short
+        self._stock = NOTHING if short else Stock(lengths, min(rounds, default=0))
         return tuple(i for i in cohort if i not in short), short
 
     def _sum(

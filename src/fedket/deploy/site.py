@@ -161,8 +161,7 @@ class Site:
         cost = round_cost(task.protocol, self._context(payload), task.num_values)
         own = {s: n for s, n in cost.key.items() if s[0] == self.client_id}
         deadline = self._config.keys.deadline_s
-        fill_patiently(partial(self._keys.fill, own), deadline)
-        return {}
+        return {"rounds": fill_patiently(partial(self._keys.fill, own), deadline)}
 
     def _step(self, action: str, payload: Payload) -> Outcome:
         outcome, self._state = self._opened().handler(action, payload, self._state)
