@@ -110,6 +110,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "sequential": "fedket.federated.engine_kinds:SequentialConfig",
         "sharded": "fedket.federated.engine_kinds:ShardedConfig",
         "flare": "fedket.deploy.engines.flare.engine:FlareConfig",
+        "flower": "fedket.deploy.engines.flower.engine:FlowerConfig",
     },
     "condition": {
         "constant": "fedket.federated.condition_kinds:ConstantConfig",

@@ -13,7 +13,7 @@ from fedket.kinds import BUILT_IN
 from fedket.section import find_section
 
 ROOM = Path(fedket.__file__).parent
-OWN_PACKAGES = {"flare": "nvflare"}
+OWN_PACKAGES = {"flare": "nvflare", "flower": "flwr"}
 SECTIONS = {kind: find_section("engine", kind, Path()) for kind in BUILT_IN["engine"]}
 ENGINES = [kind for kind, section in SECTIONS.items() if issubclass(section, SitesConfig)]
 

@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("nvflare")
 
+from federations import finish, lines_of, run_directory
 from local_sites import LocalMembers, SharedKeys, experiment, processes_of, site_parts
 
 from fedket.deploy.engines.flare import job
@@ -33,27 +34,6 @@ from fedket.secure.shared_masks.protocol import SILENT
 UNRULY = "unruly_site.UnrulySite"
 
 pytestmark = pytest.mark.xdist_group("federations")
-
-
-def run_directory(layout):
-    return layout.files("server") / "run"
-
-
-def lines_of(layout):
-    path = run_directory(layout) / "rounds.jsonl"
-    text = path.read_text() if path.exists() else ""
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
-
-
-def finish(layout):
-    """See a federation through with the command that a user types; what it said."""
-    command = [sys.executable, "-m", "fedket", "deploy", "local", "sites", "--output"]
-    done = subprocess.run(
-        [*command, str(layout.directory)], check=False, capture_output=True, text=True
-    )
-    log = layout.kits["server"] / "log.out"
-    assert done.returncode == 0, done.stdout + done.stderr + log.read_text()[-3000:]
-    return done.stdout
 
 
 def test_a_federation_whose_server_is_killed_ends_with_the_simulation_s_weights(tmp_path):

@@ -26,6 +26,10 @@ from fedket.experiment.interrupts import handled_interrupts
 if TYPE_CHECKING:
     from fedket.deploy.project import Layout
 
+EngineOption = Annotated[
+    str, typer.Option(help="Engine that carries the messages: flare or flower.", metavar="KIND")
+]
+
 app = typer.Typer(cls=CommandGroup, help="Run an experiment on real sites.")
 
 add_watching(app)
@@ -69,6 +73,7 @@ def init(
         int | None,
         typer.Option(min=2, help="Fewest sites in a sum; 3, and ¾ of all in the first round."),
     ] = None,
+    engine: EngineOption = "",
     changes: SetOption = None,
 ) -> None:
     """Write every party's startup kit and configuration, and what each operator has to do.
@@ -81,7 +86,9 @@ def init(
     names = tuple(name.strip() for name in sites.split(",") if name.strip())
     kme = (kme_host or host[0]) if trial_kme or kme_host else ""
     people = coordinator, tuple(observer or ())
-    choices = Choices(names, tuple(host), port, *people, trial_kme=kme, min_sites=min_sites)
+    choices = Choices(
+        names, tuple(host), port, *people, trial_kme=kme, min_sites=min_sites, engine=engine
+    )
     layout = write_project(load_experiment(experiment, changes), output, choices)
     typer.echo(f"wrote the kits of the server, {len(names)} sites and the administrator")
     if kme:
@@ -97,6 +104,7 @@ def local(
     output: Annotated[
         Path | None, typer.Option(help="A new folder, or that of a run to resume.")
     ] = None,
+    engine: EngineOption = "",
     changes: SetOption = None,
 ) -> None:
     """Run a whole federation on this machine: every site a process with its own data and keys.
@@ -114,7 +122,7 @@ def local(
         layout = read_layout(directory)
         typer.echo(f"resuming {directory}")
     else:
-        layout = prepare(load_experiment(experiment, changes), sites, directory)
+        layout = prepare(load_experiment(experiment, changes), sites, directory, engine)
         typer.echo(f"wrote {directory}: {sites} sites, their samples, certificates, key manager")
         typer.echo("approved the experiment at every site, as one person is everybody here")
     with handled_interrupts() as interrupts, running(layout) as started:

@@ -49,19 +49,20 @@ class Started(NamedTuple):
     since: str
 
 
-def prepare(config: ExperimentConfig, sites: int, directory: Path) -> Layout:
+def prepare(config: ExperimentConfig, sites: int, directory: Path, engine: str = "") -> Layout:
     """Write a federation for this machine: kits, samples of each site, and a trial's KME.
 
     Args:
         config: Any experiment; its partition deals its samples to the sites, once.
         sites: How many.
         directory: New or empty.
+        engine: See `for_sites`.
 
     Raises:
         FedketError: The experiment cannot run on sites.
     """
     names = tuple(f"site-{i + 1}" for i in range(sites))
-    config = for_sites(config, sites)
+    config = for_sites(config, sites, engine)
     saes = tuple(f"sae-{name}" for name in (*names, "server"))
     port, kme_port = free_ports(2)
     choices = Choices(

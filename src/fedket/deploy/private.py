@@ -1,9 +1,11 @@
 """Files of a party that nobody else on its machine may read: kits, keys, samples, pads, logs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fedket.errors import ConfigError
+from fedket.files import lock_directory
 
 UMASK = 0o077
 """Of every process of a party: what it writes is its user's alone."""
@@ -50,3 +52,19 @@ def open_to_others(paths: Iterable[Path]) -> list[Path]:
 def _is_reached(path: Path) -> bool:
     """Whether others get as far as a path: any folder on the way may keep them out."""
     return all(folder.stat().st_mode & 0o011 for folder in path.resolve().parents)
+
+
+@contextmanager
+def held(kit: Path) -> Iterator[None]:
+    """Hold a startup kit as long as the block lasts.
+
+    Raises:
+        ConfigError: Another process on this machine does.
+    """
+    with lock_directory(kit / "startup") as ours:
+        if not ours:
+            raise ConfigError(
+                f"{kit} runs already on this machine; stop that process first (a kit runs once, or "
+                "its two copies throw each other out)"
+            )
+        yield

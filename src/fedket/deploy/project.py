@@ -104,6 +104,7 @@ class Choices(NamedTuple):
         kme_port: The trial's key manager's port.
         test_data: The server's own samples for evaluation, or nothing.
         min_sites: Fewest sites in a sum; None for the default.
+        engine: See `for_sites`.
         waits: Further values of `federation.toml`.
         code: Whether files of users' own kinds go into kits, too: where one person is everybody.
     """
@@ -119,6 +120,7 @@ class Choices(NamedTuple):
     trial_kme: str = ""
     kme_port: int = FIRST_PORT
     test_data: str = ""
+    engine: str = ""
     waits: Mapping[str, Any] = {}
     code: bool = False
     min_sites: int | None = None
@@ -136,7 +138,7 @@ def write_project(config: ExperimentConfig, directory: Path, choices: Choices) -
         ConfigError: The experiment cannot run on sites, a name is bad, or the folder is not empty.
     """
     check_names(choices)
-    config = for_sites(config, len(choices.sites))
+    config = for_sites(config, len(choices.sites), choices.engine)
     check_deployable(config, len(choices.sites))
     check_cohorts(config, choices.min_sites or MIN_SITES)
     saes = choices.saes or (*choices.sites, "server")
@@ -250,13 +252,19 @@ def read_layout(directory: Path) -> Layout:
     return Layout(directory, kits, jobs[0])
 
 
-def for_sites(config: ExperimentConfig, sites: int) -> ExperimentConfig:
-    """The experiment as sites run it: as many clients as sites, pads from key managers."""
+def for_sites(config: ExperimentConfig, sites: int, engine: str = "") -> ExperimentConfig:
+    """The experiment as sites run it: as many clients as sites, pads from key managers.
+
+    Args:
+        config: Any experiment.
+        sites: How many.
+        engine: Its kind; nothing for the experiment's own, or the default if that one simulates.
+    """
     values = config.model_dump(mode="json")
     values["keys"] = {"kind": "etsi014", "deadline_s": values["keys"]["deadline_s"]}
     values["partition"]["num_clients"] = sites
-    if not isinstance(config.engine, SitesConfig):
-        values["engine"] = _simulating(config) | {"kind": DEFAULT}
+    if engine or not isinstance(config.engine, SitesConfig):
+        values["engine"] = _simulating(config) | {"kind": engine or DEFAULT}
     values["federation"]["checkpoint_every"] = 1
     if values["federation"]["clients_per_round"] > sites:
         values["federation"]["clients_per_round"] = sites

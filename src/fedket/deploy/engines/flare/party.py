@@ -13,7 +13,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from fedket.deploy.private import UMASK
+from fedket.deploy.private import UMASK, held
 from fedket.errors import ConfigError
 
 SERVER = "nvflare.private.fed.app.server.server_train"
@@ -31,11 +31,11 @@ def main() -> None:
     os.environ.setdefault(*OUTCOME_S)
     os.umask(UMASK)
     del sys.argv[0]
-    with ExitStack() as held:
+    with ExitStack() as stack:
         try:
             _guard()
             if sys.argv[0] in (SERVER, SITE):
-                _hold(Path(sys.argv[sys.argv.index("-m") + 1]), held)
+                stack.enter_context(held(Path(sys.argv[sys.argv.index("-m") + 1])))
         except ConfigError as error:
             sys.stderr.write(f"{error}\n")
             sys.exit(2)
@@ -44,21 +44,6 @@ def main() -> None:
 
             register()
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-
-
-def _hold(kit: Path, held: ExitStack) -> None:
-    """Hold a kit as long as this process lives.
-
-    Raises:
-        ConfigError: Another process does.
-    """
-    from fedket.files import lock_directory
-
-    if not held.enter_context(lock_directory(kit / "startup")):
-        raise ConfigError(
-            f"{kit} runs already on this machine; stop that process first (a kit runs once, or its "
-            "two copies throw each other out)"
-        )
 
 
 def _guard() -> None:

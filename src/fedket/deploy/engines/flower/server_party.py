@@ -1,0 +1,191 @@
+"""The server's process: what nodes ask, and the run that an administrator starts."""
+
+import json
+import os
+import secrets
+import ssl
+import sys
+from pathlib import Path
+from threading import Event, Lock, Thread, Timer
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, HTTPException, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from fedket.deploy.engines.flower import letters
+from fedket.deploy.engines.flower.door import Door
+from fedket.deploy.engines.flower.kits import CERTIFICATE, KEY, ROOT, Kit
+from fedket.deploy.engines.flower.superlink import SuperLink
+from fedket.deploy.engines.flower.wire import PEER_S
+from fedket.deploy.files import FEDERATION, PROBLEM, FederationFile, own_files
+from fedket.deploy.identity.authority import COORDINATOR, OBSERVER, SERVER, SITE
+from fedket.deploy.messages import checked, failure_of
+from fedket.deploy.operating.state import STOPPED, now, read_look
+from fedket.deploy.run import ServerParts, run_federation
+from fedket.errors import FedketError, ProtocolError
+from fedket.files import write_atomic
+from fedket.keys.etsi014.errors import PeerSilentError
+from fedket.schema import read_table
+from fedket.secure.phases import Failure, Outcome, Payload, Reply
+
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+def serve(kit: Kit, folder: Path) -> None:
+    """Serve sites, coordinators and observers until the process is interrupted."""
+    own = own_files(folder)
+    sites = read_table(own / FEDERATION, FederationFile).sites
+    party = ServerParty(own, Door((kit.folder / ROOT).read_bytes(), sites))
+    uvicorn.Server(web(kit, party.app())).run()
+
+
+def web(kit: Kit, app: FastAPI) -> uvicorn.Config:
+    """Return how a server's kit serves: with TLS of both sides, and only here if so it says."""
+    everywhere = "::" if ":" in kit.hosts[0] else "0.0.0.0"  # noqa: S104 - sites are elsewhere
+    return uvicorn.Config(
+        app,
+        host=kit.hosts[0] if set(kit.hosts) <= LOOPBACK else everywhere,
+        port=kit.port,
+        ssl_certfile=str(kit.folder / CERTIFICATE),
+        ssl_keyfile=str(kit.folder / KEY),
+        ssl_ca_certs=str(kit.folder / ROOT),
+        ssl_cert_reqs=ssl.CERT_REQUIRED,
+        ws="none",
+        timeout_graceful_shutdown=1,
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+    )
+
+
+class ServerParty:
+    """The server: one run at a time, started by a coordinator.
+
+    Args:
+        folder: Holds `federation.toml` and what it names.
+        door: Knows who may come.
+    """
+
+    def __init__(self, folder: Path, door: Door) -> None:
+        self._folder, self._door, self._link = folder, door, SuperLink()
+        self._names: tuple[str, ...] = ()
+        self._keys: Any = None
+        self._lock, self._status, self._run_id = Lock(), "idle", ""
+
+    def app(self) -> FastAPI:
+        """Return what is served."""
+        app = self._link.app()
+        app.post("/fedket/enrol")(self._enrol)
+        app.post("/fedket/peer/{name}")(self._peer)
+        for action, answer in (
+            ("run", self._run),
+            ("status", self._tell),
+            ("look", self._look),
+            ("stop", self._stop),
+        ):
+            app.post(f"/fedket/{action}")(answer)
+        return app
+
+    async def _enrol(self, request: Request) -> dict[str, Any]:
+        """Let a process in for which a party's certificate vouches."""
+        caller = await self._door.enrol(request)
+        node = self._link.admit(caller.name, caller.public_key) if caller.role == SITE else 0
+        return {"node": node}
+
+    async def _peer(self, name: str, request: Request) -> Response:
+        """Carry a site's question about a link to the other end, and the answer back."""
+        caller = await self._door.caller(request, SITE)
+        try:
+            asked = letters.read_request(letters.from_bytes(await request.body()))
+        except ProtocolError as error:
+            raise HTTPException(400, f"{error}") from None
+        outcome = await run_in_threadpool(self._ask_party, name, asked._replace(caller=caller))
+        return Response(letters.to_bytes(letters.write_outcome(outcome)))
+
+    async def _run(self, request: Request) -> dict[str, Any]:
+        """Begin the run, or go on with it; nothing where it runs."""
+        await self._door.caller(request, COORDINATOR)
+        with self._lock:
+            if self._status != "running":
+                self._status, self._run_id = "running", secrets.token_hex(8)
+                Thread(target=self._rounds, daemon=True).start()
+        return await self._tell(request)
+
+    async def _tell(self, request: Request) -> dict[str, Any]:
+        """How the run is doing, and who is there."""
+        await self._door.caller(request, COORDINATOR, OBSERVER)
+        stopped = read_look(self._folder, 0).stopped
+        here = sorted(self._link.connected())
+        return {"status": self._status, "run": self._run_id, "connected": here, "stopped": stopped}
+
+    async def _look(self, request: Request) -> dict[str, Any]:
+        """What the server's files say of the run."""
+        await self._door.caller(request, COORDINATOR, OBSERVER)
+        return read_look(self._folder).model_dump(mode="json")
+
+    async def _stop(self, request: Request) -> dict[str, Any]:
+        """End the run, and note who did, so that nobody starts it again by itself."""
+        by = await self._door.caller(request, COORDINATOR)
+        running = self._status == "running"
+        if running:
+            said = {"job": self._run_id, "by": by, "when": now()}
+            write_atomic(self._folder / STOPPED, json.dumps(said) + "\n")
+            Timer(0.2, _begin_anew).start()
+        return {"stopped": running}
+
+    def _rounds(self) -> None:
+        problem = self._folder / PROBLEM
+        problem.unlink(missing_ok=True)
+        try:
+            run_federation(self._folder, self._parts)
+            self._status = "finished"
+        except FedketError as error:
+            problem.write_text(f"{error}\n", encoding="utf-8")
+            self._status = f"failed: {error}"
+        except BaseException as error:
+            self._status = f"failed: {type(error).__name__}"
+            raise
+
+    def _parts(self, names: tuple[str, ...]) -> ServerParts:
+        self._names = names
+
+        def call(
+            site: int, action: str, payload: Payload, seconds: float, abandoned: Event
+        ) -> Outcome:
+            asked = letters.Request(SERVER, action, payload)
+            return self._link.ask(names[site], letters.PHASE, asked, seconds, abandoned)
+
+        def ask_peer(party: int, action: str, payload: Payload) -> Payload:
+            asked = letters.Request(SERVER, action, payload)
+            outcome = self._link.ask(names[party], letters.PEER, asked, PEER_S)
+            if isinstance(outcome, Failure):
+                raise PeerSilentError(outcome.reason)
+            return outcome.payload
+
+        here = frozenset(names.index(n) for n in self._link.connected() if n in names)
+        return ServerParts(call, here, ask_peer, self._share_keys, _say)
+
+    def _ask_party(self, name: str, asked: letters.Request) -> Outcome:
+        """Ask the server itself, or a site, on behalf of a site."""
+        if name in self._names and asked.caller in self._names:
+            return self._link.ask(name, letters.PEER, asked, PEER_S)
+        if name != SERVER or asked.caller not in self._names or self._keys is None:
+            return Failure(f"{name} is not reached from {asked.caller} yet")
+        try:
+            party = self._names.index(asked.caller)
+            return Reply(self._keys.answer(party, asked.action, checked(dict(asked.payload))))
+        except Exception as error:  # the site names it
+            return failure_of(error)
+
+    def _share_keys(self, keys: Any) -> None:
+        self._keys = keys
+
+
+def _begin_anew() -> None:
+    """Start this process again: its run ends as when it is killed, which costs a round at most."""
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - ourselves
+
+
+def _say(news: str) -> None:
+    print(news, file=sys.stderr, flush=True)  # noqa: T201 - the party's own terminal
