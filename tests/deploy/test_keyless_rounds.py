@@ -3,6 +3,8 @@
 import pytest
 from local_sites import KINDS, SITES, LocalMembers, SharedKeys, experiment
 
+from fedket.deploy.keyless import LinkFault
+from fedket.deploy.keyless import told as told_of
 from fedket.deploy.rounds import SiteRounds, site_experiment
 from fedket.deploy.site_trainer import make_task
 from fedket.errors import ProtocolError
@@ -15,8 +17,11 @@ class EndOfTestError(Exception):
     """The round has begun."""
 
 
-def keyless(task, answers, keys=None):
-    """Rounds over sites that only fill, and what was said, slept and asked."""
+def keyless(task, answers, keys=None, told=None):
+    """Rounds over sites that only fill, and what was said, slept and asked.
+
+    `answers` are reasons of sites that fail, fill by fill; `told` faulty links that sites tell of.
+    """
     members, said = LocalMembers([]), []
     members.gather = lambda: dict.fromkeys(range(SITES), 10)
 
@@ -25,12 +30,22 @@ def keyless(task, answers, keys=None):
         if phase.action != "fill":
             raise EndOfTestError
         reasons = answers.pop(0) if answers else {}
-        return {i: Failure(reasons[i]) if i in reasons else Reply({}) for i in phase.to}
+        faults = told.pop(0) if told else {}
+        return {
+            i: Failure(reasons[i]) if i in reasons else Reply(faulty(faults.get(i, ())))
+            for i in phase.to
+        }
 
     members.execute = execute
     keys = keys or SharedKeys(OsRandomSource())
     rounds = SiteRounds(task, members, keys, "it", say=said.append)
     return site_experiment(task, rounds, None).federation, said
+
+
+def faulty(links):
+    """What a site answers whose links with some peers fail, at their ends or at its own."""
+    faults = [LinkFault(0, peer, theirs, f"no key with {peer}") for peer, theirs in links]
+    return told_of(faults) if faults else {}
 
 
 def test_a_round_that_too_few_have_key_for_waits_and_is_not_lost(monkeypatch):
@@ -75,7 +90,7 @@ def test_without_the_server_s_own_key_manager_nobody_has_key(monkeypatch):
     with pytest.raises(EndOfTestError):
         federation.run_round(federation.init())
     assert "the server gets no key: connection refused" in said[1]
-    assert len(asked) == 1 + SITES
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize(("degree", "fills"), [(0, 1), (2, 2)])
@@ -86,3 +101,17 @@ def test_where_the_graph_has_other_edges_without_a_site_all_are_asked_again(degr
     with pytest.raises(EndOfTestError):
         federation.run_round(federation.init())
     assert said == ["fill"] * fills + ["model"]
+
+
+def test_one_site_s_key_manager_costs_nobody_else_a_round():
+    """Everybody who fills a stream to it tells of a fault; it alone is left out."""
+    task = make_task(experiment(KINDS["shared"]), (64,), 3)
+    at_3 = {i: [(3, True)] for i in range(3)} | {3: [(-1, False)]}
+    federation, said = keyless(task, [], told=[at_3])
+    state = federation.init()
+    with pytest.raises(EndOfTestError):
+        federation.run_round(state)
+    assert said == ["fill", "fill", "model"]
+    with pytest.raises(EndOfTestError):
+        federation.run_round(state._replace(round_num=state.round_num + 1))
+    assert said[3:] == ["fill", "model"]

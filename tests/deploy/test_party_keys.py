@@ -6,11 +6,13 @@ from itertools import product
 import pytest
 from key_parties import BACK, ROUND_BYTES, SAES, STREAM_ENDS, THERE, key_manager, parties
 
+from fedket.deploy.keyless import LinksWithoutKeyError
 from fedket.deploy.party_keys import open_store_keys
 from fedket.errors import FedketError, KeyMaterialError, ProtocolError
 from fedket.keys.etsi014.agreement import Announce, read_message
-from fedket.keys.etsi014.errors import AgreementError, PeerSilentError
+from fedket.keys.etsi014.errors import AgreementError
 from fedket.keys.link import Hello, Statement, StreamEnd, _tag
+from fedket.keys.store import PadStore
 from fedket.types import SERVER
 
 NONSENSE = (
@@ -90,7 +92,7 @@ def test_a_restart_in_the_middle_of_an_agreement_is_put_right_by_the_next_fill(
         made.open[0].fill({THERE: ROUND_BYTES})
         given = {made.spend(THERE)[0]}
         made.lose_replies = True
-        with pytest.raises(PeerSilentError):
+        with pytest.raises(LinksWithoutKeyError):
             made.open[0].fill({THERE: 100 * ROUND_BYTES})
         made.lose_replies = False
         made.stop(restarted)
@@ -102,6 +104,33 @@ def test_a_restart_in_the_middle_of_an_agreement_is_put_right_by_the_next_fill(
             assert ours == theirs
             given.add(ours)
         assert len(given) == 21
+
+
+@pytest.mark.parametrize("damaged", STREAM_ENDS)
+def test_a_link_with_damaged_pads_goes_on_after_a_reset_and_no_byte_comes_again(
+    saes, tmp_path, damaged
+):
+    with parties(saes, tmp_path) as made:
+        made.open[0].fill({THERE: ROUND_BYTES})
+        given = {made.spend(THERE)[0]}
+        made.stop(damaged)
+        for pads in (tmp_path / f"{damaged}" / "segments").glob("*.pads"):
+            pads.write_bytes(bytes(pads.stat().st_size))
+        made.start(damaged)
+        made.connect(damaged)
+        peer = 1 - damaged
+        says = rf"run `fedket keys reset {tmp_path / str(damaged)} {peer}`, start it again"
+        with pytest.raises(KeyMaterialError, match=says):
+            made.spend(THERE)
+        made.stop(damaged)
+        with PadStore.open(tmp_path / f"{damaged}", damaged) as store:
+            assert store.reset(peer)[THERE] == 14 * ROUND_BYTES
+        made.start(damaged)
+        made.connect(damaged)
+        made.open[0].fill({THERE: ROUND_BYTES})
+        ours, theirs = made.spend(THERE)
+        assert ours == theirs
+        assert ours not in given
 
 
 def test_links_of_others_stay_as_they_are(saes, tmp_path):
@@ -120,7 +149,7 @@ def test_a_peer_that_speaks_about_another_link_is_refused(saes, tmp_path, stream
         liar = made.open[1]._links[0]
         end = StreamEnd(stream=stream, mark=10**6, keys=())
         liar._statement = lambda _: Statement(party=1, nonce=32 * "0", ends=(end,))
-        with pytest.raises(AgreementError, match="not its own"):
+        with pytest.raises(LinksWithoutKeyError, match="not its own"):
             made.open[asks].links([1 - asks])
         ours, theirs = made.spend((0, SERVER))
         assert ours == theirs
@@ -179,15 +208,16 @@ def test_answers_that_make_no_sense_are_errors_of_ours(saes, tmp_path):
                 hear(link, first)
                 and {"content": content, "tag": _tag(link._asked.key, "reply", first, content)}
             )
-            with pytest.raises(AgreementError, match="malformed"):
+            with pytest.raises(LinksWithoutKeyError, match="malformed"):
                 made.open[0].links([1])
 
 
 def test_a_peer_that_is_away_is_named(saes, tmp_path):
     with parties(saes, tmp_path) as made:
         made.stop(1)
-        with pytest.raises(PeerSilentError, match="party 1 is away"):
-            made.open[0].links([1])
+        with pytest.raises(LinksWithoutKeyError, match="party 1 is away") as error:
+            made.open[0].links([1, SERVER])
+        assert [(f.teller, f.peer, f.accused) for f in error.value.faults] == [(0, 1, 1)]
 
 
 def test_the_file_of_another_application_is_refused(saes, tmp_path):

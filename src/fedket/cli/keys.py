@@ -11,7 +11,7 @@ from fedket.cli.doctor import tell_checks
 from fedket.cli.failures import BAD_INPUT
 from fedket.cli.options import CommandGroup, JsonOption
 from fedket.cli.tables import print_table
-from fedket.errors import KeyMaterialError
+from fedket.errors import ConfigError, KeyMaterialError
 
 if TYPE_CHECKING:
     from fedket.keys.store.ledger import Entry
@@ -84,6 +84,39 @@ def verify(
         )
     seal = "seal intact" if result.seal_checked else "seal not checked: no store key"
     typer.echo(f"the ledger is intact: {result.entries} entries, {seal}")
+
+
+@app.command()
+def reset(
+    directory: DirectoryArgument,
+    link: Annotated[
+        str, typer.Argument(help="The other party of the link: its number, or `server`.")
+    ],
+    store_key: Annotated[
+        Path | None, typer.Option(help="File with the store key, if it is not in the directory.")
+    ] = None,
+) -> None:
+    """Burn all key of a link, for instance where it is damaged; the party must not be running.
+
+    Enough at one end; the other one goes on from the same place when they meet, with new key.
+
+    Example: fedket keys reset hospital-a/local/fedket/pads 2
+    """
+    from fedket.keys.store import PadStore, read_status
+    from fedket.keys.store.store_key import read_store_key
+    from fedket.types import SERVER
+
+    if link != "server" and not link.isdecimal():
+        raise ConfigError(f"a link is named by a party's number or `server`, got `{link}`")
+    peer = SERVER if link == "server" else int(link)
+    owner = read_status(directory).owner
+    key = None if store_key is None else read_store_key(store_key)
+    with PadStore.open(directory, owner, store_key=key) as store:
+        burned = sum(store.reset(peer).values())
+    typer.echo(
+        f"burned {burned:,} bytes of the link between {_party(owner)} and {_party(peer)}; start "
+        "the party again, the link goes on with new key"
+    )
 
 
 @app.command()

@@ -8,7 +8,7 @@ is in the next round.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from fedket.deploy.broadcast import POLL_S, Broadcaster, Call, Timeouts
 from fedket.deploy.handshake import (
@@ -20,10 +20,12 @@ from fedket.deploy.handshake import (
     shape_in,
 )
 from fedket.deploy.heartbeat import HeartbeatMonitor
+from fedket.deploy.keyless import Keyless, LinkFault, LinksWithoutKeyError, heard
 from fedket.deploy.members import Member, MemberTable
 from fedket.deploy.party_keys import PartyKeys
 from fedket.errors import FedketError, ProtocolError
-from fedket.secure.phases import Failure, Outcomes, Payload, Phase
+from fedket.secure.phases import Failure, Outcomes, Payload, Phase, Reply
+from fedket.types import SERVER
 
 
 class Membership:
@@ -54,6 +56,7 @@ class Membership:
         self._names, self._timeouts, self._least, self._say = names, timeouts, least, say
         self._needed = max(first, least)
         self._keys: PartyKeys | None = None
+        self._keyless = Keyless()
         self._shape: tuple[int, ...] = ()
         self._table = MemberTable(names, timeouts.silent_s)
         self._broadcaster = Broadcaster(names, self._table, call, timeouts, training)
@@ -147,7 +150,9 @@ class Membership:
 
     def _admit(self) -> Mapping[int, Member]:
         """Bring newcomers' links in line with everybody; then they are members."""
-        new, old = self._table.newcomers(), self._table.members()
+        resting = self._keyless.resting()
+        new = {i: member for i, member in self._table.newcomers().items() if i not in resting}
+        old = self._table.members()
         if not new or self._keys is None:
             return old
         each: dict[int, Payload] = {i: {"peers": sorted({*new, *old} - {i})} for i in new}
@@ -156,24 +161,33 @@ class Membership:
             Phase("links", tuple(each), {}, 0.0, each), _processes({**old, **new})
         )
         failed = {i: o.reason for i, o in outcomes.items() if isinstance(o, Failure)}
+        told = [f for i, o in outcomes.items() if isinstance(o, Reply) for f in heard(i, o.payload)]
+        told += [f for i in new if i not in failed for f in self._own_link(self._keys, i)]
+        parties = {*new, *old, SERVER} - failed.keys()
+        judged = self._keyless.judge([f for f in told if {f.teller, f.peer} <= parties])
+        if SERVER in judged:
+            failed |= dict.fromkeys(new, f"the server gets no key: {judged.pop(SERVER)}")
         # A link that a member could not bring in line is out of line at its newcomer's end too.
-        in_the_way = [failed[i] for i in self._table.members() if i in failed]
+        in_the_way = [failed[i] for i in self._table.members() if i in failed][:1]
+        failed |= judged | {i: why for i in new if i not in failed for why in in_the_way}
         for i, member in new.items():
-            reasons = [failed[i]] if i in failed else in_the_way
-            problem = reasons[0] if reasons else self._own_link(self._keys, i)
-            if not problem:
+            if i not in failed:
+                self._keyless.has_key((i,))
                 self._table.note(i, member.instance, admitted=True)
-            elif self._table.note(i, member.instance, why=f"has unmatched key links: {problem}"):
-                self._say(f"site {self._names[i]} has unmatched key links: {problem}")
+            elif self._table.note(i, member.instance, why=f"has unmatched key links: {failed[i]}"):
+                self._say(f"site {self._names[i]} has unmatched key links: {failed[i]}")
         return self._table.members()
 
-    def _own_link(self, keys: PartyKeys, i: int) -> str:
+    def _own_link(self, keys: PartyKeys, i: int) -> Sequence[LinkFault]:
         """Bring the server's own link with a site in line; returns why it cannot."""
         try:
             keys.links([i])
+        except LinksWithoutKeyError as error:
+            return error.faults
         except Exception as error:  # what a site says of its link ends nobody else's run
-            return f"{error}" if isinstance(error, FedketError) else type(error).__name__
-        return ""
+            why = f"{error}" if isinstance(error, FedketError) else type(error).__name__
+            return [LinkFault(SERVER, i, True, why)]
+        return ()
 
     def _who_is_missing(self, here: Collection[int]) -> str:
         missing = [why for i, why in self.absent().items() if i not in here]

@@ -3,16 +3,18 @@
 The messages between two parties go through the server, see `fedket.keys.link`; they hold no key.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from fedket.deploy.keyless import LinkFault, LinksWithoutKeyError
 from fedket.deploy.refill import Need, Refill
 from fedket.errors import FedketError, KeyMaterialError, ProtocolError
 from fedket.keys.etsi014.client import connect
 from fedket.keys.etsi014.config import SaeConfig
+from fedket.keys.etsi014.errors import AgreementError, KmeBusyError, KmeError
 from fedket.keys.link import Link
 from fedket.keys.store import PadStore, StoreKeySource
 from fedket.schema import read_table
@@ -109,25 +111,51 @@ class StoreKeys:
         """Confirm the links with these peers, as the end that asks.
 
         Raises:
-            KmeError: One of them cannot be; it stays shut.
+            LinksWithoutKeyError: Some of them cannot be; they stay shut.
         """
-        for peer in peers:
-            self._link(peer).confirm()
+        self._raise(self._confirmed(peers))
 
     def fill(self, lengths: Mapping[Stream, int]) -> int:
         """Have these bytes in store; more key comes when the round has begun, not before.
 
+        A link that could not be confirmed when its ends met is confirmed here.
+
         Raises:
-            KmeError: A key manager has too little, refuses, or is not there; or a link has not
-                been confirmed.
+            KmeBusyError: Our key manager has too little now.
+            LinksWithoutKeyError: Some links bring no key, and waiting would not help.
         """
-        self._check_confirmed(lengths)
         self._needed |= lengths
-        needs = {stream: self._need(stream, length) for stream, length in lengths.items()}
-        for error in self._refill.wait_for(needs).values():
-            raise error
+        shut = [s[1] for s in lengths if not self._link(s[1]).is_confirmed()]
+        failed = self._confirmed(shut)
+        needs = {s: self._need(s, n) for s, n in lengths.items() if s[1] not in failed}
+        failed |= {s[1]: error for s, error in self._refill.wait_for(needs).items()}
+        self._raise(failed)
         taken = [(stream, n) for stream, n in lengths.items() if n]
         return min((self._store.available(s) // n for s, n in taken), default=AHEAD)
+
+    def _confirmed(self, peers: Iterable[int]) -> dict[int, Exception]:
+        """Confirm links; returns peer -> why one cannot be."""
+        failed: dict[int, Exception] = {}
+        for peer in peers:
+            try:
+                self._link(peer).confirm()
+            except KmeError as error:
+                failed[peer] = error
+        return failed
+
+    def _raise(self, failed: Mapping[int, Exception]) -> None:
+        """Say which links bring no key; those that are only slow, if there are no others."""
+        faults = []
+        for peer, error in failed.items():
+            if not isinstance(error, KmeError):
+                raise error
+            if not isinstance(error, KmeBusyError):
+                theirs = isinstance(error, AgreementError)
+                faults.append(LinkFault(self._me, peer, theirs, str(error)))
+        if faults:
+            raise LinksWithoutKeyError(faults)
+        for error in failed.values():
+            raise error
 
     def left(self) -> dict[int, tuple[int, float]]:
         """Peer -> bytes ready on the stream to it, and for how many rounds like the last one."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax.numpy as jnp
 import numpy as np
 
+from fedket.deploy.keyless import Keyless, LinksWithoutKeyError, heard
 from fedket.deploy.party_keys import PartyKeys
 from fedket.deploy.patience import RETRY_S, fill_patiently
 from fedket.deploy.site_trainer import Task, pack_broadcast, read_metrics
@@ -22,7 +23,7 @@ from fedket.experiment.build import Experiment, in_precision, precision
 from fedket.federated.federation import make_federation
 from fedket.federated.program import Program
 from fedket.federated.trainer import Attendance, CohortOutcome, Engine, as_numbers, server_step
-from fedket.keys.etsi014.errors import AgreementError, KmeUnreachableError
+from fedket.keys.etsi014.errors import KmeError
 from fedket.secure import Party, round_cost, server_side
 from fedket.secure.differencing_guard import OpenedSums
 from fedket.secure.phases import Failure, Outcomes, Payload, Phase, Reply, drive
@@ -100,7 +101,7 @@ class SiteRounds:
         self._deadline, self._opened, self._say = deadline, opened, say
         self._apply = Program(server_step, task.strategy)
         self._samples: Mapping[int, int] = {}
-        self._spoilers = Spoilers()
+        self._spoilers, self._keyless = Spoilers(), Keyless()
         self._graph_seed = b""
         self._stock = NOTHING
 
@@ -118,10 +119,11 @@ class SiteRounds:
         """
         self._samples = self._members.gather()
         absent = dict(self._members.absent())
-        resting = self._spoilers.resting(round_num)
-        rested = set(drawn.tolist()) & set(self._samples) - set(absent) - set(resting)
-        if len(rested) >= (least := self._task.protocol.least):
-            absent |= resting
+        least = self._task.protocol.least
+        for resting in (self._keyless.resting(), self._spoilers.resting(round_num)):
+            rested = set(drawn.tolist()) & set(self._samples) - set(absent) - set(resting)
+            if len(rested) >= least:
+                absent |= resting
         here = tuple(i for i in drawn.tolist() if i in self._samples and i not in absent)
         # A site may come back between the two answers; it is named all the same.
         away = {i: absent.get(i, f"site {i} came back") for i in drawn.tolist() if i not in here}
@@ -188,12 +190,14 @@ class SiteRounds:
             if self._stock.rounds > 1 and self._stock.of_round == filled:
                 self._stock = self._stock._replace(rounds=self._stock.rounds - 1)
                 return cohort, out
-            ready, short = self._ask_for_key(round_num, cohort, filled)
+            ready, short, again = self._ask_for_key(round_num, cohort, filled)
             if len(ready) >= least:
                 ready, large = self._within_share(round_num, ready)
                 out |= short | large
                 needed = self._key_of(round_num, ready, self._graph_seed)
-                if all(filled.get(stream, 0) >= num_bytes for stream, num_bytes in needed.items()):
+                enough = all(filled.get(s, 0) >= num_bytes for s, num_bytes in needed.items())
+                if enough and not again:
+                    self._keyless.has_key(ready)
                     return ready, out
                 cohort = ready
                 continue
@@ -233,26 +237,35 @@ class SiteRounds:
 
     def _ask_for_key(
         self, round_num: int, cohort: tuple[int, ...], lengths: Mapping[Stream, int]
-    ) -> tuple[tuple[int, ...], dict[int, str]]:
-        """Let everybody fill its streams; return who has key, and why others have not."""
+    ) -> tuple[tuple[int, ...], dict[int, str], bool]:
+        """Let everybody fill its streams.
+
+        Returns:
+            Who has key; why others have not; whether to ask again, since who is told of a faulty
+            link did not wait for the others.
+        """
         request: Payload = {"round_num": round_num, **self._about(cohort)}
         deadline = self._task.config.keys.deadline_s
         outcomes = self._members.execute(Phase("fill", cohort, request, deadline))
         short = {i: o.reason for i, o in outcomes.items() if isinstance(o, Failure)}
         said = (o.payload.get("rounds") for o in outcomes.values() if isinstance(o, Reply))
         rounds = [n if isinstance(n, int) else 1 for n in said]
-        for stream, length in lengths.items():
-            if stream[0] != SERVER or stream[1] in short:
-                continue
-            try:
-                fill = partial(self._keys.fill, {stream: length})
-                rounds.append(fill_patiently(fill, deadline, self._say))
-            except (AgreementError, ProtocolError) as error:  # of what the site says of the link
-                short[stream[1]] = f"no key between it and the server: {error}"
-            except KmeUnreachableError as error:  # it would be for the other sites, too
-                short = dict.fromkeys(cohort, f"the server gets no key: {error}") | short
+        told = [f for i, o in outcomes.items() if isinstance(o, Reply) for f in heard(i, o.payload)]
+        own = {s: n for s, n in lengths.items() if s[0] == SERVER and s[1] not in short}
+        try:
+            rounds.append(fill_patiently(partial(self._keys.fill, own), deadline, self._say))
+        except LinksWithoutKeyError as error:
+            told += error.faults
+        except KmeError as error:
+            short = dict.fromkeys(cohort, f"the server gets no key: {error}") | short
+        parties = {*cohort, SERVER} - set(short)
+        judged = self._keyless.judge([f for f in told if {f.teller, f.peer} <= parties])
+        if SERVER in judged:
+            why = f"the server gets no key: {judged.pop(SERVER)}"
+            short |= dict.fromkeys((i for i in cohort if i not in judged), why)
+        short |= judged
         self._stock = NOTHING if short else Stock(lengths, min(rounds, default=0))
-        return tuple(i for i in cohort if i not in short), short
+        return tuple(i for i in cohort if i not in short), short, bool(told)
 
     def _sum(
         self, sent: Broadcast, context: RoundContext, clients: Any

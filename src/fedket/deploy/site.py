@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from fedket._version import __version__
 from fedket.deploy.agreed import Agreed, agree, check_round, samples_in, sizes_in
+from fedket.deploy.keyless import LinksWithoutKeyError, told
 from fedket.deploy.party_keys import PartyKeys
 from fedket.deploy.patience import fill_patiently
 from fedket.deploy.site_trainer import SiteTrainer, Task, make_task
@@ -95,6 +96,8 @@ class Site:
                 if action in own:
                     return Reply(own[action](payload))
                 return self._step(action, payload)
+            except LinksWithoutKeyError as error:  # whose fault it is, the server finds out
+                return Reply(told(error.faults))
             except FedketError as error:
                 return Failure(str(error))
 

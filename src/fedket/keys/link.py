@@ -116,6 +116,10 @@ class Link:
         self._master = MasterEnd(self._sends, kme, sae_id, self._announce, store, self._pauses)
         self._slave = SlaveEnd(self._receives, kme, sae_id, store, self._pauses)
 
+    def is_confirmed(self) -> bool:
+        """Whether its key may be used."""
+        return self._key is not None
+
     def check_confirmed(self) -> KeyMaterial:
         """Return K.
 

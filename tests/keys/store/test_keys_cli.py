@@ -92,3 +92,16 @@ def test_verify_refuses_an_edited_ledger(store):
 def test_a_directory_without_a_store_is_refused(tmp_path, command):
     assert "there is no pad store" in refusal(command, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_link_is_reset_and_the_others_are_not(store):
+    assert (
+        "burned 900 bytes of the link between client 0 and client 1"
+        in run("reset", store, 1).output
+    )
+    found = {s["receiver"]: s for s in json.loads(run("status", store, "--json").output)["streams"]}
+    assert (found[1]["available"], found[1]["high_water"], found[1]["burned"]) == (0, 1000, 940)
+    assert found[-1]["available"] == 1000
+    assert run("verify", store).exit_code == 0
+    assert "burned 1,000 bytes" in run("reset", store, "server").output
+    assert "by a party's number or `server`, got `bob`" in str(run("reset", store, "bob").exception)

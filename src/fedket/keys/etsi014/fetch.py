@@ -89,7 +89,7 @@ class MasterEnd:
         self._in_doubt: tuple[Keys, Announce] | None = None
         self._status: Status | None = None
         self._next: Future[Gathered] | None = None
-        self._ahead = True
+        self._ahead, self._failed = True, False
         self.settled = RLock()
         """Held while a batch is deposited, or the stream's end changes otherwise."""
 
@@ -107,17 +107,31 @@ class MasterEnd:
             EndsApartError: At once; the ends have to connect first.
             KmeError: Of another kind, at once.
         """
-        pauses, total = iter(self._pauses), 0
+        try:
+            total = self._fetch(num_bytes, max(num_bytes, at_once), iter(self._patience()))
+        except KmeError:
+            self._failed = True
+            raise
+        self._failed = False
+        return total
+
+    def _patience(self) -> tuple[float, ...]:
+        """Pauses; none after a fetch that had them for nothing."""
+        return () if self._failed else self._pauses
+
+    def _fetch(self, num_bytes: int, wanted: int, pauses: Iterator[float]) -> int:
+        total = 0
         if self._in_doubt is not None:
             total = self._settle(*self._in_doubt, pauses)
         shrunk: Request | None = None
         while total < num_bytes:
-            found = self._gathered(max(num_bytes, at_once) - total, shrunk, pauses)
+            found = self._gathered(wanted - total, shrunk, pauses)
             if found.keys:
                 self._look_ahead(num_bytes - total - _size(found))
                 settled = self._settle(found.keys, self._announcement(found), pauses)
                 total, shrunk = total + settled, None
-                pauses = iter(self._pauses) if settled else pauses
+                if settled:
+                    self._failed, pauses = False, iter(self._pauses)
             elif found.error is not None:
                 shrunk = self._after(found.error, found.request, pauses)
         return total
@@ -245,6 +259,7 @@ class SlaveEnd:
         self._stream, self._kme, self._peer, self._store = stream, kme, peer, store
         self._pauses, self._sleep = tuple(pauses), sleep
         self._answers = Answers(stream)
+        self._failed = False
         self._fetched: tuple[str, Keys] = ("", ())
         """A batch whose deposit failed, to be made up for when its announcement comes again."""
 
@@ -265,8 +280,9 @@ class SlaveEnd:
             secret = joined(keys)
             deposit(self._store, message, keys, secret)
         except (KmeError, KeyReusedError) as error:
+            self._failed = isinstance(error, LATER)
             return self._answers.refuse(message, end, str(error), _fault(error))
-        self._fetched = ("", ())
+        self._failed, self._fetched = False, ("", ())
         return self._answers.confirm(message, end + len(secret))
 
     def _fetch(self, message: Announce) -> Keys:
@@ -274,11 +290,11 @@ class SlaveEnd:
         if batch == message.batch:
             return keys
 
+        pauses = () if self._failed else self._pauses
+
         def fetch(key_ids: Sequence[str]) -> Keys:
             size_bits = message.size_bits
-            return fetch_chosen(
-                self._kme, self._peer, key_ids, size_bits, self._pauses, self._sleep
-            )
+            return fetch_chosen(self._kme, self._peer, key_ids, size_bits, pauses, self._sleep)
 
         per_call = min(message.per_call, self._kme.most_named)
         return collect(fetch, message.key_ids, per_call, self._kme.connections)

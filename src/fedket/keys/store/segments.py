@@ -29,9 +29,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fedket.errors import KeyMaterialError
 from fedket.keys.material import KeyMaterial
-from fedket.keys.store.database import read_marks
+from fedket.keys.store.database import StoreIdentity, read_marks
 from fedket.keys.store.disk import Disk
-from fedket.types import Stream
+from fedket.types import SERVER, Stream
 
 SEGMENT_BYTES = 1 << 16
 """Pad bytes under one key: so much that was used stays readable until the rest is used, too."""
@@ -105,7 +105,10 @@ def plan(
 class SegmentFiles:
     """The segments and their keys; which of them count is the database's to say."""
 
-    def __init__(self, directory: Path, store_id: str, wrap_key: KeyMaterial, disk: Disk) -> None:
+    def __init__(
+        self, directory: Path, identity: StoreIdentity, wrap_key: KeyMaterial, disk: Disk
+    ) -> None:
+        self._store, self._owner = directory, identity.owner
         self._directory = directory / FILES_NAME
         if self._directory.is_symlink():
             raise KeyMaterialError(
@@ -113,7 +116,7 @@ class SegmentFiles:
                 "directory: put the folder back"
             )
         self._directory.mkdir(mode=0o700, exist_ok=True)
-        self._store_id, self._disk = store_id, disk
+        self._store_id, self._disk = identity.store_id, disk
         self._wrap = AESGCM(wrap_key.reveal())
         self._keys = os.open(directory / KEYS_NAME, os.O_RDWR | os.O_CREAT, 0o600)
         self._free: set[int] = set()
@@ -172,9 +175,14 @@ class SegmentFiles:
             raise KeyMaterialError(
                 f"bytes {segment.start}..{segment.start + segment.length} of stream "
                 f"{(segment.sender, segment.receiver)} are damaged or missing "
-                f"({self._path(segment.file)}); skip them with `advance` at both ends, and check "
-                "the disk"
+                f"({self._path(segment.file)}); stop this party, check the disk, run `fedket keys "
+                f"reset {self._store} {self._peer_of(segment)}`, start it again: the link goes on "
+                "with new key"
             ) from None
+
+    def _peer_of(self, segment: Segment) -> str:
+        peer = segment.receiver if segment.sender == self._owner else segment.sender
+        return "server" if peer == SERVER else str(peer)
 
     def erase(self, segments: Sequence[Segment], files: Iterable[int]) -> None:
         """Destroy the keys of segments that count no more, and remove files of none that does."""

@@ -104,7 +104,7 @@ class OpenStore:
                     self._create(owner, store_key)
                 self._identify(owner, store_key)
                 self.files = SegmentFiles(
-                    self.directory, self._identity.store_id, self._keys.wrap, self._disk
+                    self.directory, self._identity, self._keys.wrap, self._disk
                 )
             except BaseException:
                 self.database.close()

@@ -278,6 +278,17 @@ class PadStore:
                     change.entries.append(streams.skip(db, stream, mark))
         return skipped
 
+    def reset(self, peer: int) -> dict[Stream, int]:
+        """Burn all key of the link with a party that is there, whether it can be read or not.
+
+        The other end goes on from the same marks when the ends connect, so that no byte that either
+        of them may have used is used again.
+
+        Returns:
+            Bytes burned per stream, where any were.
+        """
+        return self.advance({s: self.end(s) for s in ((self.owner, peer), (peer, self.owner))})
+
     def end(self, stream: Stream) -> int:
         """Offset at which the next key of a stream goes."""
         stream = self._link(stream)
