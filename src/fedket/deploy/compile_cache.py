@@ -1,46 +1,57 @@
 """Compiling a site's circuits in a process of its own, so that the site does not keep the memory.
 
 A compiler leaves 40 MiB behind in the process that ran it. So the first time, a child process
-compiles into the site's cache, and the site only loads.
+compiles into the site's cache, and the site only loads. Sites that share a cache (`fedket deploy
+local`) share what is compiled, too: one of them compiles for all with arrays of the same shapes.
 """
 
 import gc
 import hashlib
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from fedket._version import __version__
 from fedket.allocator import return_freed_memory
 from fedket.compile_cache import keep_compiled
+from fedket.files import lock_directory
 
 CACHE = "cache"
 """Folder of compiled circuits, beside `site.toml`."""
 
+LOOK_S = 0.5
+"""How often a site looks whether another one has compiled for both."""
 
-def compile_apart(folder: Path, site_file: Path, classes: int, largest: int) -> bool:
-    """Fill a site's cache in a child process, if it has not been done for this experiment.
+
+def compile_apart(site_file: Path, classes: int, largest: int, program: str) -> bool:
+    """Fill a site's cache in a child process, if it has not been done for this program.
 
     Args:
-        folder: The site's folder.
-        site_file: Its `site.toml`.
+        site_file: A site's `site.toml`, in its folder.
         classes: Classes of the federation.
         largest: Samples of its largest site.
+        program: What else the compiled program depends on: experiment, shapes of samples.
 
     Returns:
         Whether the cache is filled; if not, the site compiles itself.
     """
-    about = f"{__version__} {classes} {largest} ".encode() + site_file.read_bytes()
-    mark = folder / CACHE / f"done-{hashlib.sha256(about).hexdigest()[:16]}"
-    if mark.exists():
-        return True
+    cache = site_file.parent / CACHE
+    cache.mkdir(exist_ok=True)
+    about = f"{__version__} {classes} {largest} {program}"
+    mark = cache / f"done-{hashlib.sha256(about.encode()).hexdigest()[:16]}"
     command = [sys.executable, "-m", __name__, str(site_file), str(classes), str(largest)]
-    done = subprocess.run(command, check=False, capture_output=True)  # noqa: S603
-    if done.returncode == 0:
-        mark.parent.mkdir(exist_ok=True)
-        mark.touch()
-    return done.returncode == 0
+    while not mark.exists():
+        with lock_directory(cache) as ours:
+            if ours and not mark.exists():
+                done = subprocess.run(command, check=False, capture_output=True)  # noqa: S603
+                if done.returncode:
+                    return False
+                mark.touch()
+        if not ours:
+            time.sleep(LOOK_S)
+    return True
 
 
 def forget_tracing() -> None:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fedket.deploy.compile_cache import CACHE
 from fedket.deploy.engines.kind import deployment_of
 from fedket.deploy.files import kit_engine
 from fedket.deploy.operating.state import STOPPED, now
@@ -81,9 +82,11 @@ def prepare(config: ExperimentConfig, sites: int, directory: Path, engine: str =
     built = build_experiment(_simulated(config))
     layout = write_project(config, directory, choices)
     data = built.dataset
+    (directory / CACHE).mkdir(mode=0o700)
     for name, indices in zip(names, built.partition, strict=True):
         own = layout.files(name) / "samples.npz"
         np.savez(own, x=data.x_train[indices], y=data.y_train[indices])
+        own.with_name(CACHE).symlink_to(Path("../../../..", CACHE))
     np.savez(layout.files("server") / "test.npz", x=data.x_test, y=data.y_test)
     make_private(directory)
     return layout

@@ -12,6 +12,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fedket._version import __version__
 from fedket.deploy.agreed import Agreed, agree, check_round, samples_in, sizes_in
 from fedket.deploy.keyless import LinksWithoutKeyError, told
@@ -80,6 +82,12 @@ class Site:
         self._session: SiteSession | None = None
         self._state: Any = None
         self._lock = Lock()
+
+    @property
+    def program(self) -> str:
+        """What its compiled programs depend on: the experiment, and the shapes of its samples."""
+        arrays = (value for value in self._dataset if isinstance(value, np.ndarray))
+        return f"{config_hash(self._config)} {[(a.shape, str(a.dtype)) for a in arrays]}"
 
     def handle(self, action: str, payload: Payload) -> Outcome:
         """Answer a request of the server; never raises what is the request's fault."""

@@ -50,7 +50,7 @@ class SiteProcess:
         def handle(_: "SiteFile", site: "Site") -> Outcome:
             said = checked(payload)
             if action == "setup":
-                self._compile(said)
+                self._compile(said, site.program)
             return site.handle(action, said)
 
         outcome = self._answer(handle)
@@ -96,7 +96,7 @@ class SiteProcess:
         except Exception as error:  # whatever it is, the server names this site and goes on
             return failure_of(error)
 
-    def _compile(self, payload: Payload) -> None:
+    def _compile(self, payload: Payload, program: str) -> None:
         """Let another process compile what the setup will ask for."""
         from fedket.deploy.agreed import sizes_in
         from fedket.deploy.compile_cache import compile_apart
@@ -105,7 +105,7 @@ class SiteProcess:
         classes, largest = sizes_in(payload)
         folder = self._folder()
         with self._compiling:  # a server that asks again finds it done
-            compile_apart(folder, folder / SITE, classes, largest)
+            compile_apart(folder / SITE, classes, largest, program)
 
     def _opened(self) -> "tuple[SiteFile, StoreKeys, Site]":
         from fedket.compile_cache import keep_compiled

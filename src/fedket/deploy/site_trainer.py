@@ -183,8 +183,10 @@ class SiteTrainer:
             x, y = jnp.asarray(dataset.x_train, dtype), jnp.asarray(dataset.y_train)
             learning = build_learning(config, task.context, largest)
             self._training = learning.training
-            nobody = [np.zeros(0, np.int64)] * client_id
-            clients = pack_partition([*nobody, np.arange(len(dataset.y_train))])
+            # A row for every client, so that sites of one size run one compiled program.
+            rows = [np.zeros(0, np.int64)] * config.num_clients
+            rows[client_id] = np.arange(len(dataset.y_train))
+            clients = pack_partition(rows)
             self._data = TrainingData(x, y, clients)
             trainer = ClientTrainer(task.model, learning.strategy, self._training, len(x))
             self._training_program = Program(train_client, trainer)

@@ -1,8 +1,9 @@
 """The administrator's side: hands the job to FLARE, watches it, and hands it in again.
 
-FLARE loses a job when its server is killed, and lets no site into a job that runs. Our run outlives
-its jobs: one handed in again goes on with the run directory's last round. So that is what happens
-after a kill, and when a site comes that was not there when the job began.
+FLARE loses a job when its server is killed. Our run outlives its jobs: one handed in again goes on
+with the run directory's last round. So that is what happens after a kill, and when a site comes
+that the running job does not know; others that come late are handed the job by the server
+(`fedket.deploy.engines.flare.latecomers`).
 """
 
 import contextlib

@@ -14,7 +14,7 @@ SITE_CLASS = "fedket.deploy.engines.flare.site_app.FederationSite"
 EXECUTOR_CLASS = "fedket.deploy.engines.flare.rejoin.SiteExecutor"
 LAUNCHER_CLASS = "fedket.deploy.engines.flare.rejoin.SiteLauncher"
 SERVER_LAUNCHER_CLASS = "fedket.deploy.engines.flare.launch.ServerLauncher"
-CONTROLLER_CLASS = "nvflare.collab.runtime.controller.CollabController"
+CONTROLLER_CLASS = "fedket.deploy.engines.flare.controller.FederationController"
 
 SITE_CLASSES = (SITE_CLASS, EXECUTOR_CLASS, LAUNCHER_CLASS)
 SERVER_CLASSES = (SERVER_CLASS, CONTROLLER_CLASS, SERVER_LAUNCHER_CLASS)

@@ -3,8 +3,8 @@
 FLARE ends the whole job when a site's job process is killed, and does not start one again on a
 site that was switched off and on. Both are done here, at the site, through FLARE's own extension
 points: `SiteLauncher` starts a killed process again, and after a restart of the site the processes
-of jobs that were running; `SiteExecutor` gives such a process what the server told its
-predecessor at the start of the job. The server's membership then lets it in for the next round.
+of jobs that were running; `SiteExecutor` needs nothing of the server to answer it, whenever it
+starts. The server's membership then lets it in for the next round.
 """
 
 import json
@@ -13,22 +13,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nvflare.apis.client import from_dict
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import FLContextKey, JobConstants
 from nvflare.apis.fl_context import FLContext
+from nvflare.apis.job_def import JobMetaKey
 from nvflare.apis.job_launcher_spec import JobHandleSpec
 from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 from nvflare.app_common.job_launcher.client_process_launcher import ClientProcessJobLauncher
 from nvflare.collab.runtime.defs import SETUP_TASK_NAME, SyncKey
 from nvflare.collab.runtime.executor import CollabExecutor
+from nvflare.fuel.f3.cellnet.fqcn import FQCN
 
+from fedket.deploy.engines.flare.latecomers import everybody
 from fedket.deploy.engines.flare.launch import guarded
 
-RUNNING, SETUP = "fedket-running", "fedket-setup.json"
-"""Files in the folder of a job at a site."""
-
-TOLD = (SyncKey.COLLAB_INTERFACE, SyncKey.CLIENT_INTERFACES, SyncKey.SERVER_FQCN)
+RUNNING = "fedket-running"
+"""File in the folder of a job at a site."""
 
 log = logging.getLogger(__name__)
 
@@ -95,30 +97,30 @@ class SiteLauncher(ClientProcessJobLauncher):  # type: ignore[misc]
 
 
 class SiteExecutor(CollabExecutor):  # type: ignore[misc]
-    """FLARE's executor of Collab jobs, which remembers what it was told."""
-
-    def execute(
-        self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal
-    ) -> Shareable:
-        """Do a task of the job's start."""
-        if task_name == SETUP_TASK_NAME:
-            told = {name: shareable.get(name) for name in TOLD}
-            self._file(fl_ctx).write_text(json.dumps(told))
-        return super().execute(task_name, shareable, fl_ctx, abort_signal)
+    """FLARE's executor of Collab jobs, which asks the server for nothing before it answers."""
 
     def _handle_start_run(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Make ways to the server and to all sites, also to those that are not there yet."""
         super()._handle_start_run(event_type, fl_ctx)
-        file = self._file(fl_ctx)
-        if file.exists():
-            told = Shareable()
-            told.update(json.loads(file.read_text()))
-            super().execute(SETUP_TASK_NAME, told, fl_ctx, Signal())
+        from nvflare.collab.api.app import ServerApp
+
+        from fedket.deploy.engines.flare.place import kit_folder
+        from fedket.deploy.engines.flare.server_app import FederationServer
+        from fedket.deploy.files import SITE, SiteFile
+        from fedket.schema import read_table
+
+        names = read_table(kit_folder(fl_ctx.get_workspace()) / SITE, SiteFile).sites
+        meta = fl_ctx.get_prop(FLContextKey.JOB_META)
+        sites = everybody(names, [from_dict(told) for told in meta[JobMetaKey.JOB_CLIENTS]])
+        meta[JobMetaKey.JOB_CLIENTS] = [site.to_dict() for site in sites]
+        own = self.client_app.get_collab_interface()
+        told = Shareable()
+        told[SyncKey.COLLAB_INTERFACE] = ServerApp(FederationServer()).get_collab_interface()
+        told[SyncKey.CLIENT_INTERFACES] = {site.name: own for site in sites}
+        told[SyncKey.SERVER_FQCN] = FQCN.join([FQCN.ROOT_SERVER, fl_ctx.get_job_id()])
+        self.execute(SETUP_TASK_NAME, told, fl_ctx, Signal())
 
     def _shutdown_call_executors(self) -> None:
         """Wait for no call that is still answered, such as for key: nobody hears the answer."""
         for executor in (self.inbound_executor, self.outbound_executor):
             executor.shutdown(wait=False, cancel_futures=True)
-
-    def _file(self, fl_ctx: FLContext) -> Path:
-        workspace = fl_ctx.get_engine().get_workspace()
-        return Path(workspace.get_run_dir(fl_ctx.get_job_id())) / SETUP

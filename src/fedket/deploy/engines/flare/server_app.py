@@ -24,6 +24,8 @@ class FederationServer:
     def __init__(self) -> None:
         self._keys: Any = None
         self._names: tuple[str, ...] = ()
+        self.connected: set[str] = set()
+        """Sites that FLARE saw when the job began; set by its controller."""
 
     @collab.main
     def run(self) -> str:
@@ -38,7 +40,7 @@ class FederationServer:
         def parts(names: tuple[str, ...]) -> ServerParts:
             self._names = names
             calls = SiteCalls(names, proxies)
-            here = frozenset(i for i, name in enumerate(names) if name in proxies)
+            here = frozenset(i for i, name in enumerate(names) if name in self.connected)
             return ServerParts(calls, here, PeerCalls(names), self._share_keys, _say)
 
         problem = folder / PROBLEM
@@ -76,7 +78,7 @@ class SiteCalls:
 
     Args:
         names: Names of the sites, in order.
-        proxies: Site name -> proxy; sites that were not there when the job began have none.
+        proxies: Site name -> proxy; sites that joined the federation since the job began have none.
     """
 
     def __init__(self, names: tuple[str, ...], proxies: Mapping[str, Any]) -> None:
@@ -89,9 +91,11 @@ class SiteCalls:
         name = self._names[site]
         proxy = self._proxies.get(name)
         if proxy is None:
-            return Failure("was not connected when the job began")
+            return Failure("joined the federation after the job had begun")
         try:
-            said = _until(proxy, abandoned)(timeout=seconds).phase(action, dict(payload))
+            # Optional, or FLARE logs an error for each heartbeat of a site that is away.
+            way = _until(proxy, abandoned)(timeout=seconds, optional=True)
+            said = way.phase(action, dict(payload))
         except Exception as error:
             return Failure(heard(str(error)) or type(error).__name__)
         return unpack(said, name)
