@@ -91,7 +91,7 @@ def port_of(layout, party):
 
 
 def log_of(layout, party):
-    return (layout.kits[party] / "log.out").read_text(errors="replace")
+    return (layout.kits[party] / "log.txt").read_text(errors="replace")
 
 
 def refused(answer):

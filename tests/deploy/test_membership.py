@@ -305,7 +305,7 @@ def test_a_restart_with_something_else_is_refused():
         sites[2].handshake["classes"] = 3
         sites[2].restart("second")
         until(lambda: "refused" in members.absent().get(2, ""))
-        assert "3 classes, the run began with 2" in members.absent()[2]
+        assert "labels up to 2, the run began with labels up to 1" in members.absent()[2]
 
 
 @pytest.mark.parametrize("action", ["handshake", "setup"])

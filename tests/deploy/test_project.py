@@ -22,7 +22,7 @@ from fedket.deploy.engines.flare.job import (
     SERVER_LAUNCHER_CLASS,
     SITE_CLASSES,
 )
-from fedket.deploy.engines.flare.kits import STREAMERS, TALKATIVE, person, settle
+from fedket.deploy.engines.flare.kits import CONSOLE, STREAMERS, TALKATIVE, person, settle
 from fedket.deploy.files import FEDERATION, SITE, FederationFile, SiteFile
 from fedket.deploy.identity.authority import read_certificate
 from fedket.deploy.local import free_ports
@@ -90,15 +90,17 @@ def test_a_coordinator_hands_jobs_in_an_observer_looks_on_and_neither_does_more(
 
 
 @pytest.mark.parametrize("party", ["server", "ada"])
-def test_logs_have_no_line_for_every_message(layout, party):
+def test_logs_have_no_line_for_every_message_and_the_terminal_none_of_them(layout, party):
     file = layout.kits[party] / "local" / "log_config.json"
     default = json.loads(file.with_name("log_config.json.default").read_text())
     written = json.loads(file.read_text())
-    assert written["loggers"]["root"] == default["loggers"]["root"]
+    handlers = default["loggers"]["root"]["handlers"]
+    assert written["loggers"]["root"]["handlers"] == [h for h in handlers if h != CONSOLE]
+    assert "logFileHandler" in written["loggers"]["root"]["handlers"]
     assert {**written, "loggers": 0} == {**default, "loggers": 0}
-    for name in TALKATIVE:
-        assert written["loggers"][name] == {"level": "WARNING"}
-    assert importlib.util.find_spec(TALKATIVE[0]) is not None
+    for name, level in TALKATIVE.items():
+        assert written["loggers"][name] == {"level": level}
+        assert importlib.util.find_spec(name) is not None
 
 
 def test_the_job_names_our_classes_and_brings_no_code(layout):

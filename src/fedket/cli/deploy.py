@@ -20,7 +20,7 @@ from fedket.cli.options import (
     load_experiment,
 )
 from fedket.cli.tables import print_pairs
-from fedket.errors import RunStoppedError
+from fedket.errors import ConfigError, RunStoppedError
 from fedket.experiment.interrupts import handled_interrupts
 
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ def start(
     from fedket.deploy.check import check_kit, check_private
     from fedket.deploy.engines.kind import deployment_of
     from fedket.deploy.files import kit_engine
+    from fedket.deploy.opening import look_at
 
     engine = deployment_of(kit_engine(kit))
     command = engine.command(kit)
@@ -155,6 +156,13 @@ def start(
     engine.settle(kit)
     for news in check_private(kit):
         typer.echo(news)
+    failed = []
+    for check in look_at(kit, engine.server):
+        typer.echo(f"{check.outcome:<4}  {check.name}: {check.found}")
+        failed += [check.name] * (check.outcome == "fail")
+    if failed:
+        raise ConfigError(f"put {' and '.join(failed)} right, then start again")
+    typer.echo(f"started; problems will be said here, what {engine.title} does is in log.txt")
     os.environ.setdefault("MALLOC_ARENA_MAX", "2")
     os.chdir(kit)
     os.execv(command[0], command)  # noqa: S606 - our own interpreter and modules

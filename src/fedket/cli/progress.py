@@ -29,6 +29,8 @@ LINES_WITHOUT_TERMINAL = 20
 ROWS = 8
 """Rounds that the live table shows."""
 
+LINK_RATES = 1e4, 1e5, 1e6
+"""Bits per second of links: of far ones, of the trial's key manager, of near ones."""
 MAX_NAMES = 20
 """Classes that are named."""
 
@@ -254,8 +256,14 @@ def _shown(accuracy: float | None, loss: float | None) -> str:
     return "" if loss is None else f"loss {loss:.4g}"
 
 
-def print_facts(facts: Facts, evaluation: str) -> None:
-    """What `fedket show` says of an experiment; `evaluation`: when and on what it is evaluated."""
+def print_facts(facts: Facts, evaluation: str, at_sites: bool = False) -> None:
+    """What `fedket show` says of an experiment.
+
+    Args:
+        facts: Counted.
+        evaluation: When and on what it is evaluated.
+        at_sites: Whether its links are real, so that their rates are not known here.
+    """
     from fedket.quantum.native import engine_name
 
     rows = {
@@ -276,6 +284,7 @@ def print_facts(facts: Facts, evaluation: str) -> None:
         "upload": f"{_size('B', facts.upload_bytes_per_client)} per client and round",
         "download": f"{_size('B', facts.download_bytes_per_client)} per client and round",
         "key": _key_use(facts),
+        **(_waits(facts) if at_sites else {}),
         **({"privacy": _promise(facts.privacy)} if facts.privacy else {}),
         **_key_feed(facts.key_feed),
         **{name: f"{value:g}" for name, value in facts.measured.items() if value is not None},
@@ -315,6 +324,13 @@ def _key_use(facts: Facts) -> str:
     server = _size("bit", facts.key_bits_per_server_link)
     total = _size("bit", facts.key_bits_per_round)
     return f"{each} per pair and round, {server} per client with the server; {total} in all"
+
+
+def _waits(facts: Facts) -> dict[str, str]:
+    """How long links of some rates take for a round's key; a round waits for that of every link."""
+    bits = facts.key_bits_per_pair + facts.key_bits_per_server_link
+    said = [f"{duration(bits / rate)} at {_size('bit', rate)}/s" for rate in LINK_RATES]
+    return {"waits for key": f"{', '.join(said)} a link, in every round"} if bits else {}
 
 
 def _key_feed(feed: KeyFeed | None) -> dict[str, str]:

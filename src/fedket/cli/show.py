@@ -52,13 +52,17 @@ def show(
         return
     config = load_experiment(file, overrides, fast)
     from fedket.cli.progress import print_facts
+    from fedket.deploy.engines.kind import SitesConfig
+    from fedket.deploy.local import simulated
     from fedket.experiment.build import build_experiment
     from fedket.experiment.facts import count_facts
     from fedket.experiment.load import dump_config
     from fedket.quantum.draw import draw_circuit
 
+    at_sites = isinstance(config.engine, SitesConfig)
+    counted = simulated(config) if at_sites else config
     with stopping_early(), handled_interrupts() as interrupts:
-        experiment = interrupts.run(partial(build_experiment, config))
+        experiment = interrupts.run(partial(build_experiment, counted))
     facts, circuit = count_facts(experiment), experiment.model.circuit
     drawing = draw_circuit(circuit) if circuit else ""
     if as_json:
@@ -68,7 +72,7 @@ def show(
         return
     what = f"{config.model.kind}, {config.strategy.kind}, {config.federation.rounds} rounds"
     typer.echo(": ".join(filter(None, [config.name, config.description])) + f" ({what})\n")
-    print_facts(facts, config.federation.evaluation(config.num_clients))
+    print_facts(facts, config.federation.evaluation(config.num_clients), at_sites)
     if drawing:
         typer.echo(f"\n{drawing}")
     if settings:

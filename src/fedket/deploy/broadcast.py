@@ -29,6 +29,9 @@ SLOWEST_BPS = 10**6
 TELLING = 2**18
 """Bytes of a message that tell how fast a link is; smaller ones tell how far it is."""
 
+PATIENCE_S = 10.0
+"""After so long it is said who is waited for; and again, each time after three times as long."""
+
 log = logging.getLogger(__name__)
 
 Call = Callable[[int, str, Payload, float, Event], Outcome]
@@ -58,6 +61,7 @@ class Broadcaster:
         call: Transport.
         timeouts: How long to wait.
         training: Actions that take training; so does `handshake`, for which a site reads samples.
+        say: Told what is waited for, if it takes long.
     """
 
     def __init__(
@@ -67,8 +71,10 @@ class Broadcaster:
         call: Call,
         timeouts: Timeouts,
         training: frozenset[str],
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._names, self._table, self._call, self._timeouts = names, table, call, timeouts
+        self._say = say
         self._training = training | {"handshake"}
         self._seconds_per_byte: dict[int, float] = {}
         self.closed = Event()
@@ -86,6 +92,7 @@ class Broadcaster:
         abandoned = {i: Event() for i in phase.to}
         patience = {i: self._patience(phase, i) for i in phase.to}
         start = time.monotonic()
+        speak = start + PATIENCE_S
         for i in phase.to:
             if away := self._table.away(i, processes.get(i, "")):
                 outcomes[i] = Failure(away)
@@ -102,6 +109,10 @@ class Broadcaster:
                     del asked[future]
                     outcomes[i] = Failure(away)
                     abandoned[i].set()
+            if asked and len(phase.to) > 1 and (now := time.monotonic()) > speak:
+                speak = now + 2 * (now - start)
+                most = max(patience[i] for i in asked.values())
+                self._say(self._waits(phase.action, sorted(asked.values()), now - start, most))
         return outcomes
 
     def call(
@@ -132,7 +143,8 @@ class Broadcaster:
         """Why a site's answer is not waited for any longer, or nothing."""
         if not self.closed.is_set() and time.monotonic() - start <= patience[i]:
             return ""
-        return f"site {self._names[i]} did not answer `{phase.action}` within {patience[i]:.3g} s"
+        late = f"did not answer `{phase.action}` within {round(patience[i], 1):g} s"
+        return f"site {self._names[i]} {late}"
 
     def _patience(self, phase: Phase, i: int) -> float:
         """Seconds that a site has for its answer."""
@@ -140,6 +152,14 @@ class Broadcaster:
         num_bytes = payload_bytes(phase.payload_for(i)) + phase.answer_bytes
         transfer = num_bytes * min(most, 4 * self._seconds_per_byte.get(i, most))
         return self._deadline(phase.action) + transfer
+
+    def _waits(self, action: str, sites: list[int], so_far: float, seconds: float) -> str:
+        """What is waited for, as far as the sites say themselves."""
+        doing = {i: self._table.doing(i) for i in sites}
+        of = ", ".join(
+            f"{self._names[i]} ({why})" if why else self._names[i] for i, why in doing.items()
+        )
+        return f"waiting for `{action}` of {of}: {so_far:.0f} s so far, {seconds:.0f} s at most"
 
     def _deadline(self, action: str) -> float:
         if action in self._training:

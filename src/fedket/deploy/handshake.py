@@ -68,8 +68,8 @@ def misfit_of(said: Handshake, client: int, terms: SessionTerms) -> str:
         return problem
     if number_in(said, "classes") > terms.classes:
         return (
-            f"it has {number_in(said, 'classes')} classes, the run began with {terms.classes}; "
-            "resume the run when the site is there"
+            f"it has labels up to {number_in(said, 'classes') - 1}, the run began with labels up "
+            f"to {terms.classes - 1}: correct them, or begin another run with this site in it"
         )
     count = number_in(said, "samples")
     if (agreed := terms.samples.setdefault(client, count)) != count:

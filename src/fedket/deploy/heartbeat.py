@@ -7,6 +7,8 @@ from threading import Event, Thread
 from fedket.deploy.broadcast import Broadcaster, Timeouts
 from fedket.deploy.handshake import SessionTerms, misfit_of, problem_of
 from fedket.deploy.members import MemberTable
+from fedket.deploy.messages import heard
+from fedket.deploy.site_problems import DOING, LEFT_OUT
 from fedket.secure.phases import Failure, Outcome, Payload, Phase, Reply
 
 
@@ -61,8 +63,10 @@ class HeartbeatMonitor:
         """Ask for heartbeats; a new process is let in by a thread of its own."""
         while not self._closed.is_set():
             seconds = max(self._timeouts.heartbeat_s, self._table.patience(i) / 2)
+            why = self._table.told(i)
+            told: Payload = {LEFT_OUT: why} if why else {}
             asked = time.monotonic()
-            outcome = self._broadcaster.call(i, "heartbeat", {}, seconds, self._closed)
+            outcome = self._broadcaster.call(i, "heartbeat", told, seconds, self._closed)
             if isinstance(outcome, Failure):
                 self._table.silent(i, outcome.reason)
             else:
@@ -70,6 +74,8 @@ class HeartbeatMonitor:
             self._closed.wait(self._timeouts.heartbeat_s)
 
     def _heard(self, i: int, reply: Reply, took_s: float) -> None:
+        doing = reply.payload.get(DOING)
+        self._table.note_doing(i, heard(doing) if isinstance(doing, str) else "")
         instance = reply.payload.get("instance")
         if not isinstance(instance, str) or not instance:
             self._table.silent(i, "its heartbeat names no process")
@@ -94,7 +100,7 @@ class HeartbeatMonitor:
         said = outcome.payload
         if problem := problem_of(said, self._names[i], i, self._experiment):
             self.refuse(i, instance, problem)
-        elif self._table.note(i, instance, handshake=said):
+        elif self._table.note(i, instance, handshake=said, stuck=False):
             self._say(f"site {self._names[i]} is here")
         return True
 
@@ -119,7 +125,7 @@ class HeartbeatMonitor:
         if isinstance(outcome, Failure):
             self._put_off(i, instance, f"could not begin: {outcome.reason}")
             return False
-        self._table.note(i, instance, ready=True, why="waits for the next round")
+        self._table.note(i, instance, ready=True, stuck=False, why="waits for the next round")
         return True
 
     def _ask(self, i: int, instance: str, action: str, payload: Payload) -> Outcome:

@@ -79,7 +79,7 @@ def prepare(config: ExperimentConfig, sites: int, directory: Path, engine: str =
         code=True,
         min_sites=2 if sites == 2 else None,
     )
-    built = build_experiment(_simulated(config))
+    built = build_experiment(simulated(config))
     layout = write_project(config, directory, choices)
     data = built.dataset
     (directory / CACHE).mkdir(mode=0o700)
@@ -225,8 +225,8 @@ def _descendants(ancestors: list[Started]) -> list[Started]:
     return found
 
 
-def _simulated(config: ExperimentConfig) -> ExperimentConfig:
-    """The same experiment for this process, to deal samples."""
+def simulated(config: ExperimentConfig) -> ExperimentConfig:
+    """The same experiment for this process, to deal samples and to count what a round costs."""
     values = config.model_dump(mode="json")
     values["engine"]["kind"] = "sequential"
     values["keys"] = {"kind": "os_random"}

@@ -56,6 +56,8 @@ class MemberTable:
     def __init__(self, names: tuple[str, ...], silent_s: float) -> None:
         self._names, self._silent_s, self._lock = names, silent_s, Lock()
         self._members = dict.fromkeys(range(len(names)), Member())
+        self._left_out: dict[int, str] = {}
+        self._doing: dict[int, str] = {}
 
     def heard(self, i: int, instance: str, took_s: float = 0.0) -> bool:
         """Note a heartbeat and how long it took; returns whether it comes from a new process."""
@@ -73,6 +75,16 @@ class MemberTable:
     def patience(self, i: int) -> float:
         """Seconds without a heartbeat after which a site is away."""
         return self._patience(self._member(i))
+
+    def note_doing(self, i: int, what: str) -> None:
+        """Note what a site says that it waits for, or nothing."""
+        with self._lock:
+            self._doing[i] = what
+
+    def doing(self, i: int) -> str:
+        """What a site says that it waits for, or nothing."""
+        with self._lock:
+            return self._doing.get(i, "")
 
     def silent(self, i: int, reason: str) -> None:
         """Note that a heartbeat did not come."""
@@ -121,6 +133,19 @@ class MemberTable:
         """Of whom it is known whether they may take part."""
         return set(self._where(lambda member: bool(member.handshake) or member.refused))
 
+    def tell(self, left_out: Mapping[int, str]) -> None:
+        """Note who was left out of the latest round, and why, to be told to them."""
+        with self._lock:
+            self._left_out = dict(left_out)
+
+    def told(self, i: int) -> str:
+        """Why a site is left out, in words for its own operator, or nothing."""
+        member = self._member(i)
+        if member.refused or member.stuck:
+            return member.why
+        with self._lock:
+            return self._left_out.get(i, "") if member.admitted else ""
+
     def members(self) -> dict[int, Member]:
         """Who takes part."""
         return self._where(self._is_in)
@@ -142,8 +167,8 @@ class MemberTable:
         )
 
     def coming(self) -> dict[int, Member]:
-        """Who has no session yet, but is about to: it compiles, and nothing has failed."""
-        return {i: member for i, member in self.preparing().items() if not member.stuck}
+        """Who has no session yet, but is on its way: it starts or compiles, nothing has failed."""
+        return self._where(lambda m: not (m.ready or m.refused or m.stuck) and self._is_heard(m))
 
     def _where(self, test: Callable[[Member], bool]) -> dict[int, Member]:
         return {i: member for i, member in self._all().items() if test(member)}

@@ -10,7 +10,7 @@ is in the next round.
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from fedket.deploy.broadcast import POLL_S, Broadcaster, Call, Timeouts
+from fedket.deploy.broadcast import PATIENCE_S, POLL_S, Broadcaster, Call, Timeouts
 from fedket.deploy.handshake import (
     Handshake,
     SessionTerms,
@@ -59,7 +59,7 @@ class Membership:
         self._keyless = Keyless()
         self._shape: tuple[int, ...] = ()
         self._table = MemberTable(names, timeouts.silent_s)
-        self._broadcaster = Broadcaster(names, self._table, call, timeouts, training)
+        self._broadcaster = Broadcaster(names, self._table, call, timeouts, training, say)
         self._heartbeat = HeartbeatMonitor(
             names, experiment, self._table, self._broadcaster, timeouts, say
         )
@@ -77,7 +77,10 @@ class Membership:
         Raises:
             ProtocolError: Too few came, naming the others.
         """
-        self._wait_until(lambda: self._table.known() >= set(expected))
+        self._wait_until(
+            lambda: self._table.known() >= set(expected),
+            lambda: len(self._table.accepted()) < self._needed <= len(self._table.coming()),
+        )
         here = {i: member.handshake for i, member in self._fitting().items()}
         if len(here) < self._needed:
             raise ProtocolError(
@@ -129,12 +132,20 @@ class Membership:
         """Who is away, and why."""
         return self._table.absent()
 
+    def tell(self, left_out: Mapping[int, str]) -> None:
+        """Let sites know that they were left out of a round, and why."""
+        self._table.tell(left_out)
+
     def execute(self, phase: Phase) -> Outcomes:
         """Ask sites at the same time; a site that is away is not waited for."""
         outcomes = self._broadcaster.ask(phase, _processes(self._table.admitted()))
-        for outcome in outcomes.values():
+        failed: dict[str, list[str]] = {}
+        for i, outcome in outcomes.items():
             if isinstance(outcome, Failure):
-                self._say(f"`{phase.action}` failed: {outcome.reason}")
+                reason = outcome.reason.removeprefix(f"{self._names[i]}: ")
+                failed.setdefault(reason, []).append(self._names[i])
+        for reason, names in failed.items():
+            self._say(f"`{phase.action}` failed at {', '.join(names)}: {reason}")
         return outcomes
 
     def _fitting(self) -> dict[int, Member]:
@@ -173,9 +184,11 @@ class Membership:
         for i, member in new.items():
             if i not in failed:
                 self._keyless.has_key((i,))
-                self._table.note(i, member.instance, admitted=True)
-            elif self._table.note(i, member.instance, why=f"has unmatched key links: {failed[i]}"):
-                self._say(f"site {self._names[i]} has unmatched key links: {failed[i]}")
+                self._table.note(i, member.instance, admitted=True, stuck=False)
+                continue
+            why = f"has unmatched key links: {failed[i]}"
+            if self._table.note(i, member.instance, why=why, stuck=True):
+                self._say(f"site {self._names[i]} {why}")
         return self._table.members()
 
     def _own_link(self, keys: PartyKeys, i: int) -> Sequence[LinkFault]:
@@ -197,11 +210,15 @@ class Membership:
         self, test: Callable[[], bool], hopeful: Callable[[], bool] = lambda: False
     ) -> None:
         """Wait `join_s`, or as long as a site may compile while it is `hopeful` to."""
-        begun = time.monotonic()
+        begun, said = time.monotonic(), False
         while True:
             most = self._timeouts.training_s if hopeful() else self._timeouts.join_s
-            if test() or time.monotonic() - begun >= most:
+            if test() or (waited := time.monotonic() - begun) >= most:
                 return
+            if waited > PATIENCE_S and not said:
+                said = True
+                missing = self._who_is_missing(self._table.members())
+                self._say(f"waiting for sites, {most:g} s at most: {missing}")
             time.sleep(POLL_S / 4)
 
 

@@ -263,6 +263,8 @@ def for_sites(config: ExperimentConfig, sites: int, engine: str = "") -> Experim
     values = config.model_dump(mode="json")
     values["keys"] = {"kind": "etsi014", "deadline_s": values["keys"]["deadline_s"]}
     values["partition"]["num_clients"] = sites
+    simulated = rf"\b{config.num_clients} clients\b"
+    values["description"] = re.sub(simulated, f"{sites} sites", config.description)
     if engine or not isinstance(config.engine, SitesConfig):
         values["engine"] = _simulating(config) | {"kind": engine or DEFAULT}
     values["federation"]["checkpoint_every"] = 1

@@ -53,6 +53,10 @@ class Members(Protocol):
         """Return who is away, and why."""
         ...
 
+    def tell(self, left_out: Mapping[int, str]) -> None:
+        """Let sites know that they were left out of a round, and why."""
+        ...
+
     def execute(self, phase: Phase) -> Outcomes:
         """Carry a request to sites and return what they answered, before its deadline."""
         ...
@@ -104,6 +108,7 @@ class SiteRounds:
         self._spoilers, self._keyless = Spoilers(), Keyless()
         self._graph_seed = b""
         self._stock = NOTHING
+        self._left_out: dict[int, str] = {}
 
     def engine(self) -> Engine:
         """Return the engine."""
@@ -133,7 +138,8 @@ class SiteRounds:
                 "in a sum, start the others and resume"
             )
         cohort, short = self._fill(round_num, here)
-        return Attendance(np.array(cohort, np.int32), away | short)
+        self._left_out = away | short
+        return Attendance(np.array(cohort, np.int32), self._left_out)
 
     def _run(
         self,
@@ -156,11 +162,13 @@ class SiteRounds:
             sent = self._task.strategy.broadcast(server, params)
             (total, measured), traffic = self._sum(sent, context, clients)
         except RoundLostError as error:
+            self._members.tell(self._left_out | dict(error.reasons))
             self._spoilers.blame(error.reasons, round_num)
             self._stock = NOTHING
             raise
         if traffic.missing:
             self._stock = NOTHING
+        self._members.tell(self._left_out | dict(traffic.missing))
         server, params, metrics = self._apply(server, params, total)
         if not isinstance(clients, tuple):
             counted = np.array([i for i in ids if i not in traffic.missing])
@@ -190,7 +198,7 @@ class SiteRounds:
             if self._stock.rounds > 1 and self._stock.of_round == filled:
                 self._stock = self._stock._replace(rounds=self._stock.rounds - 1)
                 return cohort, out
-            ready, short, again = self._ask_for_key(round_num, cohort, filled)
+            ready, short, again = self._ask_for_key(round_num, cohort, filled, end)
             if len(ready) >= least:
                 ready, large = self._within_share(round_num, ready)
                 out |= short | large
@@ -236,16 +244,17 @@ class SiteRounds:
         return round_cost(self._task.protocol, context, self._task.num_values).key
 
     def _ask_for_key(
-        self, round_num: int, cohort: tuple[int, ...], lengths: Mapping[Stream, int]
+        self, round_num: int, cohort: tuple[int, ...], lengths: Mapping[Stream, int], end: float
     ) -> tuple[tuple[int, ...], dict[int, str], bool]:
-        """Let everybody fill its streams.
+        """Let everybody fill its streams, until the end of the round's patience.
 
         Returns:
             Who has key; why others have not; whether to ask again, since who is told of a faulty
             link did not wait for the others.
         """
-        request: Payload = {"round_num": round_num, **self._about(cohort)}
-        deadline = self._task.config.keys.deadline_s
+        deadline = max(0.0, end - time.monotonic())
+        patience = {"patience_s": int(deadline)}
+        request: Payload = {"round_num": round_num, **self._about(cohort), **patience}
         outcomes = self._members.execute(Phase("fill", cohort, request, deadline))
         short = {i: o.reason for i, o in outcomes.items() if isinstance(o, Failure)}
         said = (o.payload.get("rounds") for o in outcomes.values() if isinstance(o, Reply))
@@ -253,7 +262,8 @@ class SiteRounds:
         told = [f for i, o in outcomes.items() if isinstance(o, Reply) for f in heard(i, o.payload)]
         own = {s: n for s, n in lengths.items() if s[0] == SERVER and s[1] not in short}
         try:
-            rounds.append(fill_patiently(partial(self._keys.fill, own), deadline, self._say))
+            left = max(0.0, end - time.monotonic())
+            rounds.append(fill_patiently(partial(self._keys.fill, own), left, self._say))
         except LinksWithoutKeyError as error:
             told += error.faults
         except KmeError as error:

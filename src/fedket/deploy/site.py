@@ -171,7 +171,9 @@ class Site:
         task = self._opened().task
         cost = round_cost(task.protocol, self._context(payload), task.num_values)
         own = {s: n for s, n in cost.key.items() if s[0] == self.client_id}
-        deadline = self._config.keys.deadline_s
+        deadline, patience = self._config.keys.deadline_s, payload.get("patience_s")
+        if isinstance(patience, int):  # what is left of the round's, by the server's clock
+            deadline = min(deadline, float(max(0, patience)))
         return {"rounds": fill_patiently(partial(self._keys.fill, own), deadline)}
 
     def _step(self, action: str, payload: Payload) -> Outcome:

@@ -12,7 +12,10 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from fedket.allocator import return_freed_memory
+from fedket.deploy.key_wait import KeyWait
 from fedket.deploy.messages import checked, failure_of
+from fedket.deploy.site_problems import DOING, SiteProblems
+from fedket.deploy.terminal import at_terminal
 from fedket.secure.phases import Failure, Outcome, Payload, Reply
 from fedket.types import SERVER
 
@@ -29,21 +32,29 @@ class SiteProcess:
     Args:
         folder: -> the folder that holds `site.toml` and what it names; asked when it is needed.
         way: Names of the sites, in order -> the way to other parties, about links.
+        say: Where news for the site's own operator go.
     """
 
     def __init__(
-        self, folder: Callable[[], Path], way: "Callable[[tuple[str, ...]], AskPeer]"
+        self,
+        folder: Callable[[], Path],
+        way: "Callable[[tuple[str, ...]], AskPeer]",
+        say: Callable[[str], None] = at_terminal,
     ) -> None:
         self._folder, self._way = folder, way
         self._instance = secrets.token_hex(8)
         self._open: tuple[SiteFile, StoreKeys, Site] | None = None
         self._account: SiteAccount | None = None
+        self._problems, self._say = SiteProblems(folder, say), say
+        self._key: KeyWait | None = None
+        self._told = False
         self._lock, self._compiling = Lock(), Lock()
 
     def phase(self, action: str, payload: object) -> Outcome:
         """Answer a request of the server, whatever arrived; never raises."""
         if action == "heartbeat":
-            return Reply({"instance": self._instance})
+            self._problems.hear(payload)
+            return Reply({"instance": self._instance} | self._doing())
 
         begun = time.monotonic()
 
@@ -51,9 +62,13 @@ class SiteProcess:
             said = checked(payload)
             if action == "setup":
                 self._compile(said, site.program)
+            if action == "fill" and self._open is not None:
+                self._key = KeyWait(self._open[1].left)
             return site.handle(action, said)
 
         outcome = self._answer(handle)
+        self._key = None
+        self._problems.answered(action, outcome)
         if self._account is not None:
             self._account.answered(action, payload, outcome, begun)
         if action == "setup":
@@ -79,7 +94,9 @@ class SiteProcess:
             party = SERVER if caller == "server" else file.sites.index(caller)
             return site.answer_peer(party, action, checked(payload))
 
-        return self._answer(answer)
+        outcome = self._answer(answer)
+        self._problems.answered(f"{action} of {caller}", outcome)
+        return outcome
 
     def close(self) -> None:
         """Release the pad store."""
@@ -87,6 +104,14 @@ class SiteProcess:
             self._account.close()
         if self._open is not None:
             self._open[1].close()
+
+    def _doing(self) -> dict[str, str]:
+        """What this site waits for, for the server; once for each wait for its own operator."""
+        said = self._key.in_words() if self._key is not None else ""
+        if said and not self._told:
+            self._say(said)
+        self._told = bool(said)
+        return {DOING: said} if said else {}
 
     def _answer(self, ask: "Callable[[SiteFile, Site], Outcome]") -> Outcome:
         try:

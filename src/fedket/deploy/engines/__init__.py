@@ -58,6 +58,8 @@ class DeploymentEngine(NamedTuple):
             run is doing; tries to reach it for so long.
         stop: (administrator's kit, seconds) -> whether a run was ended: nobody hands it in again
             unless asked to. Waits for the end of the server's job, `seconds` at most.
+        server: Startup kit of a site -> HOST:PORT where it looks for its server; of another
+            party, or where no one port is meant, nothing.
     """
 
     title: str
@@ -69,3 +71,4 @@ class DeploymentEngine(NamedTuple):
     run: Callable[..., None]
     look: Callable[[Path, float], AbstractContextManager[Callable[[], Look]]]
     stop: Callable[[Path, float], bool]
+    server: Callable[[Path], str] = lambda _: ""

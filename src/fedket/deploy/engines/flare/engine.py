@@ -37,6 +37,15 @@ def party_command(kit: Path) -> list[str]:
     return [*start, SITE, "-s", client.name, *common, f"uid={name}"]
 
 
+def server_of(kit: Path) -> str:
+    """Return HOST:PORT where a site's kit looks for its server; nothing for other kits."""
+    path = kit / "startup" / "fed_client.json"
+    if not path.is_file():
+        return ""
+    (server,) = json.loads(path.read_text(encoding="utf-8"))["servers"]
+    return str(server["service"]["target"])
+
+
 class FlareConfig(SitesConfig):
     """NVIDIA FLARE: every site a process of its own, with its data, certificates and keys."""
 
@@ -54,4 +63,5 @@ class FlareConfig(SitesConfig):
             run_job,
             looking,
             stop_job,
+            server_of,
         )

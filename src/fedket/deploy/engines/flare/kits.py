@@ -50,8 +50,16 @@ BUILDERS = [
 STREAMERS = ("site_log_streamer", "error_log_streamer", "log_receiver")
 """Components of FLARE that carry logs."""
 
-TALKATIVE = ("nvflare.collab.runtime.cell_dispatcher", "httpx")
-"""Loggers with a line or more per message: 5 kB a round at the server, around what matters."""
+TALKATIVE = {
+    "nvflare.collab.runtime.cell_dispatcher": "WARNING",
+    "nvflare.fuel.f3.streaming.byte_streamer": "ERROR",
+    "httpx": "WARNING",
+}
+"""Loggers with lines for every message: 5 kB a round at the server, and two warnings a second at a
+site that was started again; and from which level on they are kept."""
+
+CONSOLE = "consoleHandler"
+"""What FLARE logs is in `log.txt`; the terminal is for what an operator must know."""
 
 NOTHING = dict.fromkeys(
     (
@@ -245,7 +253,8 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 
 def _quieten(local: Path) -> None:
-    """Leave news, warnings and errors in the logs, and no line for every message."""
+    """Leave news, warnings and errors in the logs, no line for every message, no terminal."""
     content = json.loads((local / "log_config.json.default").read_text(encoding="utf-8"))
-    content["loggers"] |= {name: {"level": "WARNING"} for name in TALKATIVE}
+    content["loggers"] |= {name: {"level": level} for name, level in TALKATIVE.items()}
+    content["loggers"]["root"]["handlers"].remove(CONSOLE)
     (local / "log_config.json").write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")

@@ -8,7 +8,6 @@ starts. The server's membership then lets it in for the next round.
 """
 
 import json
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,10 @@ from nvflare.fuel.f3.cellnet.fqcn import FQCN
 
 from fedket.deploy.engines.flare.latecomers import everybody
 from fedket.deploy.engines.flare.launch import guarded
+from fedket.deploy.terminal import at_terminal
 
 RUNNING = "fedket-running"
 """File in the folder of a job at a site."""
-
-log = logging.getLogger(__name__)
 
 
 class SiteHandle(JobHandleSpec):  # type: ignore[misc]
@@ -62,7 +60,7 @@ class SiteHandle(JobHandleSpec):  # type: ignore[misc]
             code = self._process.adapter.poll()
             if self._ended or code is None or code >= 0:
                 return
-            log.warning("the job's process was killed by signal %s; it is started again", -code)
+            at_terminal(f"the job's process was killed by signal {-code}; it is started again")
             self._process = self._launch()
 
 
@@ -89,7 +87,7 @@ class SiteLauncher(ClientProcessJobLauncher):  # type: ignore[misc]
             for mark in Path(workspace.get_root_dir()).glob(f"*/{RUNNING}"):
                 job_id = mark.parent.name
                 meta = json.loads(Path(workspace.get_job_meta_path(job_id)).read_text())
-                log.warning("job %s was running when this site stopped; it goes on", job_id)
+                at_terminal(f"job {job_id} was running when this site stopped; it goes on")
                 fl_ctx.get_engine().start_app(job_id, meta)
         if event_type == EventType.JOB_COMPLETED:
             job_id = fl_ctx.get_prop(FLContextKey.CURRENT_JOB_ID)

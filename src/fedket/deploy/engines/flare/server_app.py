@@ -1,6 +1,5 @@
 """The server's object in a FLARE job: runs the rounds into the run directory."""
 
-import sys
 from collections.abc import Mapping
 from copy import copy
 from threading import Event
@@ -11,6 +10,7 @@ from nvflare.collab import collab
 
 from fedket.deploy.engines.flare.place import kit_folder
 from fedket.deploy.messages import checked, failure_of, heard, pack, unpack
+from fedket.deploy.terminal import at_terminal
 from fedket.errors import FedketError
 from fedket.secure.phases import Failure, Outcome, Payload, Reply
 
@@ -41,7 +41,7 @@ class FederationServer:
             self._names = names
             calls = SiteCalls(names, proxies)
             here = frozenset(i for i, name in enumerate(names) if name in self.connected)
-            return ServerParts(calls, here, PeerCalls(names), self._share_keys, _say)
+            return ServerParts(calls, here, PeerCalls(names), self._share_keys, at_terminal)
 
         problem = folder / PROBLEM
         problem.unlink(missing_ok=True)
@@ -121,7 +121,3 @@ def _until(proxy: Any, abandoned: Event) -> Any:
     own.backend.abort_signal = _Abandoned(proxy.backend.abort_signal, abandoned)
     own.children = {name: _until(child, abandoned) for name, child in proxy.children.items()}
     return own
-
-
-def _say(news: str) -> None:
-    print(news, file=sys.stderr, flush=True)  # noqa: T201 - FLARE keeps the job's log

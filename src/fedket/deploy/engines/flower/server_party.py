@@ -23,6 +23,7 @@ from fedket.deploy.identity.authority import COORDINATOR, OBSERVER, SERVER, SITE
 from fedket.deploy.messages import checked, failure_of
 from fedket.deploy.operating.state import STOPPED, now, read_look
 from fedket.deploy.run import ServerParts, run_federation
+from fedket.deploy.terminal import at_terminal
 from fedket.errors import FedketError, ProtocolError
 from fedket.files import write_atomic
 from fedket.keys.etsi014.errors import PeerSilentError
@@ -164,7 +165,7 @@ class ServerParty:
             return outcome.payload
 
         here = frozenset(names.index(n) for n in self._link.connected() if n in names)
-        return ServerParts(call, here, ask_peer, self._share_keys, _say)
+        return ServerParts(call, here, ask_peer, self._share_keys, at_terminal)
 
     def _ask_party(self, name: str, asked: letters.Request) -> Outcome:
         """Ask the server itself, or a site, on behalf of a site."""
@@ -185,7 +186,3 @@ class ServerParty:
 def _begin_anew() -> None:
     """Start this process again: its run ends as when it is killed, which costs a round at most."""
     os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - ourselves
-
-
-def _say(news: str) -> None:
-    print(news, file=sys.stderr, flush=True)  # noqa: T201 - the party's own terminal

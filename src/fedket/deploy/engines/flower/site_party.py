@@ -4,7 +4,6 @@ It runs no code that comes from the server, and asks for none: a message names a
 carries its arguments.
 """
 
-import sys
 import time
 from pathlib import Path
 from threading import Thread
@@ -45,6 +44,7 @@ from fedket.deploy.files import own_files
 from fedket.deploy.identity.authority import SERVER
 from fedket.deploy.party_keys import AskPeer
 from fedket.deploy.site_process import SiteProcess
+from fedket.deploy.terminal import at_terminal
 from fedket.keys.etsi014.errors import PeerSilentError
 from fedket.secure.phases import Failure, Outcome, Payload
 
@@ -62,7 +62,7 @@ def take_part(kit: Kit, folder: Path) -> None:
             node.serve(PartyClient(kit, attempt))
         except httpx.HTTPError as error:
             if said != (said := f"{type(error).__name__} {error}"):
-                _say(f"no server at {kit.address(attempt)} ({said}); trying again")
+                at_terminal(f"no server at {kit.address(attempt)} ({said}); trying again")
         attempt += 1
         time.sleep(RETRY_S)
 
@@ -92,7 +92,7 @@ class FlowerNode:
             verify=party.tls,
             timeout=WAIT_S,
         )
-        _say(f"connected to the server at {party.url}")
+        at_terminal(f"connected to the server at {party.url}")
         with self._client:
             while True:
                 pulled = self._client.PullMessages(PullMessagesRequest(node=self._node))
@@ -116,7 +116,7 @@ class FlowerNode:
             reply = Message(letters.write_outcome(self._outcome(message)), reply_to=message)
             self._send(reply)
         except (httpx.HTTPError, RuntimeError) as error:
-            _say(f"a message was lost: {type(error).__name__} {error}")
+            at_terminal(f"a message was lost: {type(error).__name__} {error}")
 
     def _outcome(self, message: Message) -> Outcome:
         request = letters.read_request(message.content)
@@ -161,7 +161,3 @@ class FlowerNode:
                 ),
                 object_ids_to_push=set(answer.objects_to_push),
             )
-
-
-def _say(news: str) -> None:
-    print(news, file=sys.stderr, flush=True)  # noqa: T201 - the party's own terminal
