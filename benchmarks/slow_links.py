@@ -12,7 +12,7 @@ import random
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -151,7 +151,7 @@ def _listen_inside(space: str, port: int) -> socket.socket:
 
 
 @contextmanager
-def namespaces(names: list[str], ports: dict[int, Link]) -> Iterator[dict[str, Namespace]]:
+def namespaces(names: Iterable[str], ports: dict[int, Link]) -> Iterator[dict[str, Namespace]]:
     """A namespace for every site."""
     made: dict[str, Namespace] = {}
     try:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +34,14 @@ from fedket.files import write_atomic
 PROCESSES = "processes.json"
 KME_READY_S = 20.0
 STOP_S = 10.0
+
+
+Wrap = Callable[[str, list[str]], list[str]]
+
+
+def as_it_is(_: str, command: list[str]) -> list[str]:
+    """Run a command here."""
+    return command
 
 
 class Started(NamedTuple):
@@ -102,8 +110,12 @@ def free_ports(number: int) -> list[int]:
 
 
 @contextmanager
-def running(layout: Layout) -> Iterator[list[Started]]:
+def running(layout: Layout, inside: Wrap = as_it_is) -> Iterator[list[Started]]:
     """Run the key manager, the server and all sites until the block ends.
+
+    Args:
+        layout: The federation.
+        inside: (party, command) -> the command that runs it somewhere else on this machine.
 
     Raises:
         ProtocolError: Something runs here already, or the key manager does not start.
@@ -119,7 +131,7 @@ def running(layout: Layout) -> Iterator[list[Started]]:
     try:
         _await_port(layout)
         for party in ("server", *layout.sites()):
-            started.append(start_party(layout.kits[party], party))
+            started.append(start_party(layout.kits[party], party, inside))
             _remember(layout.directory, started)
         yield started
     finally:
@@ -134,10 +146,11 @@ def start_kme(layout: Layout) -> Started:
     return started
 
 
-def start_party(kit: Path, party: str) -> Started:
+def start_party(kit: Path, party: str, inside: Wrap = as_it_is) -> Started:
     """Start the engine's process of a kit in the background."""
     kit = kit.resolve()
-    return _start(party, deployment_of(kit_engine(kit)).command(kit), kit, kit / "log.out")
+    command = inside(party, deployment_of(kit_engine(kit)).command(kit))
+    return _start(party, command, kit, kit / "log.out")
 
 
 def processes(directory: Path) -> list[Started]:
