@@ -33,6 +33,9 @@ from fedket.secure.words import Integers
 
 Modulus = Literal["headroom", "safe"]
 
+BLOCK = 2**16
+"""Values that are worked on at a time: they stay in a core's cache."""
+
 CLIP_TOLERANCE = 1e-6
 """Excess over the clip, relative, that counts as float32 rounding and not as clipping."""
 
@@ -147,18 +150,26 @@ def quantise(
     Raises:
         ProtocolError: A value is NaN or infinite.
     """
-    steps = values.astype(np.float64) * quantiser.scale
-    if not np.isfinite(steps).all():
-        raise ProtocolError(
-            f"{np.count_nonzero(~np.isfinite(steps))} of {steps.size} values of an update are NaN "
-            "or infinite; leave the client out of the round"
-        )
     limit = min(weight * quantiser.clip * quantiser.scale, 2.0 ** (quantiser.bits - 1) - 1)
-    num_clipped = np.count_nonzero(np.abs(steps) > limit * (1 + CLIP_TOLERANCE))
-    steps = np.clip(steps, -limit, limit)
-    floor = np.floor(steps)
-    integers = floor.astype(np.int64) + (noise < (steps - floor) * 2.0**32)
-    return Quantised(integers, int(num_clipped))
+    integers, num_clipped, num_bad = np.empty(values.size, np.int64), 0, 0
+    for start in range(0, values.size, BLOCK):  # doubles of a whole update would be the most memory
+        block = slice(start, start + BLOCK)
+        steps = values[block].astype(np.float64) * quantiser.scale
+        finite = np.isfinite(steps)
+        if not finite.all():
+            num_bad += int(np.count_nonzero(~finite))
+            continue
+        num_clipped += int(np.count_nonzero(np.abs(steps) > limit * (1 + CLIP_TOLERANCE)))
+        np.clip(steps, -limit, limit, out=steps)
+        floor = np.floor(steps)
+        integers[block] = floor
+        integers[block] += noise[block] < (steps - floor) * 2.0**32
+    if num_bad:
+        raise ProtocolError(
+            f"{num_bad} of {values.size} values of an update are NaN or infinite; leave the client "
+            "out of the round"
+        )
+    return Quantised(integers, num_clipped)
 
 
 def dequantise(quantiser: Quantiser, total: Integers) -> Float[np.ndarray, " values"]:
@@ -171,7 +182,10 @@ def dequantise(quantiser: Quantiser, total: Integers) -> Float[np.ndarray, " val
     Returns:
         float32 values; at 32 bits their own rounding (2^-24 relative) exceeds the quantiser's.
     """
-    return (total / quantiser.scale).astype(np.float32)
+    values = np.empty(total.size, np.float32)
+    for start in range(0, total.size, BLOCK):
+        values[start : start + BLOCK] = total[start : start + BLOCK] / quantiser.scale
+    return values
 
 
 def _limit(bits: int, clip: float) -> int:
