@@ -161,6 +161,19 @@ FOREIGN: dict[str, tuple[Ways, dict[str, Any]]] = {
         Ways(methods=("GET",), one=True, entry=unpadded, status={"max_key_per_request": 1}),
         {"method": "GET", "key_bits": 256},
     ),
+    "one key of one size, the pair the other way round": (
+        Ways(
+            one=True,
+            status={
+                "max_key_per_request": 1,
+                "max_key_size": 256,
+                "min_key_size": 256,
+                "master_SAE_ID": "Bob",
+                "slave_SAE_ID": "Alice",
+            },
+        ),
+        {"kme_id": ""},
+    ),
     "POST only, strings, hexadecimal, bare lists": (
         Ways(methods=("POST",), strings=True, entry=in_hex, bare=True, media_type=""),
         {"key_ids": "strings"},

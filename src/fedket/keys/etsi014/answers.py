@@ -87,7 +87,7 @@ def read_status(reply: Reply, where: str) -> Status:
     Raises:
         KmeError: By kind, see `errors`.
     """
-    status = _parse(Status, reply, where)
+    status = parse_answer(Status, reply, where)
     if not status.min_key_size <= status.key_size <= status.max_key_size:
         raise KmeAnswerError(
             f"{where}: key sizes should rise from min_key_size to key_size to max_key_size, got "
@@ -106,7 +106,7 @@ def read_keys(reply: Reply, where: str, number: int, size_bits: int) -> tuple[De
     """
     if reply.status in (204, 404):
         raise _later(reply, where)
-    entries = _parse(KeyContainer, reply, where).keys
+    entries = parse_answer(KeyContainer, reply, where).keys
     if not entries:
         raise KmeBusyError(f"{where}: no keys came; too few are left, ask again later")
     if len(entries) > number:
@@ -160,7 +160,12 @@ def canonical(key_id: str) -> str:
         return key_id
 
 
-def _parse(model: type[A], reply: Reply, where: str) -> A:
+def parse_answer(model: type[A], reply: Reply, where: str) -> A:
+    """Read an answer of one kind.
+
+    Raises:
+        KmeError: By kind, see `errors`.
+    """
     if reply.status not in SUCCESS:
         raise _refusal(reply, where)
     try:
@@ -169,8 +174,7 @@ def _parse(model: type[A], reply: Reply, where: str) -> A:
         problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
         field = ".".join(str(part) for part in problem["loc"]) or "the answer"
         raise KmeAnswerError(
-            f"{where}: `{field}` is not as ETSI GS QKD 014 prescribes ({problem['type']}); tell "
-            "the KME's operator"
+            f"{where}: `{field}` is not as prescribed ({problem['type']}); tell the KME's operator"
         ) from None
     except ValueError:
         raise KmeAnswerError(

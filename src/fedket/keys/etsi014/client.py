@@ -74,38 +74,47 @@ def connect(config: SaeConfig) -> Iterator[Kme]:
     Raises:
         KmeCertificateError: Our own certificate, key or CA file is unusable.
     """
-    seen, usual_bits = Seen(), dict[str, int]()
+    from fedket.keys.etsi014.skip import skip_calls  # which makes calls as this module does
+
+    seen = Seen()
     with open_http(config) as http:
+        calls = skip_calls if config.protocol == "skip" else etsi_calls
+        yield calls(http, config, seen)
 
-        def ask(call: Call, peer: str, asked: Mapping[str, Any], num_bits: int = 0) -> Reply:
-            path, where = f"{API}/{quote(peer, safe='')}/{call}", place(config, call, peer)
-            limit = PROSE_BYTES + ENTRY_BYTES + math.ceil(num_bits / 6)
-            if call == "status" or config.method == "GET":
-                return exchange(http, config, where, "GET", path, asked, limit)
-            return exchange(http, config, where, "POST", path, asked, limit)
 
-        def status(peer: str) -> Status:
-            where = place(config, "status", peer)
-            answer = read_status(ask("status", peer, {}), where)
-            check_names(answer, config, peer, where)
-            usual_bits[peer] = answer.key_size
-            return within(answer, config)
+def etsi_calls(http: httpx.Client, config: SaeConfig, seen: Seen) -> Kme:
+    """The calls of a KME, bound to one application."""
+    usual_bits: dict[str, int] = {}
 
-        def enc_keys(peer: str, number: int, size_bits: int) -> tuple[DeliveredKey, ...]:
-            asked = {"number": number} if number > 1 else {}
-            asked |= {"size": size_bits} if size_bits != usual_bits.get(peer) else {}
-            reply = ask("enc_keys", peer, asked, number * (size_bits + 6 * ENTRY_BYTES))
-            where = place(config, "enc_keys", peer)
-            return seen.admit(read_keys(reply, where, number, size_bits), where)
+    def ask(call: Call, peer: str, asked: Mapping[str, Any], num_bits: int = 0) -> Reply:
+        path, where = f"{API}/{quote(peer, safe='')}/{call}", place(config, call, peer)
+        limit = PROSE_BYTES + ENTRY_BYTES + math.ceil(num_bits / 6)
+        if call == "status" or config.method == "GET":
+            return exchange(http, config, where, "GET", path, asked, limit)
+        return exchange(http, config, where, "POST", path, asked, limit)
 
-        def dec_keys(peer: str, key_ids: Sequence[str], size_bits: int) -> tuple[DeliveredKey, ...]:
-            asked = _naming(key_ids, config)
-            reply = ask("dec_keys", peer, asked, len(key_ids) * (size_bits + 6 * ENTRY_BYTES))
-            where = place(config, "dec_keys", peer)
-            return seen.admit(read_chosen_keys(reply, where, key_ids, size_bits), where)
+    def status(peer: str) -> Status:
+        where = place(config, "status", peer)
+        answer = read_status(ask("status", peer, {}), where)
+        check_names(answer, config, peer, where)
+        usual_bits[peer] = answer.key_size
+        return within(answer, config)
 
-        named = 1 if config.method == "GET" else config.keys_per_call or MOST_KEYS
-        yield Kme(status, enc_keys, dec_keys, config.connections, named)
+    def enc_keys(peer: str, number: int, size_bits: int) -> tuple[DeliveredKey, ...]:
+        asked = {"number": number} if number > 1 else {}
+        asked |= {"size": size_bits} if size_bits != usual_bits.get(peer) else {}
+        reply = ask("enc_keys", peer, asked, number * (size_bits + 6 * ENTRY_BYTES))
+        where = place(config, "enc_keys", peer)
+        return seen.admit(read_keys(reply, where, number, size_bits), where)
+
+    def dec_keys(peer: str, key_ids: Sequence[str], size_bits: int) -> tuple[DeliveredKey, ...]:
+        asked = _naming(key_ids, config)
+        reply = ask("dec_keys", peer, asked, len(key_ids) * (size_bits + 6 * ENTRY_BYTES))
+        where = place(config, "dec_keys", peer)
+        return seen.admit(read_chosen_keys(reply, where, key_ids, size_bits), where)
+
+    named = 1 if config.method == "GET" else config.keys_per_call or MOST_KEYS
+    return Kme(status, enc_keys, dec_keys, config.connections, named)
 
 
 def _naming(key_ids: Sequence[str], config: SaeConfig) -> dict[str, Any]:
@@ -202,22 +211,28 @@ def place(config: SaeConfig, call: str, peer: str) -> str:
 def check_names(answer: Status, config: SaeConfig, peer: str, where: str) -> None:
     """Refuse a KME that is not the expected one, or takes us or the peer for somebody else.
 
-    Upper and lower case are the same; what the KME does not say is not compared.
+    Upper and lower case are the same, and so are both orders of a pair, since some KMEs call the
+    SAE in the path the master; what the KME does not say is not compared.
 
     Raises:
         KmeAnswerError: A name differs.
     """
-    expected = [
-        ("source_KME_ID", answer.source_KME_ID, config.kme_id, "kme_id"),
+    swapped = _same(answer.master_SAE_ID, peer) and _same(answer.slave_SAE_ID, config.sae_id)
+    pair = [
         ("master_SAE_ID", answer.master_SAE_ID, config.sae_id, "sae_id"),
         ("slave_SAE_ID", answer.slave_SAE_ID, peer, "peers"),
     ]
-    for field, arrived, wanted, setting in expected:
-        if arrived and wanted and arrived.casefold() != wanted.casefold():
+    kme = ("source_KME_ID", answer.source_KME_ID, config.kme_id, "kme_id")
+    for field, arrived, wanted, setting in [kme] if swapped else [kme, *pair]:
+        if arrived and wanted and not _same(arrived, wanted):
             raise KmeAnswerError(
                 f"{where}: the KME says {field} is `{arrived}`, expected `{wanted}`; correct "
                 f"`{setting}` or `kme_url`, or ask the KME's operator"
             )
+
+
+def _same(one: str, other: str) -> bool:
+    return one.casefold() == other.casefold()
 
 
 def _read_body(response: httpx.Response, where: str, limit: int, timeout_s: float) -> bytes:

@@ -79,6 +79,8 @@ class SaeConfig(Table):
     """This application's ID, as its certificate names it."""
     peers: tuple[Id, ...] = ()
     """IDs of the applications at the other ends of the links."""
+    protocol: Literal["etsi014", "skip"] = "etsi014"
+    """What the KME speaks: ETSI GS QKD 014, or Cisco's SKIP."""
     method: Literal["POST", "GET"] = "POST"
     """How keys are asked for; with GET a call names one key."""
     key_ids: Literal["objects", "strings"] = "objects"
