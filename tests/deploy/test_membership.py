@@ -237,6 +237,17 @@ def test_sites_the_transport_cannot_reach_are_not_waited_for():
         assert set(members.meet({0, 2})) == {0, 2}
 
 
+def test_who_connects_late_is_waited_for_where_too_few_have_come():
+    late = FakeSite(2)
+    late.away = True
+    with members_of(FakeSite(0), FakeSite(1), late, first=3) as members:
+        met = ThreadPoolExecutor(1).submit(members.meet, {0, 1})
+        with pytest.raises(TimeoutError):
+            met.result(timeout=0.3)
+        late.away = False
+        assert set(met.result()) == {0, 1, 2}
+
+
 def test_too_few_for_a_round_is_an_error_that_names_who_is_away():
     sites = three()
     with session_of(*sites, least=3, waits=QUICK._replace(join_s=2.0)) as members:

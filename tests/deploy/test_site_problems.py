@@ -16,6 +16,7 @@ from fedket.deploy.files import PROBLEM
 from fedket.deploy.keyless import LinkFault, told
 from fedket.deploy.local import free_ports, prepare
 from fedket.deploy.opening import look_at
+from fedket.deploy.operating.consent import approve
 from fedket.deploy.project import Choices, write_project
 from fedket.deploy.site_problems import LEFT_OUT, SiteProblems
 from fedket.deploy.site_process import SiteProcess
@@ -212,6 +213,7 @@ def test_a_damaged_store_ends_the_start_and_one_in_use_or_an_absent_key_manager_
     sae.write_text(text)
     for path in (own / "pads").glob("*.sqlite*"):
         path.write_bytes(b"damaged")
+    approve(own, load_config(own / "experiment.toml"))
     monkeypatch.setattr("sys.argv", ["fedket", "deploy", "start", str(kit)])
     assert cli.execute() == 2
     said = capsys.readouterr()

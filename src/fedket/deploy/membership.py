@@ -72,14 +72,14 @@ class Membership:
         """Wait for the handshakes of sites, `join_s` at most; return what they said.
 
         Args:
-            expected: Sites that the transport can reach; the others are not waited for.
+            expected: Sites that the transport can reach; the others only where too few came.
 
         Raises:
             ProtocolError: Too few came, naming the others.
         """
         self._wait_until(
-            lambda: self._table.known() >= set(expected),
-            lambda: len(self._table.accepted()) < self._needed <= len(self._table.coming()),
+            lambda: self._table.known() >= set(expected) and self._are_enough(),
+            lambda: not self._are_enough() and self._needed <= len(self._table.coming()),
         )
         here = {i: member.handshake for i, member in self._fitting().items()}
         if len(here) < self._needed:
@@ -201,6 +201,9 @@ class Membership:
             why = f"{error}" if isinstance(error, FedketError) else type(error).__name__
             return [LinkFault(SERVER, i, True, why)]
         return ()
+
+    def _are_enough(self) -> bool:
+        return len(self._table.accepted()) >= self._needed
 
     def _who_is_missing(self, here: Collection[int]) -> str:
         missing = [why for i, why in self.absent().items() if i not in here]

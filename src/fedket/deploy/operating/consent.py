@@ -99,6 +99,7 @@ def terms(config: ExperimentConfig, site: SiteFile) -> list[tuple[str, str]]:
         ),
         ("on", f"{site.data}, which stays here"),
         ("leaves this site", LEAVES),
+        ("is added up", f"with that of {site.min_sites - 1} other sites or more (`min_sites`)"),
         *(("protection", caveat) for caveat in config.aggregation.caveats()),
         ("privacy", _privacy(config, site)),
     ]
