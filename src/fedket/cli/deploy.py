@@ -162,7 +162,7 @@ def start(
         failed += [check.name] * (check.outcome == "fail")
     if failed:
         raise ConfigError(f"put {' and '.join(failed)} right, then start again")
-    typer.echo(f"started; problems will be said here, what {engine.title} does is in log.txt")
+    typer.echo("started; what goes wrong is said here, and kept in problem.txt until it is solved")
     os.environ.setdefault("MALLOC_ARENA_MAX", "2")
     os.chdir(kit)
     os.execv(command[0], command)  # noqa: S606 - our own interpreter and modules
