@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -57,6 +58,24 @@ def test_json_is_one_object_and_a_row_without_data_makes_exit_code_1(fedket, tmp
     readme.unlink()
     assert fedket("results", "stored") == (0, "stored/README.md\n", "")
     assert readme.read_text() == before
+    code, output, errors = fedket("results", "stored", "--check", "3")
+    assert (code, errors) == (0, "")
+    assert re.fullmatch(r"paper/good, seed [01]: the same bits\n", output)
+    row = tmp_path / "stored" / "paper" / "good.rounds-1.json"
+    row.write_text(re.sub(r'("parameters_sha256": ")\w', r"\1x", row.read_text()))
+    code, output, _ = fedket("results", "stored", "--check", "1", "--draw", "1")
+    assert code == 1
+    assert ": other bits (" in output
+
+
+def test_what_does_not_fit_into_a_budget_is_left_and_said(fedket):
+    code, output, _ = fedket("reproduce", "paper", "good", "--budget", "0s")
+    assert code == 0
+    assert output.splitlines()[0].startswith("left for another time: 2 runs, about ")
+    code, output, _ = fedket("reproduce", "paper", "good", "--budget", "1h")
+    assert code == 0
+    assert "left for another time" not in output
+    assert "2 of 2 finished" in output
 
 
 def test_a_dry_run_says_what_would_run_and_how_long(fedket, tmp_path):
@@ -81,6 +100,7 @@ def test_a_dry_run_says_what_would_run_and_how_long(fedket, tmp_path):
         (["paper", "--seeds", "0,x"], "--seeds takes whole numbers such as 0,1,2"),
         (["paper", "--seeds", "0,"], "--seeds takes"),
         (["paper", "--seeds", "99999999999"], "--seeds takes"),
+        (["paper", "--budget", "8"], "--budget takes a time such as 8h, 45min or 90s"),
         ([], "Missing argument 'PAPER'"),
     ],
 )

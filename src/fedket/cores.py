@@ -1,6 +1,8 @@
 """How many of the machine's cores are ours."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def num_cores() -> int:
@@ -8,3 +10,21 @@ def num_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@contextmanager
+def one_core(wanted: bool = True) -> Iterator[None]:
+    """Keep this process, and those it starts, to one core; JAX, if not in use yet, sees no other.
+
+    Args:
+        wanted: Whether to do so.
+    """
+    if not wanted or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

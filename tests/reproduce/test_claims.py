@@ -22,9 +22,10 @@ def claim(**values):
 
 
 def test_a_mean_over_rows_and_a_difference_are_taken_seed_by_seed():
-    assert cells(claim())[2:5] == ["81.00 %", "81.00 ± 0.58 %", "3"]
-    assert cells(claim(rows=("x", "y")))[3:5] == ["76.00 ± 0.50 %", "3"]
-    assert cells(claim(minus=("y",), theirs=-0.1))[2:5] == ["−10.00", "+10.00 ± 0.58", "3"]
+    assert cells(claim())[2:6] == ["81.00 %", "81.00 ± 0.58 %", "78.52 to 83.48 %", "3"]
+    assert cells(claim(rows=("x", "y")))[3] == "76.00 ± 0.50 %"
+    gap = ["−10.00", "+10.00 ± 0.58", "+7.52 to +12.48", "3"]
+    assert cells(claim(minus=("y",), theirs=-0.1))[2:6] == gap
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_a_verdict_is_what_the_interval_says(theirs, tolerance, values, said):
 
 
 def test_what_was_not_run_says_so():
-    assert cells(claim(rows=(), why="An hour."))[3:] == ["–", "–", "not run", "An hour."]
+    assert cells(claim(rows=(), why="An hour."))[3:] == ["–", "–", "–", "not run", "An hour."]
 
 
 def test_a_change_is_tested_over_pairs_and_a_mean_of_models_against_the_last():

@@ -4,7 +4,7 @@ import json
 
 from fedket.experiment.run import start_run
 from fedket.reproduce.rows import Profile, config_for, find_rows
-from fedket.reproduce.runs import plan_rows, run_rows
+from fedket.reproduce.runs import plan_rows, run_rows, within
 from tests.experiment.tiny import contents
 from tests.reproduce.papers import write_row
 
@@ -25,6 +25,13 @@ def test_every_row_runs_for_its_seeds_and_a_missing_file_stops_no_other(reproduc
     assert "nowhere.npz" in runs[0].problem
     assert "\n" not in runs[0].problem
     assert not runs[0].directory.exists()
+
+
+def test_the_shortest_runs_fit_into_a_time_and_what_is_left_is_counted(rows, tmp_path):
+    planned = plan_rows(rows, Profile(), [], tmp_path)[:5]
+    chosen = within(planned, [9.0, 1.0, None, 0.0, 5.0], 7.0)
+    assert chosen.now == [planned[1], planned[3], planned[4]]
+    assert (chosen.later, chosen.seconds_later) == ([planned[0], planned[2]], 9.0)
 
 
 def test_side_by_side_are_the_single_runs(reproduced, rows, tmp_path):

@@ -14,6 +14,7 @@ from fedket.cli.tables import print_pairs, print_table
 from fedket.errors import ConfigError
 
 if TYPE_CHECKING:
+    from fedket.reproduce.check import Again
     from fedket.reproduce.page import Reproduction
     from fedket.reproduce.rows import Profile, Row
     from fedket.reproduce.runs import Planned, SeedRun
@@ -36,6 +37,12 @@ def reproduce(
         str, typer.Option(metavar="N,N,…", help="Seeds of every row; default: each row's own.")
     ] = "",
     jobs: JobsOption = 0,
+    budget: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME", help="Run what fits into `8h` or `45min`, the shortest first."
+        ),
+    ] = "",
     output: Annotated[Path, typer.Option(help="Folder of runs and tables.")] = Path(
         "runs/reproduce"
     ),
@@ -63,17 +70,84 @@ def reproduce(
     if dry_run:
         _show(planned, jobs, as_json)
         return
+    later = ""
+    if budget:
+        planned, later = _within(planned, _seconds(budget), jobs)
     runs = _run_all(planned, as_json, jobs)
+    if later and not as_json:
+        typer.echo(later)
     _conclude(wanted, profile, runs, output, store, as_json)
 
 
 def results(
     directory: Annotated[Path, typer.Argument(help="Folder of stored results.")] = Path("results"),
+    check: Annotated[
+        int, typer.Option(min=0, help="Instead run n stored runs again; compare them bit for bit.")
+    ] = 0,
+    draw: Annotated[int, typer.Option(min=0, help="Which are drawn: another number, others.")] = 0,
 ) -> None:
-    """Generate the README of stored results from the files beside it."""
-    from fedket.reproduce.store import write_readme
+    """Generate the README of stored results from the files beside it, or check some of them.
 
-    typer.echo(str(write_readme(directory)))
+    Example: fedket results --check 3 --draw 7
+    """
+    from fedket.reproduce.store import read_all, write_readme
+
+    if not check:
+        typer.echo(str(write_readme(directory)))
+        return
+    from tempfile import TemporaryDirectory
+
+    from fedket.cli.many import leave
+    from fedket.reproduce.check import choose, run_again
+
+    with TemporaryDirectory() as parent:
+        same = [
+            _told(again)
+            for again in run_again(choose(read_all(directory), check, draw), Path(parent))
+        ]
+    leave(interrupted=False, failed=not all(same))
+
+
+def _told(again: "Again") -> bool:
+    """Say what came of a run that was made once more; whether it is the same."""
+    seed = again.seed
+    words = "the same bits" if again.same else again.problem or "other bits"
+    numbers = (
+        f" ({again.drawn.seed.final} stored, {seed.final} now)" if seed and not again.same else ""
+    )
+    typer.echo(f"{again.drawn.label}: {words}{numbers}")
+    return again.same
+
+
+UNITS = {"s": 1, "min": 60, "h": 3600}
+
+
+def _seconds(text: str) -> float:
+    number = text.rstrip("hmins")
+    unit = text.removeprefix(number)
+    if unit not in UNITS or not number.replace(".", "", 1).isdecimal():
+        raise ConfigError(f"--budget takes a time such as 8h, 45min or 90s, got `{text}`")
+    return float(number) * UNITS[unit]
+
+
+def _within(planned: "list[Planned]", seconds: float, jobs: int) -> "tuple[list[Planned], str]":
+    """The runs that fit into a time, and in words what is left."""
+    from fedket.process import prepare
+    from fedket.report.wording import duration, plural
+    from fedket.reproduce.runs import within
+    from fedket.sweeps.estimate import estimate
+    from fedket.sweeps.pool import Task, default_jobs
+
+    able = [run for run in planned if run.config is not None]
+    prepare()
+    found = estimate([Task(run.config, run.directory) for run in able if run.config], jobs)
+    cores = jobs or default_jobs()
+    chosen = within(able, found.each, seconds * cores)
+    if not chosen.later:
+        return planned, ""
+    time = duration(chosen.seconds_later / cores)
+    words = f"left for another time: {plural(len(chosen.later), 'run')}, about {time}"
+    return [run for run in planned if run not in chosen.later], words
 
 
 def _seeds(text: str) -> list[int]:

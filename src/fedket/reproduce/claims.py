@@ -24,6 +24,7 @@ CLAIMS = "claims.toml"
 WIDE = 0.02
 """Half an interval that is wider says too little."""
 
+Score = Literal["final", "last"]
 Rows = Mapping[tuple[str, str], RowResult]
 """(paper, row) -> what is stored of it."""
 
@@ -57,6 +58,8 @@ class Change(Table):
     rows: tuple[str, ...]
     minus: tuple[str, ...] = ()
     """Rows without the change; none for the last model of the same runs, instead of the mean."""
+    last: bool = False
+    """Whether last models are compared, in rows that are scored by a mean of models."""
 
 
 class Claims(Table):
@@ -64,6 +67,8 @@ class Claims(Table):
 
     claim: tuple[Claim, ...] = ()
     change: tuple[Change, ...] = ()
+    unanswered: tuple[str, ...] = ()
+    """Questions that papers leave open and no stored row answers yet."""
 
 
 def read_claims(top: Path) -> Claims:
@@ -81,7 +86,16 @@ def claims_text(claims: Claims, results: Sequence[RowResult]) -> str:
     stored = {(r.paper, r.row): r for r in results if r.profile == "full"}
     parts = []
     if claims.claim:
-        head = "Paper", "Claim", "Theirs", "Ours ± s. e.", "Seeds", "Verdict", "Why"
+        head = (
+            "Paper",
+            "Claim",
+            "Theirs",
+            "Ours ± s. e.",
+            "95 % interval",
+            "Seeds",
+            "Verdict",
+            "Why",
+        )
         parts += [markdown_table(head, [_claimed(claim, stored) for claim in claims.claim])]
     if claims.change:
         changed = "Changed, all else equal", "Points ± s. e.", "95 % interval", "Pairs", "p (Holm)"
@@ -103,11 +117,11 @@ def _claimed(claim: Claim, stored: Rows) -> tuple[str, ...]:
     words = claim.name, claim.says, theirs
     why = " ".join(claim.why.split()) or MISSING
     if not claim.rows:
-        return *words, MISSING, MISSING, "not run", why
+        return *words, MISSING, MISSING, MISSING, "not run", why
     values = _values(claim, stored)
     ours = estimate(values)
-    shown = _with_error(ours, bool(claim.minus))
-    return *words, shown, str(ours.n), verdict(claim.theirs, claim.tolerance, ours), why
+    shown = _with_error(ours, bool(claim.minus)), _interval(ours, bool(claim.minus))
+    return *words, *shown, str(ours.n), verdict(claim.theirs, claim.tolerance, ours), why
 
 
 def _changed(claims: Claims, stored: Rows) -> list[tuple[str, ...]]:
@@ -117,7 +131,7 @@ def _changed(claims: Claims, stored: Rows) -> list[tuple[str, ...]]:
         (
             change.what,
             _with_error(gaps, True),
-            f"{_points(float(gaps.low), True)} to {_points(float(gaps.high), True)}",
+            _interval(gaps, True),
             str(gaps.n),
             MISSING if np.isnan(p) else f"{p:.2g}",
         )
@@ -128,8 +142,9 @@ def _changed(claims: Claims, stored: Rows) -> list[tuple[str, ...]]:
 def _values(part: Claim | Change, stored: Rows) -> list[float]:
     """One number for each seed that all rows have: the mean over rows, or over differences."""
     gained = isinstance(part, Change) and not part.minus
-    plus = [_by_seed(part.paper, row, stored) for row in part.rows]
-    minus = [_by_seed(part.paper, row, stored) for row in part.minus]
+    score: Score = "last" if isinstance(part, Change) and part.last else "final"
+    plus = [_by_seed(part.paper, row, stored, score) for row in part.rows]
+    minus = [_by_seed(part.paper, row, stored, score) for row in part.minus]
     if gained:
         minus = [_by_seed(part.paper, row, stored, "last") for row in part.rows]
     shared = sorted(set.intersection(*(set(values) for values in (*plus, *minus))))
@@ -139,18 +154,21 @@ def _values(part: Claim | Change, stored: Rows) -> list[float]:
     ]
 
 
-def _by_seed(
-    paper: str, row: str, stored: Rows, which: Literal["final", "last"] = "final"
-) -> dict[int, float]:
+def _by_seed(paper: str, row: str, stored: Rows, score: Score) -> dict[int, float]:
     if (paper, row) not in stored:
         raise ConfigError(f"{CLAIMS} names the row `{row}` of {paper}, of which nothing is stored")
-    values = {seed.seed: getattr(seed, which) for seed in stored[paper, row].seeds}
+    values = {seed.seed: getattr(seed, score) for seed in stored[paper, row].seeds}
     return {seed: value for seed, value in values.items() if value is not None}
 
 
 def _with_error(ours: Estimate, signed: bool) -> str:
     number, unit, _ = _points(float(ours.mean), signed).partition(" %")
     return f"{number} ± {100 * ours.se:.2f}{unit}"
+
+
+def _interval(ours: Estimate, signed: bool) -> str:
+    low, high = (_points(float(end), signed) for end in (ours.low, ours.high))
+    return f"{low.removesuffix(' %')} to {high}" if ours.n > 1 else MISSING
 
 
 def _points(value: float, signed: bool) -> str:

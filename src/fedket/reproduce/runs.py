@@ -100,6 +100,42 @@ def _planned(row: Row, profile: Profile, seed: int, folder: Path) -> Planned:
         return Planned(row, seed, directory, None, str(error))
 
 
+class Budgeted(NamedTuple):
+    """Runs that fit into a time, and those that do not.
+
+    Attributes:
+        now: The shortest, as many as fit; and those that need none, finished or impossible.
+        later: The others.
+        seconds_later: What they take on one core, as far as it is known.
+    """
+
+    now: list[Planned]
+    later: list[Planned]
+    seconds_later: float
+
+
+def within(planned: Sequence[Planned], each: Sequence[float | None], seconds: float) -> Budgeted:
+    """Choose runs for a time, the shortest first.
+
+    Args:
+        planned: The runs.
+        each: Seconds of each on a core; None if it is not known, which waits.
+        seconds: Of all cores together.
+    """
+    left, chosen = seconds, set[int]()
+    known = sorted((s, place) for place, s in enumerate(each) if s is not None)
+    for needed, place in known:
+        if needed <= left:
+            chosen.add(place)
+            left -= needed
+    places = range(len(planned))
+    return Budgeted(
+        [planned[place] for place in places if place in chosen],
+        [planned[place] for place in places if place not in chosen],
+        sum(each[place] or 0.0 for place in places if place not in chosen),
+    )
+
+
 def run_rows(
     planned: Sequence[Planned],
     jobs: int = 0,

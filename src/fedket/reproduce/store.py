@@ -106,12 +106,15 @@ def readmes(top: Path, results: Sequence[RowResult], answers: Sequence[Answer]) 
         f"- [{paper}]({paper}/{README}): {plural(len(rows), 'row')}\n"
         for paper, rows in papers.items()
     )
+    claims = read_claims(top)
     said = "".join(f"- {a.question} {a.first_sentence}\n" for a in answers)
+    left = "".join(f"- {question}\n" for question in claims.unanswered)
     parts = [
         INTRODUCTION,
-        claims_text(read_claims(top), results),
+        claims_text(claims, results),
         "## Open questions\n" if said else "",
         said,
+        f"Not answered yet:\n\n{left}" if left else "",
         "## All rows\n",
         tables,
     ]

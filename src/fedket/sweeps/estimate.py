@@ -1,12 +1,11 @@
 """How long many runs will take: a round of each group of runs is timed, nothing is written."""
 
-import os
-from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Sequence
 from math import inf
 from time import perf_counter
 from typing import NamedTuple
 
+from fedket.cores import one_core
 from fedket.errors import FedketError
 from fedket.experiment.build import build_experiment
 from fedket.experiment.config import ExperimentConfig
@@ -23,12 +22,14 @@ class Estimate(NamedTuple):
         kept: Runs that are finished.
         programs: Groups of runs that share compiled programs.
         problem: Why some could not be timed; empty if all could.
+        each: Seconds of each run on its core: 0 of a finished one, None of one not timed.
     """
 
     seconds: float
     kept: int
     programs: int
     problem: str = ""
+    each: tuple[float | None, ...] = ()
 
 
 def estimate(tasks: Sequence[Task], jobs: int = 0) -> Estimate:
@@ -41,22 +42,30 @@ def estimate(tasks: Sequence[Task], jobs: int = 0) -> Estimate:
         jobs: Runs at a time; 0 means `default_jobs`.
     """
     jobs = jobs or default_jobs()
-    left: dict[Hashable, list[ExperimentConfig]] = {}
-    groups = {program_of(task.config) for task in tasks}
-    for config, directory in tasks:
+    left: dict[Hashable, list[int]] = {}
+    for place, (config, directory) in enumerate(tasks):
         if not is_kept(config, directory):
-            left.setdefault(program_of(config), []).append(config)
-    kept, total, problem = len(tasks) - sum(map(len, left.values())), 0.0, ""
-    for configs in left.values():
+            left.setdefault(program_of(config), []).append(place)
+    each: list[float | None] = [0.0] * len(tasks)
+    problem = ""
+    for places in left.values():
+        configs = [tasks[place].config for place in places]
         try:
-            with _on_one_core():
-                first, each = _time_rounds(configs[0])
+            with one_core():
+                first, pace = _time_rounds(configs[0])
         except FedketError as error:
             problem = " ".join(str(error).split())
+            for place in places:
+                each[place] = None
             continue
-        total += first + each * sum(config.federation.rounds for config in configs)
-    busy = max(1, min(jobs, sum(map(len, left.values()))))
-    return Estimate(total / busy, kept, len(groups), problem)
+        for place, config in zip(places, configs, strict=True):
+            each[place] = pace * config.federation.rounds
+        each[places[0]] = first + pace * configs[0].federation.rounds
+    waiting = sum(map(len, left.values()))
+    total = sum(filter(None, each))
+    groups = len({program_of(task.config) for task in tasks})
+    busy = max(1, min(jobs, waiting))
+    return Estimate(total / busy, len(tasks) - waiting, groups, problem, tuple(each))
 
 
 def _time_rounds(config: ExperimentConfig) -> tuple[float, float]:
@@ -73,17 +82,3 @@ def _time_rounds(config: ExperimentConfig) -> tuple[float, float]:
         state, _ = federation.run_round(state, evaluated)
         each = min(each, perf_counter() - start)
     return first, each
-
-
-@contextmanager
-def _on_one_core() -> Iterator[None]:
-    """Keep this process to one core; JAX, if it is not in use yet, sees no other from then on."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
