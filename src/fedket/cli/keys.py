@@ -14,6 +14,7 @@ from fedket.cli.tables import print_table
 from fedket.errors import ConfigError, KeyMaterialError
 
 if TYPE_CHECKING:
+    from fedket.keys.material import KeyMaterial
     from fedket.keys.store.ledger import Entry
     from fedket.keys.store.reading import StreamStatus
 
@@ -23,6 +24,9 @@ app = typer.Typer(
 )
 
 DirectoryArgument = Annotated[Path, typer.Argument(help="Directory of the pad store.")]
+StoreKeyOption = Annotated[
+    Path | None, typer.Option(help="File with the store key, if it is not in the directory.")
+]
 
 
 @app.command()
@@ -61,16 +65,13 @@ def audit(
 @app.command()
 def verify(
     directory: DirectoryArgument,
-    store_key: Annotated[
-        Path | None, typer.Option(help="File with the store key, if it is not in the directory.")
-    ] = None,
+    store_key: StoreKeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check that nobody edited the ledger, and that it records no byte as used twice."""
     from fedket.keys.store.reading import verify
-    from fedket.keys.store.store_key import read_store_key
 
-    result = verify(directory, None if store_key is None else read_store_key(store_key))
+    result = verify(directory, _read_key(store_key))
     if as_json:
         typer.echo(json.dumps({"ok": not result.findings, **result._asdict()}))
         if result.findings:
@@ -92,9 +93,7 @@ def reset(
     link: Annotated[
         str, typer.Argument(help="The other party of the link: its number, or `server`.")
     ],
-    store_key: Annotated[
-        Path | None, typer.Option(help="File with the store key, if it is not in the directory.")
-    ] = None,
+    store_key: StoreKeyOption = None,
 ) -> None:
     """Burn all key of a link, for instance where it is damaged; the party must not be running.
 
@@ -103,19 +102,38 @@ def reset(
     Example: fedket keys reset hospital-a/local/fedket/pads 2
     """
     from fedket.keys.store import PadStore, read_status
-    from fedket.keys.store.store_key import read_store_key
     from fedket.types import SERVER
 
     if link != "server" and not link.isdecimal():
         raise ConfigError(f"a link is named by a party's number or `server`, got `{link}`")
     peer = SERVER if link == "server" else int(link)
     owner = read_status(directory).owner
-    key = None if store_key is None else read_store_key(store_key)
-    with PadStore.open(directory, owner, store_key=key) as store:
+    with PadStore.open(directory, owner, store_key=_read_key(store_key)) as store:
         burned = sum(store.reset(peer).values())
     typer.echo(
         f"burned {burned:,} bytes of the link between {_party(owner)} and {_party(peer)}; start "
         "the party again, the link goes on with new key"
+    )
+
+
+@app.command()
+def compact(
+    directory: DirectoryArgument,
+    archive: Annotated[Path, typer.Argument(help="New file for the entries that are taken out.")],
+    keep: Annotated[int, typer.Option(min=1, help="Latest entries that stay.")] = 10_000,
+    store_key: StoreKeyOption = None,
+) -> None:
+    """Move old entries of the ledger to an archive; the party must not be running.
+
+    The chain of hashes goes on from a checkpoint; what was used stays used.
+    """
+    from fedket.keys.store import PadStore, read_status
+
+    owner = read_status(directory).owner
+    with PadStore.open(directory, owner, store_key=_read_key(store_key)) as store:
+        moved = store.compact(archive, keep)
+    typer.echo(
+        f"moved {moved:,} entries of the ledger to {archive}" if moved else "nothing to move"
     )
 
 
@@ -173,6 +191,12 @@ _HEADINGS = (
     "from", "to", "available", "reserved", "consumed", "burned", "high-water", "last reservation"
 )  # fmt: skip
 _NUMBERS = range(2, 7)
+
+
+def _read_key(path: Path | None) -> "KeyMaterial | None":
+    from fedket.keys.store.store_key import read_store_key
+
+    return None if path is None else read_store_key(path)
 
 
 def _status_row(stream: "StreamStatus") -> Sequence[str]:

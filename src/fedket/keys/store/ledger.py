@@ -218,7 +218,10 @@ def is_sealed(connection: sqlite3.Connection, identity: StoreIdentity, seal_key:
 
 def _seal(connection: sqlite3.Connection, identity: StoreIdentity, seal_key: Secret) -> str:
     marks = connection.execute("SELECT * FROM streams ORDER BY sender, receiver").fetchall()
-    content = _canonical([head(connection, identity), marks])
+    sealed = [head(connection, identity), marks]
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'checkpoint'").fetchone():
+        sealed.append(connection.execute("SELECT * FROM checkpoint").fetchall())
+    content = _canonical(sealed)
     return hmac.new(seal_key.reveal(), content, hashlib.sha256).hexdigest()
 
 

@@ -9,11 +9,11 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from fedket.keys.store.checkpoint import Account, digest_of, read_checkpoint
 from fedket.keys.store.database import (
     StoreIdentity,
     StreamMarks,
@@ -162,9 +162,12 @@ def verify(directory: Path, store_key: Secret | None = None) -> Verification:
 def _findings(
     connection: sqlite3.Connection, identity: StoreIdentity, store_key: Secret | None
 ) -> Iterator[str]:
-    at, previous = 0, genesis(identity)
-    accounts: defaultdict[Stream, _Account] = defaultdict(_Account)
-    for seq, entry, found in records(connection):
+    old = read_checkpoint(connection)
+    at, previous = old.seq, old.hash or genesis(identity)
+    accounts: defaultdict[Stream, Account] = defaultdict(Account, old.accounts())
+    if digest_of(connection, old.seq) != old.kept:
+        yield f"entries up to {old.seq}, which were compacted, were edited"
+    for seq, entry, found in records(connection, old.seq):
         if seq != at + 1:
             yield f"entries {at + 1}..{seq - 1} are missing"
         if not _is_well_formed(entry) or chained(previous, entry) != found:
@@ -196,68 +199,7 @@ def _keys_fit(connection: sqlite3.Connection, piece: str) -> bool:
     return piece in (*key_ids[:1], piece_name(key_ids))
 
 
-@dataclass(slots=True)
-class _Account:
-    """Where the entries say that one stream stands.
-
-    Attributes:
-        deposited: End of the key that has come.
-        high_water: End of what was set aside or skipped.
-        consumed: Bytes handed out.
-        burned: Bytes given up or skipped.
-        ended: Ranges that were consumed, burned, skipped, or still are reserved.
-    """
-
-    deposited: int = 0
-    high_water: int = 0
-    consumed: int = 0
-    burned: int = 0
-    ended: list[tuple[int, int]] = field(default_factory=list)
-
-    def add(self, entry: Entry) -> Iterator[str]:
-        """Take one more entry; says what about it cannot be."""
-        start, end = entry.start, entry.start + entry.length
-        match entry.event:
-            case Event.DEPOSITED | Event.WITHDRAWN:
-                self.deposited = end if entry.event == Event.DEPOSITED else start
-            case Event.RESERVED | Event.SKIPPED:
-                if start != self.high_water:
-                    yield (
-                        f"bytes {start}..{end} overlap what was set aside before, or leave a gap: "
-                        f"byte {self.high_water} was next"
-                    )
-                self.high_water = end
-        if entry.event in (Event.CONSUMED, Event.BURNED, Event.SKIPPED):
-            self.ended.append((start, end))
-            if entry.event == Event.CONSUMED:
-                self.consumed += entry.length
-            else:
-                self.burned += entry.length
-        if entry.event == Event.SKIPPED:
-            self.deposited = max(self.deposited, end)
-
-    def differences(self, stored: StreamMarks) -> Iterator[str]:
-        """Say where this differs from the store's marks, and which bytes are in no one state."""
-        told = StreamMarks(self.deposited, self.high_water, self.consumed, self.burned)
-        if told != stored:
-            yield (
-                f"the ledger leads to {_spelled(told)}, the store says {_spelled(stored)}; the "
-                "ledger was cut short, or one of them edited"
-            )
-        at = 0
-        for start, end in sorted(self.ended):
-            if start != at:
-                yield f"bytes {min(start, at)}..{max(start, at)} ended twice or never"
-            at = max(at, end)
-        if at != self.high_water:
-            yield f"bytes up to {self.high_water} were set aside, and up to {at} accounted for"
-
-
 def _is_well_formed(entry: Entry) -> bool:
     """Whether numbers are numbers; SQLite takes anything in any column."""
     wanted: Iterable[type] = (str, int, int, int, int, str, str, int, str, str)
     return all(isinstance(part, kind) for part, kind in zip(entry, wanted, strict=True))
-
-
-def _spelled(marks: StreamMarks) -> str:
-    return ", ".join(f"{name} {value}" for name, value in marks._asdict().items())

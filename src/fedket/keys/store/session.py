@@ -167,7 +167,11 @@ class OpenStore:
         """Append to the ledger and seal the state it led to; part of a transaction."""
         if entries:
             append(self.database, self._identity, entries)
-            seal(self.database, self._identity, self._keys.seal)
+            self.reseal()
+
+    def reseal(self) -> None:
+        """Seal the ledger and the marks as they are; part of a transaction."""
+        seal(self.database, self._identity, self._keys.seal)
 
     def close_parts(self) -> None:
         """Close the files, and nothing more."""

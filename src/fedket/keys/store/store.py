@@ -21,6 +21,7 @@ from typing import NoReturn
 from fedket.errors import KeyMaterialError
 from fedket.keys.material import KeyMaterial
 from fedket.keys.store import streams
+from fedket.keys.store.compaction import KEEP, compact
 from fedket.keys.store.database import read_all_marks, read_marks
 from fedket.keys.store.disk import CrashPoint, Disk, no_crash
 from fedket.keys.store.ledger import KeyPurpose, Mode, PurposeOf, Use, check_name, checked, uses_of
@@ -288,6 +289,18 @@ class PadStore:
             Bytes burned per stream, where any were.
         """
         return self.advance({s: self.end(s) for s in ((self.owner, peer), (peer, self.owner))})
+
+    def compact(self, archive: Path, keep: int = KEEP) -> int:
+        """Move all but the latest entries of the ledger to an archive; returns how many.
+
+        Args:
+            archive: A new file.
+            keep: Entries that stay, 1 or more.
+
+        Raises:
+            KeyMaterialError: The archive is there already.
+        """
+        return compact(self._session, archive, keep)
 
     def end(self, stream: Stream) -> int:
         """Offset at which the next key of a stream goes."""
