@@ -34,7 +34,8 @@ def test_another_kind_is_refused_with_the_names_there_are():
 @pytest.mark.parametrize("kind", ENGINES)
 def test_only_an_engines_own_room_imports_it_or_its_package(kind):
     own = Path(engines.__file__).parent / kind
-    words = (OWN_PACKAGES[kind], f"engines.{kind}")
+    package = OWN_PACKAGES[kind]
+    words = (f"import {package}", f"from {package}", f"engines.{kind}")
     found = {
         str(path.relative_to(ROOM))
         for path in ROOM.rglob("*.py")

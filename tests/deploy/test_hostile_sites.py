@@ -12,6 +12,7 @@ from local_sites import KINDS, SITES, LocalMembers, SharedKeys, experiment, site
 
 from fedket.deploy.broadcast import Broadcaster, Timeouts
 from fedket.deploy.handshake import problem_of
+from fedket.deploy.keyless import LinkFault, LinksWithoutKeyError
 from fedket.deploy.members import MemberTable
 from fedket.deploy.membership import Membership
 from fedket.deploy.messages import unpack
@@ -20,7 +21,7 @@ from fedket.deploy.run import _task_of
 from fedket.deploy.site import Site
 from fedket.deploy.site_trainer import make_task
 from fedket.deploy.spoilers import Spoilers
-from fedket.errors import ConfigError, ProtocolError
+from fedket.errors import ConfigError
 from fedket.experiment.build import build_experiment
 from fedket.keys import OsRandomSource
 from fedket.secure.phases import Failure, Phase, Reply
@@ -156,7 +157,9 @@ def test_nonsense_about_key_leaves_that_site_out_and_no_other():
     class Puzzled(SharedKeys):
         def fill(self, lengths):
             if (SERVER, SITES - 1) in lengths:
-                raise ProtocolError("field `message` of a message should be bytes")
+                fault = "field `message` of a message should be bytes"
+                raise LinksWithoutKeyError([LinkFault(SERVER, SITES - 1, theirs=True, why=fault)])
+            return super().fill(lengths)
 
     config = experiment(KINDS["masked"])
     built, keys = build_experiment(config), Puzzled(OsRandomSource())

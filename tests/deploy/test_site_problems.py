@@ -206,7 +206,7 @@ def test_a_damaged_store_ends_the_start_and_one_in_use_or_an_absent_key_manager_
         assert looked(kit)["pads"].outcome == "note"
     sae = own / "sae.toml"
     text = sae.read_text()
-    sae.write_text(re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{free_ports(1)[0]}", text))
+    sae.write_text(re.sub(r"(https://[^:]+):\d+", rf"\1:{free_ports(1)[0]}", text))
     away = looked(kit)
     assert away["key manager, reachable"].outcome == "note"
     assert "key manager" not in away
