@@ -96,6 +96,8 @@ class SiteFile(Table):
     """This site's pad store."""
     min_sites: AtLeastTwo = MIN_SITES
     """Fewest sites in a sum to which this site gives its update, whatever the server says."""
+    statistics: bool = False
+    """Whether this site takes part in statistics of what all sites have, as masked sums."""
 
 
 def kit_engine(kit: Path) -> EngineConfig:

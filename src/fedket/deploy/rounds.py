@@ -18,6 +18,7 @@ from fedket.deploy.party_keys import PartyKeys
 from fedket.deploy.patience import RETRY_S, fill_patiently
 from fedket.deploy.site_trainer import Task, pack_broadcast, read_metrics
 from fedket.deploy.spoilers import Spoilers
+from fedket.deploy.statistics_task import Summed
 from fedket.errors import ProtocolError, RoundLostError
 from fedket.experiment.build import Experiment, in_precision, precision
 from fedket.federated.federation import make_federation
@@ -31,7 +32,6 @@ from fedket.secure.shares import within_share
 from fedket.traffic import Traffic
 from fedket.types import (
     SERVER,
-    Broadcast,
     Contribution,
     Dataset,
     Params,
@@ -81,7 +81,7 @@ class SiteRounds:
     """The engine whose clients are sites: the protocol reaches them by messages.
 
     Args:
-        task: What is trained.
+        task: What is trained, or counted.
         members: Those that are there.
         keys: The server's ends of its links.
         session: Name of this start of the run, another for every start.
@@ -92,7 +92,7 @@ class SiteRounds:
 
     def __init__(
         self,
-        task: Task,
+        task: Summed,
         members: Members,
         keys: PartyKeys,
         session: str,
@@ -114,9 +114,9 @@ class SiteRounds:
         """Return the engine."""
         memory = self._task.strategy.memory is not None
         remembered = jnp.zeros(self._task.config.num_clients, jnp.int32) if memory else ()
-        return Engine(self._run, self._attend, remembered)
+        return Engine(self._run, self.attend, remembered)
 
-    def _attend(self, drawn: np.ndarray, round_num: int) -> Attendance:
+    def attend(self, drawn: np.ndarray, round_num: int) -> Attendance:
         """Return the drawn sites that are there and have key, and why the others do not take part.
 
         Raises:
@@ -157,10 +157,10 @@ class SiteRounds:
             ProtocolError: The round is lost.
         """
         ids = tuple(cohort.tolist())
-        context = self._task.round(round_num, ids, self._samples, self._graph_seed)
+        context = self.context_of(round_num, ids)
         try:
-            sent = self._task.strategy.broadcast(server, params)
-            (total, measured), traffic = self._sum(sent, context, clients)
+            sent = pack_broadcast(self._task.strategy.broadcast(server, params))
+            (total, measured), traffic = self.total_of(sent, context, clients)
         except RoundLostError as error:
             self._members.tell(self._left_out | dict(error.reasons))
             self._spoilers.blame(error.reasons, round_num)
@@ -277,21 +277,31 @@ class SiteRounds:
         self._stock = NOTHING if short else Stock(lengths, min(rounds, default=0))
         return tuple(i for i in cohort if i not in short), short, bool(told)
 
-    def _sum(
-        self, sent: Broadcast, context: RoundContext, clients: Any
-    ) -> tuple[tuple[Contribution, Contribution], Traffic]:
+    def context_of(self, round_num: int, ids: tuple[int, ...]) -> RoundContext:
+        """Return what everybody knows of a round, for those that `attend` let in."""
+        return self._task.round(round_num, ids, self._samples, self._graph_seed)
+
+    def total_of(
+        self, model: bytes, context: RoundContext, clients: Any = ()
+    ) -> tuple[Contribution, Traffic]:
+        """Return the sum of what sites contribute to a round.
+
+        Args:
+            model: What the round begins with.
+            context: From `context_of`.
+            clients: The last round, by site, whose sum had its update; () where none remembers any.
+
+        Raises:
+            RoundLostError: There is no sum.
+        """
         task, party = self._task, Party(self._session, self._source)
-        opening: dict[str, Any] = {
-            "model": pack_broadcast(sent),
-            **self._about(context.client_ids),
-        }
+        opening: dict[str, Any] = {"model": model, **self._about(context.client_ids)}
         if not isinstance(clients, tuple):
             opening["remembered"] = [int(clients[i]) for i in context.client_ids]
         server = server_side(
             task.protocol, context, task.template, party, opening, self._deadline, self._opened
         )
-        total, traffic = drive(server, self._members.execute)
-        return total, traffic
+        return drive(server, self._members.execute)
 
     def _about(self, cohort: tuple[int, ...]) -> dict[str, list[int] | bytes]:
         """What sites must know of a round."""

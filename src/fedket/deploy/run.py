@@ -2,7 +2,8 @@
 
 import math
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,28 +56,49 @@ class ServerParts(NamedTuple):
     say: Callable[[str], None]
 
 
-def run_federation(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]) -> RunOutcome:
-    """Start the run of a folder, or go on with it.
+class Opened(NamedTuple):
+    """A server's side, ready to meet sites.
+
+    Attributes:
+        members: The sites.
+        keys: The server's ends of its links.
+        sums: Whose sums were opened.
+        transport: The way to the sites.
+        watch: The server's account.
+    """
+
+    members: Membership
+    keys: StoreKeys
+    sums: OpenedSums
+    transport: ServerParts
+    watch: Watch
+
+
+@contextmanager
+def opened_federation(
+    folder: Path,
+    file: FederationFile,
+    config: ExperimentConfig,
+    fingerprint: str,
+    parts: Callable[[tuple[str, ...]], ServerParts],
+) -> Iterator[Opened]:
+    """Open what the server needs to hold rounds, until the block ends.
 
     Args:
         folder: Holds `federation.toml` and what it names.
+        file: That file.
+        config: The experiment.
+        fingerprint: By which sites know what they take part in.
         parts: Names of the sites -> the transport.
-
-    Raises:
-        FedketError: One clear line about what is wrong; the run directory is intact.
     """
-    file = read_table(folder / FEDERATION, FederationFile)
     names = file.sites
-    config = read_experiment(file.experiment, len(names))
-    fingerprint = config_hash(config)
     watch = Watch(folder, names, config.name, fingerprint, config.federation.rounds)
     given = parts(names)
     transport = given._replace(call=watch.call(given.call), say=watch.say(given.say))
-    test = load_test_data(file.test_data, folder, config)
     protocol = masking_of(config, file.min_sites or MIN_SITES)
     check_cohorts(config, protocol.least)
+    sums = OpenedSums(folder / OPENED, fingerprint)
     ids = sae_ids(file.saes, len(names))
-    opened = OpenedSums(folder / OPENED, fingerprint)
     keys = open_store_keys(SERVER, file.store, file.sae, ids, transport.ask_peer)
     transport.share_keys(keys)
     timeouts = Timeouts(
@@ -93,31 +115,44 @@ def run_federation(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]
         first=0 if file.min_sites else math.ceil(0.75 * len(names)),
     )
     try:
-        started = (file.run / CONFIG).exists()
-
-        def build(config: ExperimentConfig) -> tuple[Experiment, Facts]:
-            said = members.meet(transport.reachable)
-            return _build(config, file, members, keys, test, said, opened, transport.say)
-
-        told = (watch.round,)
         with watch.following(members.absent, keys.left, file.run):
-            if started:
-                return resume_run(file.run, config=config, build=build, callbacks=told)
-            return start_run(config, output=file.run, build=build, callbacks=told)
+            yield Opened(members, keys, sums, transport, watch)
     finally:
         members.close()
         keys.close()
 
 
+def run_federation(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]) -> RunOutcome:
+    """Start the run of a folder, or go on with it.
+
+    Args:
+        folder: Holds `federation.toml` and what it names.
+        parts: Names of the sites -> the transport.
+
+    Raises:
+        FedketError: One clear line about what is wrong; the run directory is intact.
+    """
+    file = read_table(folder / FEDERATION, FederationFile)
+    config = read_experiment(file.experiment, len(file.sites))
+    test = load_test_data(file.test_data, folder, config)
+    with opened_federation(folder, file, config, config_hash(config), parts) as opened:
+
+        def build(config: ExperimentConfig) -> tuple[Experiment, Facts]:
+            said = opened.members.meet(opened.transport.reachable)
+            return _build(config, file, opened, test, said)
+
+        told = (opened.watch.round,)
+        if (file.run / CONFIG).exists():
+            return resume_run(file.run, config=config, build=build, callbacks=told)
+        return start_run(config, output=file.run, build=build, callbacks=told)
+
+
 def _build(
     config: ExperimentConfig,
     file: FederationFile,
-    members: Membership,
-    keys: StoreKeys,
+    opened: Opened,
     test: Dataset | None,
     said: Mapping[int, Handshake],
-    opened: OpenedSums,
-    say: Callable[[str], None],
 ) -> tuple[Experiment, Facts]:
     """Make the experiment of what the sites said of themselves, and let them in."""
     features = shape_in(next(iter(said.values())))
@@ -127,19 +162,19 @@ def _build(
         )
     make = partial(make_task, config, features, min_sites=file.min_sites or MIN_SITES)
     least = 0 if test is None else test.num_classes
-    task, said = _task_of(make, said, least, members.refuse)
+    task, said = _task_of(make, said, least, opened.members.refuse)
     session = f"{file.run.resolve().name}-{secrets.token_hex(8)}"
     rounds = SiteRounds(
         task,
-        members,
-        keys,
+        opened.members,
+        opened.keys,
         session,
-        opened=opened,
-        say=say,
+        opened=opened.sums,
+        say=opened.transport.say,
     )
     samples = {i: number_in(handshake, "samples") for i, handshake in said.items()}
     experiment = site_experiment(task, rounds, test)
-    members.open(session, task.context.samples.num_classes, keys)
+    opened.members.open(session, task.context.samples.num_classes, opened.keys)
     facts = count_facts(experiment).model_copy(update=_held(file, samples))
     return experiment, facts
 

@@ -19,7 +19,8 @@ from fedket.deploy.agreed import Agreed, agree, check_round, samples_in, sizes_i
 from fedket.deploy.keyless import LinksWithoutKeyError, told
 from fedket.deploy.party_keys import PartyKeys
 from fedket.deploy.patience import fill_patiently
-from fedket.deploy.site_trainer import SiteTrainer, Task, make_task
+from fedket.deploy.site_trainer import SiteTrainer, training_parts
+from fedket.deploy.statistics_task import StatisticsTrainer, Summed
 from fedket.errors import FedketError, ProtocolError
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.run_directory import config_hash
@@ -38,13 +39,17 @@ from fedket.secure.shares import check_shares
 from fedket.secure.sides import Give, forget
 from fedket.types import Contribution, Dataset, RoundContext
 
+Parts = Callable[..., tuple[Summed, "SiteTrainer | StatisticsTrainer"]]
+"""(experiment, samples, site, classes, samples of the largest site, fewest sites in a sum, folder)
+-> what is summed, and what the site contributes: `training_parts`, or `statistics_parts`."""
+
 
 class SiteSession(NamedTuple):
     """One start of a run, as a site lives through it."""
 
     name: str
-    task: Task
-    trainer: SiteTrainer
+    task: Summed
+    trainer: SiteTrainer | StatisticsTrainer
     handler: Handler[Any]
     agreed: Agreed
 
@@ -61,6 +66,8 @@ class Site:
         give: Remembers to which group it gave which update: `GivenUpdates.give`.
         folder: Its own folder, for what outlives it; None for nothing.
         min_sites: Fewest sites in a sum to which it gives its update.
+        parts: What it does in a session: trains, or counts.
+        fingerprint: The experiment's, or that of its statistics.
     """
 
     def __init__(
@@ -73,11 +80,14 @@ class Site:
         give: Give = forget,
         folder: Path | None = None,
         min_sites: int = 2,
+        parts: Parts = training_parts,
+        fingerprint: str = "",
     ) -> None:
         self.name, self.client_id = name, client_id
         self.instance = secrets.token_hex(8)
         self._config, self._dataset, self._keys, self._give = config, dataset, keys, give
-        self._folder, self._min_sites = folder, min_sites
+        self._folder, self._min_sites, self._parts = folder, min_sites, parts
+        self._fingerprint = fingerprint or config_hash(config)
         self._served: object = None
         self._session: SiteSession | None = None
         self._state: Any = None
@@ -122,7 +132,7 @@ class Site:
             "name": self.name,
             "client": self.client_id,
             "version": __version__,
-            "experiment": config_hash(self._config),
+            "experiment": self._fingerprint,
             "samples": len(self._dataset.y_train),
             "classes": self._dataset.num_classes,
             "features": list(self._dataset.x_train.shape[1:]),
@@ -130,7 +140,7 @@ class Site:
         }
 
     def _setup(self, payload: Payload) -> Payload:
-        if self._served != (own := config_hash(self._config)):
+        if self._served != (own := self._fingerprint):
             raise ProtocolError(
                 f"site {self.name} takes part in the experiment with fingerprint {own}, not in "
                 f"{self._served!r:.80}; give both sides the same experiment.toml"
@@ -138,7 +148,6 @@ class Site:
         name = payload.get("session")
         if not isinstance(name, str) or not name:
             raise ProtocolError("`setup` names no session; run the same version of fedket")
-        features = self._dataset.x_train.shape[1:]
         agreed = agree(
             self._config,
             self.client_id,
@@ -152,9 +161,10 @@ class Site:
                 f"largest site; site {self.name} has {self._dataset.num_classes} classes and "
                 f"{len(self._dataset.y_train)} samples"
             )
-        task = make_task(self._config, features, classes, self._min_sites)
-        trainer = SiteTrainer(task, self._dataset, self.client_id, largest, self._folder)
-        trainer.compile()
+        sizes = classes, largest, self._min_sites
+        task, trainer = self._parts(
+            self._config, self._dataset, self.client_id, *sizes, self._folder
+        )
         party, learn = Party(name, self._keys.source(name)), self._learn
         handler = client_side(
             task.protocol, self.client_id, party, task.num_values, learn, self._give

@@ -13,6 +13,7 @@ from jax.flatten_util import ravel_pytree
 from fedket.data.batches import pack_partition
 from fedket.deploy.files import masking_of
 from fedket.deploy.memories import Memories
+from fedket.deploy.statistics_task import Summed
 from fedket.errors import ConfigError, ProtocolError
 from fedket.experiment.aggregation import first_context
 from fedket.experiment.build import build_learning, precision
@@ -145,7 +146,7 @@ def make_task(
         return Task(config, model, training, strategy, params, sent, context, protocol, template)
 
 
-def read_metrics(task: Task, sent: Contribution) -> dict[str, float]:
+def read_metrics(task: Summed, sent: Contribution) -> dict[str, float]:
     """Return summed metrics, weighted by samples: loss in nats, accuracy as a fraction, if sent."""
     clip = task.protocol.clip
     limits = {"accuracy": 1.0, "loss": LOSS_LIMIT}
@@ -155,6 +156,22 @@ def read_metrics(task: Task, sent: Contribution) -> dict[str, float]:
 def pack_broadcast(sent: Broadcast) -> bytes:
     """What a round begins with as bytes, in the order of its tree."""
     return np.asarray(ravel_pytree(sent)[0]).tobytes()
+
+
+def training_parts(
+    config: ExperimentConfig,
+    dataset: Dataset,
+    client_id: int,
+    classes: int,
+    largest: int,
+    min_sites: int,
+    folder: Path | None,
+) -> "tuple[Task, SiteTrainer]":
+    """Return a site's task and what it does in a round, compiled, for a session."""
+    task = make_task(config, dataset.x_train.shape[1:], classes, min_sites)
+    trainer = SiteTrainer(task, dataset, client_id, largest, folder)
+    trainer.compile()
+    return task, trainer
 
 
 class SiteTrainer:
