@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,9 +16,11 @@ from fedket.cli.failures import INTERRUPTED
 from fedket.cli.options import (
     CommandGroup,
     ExperimentFile,
+    JsonOption,
     SetOption,
     load_experiment,
 )
+from fedket.cli.statistics import PageOption, StandardiseOption, tell
 from fedket.cli.tables import print_pairs
 from fedket.errors import ConfigError, RunStoppedError
 from fedket.experiment.interrupts import handled_interrupts
@@ -194,28 +196,66 @@ def run(
     typer.echo("the run is finished; its directory is on the server")
 
 
-def _run(
-    layout: "Layout", join_s: float = 120.0, stopped: Callable[[], bool] = lambda: False
+@app.command()
+def statistics(
+    folder: Folder,
+    join_s: Annotated[float, typer.Option(min=1, help="Seconds to wait for server and sites.")] = (
+        600.0
+    ),
+    page: PageOption = None,
+    standardise: StandardiseOption = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Hand the job in, and print rounds where the run directory can be seen from here."""
+    """Ask the sites what they have together, before training: counts, classes, means, quantiles.
+
+    Masked sums, over sites whose operators say `statistics = true` in site.toml. The server keeps
+    the result beside its federation.toml, as statistics.json.
+
+    Example: fedket deploy statistics heart --page heart.html
+    """
+    from tempfile import TemporaryDirectory
+
+    from fedket.deploy.engines import Provisioning
+    from fedket.deploy.project import read_layout
+    from fedket.deploy.statistics import STATISTICS, read_statistics
+
+    layout = read_layout(folder)
+    wanted = Provisioning(layout.job.name, (), 0, join_s, "statistics")
+    with TemporaryDirectory() as place, handled_interrupts() as interrupts:
+        job = Path(place) / layout.job.name
+        layout.engine.write_job(wanted, job)
+        say = partial(typer.echo, err=True)
+        interrupts.run(lambda: _hand_in(layout, job, say, join_s, restarts=0))
+    found = read_statistics(layout.files("server"))
+    if found is None:
+        typer.echo(f"the server has them, in {STATISTICS} beside its federation.toml")
+        return
+    tell(found, page, as_json, standardise)
+
+
+def _hand_in(
+    layout: "Layout", job: Path, say: Callable[[str], None], join_s: float, **options: Any
+) -> None:
+    """Hand a job in and see it through."""
     from fedket.deploy.files import FEDERATION, PROBLEM, FederationFile
     from fedket.schema import read_table
 
     files = layout.files("server")
     sites = read_table(files / FEDERATION, FederationFile).sites  # kits may have been moved away
+    problem = _problem(files / PROBLEM)
+    admin = layout.kits["admin"]
+    layout.engine.run(admin, job, sites, say, join_s=join_s, problem=problem, **options)
+
+
+def _run(
+    layout: "Layout", join_s: float = 120.0, stopped: Callable[[], bool] = lambda: False
+) -> None:
+    """Hand the job in, and print rounds where the run directory can be seen from here."""
     ended = Event()
     watcher = Thread(target=follow, args=(layout, ended), daemon=True)
     watcher.start()
     try:
-        layout.engine.run(
-            layout.kits["admin"],
-            layout.job,
-            sites,
-            typer.echo,
-            join_s=join_s,
-            problem=_problem(files / PROBLEM),
-            stopped=stopped,
-        )
+        _hand_in(layout, layout.job, typer.echo, join_s, stopped=stopped)
     finally:
         ended.set()
         watcher.join()

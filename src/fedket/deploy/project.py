@@ -99,7 +99,7 @@ class Choices(NamedTuple):
         prepared: Whether the samples are already what the experiment makes of them.
         saes: SAE IDs of the sites and then the server.
         trial_kme: Host name of a key manager for a trial, which is written too, and the experiment
-            counts as approved at every site; empty: each party
+            and statistics count as approved at every site; empty: each party
             has one of its own, and gets a template.
         kme_port: The trial's key manager's port.
         test_data: The server's own samples for evaluation, or nothing.
@@ -224,6 +224,7 @@ def _site_values(number: int, name: str, choices: Choices) -> dict[str, Any]:
         "data": choices.data.get(name, "samples.npz"),
         "prepared": choices.prepared,
         "min_sites": choices.min_sites or MIN_SITES,
+        "statistics": bool(choices.trial_kme),
         **_shared(choices),
     }
 

@@ -47,7 +47,8 @@ class SiteProcess:
         self._account: SiteAccount | None = None
         self._problems, self._say = SiteProblems(folder, say), say
         self._key: KeyWait | None = None
-        self._told = False
+        self._told, self._counts = False, False
+        self._greeted: object = None
         self._lock, self._compiling = Lock(), Lock()
 
     def phase(self, action: str, payload: object) -> Outcome:
@@ -57,10 +58,12 @@ class SiteProcess:
             return Reply({"instance": self._instance} | self._doing())
 
         begun = time.monotonic()
+        if action == "handshake" and isinstance(payload, dict):
+            self._greeted = payload.get("experiment")
 
         def handle(_: "SiteFile", site: "Site") -> Outcome:
             said = checked(payload)
-            if action == "setup":
+            if action == "setup" and not self._counts:
                 self._compile(said, site.program)
             if action == "fill" and self._open is not None:
                 self._key = KeyWait(self._open[1].left)
@@ -140,8 +143,16 @@ class SiteProcess:
         from fedket.deploy.operating.account import SiteAccount
         from fedket.deploy.operating.consent import check_consent
         from fedket.deploy.party_keys import open_store_keys
-        from fedket.deploy.site import Site
+        from fedket.deploy.site import Parts, Site
         from fedket.deploy.site_data import load_site_data
+        from fedket.deploy.site_trainer import training_parts
+        from fedket.deploy.statistics_task import (
+            check_statistics,
+            statistics_experiment,
+            statistics_fingerprint,
+            statistics_parts,
+            to_all_or_none,
+        )
         from fedket.experiment.run_directory import config_hash
         from fedket.schema import read_table
 
@@ -150,14 +161,30 @@ class SiteProcess:
         file = read_table(folder / SITE, SiteFile)
         config = read_experiment(file.experiment, len(file.sites))
         check_consent(folder, config)
+        fingerprint = config_hash(config)
+        parts: Parts = training_parts
+        if self._greeted == statistics_fingerprint(config):
+            check_statistics(file)
+            fingerprint, parts = str(self._greeted), statistics_parts
+            config, self._counts = statistics_experiment(config), True
         dataset = load_site_data(file, config)
         ids = sae_ids(file.saes, len(file.sites))
         keys = open_store_keys(file.client, file.store, file.sae, ids, self._way(file.sites))
-        given = GivenUpdates(folder, config_hash(config))
+        remember = GivenUpdates(folder, fingerprint).give
+        give = to_all_or_none(remember) if self._counts else remember
         site = Site(
-            file.name, file.client, config, dataset, keys, given.give, folder, file.min_sites
+            file.name,
+            file.client,
+            config,
+            dataset,
+            keys,
+            give,
+            folder,
+            file.min_sites,
+            parts,
+            fingerprint,
         )
         site.instance = self._instance
-        about = config.name, config_hash(config), config.federation.rounds
+        about = config.name, fingerprint, config.federation.rounds
         self._account = SiteAccount(folder, file.sites, *about, keys.left)
         return file, keys, site

@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from fedket.deploy.files import masking_of
-from fedket.errors import ProtocolError
+from fedket.deploy.files import SiteFile, masking_of
+from fedket.errors import ConfigError, ProtocolError
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.run_directory import config_hash
 from fedket.federated.strategies import fed_avg
@@ -115,6 +115,19 @@ def statistics_experiment(config: ExperimentConfig) -> ExperimentConfig:
         ),
     }
     return config.model_copy(update=values)
+
+
+def check_statistics(file: SiteFile) -> None:
+    """Check that a site takes part in statistics.
+
+    Raises:
+        ConfigError: Its operator has not allowed them.
+    """
+    if not file.statistics:
+        raise ConfigError(
+            f"site {file.name} takes no part in statistics; `statistics = true` in its site.toml "
+            "allows them, and the next job sees it"
+        )
 
 
 def statistics_fingerprint(config: ExperimentConfig) -> str:

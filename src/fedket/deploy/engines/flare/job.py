@@ -45,7 +45,9 @@ def write_job(wanted: Provisioning, folder: Path) -> None:
                 },
             }
         ],
-        "components": [{"id": "_server", "path": SERVER_CLASS, "args": {}}],
+        "components": [
+            {"id": "_server", "path": SERVER_CLASS, "args": {"purpose": wanted.purpose}}
+        ],
     }
     site = {
         "format_version": 2,

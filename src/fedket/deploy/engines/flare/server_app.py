@@ -19,9 +19,13 @@ class FederationServer:
     """Starts the run, or goes on with it, and ends when all rounds are done.
 
     Nothing is decided by FLARE's idea of who is there: `fedket.deploy.membership` keeps its own.
+
+    Args:
+        purpose: `run`, or `statistics` before it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, purpose: str = "run") -> None:
+        self._purpose = purpose
         self._keys: Any = None
         self._names: tuple[str, ...] = ()
         self.connected: set[str] = set()
@@ -33,6 +37,7 @@ class FederationServer:
         from fedket.deploy.engines.flare.site_app import PeerCalls
         from fedket.deploy.files import PROBLEM
         from fedket.deploy.run import ServerParts, run_federation
+        from fedket.deploy.statistics import run_statistics
 
         folder = kit_folder(collab.workspace)
         proxies = {proxy.name: proxy for proxy in collab.clients}
@@ -46,6 +51,8 @@ class FederationServer:
         problem = folder / PROBLEM
         problem.unlink(missing_ok=True)
         try:
+            if self._purpose == "statistics":
+                return run_statistics(folder, parts)
             outcome = run_federation(folder, parts)
         except FedketError as error:
             problem.write_text(f"{error}\n", encoding="utf-8")

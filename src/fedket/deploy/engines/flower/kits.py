@@ -75,6 +75,12 @@ def write_kit(wanted: Provisioning, credentials: Credentials, kit: Path) -> None
     write_atomic(folder / KEY, credentials.key)
 
 
-def write_job(_: Provisioning, folder: Path) -> None:
-    """Make the folder that a coordinator has; Flower needs nothing in it."""
+def write_job(wanted: Provisioning, folder: Path) -> None:
+    """Make the folder that a coordinator has; Flower needs nothing in it.
+
+    Raises:
+        ConfigError: It is not for a run.
+    """
+    if wanted.purpose != "run":
+        raise ConfigError(f"{wanted.purpose} over Flower are not there yet; use --engine flare")
     folder.mkdir(parents=True, exist_ok=True)
