@@ -354,7 +354,8 @@ key. Keep this folder to yourself: `provisioning/` holds the key that signs cert
 {sites}
 
 1. Install: `pip install 'fedket[{extra}]'`, the version that everybody uses.
-2. In `{files}/site.toml` say where your samples are (`data`). They stay there.
+2. In `{files}/site.toml` say where your samples are (`data`). They stay there. `statistics = true`
+   lets your counts and means into sums over all sites, before training.
 3. In `{files}/sae.toml` say how you reach your key manager, and put the certificates that it names
    beside it; `fedket keys doctor KIT/{files}/sae.toml` says what is wrong.
 4. `fedket deploy consent KIT` shows what would be trained, what leaves your site, and ε if there is

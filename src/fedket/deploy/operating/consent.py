@@ -30,6 +30,11 @@ LEAVES = (
     "something fails; and masked words"
 )
 
+STATISTICS = (
+    "masked words of statistics, where the coordinator asks: counts of samples, classes, missing "
+    "values, sums and histograms of every column (`statistics = true` in site.toml)"
+)
+
 
 class Consent(BaseModel):
     """What was approved, by whom and when (ISO 8601), with which version."""
@@ -99,6 +104,7 @@ def terms(config: ExperimentConfig, site: SiteFile) -> list[tuple[str, str]]:
         ),
         ("on", f"{site.data}, which stays here"),
         ("leaves this site", LEAVES),
+        *([("and before training", STATISTICS)] if site.statistics else []),
         ("is added up", f"with that of {site.min_sites - 1} other sites or more (`min_sites`)"),
         *(("protection", caveat) for caveat in config.aggregation.caveats()),
         ("privacy", _privacy(config, site)),
