@@ -3,7 +3,9 @@
 import json
 import re
 import shutil
+import signal
 import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from http.client import HTTPConnection
@@ -12,8 +14,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from fedket.cli.deploy_page import federation_page, routes
+from fedket.cli.deploy_watch import RoundPrinter
+from fedket.deploy.kit import SITE
 from fedket.deploy.operating.serving import Content, serving
-from fedket.deploy.operating.state import Look, parse_look
+from fedket.deploy.operating.state import STATE, Look, parse_look
 from fedket.errors import ConfigError
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=http://elsewhere/x>\u202e"
@@ -49,7 +53,7 @@ def look(**values):
         "status": "running",
         "rounds": 12,
         "of": 50,
-        "last": {"round": 12, "train_loss": 0.5, "seconds": 0.31},
+        "recent": [{"round": r, "train_loss": 6 / r, "seconds": 0.31} for r in range(1, 13)],
         "phase": "waits for masked updates (bob)",
         "phase_since": NOW,
         "sites": [
@@ -98,6 +102,22 @@ def test_what_parties_say_is_text_on_the_page():
     assert not {name for name in found.attributes if name in ("src", "href") or name[:2] == "on"}
     assert "\u202e" not in page
     assert HOSTILE.split("\u202e")[0] in found.text
+
+
+def test_rounds_are_printed_once_each_from_the_first_look_on(capsys):
+    printer, rounds = RoundPrinter(), look().state.recent
+    rounds = [{**r, "test_accuracy": None, "metrics": {}, "dropped": {"2": "away"}} for r in rounds]
+    for until in (3, 3, 5, 12):
+        printer.told(look(rounds=until, recent=rounds[:until]))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == [f"round {number}" for number in range(4, 13)]
+    assert lines[0] == "round 4: loss 1.5000; left out: away"
+    printer.told(look(rounds=1, recent=rounds[:1]))  # another run
+    assert capsys.readouterr().out.startswith("round 1:")
+    printer = RoundPrinter()
+    printer.told(Look())
+    printer.told(look(rounds=2, recent=rounds[:2]))
+    assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 def test_a_federation_without_a_run_has_a_page():
@@ -161,6 +181,19 @@ def test_metrics_are_in_prometheus_format():
     assert samples["fedket_link_key_rounds", "ada"] == 10
     assert samples["fedket_certificate_days", "startup/server.crt"] == pytest.approx(12.5, abs=0.1)
     assert ("fedket_site_round_seconds", "eve") not in samples
+
+
+def test_the_command_serves_a_kit_here_and_ends_at_ctrl_c(tmp_path):
+    own = tmp_path / "local" / "fedket"
+    own.mkdir(parents=True)
+    (own / SITE).touch()
+    (own / STATE).write_text(look().state.model_dump_json())
+    command = [sys.executable, "-m", "fedket", "deploy", "watch", str(tmp_path), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watch:
+        url = watch.stdout.readline().split()[1]
+        assert "heart" in get(url)[2]
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait() == 130
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium")

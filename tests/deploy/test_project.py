@@ -23,7 +23,7 @@ from fedket.deploy.engines.flare.job import (
     SITE_CLASSES,
 )
 from fedket.deploy.engines.flare.kits import CONSOLE, STREAMERS, TALKATIVE, person, settle
-from fedket.deploy.files import FEDERATION, SITE, FederationFile, SiteFile
+from fedket.deploy.files import FEDERATION, SITE, FederationFile, SiteFile, kit_engine
 from fedket.deploy.identity.authority import read_certificate
 from fedket.deploy.local import free_ports
 from fedket.deploy.project import Choices, for_sites, read_layout, write_project
@@ -364,6 +364,11 @@ def test_data_that_an_experiment_names_go_into_kits_and_code_only_at_home(tmp_pa
     if code:
         again = load_config(layout.files("ada") / "experiment.toml")
         assert config_hash(again) == config_hash(for_sites(config, 2))
+
+
+def test_the_kit_of_who_only_asks_names_the_engine(layout):
+    for who in ("admin", "eve@example.org"):
+        assert kit_engine(layout.kits[who]).kind == kit_engine(layout.kits["server"]).kind
 
 
 def test_a_trial_brings_a_key_manager_that_every_party_reaches(config, tmp_path):

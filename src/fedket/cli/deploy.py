@@ -4,14 +4,13 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from threading import Event, Thread
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fedket.cli.deploy_consent import consent
 from fedket.cli.deploy_units import add_services
-from fedket.cli.deploy_watch import Folder, add_watching, follow
+from fedket.cli.deploy_watch import Folder, RoundPrinter, add_watching
 from fedket.cli.failures import INTERRUPTED
 from fedket.cli.options import (
     CommandGroup,
@@ -250,15 +249,9 @@ def _hand_in(
 def _run(
     layout: "Layout", join_s: float = 120.0, stopped: Callable[[], bool] = lambda: False
 ) -> None:
-    """Hand the job in, and print rounds where the run directory can be seen from here."""
-    ended = Event()
-    watcher = Thread(target=follow, args=(layout, ended), daemon=True)
-    watcher.start()
-    try:
-        _hand_in(layout, layout.job, typer.echo, join_s, stopped=stopped)
-    finally:
-        ended.set()
-        watcher.join()
+    """Hand the run in, and print its rounds."""
+    told = RoundPrinter().told
+    _hand_in(layout, layout.job, typer.echo, join_s, stopped=stopped, told=told)
 
 
 def _problem(path: Path) -> Callable[[], str]:

@@ -47,7 +47,7 @@ def federation_page(look: Look) -> str:
         html.header("fedket, federation", state.experiment, "", _status(look) + _facts(state)),
         html.tiles(_tiles(state)),
         html.section("Sites", html.card(_sites(state))) if state.sites else "",
-        html.section("Time and key", html.figures(_figures(state))) if _figures(state) else "",
+        html.section("Rounds and key", html.figures(_figures(state))) if _figures(state) else "",
         html.section("Certificates", html.card(_certificates(state))) if ends else "",
         html.section("News", html.card(html.preformatted(_news(look)))) if look.news else "",
         html.footer("Read only; written by the party's process once a second."),
@@ -107,11 +107,30 @@ def _sites(state: FederationState) -> str:
 def _figures(state: FederationState) -> list[str]:
     slow = [(s.name, s.seconds, duration(s.seconds)) for s in state.sites if s.seconds is not None]
     left = [(link.peer, link.rounds, f"{link.rounds:.0f} rounds") for link in state.links]
+    losses = [(r["round"], r["train_loss"]) for r in state.recent if r.get("train_loss")]
+    line = [html.figure("Training loss", _line(losses), "Mean over sites.")] if losses[1:] else []
     wanted = [
         ("Who is slow", slow, "Time of a site's answers in the last round, added up."),
         ("Key that is ready", left, "On this party's links, for rounds like the last one."),
     ]
-    return [html.figure(title, _bars(rows), about) for title, rows, about in wanted if rows]
+    bars = [html.figure(title, _bars(rows), about) for title, rows, about in wanted if rows]
+    return line + bars
+
+
+def _line(points: Sequence[tuple[int, float]]) -> str:
+    """A line through (round, value), with its first and last value."""
+    (first, start), (last, end) = points[0], points[-1]
+    low, high = (pick(value for _, value in points) for pick in (min, max))
+    across, up = (WIDTH - LABEL) / (last - first), 4 * ROW / ((high - low) or 1.0)
+    path = " ".join(f"{(r - first) * across:.1f},{8 + (high - v) * up:.1f}" for r, v in points)
+    words = f"{start:.4g} in round {first}, {end:.4g} in round {last}"
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {5 * ROW}" role="img" aria-label="{words}" font-size="13" '
+        f'fill="var(--ink)"><polyline points="{path}" fill="none" stroke="var(--series-0)" '
+        f'stroke-width="2"/><text x="0" y="{5 * ROW - 4}">round {first}</text>'
+        f'<text x="{WIDTH - LABEL}" y="{5 * ROW - 4}" text-anchor="end">round {last}</text>'
+        f'<text x="{WIDTH - LABEL + 8}" y="{12 + (high - end) * up:.1f}">{end:.4g}</text></svg>'
+    )
 
 
 def _bars(rows: Sequence[tuple[str, float, str]]) -> str:

@@ -4,9 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,14 +13,15 @@ from fedket.cli.failures import INTERRUPTED
 from fedket.cli.options import JsonOption
 from fedket.cli.tables import print_pairs, print_table
 from fedket.errors import ProtocolError
+from fedket.experiment.interrupts import handled_interrupts
 
 if TYPE_CHECKING:
+    from fedket.deploy.engines import DeploymentEngine
     from fedket.deploy.operating.state import FederationState, Look
-    from fedket.deploy.project import Layout
 
 Folder = Annotated[Path, typer.Argument(help="A federation's folder, from `init` or `local`.")]
 Place = Annotated[
-    Path, typer.Argument(help="A federation's folder, or the startup kit of a party run here.")
+    Path, typer.Argument(help="A federation's folder, one's own kit, or that of a party run here.")
 ]
 ASK_S = 20.0
 """Seconds to try to reach the server."""
@@ -101,13 +100,10 @@ def watch(
 
     with looking(place) as look, serving(routes(look), host, port) as url:
         typer.echo(f"watch {url} and {url}metrics; Ctrl-C ends")
-        try:
-            Event().wait()
-        except KeyboardInterrupt:
-            raise typer.Exit(INTERRUPTED) from None
+        _pausing(Event().wait)
 
 
-def stop(folder: Folder) -> None:
+def stop(place: Place) -> None:
     """End the run, wherever its server is; it can be resumed.
 
     All processes of a federation that `local` started here end with it. Elsewhere the parties go on
@@ -118,12 +114,13 @@ def stop(folder: Folder) -> None:
     from fedket.deploy import local
     from fedket.deploy.project import read_layout
 
-    layout = read_layout(folder)
-    if any(map(local.is_alive, local.processes(folder))):
-        local.mark_stopped(layout)
-        typer.echo(f"stopped {', '.join(local.stop(folder))}")
-    elif layout.engine.stop(layout.kits["admin"], STOP_S):
-        typer.echo(f"the run is stopped; go on with: fedket deploy run {folder}")
+    if any(map(local.is_alive, local.processes(place))):
+        local.mark_stopped(read_layout(place))
+        typer.echo(f"stopped {', '.join(local.stop(place))}")
+        return
+    engine, kit = _asking(place)
+    if engine.stop(kit, STOP_S):
+        typer.echo("the run is stopped; go on with: fedket deploy run FOLDER")
     else:
         typer.echo("the server runs nothing")
 
@@ -138,19 +135,18 @@ def looking(place: Path) -> "Iterator[Callable[[], Look]]":
     from fedket.deploy.kit import own_files
     from fedket.deploy.operating.state import STATE, read_look
 
-    if own_files(place).is_dir():
+    if _is_party(place):
         yield lambda: read_look(own_files(place))
         return
     from fedket.deploy import local
-    from fedket.deploy.project import read_layout
 
-    layout = read_layout(place)
-    here = layout.files("server")
+    here = own_files(place / "kits" / "server")
     if any(map(local.is_alive, local.processes(place))):
         yield lambda: read_look(here)
         return
+    engine, kit = _asking(place)
     try:
-        with layout.engine.look(layout.kits["admin"], ASK_S) as look:
+        with engine.look(kit, ASK_S) as look:
             yield look
     except ProtocolError as error:
         if not (here / STATE).exists():
@@ -159,20 +155,43 @@ def looking(place: Path) -> "Iterator[Callable[[], Look]]":
         yield lambda: read_look(here)
 
 
-def follow(layout: "Layout", ended: Event) -> None:
-    """Print each round when its record is there."""
-    from fedket.record_files import read_rounds
+def _is_party(place: Path) -> bool:
+    """Whether it is the kit of a server or a site."""
+    from fedket.deploy.kit import FEDERATION, SITE, own_files
 
-    run, shown = layout.files("server") / "run", 0
-    for _ in read_rounds(run):
-        shown += 1
-    while True:
-        last = ended.wait(0.5)
-        for record in islice(read_rounds(run), shown, None):
-            typer.echo(_in_words(record.model_dump()))
-            shown += 1
-        if last:
-            return
+    return any((own_files(place) / name).exists() for name in (FEDERATION, SITE))
+
+
+def _asking(place: Path) -> "tuple[DeploymentEngine, Path]":
+    """The engine, and the kit of who asks: a person's own, or the coordinator's in a folder."""
+    from fedket.deploy.engines.kind import deployment_of
+    from fedket.deploy.files import kit_engine
+    from fedket.deploy.kit import PERSON_FILE, own_files
+    from fedket.deploy.project import read_layout
+
+    if (own_files(place) / PERSON_FILE).exists():
+        return deployment_of(kit_engine(place)), place
+    layout = read_layout(place)
+    return layout.engine, layout.kits["admin"]
+
+
+class RoundPrinter:
+    """Prints each round that ends after the first look."""
+
+    def __init__(self) -> None:
+        self._shown: int | None = None
+
+    def told(self, look: "Look") -> None:
+        """Print what is new."""
+        rounds, recent = (look.state.rounds, look.state.recent) if look.state else (0, ())
+        if self._shown is None:
+            self._shown = rounds
+        elif rounds < self._shown:  # another run has begun
+            self._shown = 0
+        for record in recent:
+            if record["round"] > self._shown:
+                typer.echo(_in_words(record))
+        self._shown = rounds
 
 
 def _in_words(record: Mapping[str, Any]) -> str:
@@ -189,9 +208,7 @@ def _in_words(record: Mapping[str, Any]) -> str:
 
 def _parties(place: Path) -> dict[str, str]:
     """Party -> whether its process runs, for those that `local` started here."""
-    from fedket.deploy.kit import own_files
-
-    if own_files(place).is_dir():
+    if _is_party(place):
         return {}
     from fedket.deploy import local
 
@@ -264,14 +281,22 @@ def _watch(look: "Callable[[], Look]") -> None:
         seen, table = look(), Table(box=None, pad_edge=False, header_style="bold")
         for column, heading in enumerate(HEADINGS):
             table.add_column(heading, justify="right" if column in (3, 4) else "left")
-        for row in site_rows(seen.state) if seen.state else ():
+        rows = site_rows(seen.state) if seen.state else []
+        for row in rows:
             table.add_row(*map(Text, row))
-        return Group(*map(Text, headlines(seen)), table, *map(Text, seen.news[-5:]))
+        sites = [table] if rows else []
+        return Group(*map(Text, headlines(seen)), *sites, *map(Text, seen.news[-5:]))
 
-    try:
-        with Live(shown(), auto_refresh=False) as live:
-            while True:
-                time.sleep(WATCH_S)
-                live.update(shown(), refresh=True)
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
+    with Live(shown(), auto_refresh=False) as live:
+        while True:
+            _pausing(lambda: time.sleep(WATCH_S))
+            live.update(shown(), refresh=True)
+
+
+def _pausing(wait: Callable[[], object]) -> None:
+    """Wait for something, or leave at Ctrl-C."""
+    with handled_interrupts() as interrupts:
+        try:
+            interrupts.run(wait)
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None

@@ -5,7 +5,7 @@ operator has put there: its fingerprint must be the server's.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 from pydantic import Field, field_validator
 
@@ -20,10 +20,11 @@ from fedket.federated.engine_kinds import EngineConfig
 from fedket.federated.gossip import WITH_A_SERVER
 from fedket.keys.etsi014.config import Host, Id, LocalPath
 from fedket.schema import NonNegativeInt, Table, read_table
+from fedket.section import find_section
 from fedket.secure import Protocol
 from fedket.types import SERVER
 
-FEDERATION, SITE, PROBLEM = kit.FEDERATION, kit.SITE, kit.PROBLEM
+FEDERATION, SITE, PERSON_FILE, PROBLEM = kit.FEDERATION, kit.SITE, kit.PERSON_FILE, kit.PROBLEM
 OWN_FILES, own_files = kit.OWN_FILES, kit.own_files
 
 SITE_NAME = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
@@ -74,6 +75,13 @@ class FederationFile(Table):
         return value
 
 
+class PersonFile(Table):
+    """What the kit of a coordinator or an observer must know; `person.toml`."""
+
+    engine: str
+    """Kind of the federation's engine."""
+
+
 class SiteFile(Table):
     """What a site must know; `site.toml`."""
 
@@ -104,11 +112,14 @@ def kit_engine(kit: Path) -> EngineConfig:
     """Return the engine that a startup kit is for: its experiment's `[engine]`.
 
     Raises:
-        ConfigError: It is not a kit of a server or a site, or a file has a mistake.
+        ConfigError: It is not a kit that fedket made, or a file has a mistake.
     """
     folder = own_files(kit)
     if (folder / FEDERATION).exists():
         return load_config(read_table(folder / FEDERATION, FederationFile).experiment).engine
+    if (folder / PERSON_FILE).exists():
+        kind = read_table(folder / PERSON_FILE, PersonFile).engine
+        return cast(EngineConfig, find_section("engine", kind, folder)())
     if (folder / SITE).exists():
         return load_config(read_table(folder / SITE, SiteFile).experiment).engine
     raise ConfigError(

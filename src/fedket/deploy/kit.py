@@ -5,6 +5,9 @@ from pathlib import Path
 FEDERATION, SITE = "federation.toml", "site.toml"
 """Names of the two files, in `own_files` of a startup kit."""
 
+PERSON_FILE = "person.toml"
+"""In place of them in the kit of a coordinator or an observer: names the engine."""
+
 PROBLEM = "problem.txt"
 """Beside `federation.toml`: what the server found wrong for good, in one line."""
 

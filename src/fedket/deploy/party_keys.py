@@ -159,9 +159,9 @@ class StoreKeys:
 
     def left(self) -> dict[int, tuple[int, float]]:
         """Peer -> bytes ready on the stream to it, and for how many rounds like the last one."""
-        ready = {stream: self._store.available(stream) for stream in self._needed}
-        rounds = {s: ready[s] / num_bytes for s, num_bytes in self._needed.items() if num_bytes}
-        return {s[1]: (ready[s], round(left, 1)) for s, left in rounds.items()}
+        needed = {s: n for s, n in dict(self._needed).items() if n}
+        ready = {stream: self._store.available(stream) for stream in needed}
+        return {s[1]: (ready[s], round(ready[s] / n, 1)) for s, n in needed.items()}
 
     def _need(self, stream: Stream, length: int) -> Need:
         available = partial(self._store.available, stream)

@@ -17,9 +17,11 @@ from fedket.deploy.files import (
     FEDERATION,
     MIN_SITES,
     OWN_FILES,
+    PERSON_FILE,
     SITE,
     SITE_NAME,
     FederationFile,
+    PersonFile,
     SiteFile,
     check_cohorts,
     check_deployable,
@@ -162,6 +164,9 @@ def _write_all(config: ExperimentConfig, directory: Path, choices: Choices) -> L
     kits = {party: directory / "kits" / party for party in everybody}
     layout = Layout(directory, kits, directory / "job" / config.name)
     _write_kits(engine, wanted, layout, choices)
+    for person in (ADMIN, *choices.observers):
+        layout.files(person).mkdir(parents=True)
+        _write(layout.files(person) / PERSON_FILE, {"engine": config.engine.kind}, PersonFile)
     engine.write_job(wanted, layout.job)
     experiment = dump_config(config)
     for party in ("server", *choices.sites):

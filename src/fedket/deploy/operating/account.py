@@ -9,6 +9,7 @@ from typing import Any
 
 from fedket.deploy.operating.certificates import CertificateWatch
 from fedket.deploy.operating.state import STATE, FederationState, LinkState, now
+from fedket.errors import FedketError
 from fedket.secure.phases import Failure, Outcome, Payload
 from fedket.types import SERVER
 
@@ -87,16 +88,15 @@ class SiteAccount:
             return
         said: Payload = payload if isinstance(payload, dict) else {}
         round_num = said.get("round_num")
-        if action == "fill":
-            self._links = links_of(self._left(), self._names)
-            self._taken = 0.0
+        if isinstance(round_num, int) and round_num != self._round:
+            self._round, self._taken = round_num, 0.0
         self._taken += time.monotonic() - begun
         self._phase = f"has answered `{action}`", now()
-        if isinstance(round_num, int):
-            self._round = round_num
 
     def state(self) -> FederationState:
         """Return the state as it is now."""
+        with suppress(FedketError):  # of a store that is shut
+            self._links = links_of(self._left(), self._names)
         last: dict[str, Any] = {"round": self._round, "seconds": round(self._taken, 4)}
         return FederationState.model_validate(
             {
@@ -105,7 +105,7 @@ class SiteAccount:
                 "status": "running" if self._round else "starting",
                 "rounds": max(0, self._round - 1),
                 "of": self._of,
-                "last": last if self._round else {},
+                "recent": (last,) if self._round else (),
                 "phase": self._phase[0],
                 "phase_since": self._phase[1],
                 "problem": self._problem,

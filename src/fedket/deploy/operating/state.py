@@ -102,7 +102,7 @@ class FederationState(Said):
         status: `failed` and `stopped` runs can be resumed.
         rounds: Finished.
         of: How many there will be.
-        last: The last round's record: `round`, `train_loss`, `seconds`, ….
+        recent: Of the last rounds, what their records say: `round`, `train_loss`, `seconds`, ….
         phase: What the server does, in words.
         phase_since: Since when.
         problem: What ended the run; at a site, what it refused or failed at last.
@@ -119,7 +119,7 @@ class FederationState(Said):
     status: Literal["starting", "running", "finished", "failed", "stopped"]
     rounds: int
     of: int
-    last: Mapping[str, Any] = {}
+    recent: tuple[Mapping[str, Any], ...] = ()
     phase: str = ""
     phase_since: str = ""
     problem: str = ""
@@ -127,6 +127,11 @@ class FederationState(Said):
     sites: tuple[SiteState, ...] = ()
     links: tuple[LinkState, ...] = ()
     certificates: tuple[CertificateState, ...] = ()
+
+    @property
+    def last(self) -> Mapping[str, Any]:
+        """The last round, or nothing."""
+        return self.recent[-1] if self.recent else {}
 
 
 class Look(Said):

@@ -6,7 +6,7 @@ its own, so that no round waits for a disk.
 
 import json
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,8 +31,11 @@ from fedket.record import RoundRecord
 from fedket.record_files import read_rounds
 from fedket.secure.phases import Outcome, Payload
 
-KEPT = ("round", "train_loss", "test_accuracy", "seconds", "lost", "metrics", "epsilon")
-"""What a state says of the last round."""
+KEPT = {"round", "train_loss", "test_accuracy", "seconds", "lost", "metrics", "dropped", "epsilon"}
+"""What a state says of a round."""
+
+RECENT = 100
+"""Rounds that it says so much of."""
 
 ENTERING = frozenset({"handshake", "setup"})
 """Not part of a round's time."""
@@ -54,7 +57,8 @@ class Watch:
     ) -> None:
         self._folder, self._names, self._lock, self._over = folder, names, Lock(), False
         self._about = {"since": now(), "experiment": experiment, "fingerprint": fingerprint}
-        self._status, self._of, self._last = "starting", of, dict[str, Any]()
+        self._status, self._of, self._rounds = "starting", of, 0
+        self._recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
         self._asked: dict[int, tuple[str, float]] = {}
         self._taken: dict[int, float] = defaultdict(float)
         self._seconds: dict[int, float] = {}
@@ -105,12 +109,11 @@ class Watch:
 
     def round(self, record: RoundRecord) -> None:
         """Note the end of a round."""
-        said = json.loads(record.model_dump_json(include=set(KEPT)))
         with self._lock:
-            self._status, self._last = "running", said
+            self._status, self._rounds = "running", record.round
+            self._recent.append(_kept(record))
             self._seconds = {i: round(taken, 4) for i, taken in self._taken.items()}
             self._taken.clear()
-            self._links = links_of(self._left(), self._names)
 
     @contextmanager
     def following(
@@ -127,7 +130,9 @@ class Watch:
             run: The run directory, with the rounds of sessions before.
         """
         self._absent, self._left = absent, left
-        self._last = {"round": sum(1 for _ in read_rounds(run))}
+        for record in read_rounds(run):
+            self._rounds = record.round
+            self._recent.append(_kept(record))
         writer = StateWriter(self._folder, self.state)
         end, problem = "failed", ""
         try:
@@ -140,13 +145,15 @@ class Watch:
             problem = type(error).__name__
             raise
         finally:
-            done = self._last["round"] >= self._of
+            done = self._rounds >= self._of
             self._over, self._status = True, end if done or end == "failed" else "stopped"
             writer.close(lambda: self.state(problem))
 
     def state(self, problem: str = "") -> FederationState:
         """Return the state as it is now."""
         absent = self._absent()
+        with suppress(FedketError):  # of a store that is shut
+            self._links = links_of(self._left(), self._names)
         with self._lock:
             sites = tuple(self._site(i, absent.get(i, "")) for i in range(len(self._names)))
             if (doing := self._doing()) != self._phase[0]:
@@ -156,9 +163,9 @@ class Watch:
                     **self._about,
                     "written": now(),
                     "status": self._status,
-                    "rounds": self._last.get("round", 0),
+                    "rounds": self._rounds,
                     "of": self._of,
-                    "last": self._last if len(self._last) > 1 else {},
+                    "recent": tuple(self._recent),
                     "phase": self._phase[0],
                     "phase_since": self._phase[1],
                     "problem": problem,
@@ -195,6 +202,11 @@ class Watch:
             )
             return f"waits for {'; '.join(waits)}"
         return "waits for sites" if self._status == "starting" else "between two phases"
+
+
+def _kept(record: RoundRecord) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads(record.model_dump_json(include=KEPT))
+    return said
 
 
 def _shorten(path: Path) -> None:

@@ -88,6 +88,7 @@ def run_job(
     restarts: int = 20,
     problem: Callable[[], str] = lambda: "",
     stopped: Callable[[], bool] = lambda: False,
+    told: Callable[[Look], None] = lambda _: None,
 ) -> None:
     """Hand the job in when the sites are there, and see it through, or one that runs already.
 
@@ -100,6 +101,7 @@ def run_job(
         restarts: How often a job that was lost is handed in again.
         problem: Returns what the run's server found wrong for good, or nothing.
         stopped: Whether somebody stopped all processes of this federation.
+        told: Told how the run is doing: before it begins, about once a second, and at its end.
 
     Raises:
         ProtocolError: The server is not there, or the job fails or is lost too often.
@@ -112,12 +114,14 @@ def run_job(
         try:
             with session(kit, join_s) as opened:
                 job_id = _running(opened)
+                told(look_through(opened))
                 if not job_id:
                     awaited = _await_sites(opened, sites, awaited, join_s, say)
                     job_id = str(opened.submit_job(str(job.resolve())))
-                status = _see_through(opened, job_id, Latecomers(sites), say)
+                status = _see_through(opened, job_id, Latecomers(sites), say, told)
+                told(look := look_through(opened))
                 if status != DONE:
-                    said = _problem_of(look_through(opened), job_id)
+                    said = _problem_of(look, job_id)
         except FedketError:
             raise
         except Exception as error:  # the session ends with the server
@@ -265,7 +269,11 @@ class Latecomers:
 
 
 def _see_through(
-    opened: Any, job_id: str, latecomers: Latecomers, say: Callable[[str], None]
+    opened: Any,
+    job_id: str,
+    latecomers: Latecomers,
+    say: Callable[[str], None],
+    told: Callable[[Look], None],
 ) -> str:
     """Return the job's last status; end it when somebody has come who is not in it."""
     seen, ended = "", False
@@ -275,6 +283,7 @@ def _see_through(
         if status != seen:
             say(f"job {job_id}: {status.lower()}")
         seen = status
+        told(look_through(opened))
         if status.startswith(("FINISHED", "FAILED", "ABANDONED")):
             return status
         late = latecomers.settled(_connected(opened), meta.get("job_deploy_detail") or [])

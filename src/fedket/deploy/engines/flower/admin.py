@@ -63,6 +63,7 @@ def run(
     join_s: float = 120.0,
     restarts: int = 20,
     stopped: Callable[[], bool] = lambda: False,
+    told: Callable[[Look], None] = lambda _: None,
 ) -> None:
     """Start the run when the sites are there, or find it running, and see it through.
 
@@ -73,6 +74,7 @@ def run(
         join_s: Seconds to wait for the server, also after it was lost, and for sites.
         restarts: How often a run that was lost is started again.
         stopped: Whether somebody stopped all processes of this federation.
+        told: Told how the run is doing: before it begins, about once a second, and at its end.
 
     Raises:
         ProtocolError: The server is not there, or the run is lost too often.
@@ -81,11 +83,12 @@ def run(
     """
     server = ServerCalls(kit, join_s)
     for attempt in range(restarts + 1):
-        told = server("status")
-        if told["status"] != "running":
+        answer = server("status")
+        told(parse_look(server("look"), "the server"))
+        if answer["status"] != "running":
             _await_sites(server, sites, join_s, say)
-            told = server("run")
-        end = _see_through(server, told["run"], stopped)
+            answer = server("run")
+        end = _see_through(server, answer["run"], stopped, told)
         if end == "finished":
             return
         if end.startswith("failed"):
@@ -123,20 +126,23 @@ def stop(kit: Path, seconds: float) -> bool:
     return True
 
 
-def _see_through(server: ServerCalls, run: str, stopped: Callable[[], bool]) -> str:
+def _see_through(
+    server: ServerCalls, run: str, stopped: Callable[[], bool], told: Callable[[Look], None]
+) -> str:
     """Return how a run ended."""
     while True:
         time.sleep(POLL_S)
         if stopped():
             raise RunStoppedError("the federation was stopped")
-        told = server("status")
-        if told["run"] != run:
-            by = told["stopped"]
+        answer = server("status")
+        told(parse_look(server("look"), "the server"))
+        if answer["run"] != run:
+            by = answer["stopped"]
             if by.get("job") == run:
                 raise RunStoppedError(f"{by['by']} stopped the run at {by['when']}")
             return "its server was started again"
-        if told["status"] != "running":
-            return str(told["status"])
+        if answer["status"] != "running":
+            return str(answer["status"])
 
 
 def _await_sites(
