@@ -1,18 +1,26 @@
 """Sites that connect after a job has begun are handed it; those that have it already are not."""
 
 import json
+import os
+import signal
+import threading
+import time
 from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("nvflare")
 
+from federations import lines_of
+from local_sites import experiment
 from nvflare.apis.client import Client
 from nvflare.apis.fl_constant import RunProcessKey
 
 from fedket.deploy.engines.flare.latecomers import SITES, Doorkeeper, everybody, latecomers
+from fedket.deploy.local import prepare, running, start_party, stop
 
 EXPECTED = ("ada", "bob", "eve")
+NAMES = ("site-1", "site-2", "site-3", "site-4")
 
 
 def test_a_site_that_never_had_the_job_is_new_and_one_under_another_token_is_back():
@@ -57,3 +65,43 @@ class _Context:
 
     def __exit__(self, *_):
         return None
+
+
+@pytest.mark.long
+def test_rounds_of_the_others_go_on_while_a_late_site_comes(tmp_path):
+    config = experiment(
+        {"kind": "pairwise_masks", "bits": 16},
+        partition={"kind": "iid", "num_clients": 4},
+        federation={"rounds": 10**6, "eval_every": 10**6},
+        model={"kind": "vqc", "num_qubits": 4, "num_layers": 1},
+    )
+    layout, said = prepare(config, 4, tmp_path / "federation"), []
+
+    def watch():
+        run = layout.engine.run
+        with pytest.raises(Exception, match="the job ended early"):
+            run(layout.kits["admin"], layout.job, NAMES, said.append, join_s=20.0, restarts=0)
+
+    def until(test):
+        end = time.monotonic() + 300
+        while not test():
+            assert time.monotonic() < end, (layout.kits["server"] / "log.out").read_text()[-3000:]
+            time.sleep(0.2)
+
+    def without_last(party, command):
+        return ["true"] if party == NAMES[-1] else command
+
+    with running(layout, without_last):
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        until(lambda: len(lines_of(layout)) > 3)
+        before = len(lines_of(layout))
+        late = start_party(layout.kits[NAMES[-1]], NAMES[-1])
+        until(lambda: any(not line["dropped"] for line in lines_of(layout)))
+        stop(layout.directory)
+        os.killpg(late.pid, signal.SIGKILL)
+        watcher.join()
+    first = next(k for k, line in enumerate(lines_of(layout)) if not line["dropped"])
+    assert first > before
+    assert not any(line["lost"] for line in lines_of(layout)[before:first])
+    assert not any("again" in news for news in said[:-1])

@@ -37,6 +37,9 @@ from fedket.schema import read_table
 from fedket.secure.differencing_guard import OPENED, OpenedSums
 from fedket.types import SERVER, Dataset
 
+HEARTBEATS = 20
+"""Heartbeats that a server asks for in a second, of all sites together."""
+
 
 class ServerParts(NamedTuple):
     """What a transport gives the server.
@@ -102,7 +105,12 @@ def opened_federation(
     keys = open_store_keys(SERVER, file.store, file.sae, ids, transport.ask_peer)
     transport.share_keys(keys)
     timeouts = Timeouts(
-        file.phase_s, file.training_s, file.join_s, file.silent_s, config.keys.deadline_s
+        file.phase_s,
+        file.training_s,
+        file.join_s,
+        file.silent_s,
+        config.keys.deadline_s,
+        max(1.0, len(names) / HEARTBEATS),
     )
     members = Membership(
         names,
