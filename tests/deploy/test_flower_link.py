@@ -71,7 +71,7 @@ def credentials(root, name, role, days=90):
 @pytest.fixture(scope="module")
 def kits(tmp_path_factory):
     folder, root = tmp_path_factory.mktemp("kits"), authority.make_root("trial")
-    wanted = Provisioning("trial", ("localhost",), *free_ports(1), 1.0)
+    wanted = Provisioning("trial", ("localhost",), *free_ports(1))
     for name, role in ROLES.items():
         write_kit(wanted, credentials(root, name, role), folder / name)
     stranger = credentials(authority.make_root("trial"), "north", "site")

@@ -44,19 +44,19 @@ def test_a_site_that_does_not_take_the_job_is_asked_again(tmp_path):
     (tmp_path / "job").mkdir()
     (tmp_path / "job" / SITES).write_text(json.dumps(EXPECTED))
     eve, takes, asked = Client("eve", "3"), [False, True], []
-    participants = {"1": Client("ada", "1")}
+    process = {RunProcessKey.PARTICIPANTS: {"1": Client("ada", "1")}}
     engine = SimpleNamespace(
         get_clients=lambda: [eve],
         job_runner=SimpleNamespace(running_jobs={"job": "a job"}),
         new_context=lambda: _Context(),
-        run_processes={"job": {RunProcessKey.PARTICIPANTS: participants}},
+        run_processes={"job": process},
     )
     keeper = Doorkeeper(engine, tmp_path)
     keeper.hand_over = lambda job, client, _: asked.append((job, client)) or takes.pop(0)
     for _ in range(3):
         keeper.look()
     assert asked == [("a job", eve)] * 2
-    assert participants["3"] is eve
+    assert process[RunProcessKey.PARTICIPANTS]["3"] is eve
 
 
 class _Context:

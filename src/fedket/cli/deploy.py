@@ -219,7 +219,7 @@ def statistics(
     from fedket.deploy.statistics import STATISTICS, read_statistics
 
     layout = read_layout(folder)
-    wanted = Provisioning(layout.job.name, (), 0, join_s, "statistics")
+    wanted = Provisioning(layout.job.name, (), 0, "statistics")
     with TemporaryDirectory() as place, handled_interrupts() as interrupts:
         job = Path(place) / layout.job.name
         layout.engine.write_job(wanted, job)

@@ -159,7 +159,7 @@ def write_project(config: ExperimentConfig, directory: Path, choices: Choices) -
 def _write_all(config: ExperimentConfig, directory: Path, choices: Choices) -> Layout:
     """Write kits, the job, every party's own files and the guide."""
     engine, server = deployment_of(config.engine), _server_values(choices)
-    wanted = Provisioning(config.name, choices.hosts, choices.port, float(server["join_s"]))
+    wanted = Provisioning(config.name, choices.hosts, choices.port)
     everybody = ("server", *choices.sites, ADMIN, *choices.observers)
     kits = {party: directory / "kits" / party for party in everybody}
     layout = Layout(directory, kits, directory / "job" / config.name)

@@ -31,14 +31,12 @@ class Provisioning(NamedTuple):
         name: Of the experiment.
         hosts: Where sites reach the server: names or addresses, the first one first.
         port: On which port.
-        join_s: Seconds to wait for sites when the run begins.
         purpose: What the job is for: `run`, or `statistics` before it.
     """
 
     name: str
     hosts: tuple[str, ...]
     port: int
-    join_s: float
     purpose: str = "run"
 
 

@@ -38,11 +38,7 @@ def write_job(wanted: Provisioning, folder: Path) -> None:
             {
                 "id": "controller",
                 "path": CONTROLLER_CLASS,
-                "args": {
-                    "server_obj_id": "_server",
-                    "collab_obj_ids": [],
-                    "sync_task_timeout": wanted.join_s,
-                },
+                "args": {"server_obj_id": "_server", "collab_obj_ids": []},
             }
         ],
         "components": [

@@ -54,22 +54,23 @@ class Doorkeeper(Thread):
     def look(self) -> None:
         """Hand running jobs to sites that came late."""
         for job_id, process in list(self._engine.run_processes.items()):
-            self._look(job_id, process[RunProcessKey.PARTICIPANTS])
+            self._look(job_id, process)
 
-    def _look(self, job_id: str, participants: dict[str, Client]) -> None:
+    def _look(self, job_id: str, process: dict[str, Any]) -> None:
         expected = self._root / job_id / SITES
         job = self._engine.job_runner.running_jobs.get(job_id)
         if job is None or not expected.is_file():
             return
         names = json.loads(expected.read_text())
-        new, back = latecomers(self._engine.get_clients(), participants, names)
-        for client in back:  # it goes on by itself
-            participants[client.token] = client
+        inside = process[RunProcessKey.PARTICIPANTS]
+        new, known = latecomers(self._engine.get_clients(), inside, names)
         for client in new:
             with self._engine.new_context() as context:
                 if self.hand_over(job, client, context):
-                    participants[client.token] = client
+                    known.append(client)
                     log.info("%s came after job %s had begun, and is in it", client.name, job_id)
+        if known:  # others read the old one meanwhile
+            process[RunProcessKey.PARTICIPANTS] = inside | {c.token: c for c in known}
 
     def hand_over(self, job: Any, client: Client, context: FLContext) -> bool:
         """Deploy and start a job at a site; returns whether the site has it."""
