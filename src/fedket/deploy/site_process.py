@@ -170,21 +170,25 @@ class SiteProcess:
         dataset = load_site_data(file, config)
         ids = sae_ids(file.saes, len(file.sites))
         keys = open_store_keys(file.client, file.store, file.sae, ids, self._way(file.sites))
-        remember = GivenUpdates(folder, fingerprint).give
-        give = to_all_or_none(remember) if self._counts else remember
-        site = Site(
-            file.name,
-            file.client,
-            config,
-            dataset,
-            keys,
-            give,
-            folder,
-            file.min_sites,
-            parts,
-            fingerprint,
-        )
-        site.instance = self._instance
-        about = config.name, fingerprint, config.federation.rounds
-        self._account = SiteAccount(folder, file.sites, *about, keys.left)
+        try:
+            remember = GivenUpdates(folder, fingerprint).give
+            give = to_all_or_none(remember) if self._counts else remember
+            site = Site(
+                file.name,
+                file.client,
+                config,
+                dataset,
+                keys,
+                give,
+                folder,
+                file.min_sites,
+                parts,
+                fingerprint,
+            )
+            site.instance = self._instance
+            about = config.name, fingerprint, config.federation.rounds
+            self._account = SiteAccount(folder, file.sites, *about, keys.left)
+        except BaseException:  # what failed is said next time, not that the store is open
+            keys.close()
+            raise
         return file, keys, site
