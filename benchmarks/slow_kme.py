@@ -3,8 +3,9 @@
 Every site has a KME of its own, which gives one 256-bit key per call, answers one call at a time
 and takes 5 ms for it (`--parallel`: any number at a time, 5 ms each). Measured is how long it takes
 until all three pairs of sites hold the pads of a first round of LeNet-5 (61,706 numbers of 16
-bits), and how that compares with the busiest KME's own rate: the first site's hands out the keys of
-two links, the last one's names them again, 7,714 calls each. Messages between sites are function
+bits), and how the busiest KME's calls per second compare with what the same KME gives to somebody
+who only asks it, on as many connections: the first site's hands out the keys of two links, the last
+one's names them again, 7,714 calls each. Messages between sites are function
 calls here; all sites share one process, so that their Python runs on one core.
 """
 
@@ -23,6 +24,9 @@ from pathlib import Path
 
 from fedket.deploy.local import free_ports
 from fedket.deploy.party_keys import StoreKeys, open_store_keys
+from fedket.keys.etsi014.client import connect
+from fedket.keys.etsi014.config import SaeConfig
+from fedket.keys.etsi014.pipeline import in_parallel
 from fedket.keys.kme.app import create_app
 from fedket.keys.kme.config import KmeConfig
 from fedket.keys.kme.pools import KeyPools
@@ -98,15 +102,24 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
             needs = [{(i, j): PAD_BYTES for j in range(i + 1, SITES)} for i in range(SITES)]
             list(pool.map(lambda i: parties[i].fill(needs[i]), range(SITES)))
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-        busiest = (SITES - 1) * CALLS_PER_LINK * CALL_S
-        share = busiest / seconds / (options.connections if options.parallel else 1)
+        own_rate = rate_alone(files["site-0"], options.connections)
+        share = (SITES - 1) * CALLS_PER_LINK / seconds / own_rate
         return {
             "kme": "parallel" if options.parallel else "one call at a time",
             "connections": options.connections,
             "first_round_s": round(seconds, 1),
+            "kme_keys_per_s": round(own_rate),
             "share_of_rate": round(share, 3),
             "sites_cpu_s": round(cpu, 1),
         }
+
+
+def rate_alone(sae: Path, connections: int, calls: int = 1000) -> float:
+    """Keys per second that a KME gives to who does nothing but ask."""
+    with connect(read_table(sae, SaeConfig)) as kme:
+        start = time.perf_counter()
+        in_parallel(lambda _: kme.enc_keys("site-1", 1, KEY_BITS), range(calls), connections)
+        return calls / (time.perf_counter() - start)
 
 
 def prepare(folder: Path, connections: int) -> dict[str, Path]:

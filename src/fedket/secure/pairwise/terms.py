@@ -120,8 +120,8 @@ def too_few(round_num: int, clients: tuple[int, ...], reasons: tuple[str, ...] =
     dropped = f"; {len(reasons)} dropped out, the first: {reasons[0]}" if reasons else ""
     return (
         f"masked aggregation hides nothing with fewer than 2 clients; in round {round_num} there "
-        f"are {len(clients)} ({list(clients)}{dropped}); let more clients take part in a round, "
-        'or set aggregation.kind = "plain" if their updates need no protection'
+        f"are {len(clients)} ({list(clients)}{dropped}); let more clients take part in a round "
+        '(or, in a simulation whose updates need no protection, set aggregation.kind = "plain")'
     )
 
 
