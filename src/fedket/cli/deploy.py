@@ -219,15 +219,20 @@ def statistics(
     from fedket.deploy.statistics import STATISTICS, read_statistics
 
     layout = read_layout(folder)
+    files = layout.files("server")
+    (files / STATISTICS).unlink(missing_ok=True)
     wanted = Provisioning(layout.job.name, (), 0, "statistics")
     with TemporaryDirectory() as place, handled_interrupts() as interrupts:
         job = Path(place) / layout.job.name
         layout.engine.write_job(wanted, job)
         say = partial(typer.echo, err=True)
         interrupts.run(lambda: _hand_in(layout, job, say, join_s, restarts=0))
-    found = read_statistics(layout.files("server"))
+    found = read_statistics(files)
     if found is None:
-        typer.echo(f"the server has them, in {STATISTICS} beside its federation.toml")
+        typer.echo(
+            f"they are at the server, in {STATISTICS} beside its federation.toml; if a run was "
+            "under way, it was followed to its end: ask again"
+        )
         return
     tell(found, page, as_json, standardise)
 
