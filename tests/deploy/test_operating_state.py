@@ -9,7 +9,8 @@ import pytest
 
 from fedket.deploy.files import FEDERATION, PROBLEM
 from fedket.deploy.operating.account import SiteAccount
-from fedket.deploy.operating.state import NEWS, NEWS_BYTES, STATE, STOPPED, parse_look, read_look
+from fedket.deploy.operating.news import NEWS, NEWS_BYTES, keeping_news
+from fedket.deploy.operating.state import STATE, STOPPED, parse_look, read_look
 from fedket.deploy.operating.watch import Watch
 from fedket.errors import ConfigError, ProtocolError
 from fedket.record import RoundRecord
@@ -137,8 +138,8 @@ def test_what_ended_a_run_before_it_began_is_said(watch, folder):
 
 def test_news_are_kept_with_their_time_in_one_line_each_and_do_not_grow_for_ever(folder):
     (folder / NEWS).write_text("old\n" * (NEWS_BYTES // 4 + 1))
-    heard, watch = [], Watch(folder, SITES, "heart", "f" * 64, of=3)
-    watch.say(heard.append)("eve\nis here")
+    heard = []
+    keeping_news(lambda: folder, heard.append)("eve\nis here")
     assert heard == ["eve\nis here"]
     lines = (folder / NEWS).read_text().splitlines()
     assert lines[-1].endswith(" eve is here")
@@ -161,7 +162,7 @@ def test_a_site_s_account_counts_its_problems_and_its_key(folder):
     account.answered("upload", {}, Failure("the server repeats round 2"), begun)
     account.close()
     look = read_look(folder)
-    assert (look.status, look.problem) == ("running", "the server repeats round 2")
+    assert (look.status, look.problem) == ("running", "")  # what is wrong now is in problem.txt
     assert (look.state.problems, look.state.rounds, look.state.last["round"]) == (1, 1, 2)
     assert [link.peer for link in look.state.links] == ["server", "bob"]
 

@@ -75,8 +75,8 @@ def logs(
         seen = look()
     for line in seen.news[-lines:]:
         typer.echo(line)
-    if seen.problem:
-        typer.echo(f"problem: {seen.problem}")
+    for problem in seen.problem.splitlines():
+        typer.echo(f"problem: {problem}")
 
 
 def watch(
@@ -227,14 +227,14 @@ def headlines(look: "Look") -> list[str]:
     """How a federation is doing, but for its sites."""
     from fedket.deploy.operating.certificates import WARN_DAYS, days_left
 
-    state = look.state
+    state, problems = look.state, [f"problem: {said}" for said in look.problem.splitlines()]
     if state is None:
-        return ["no run has begun yet", *([f"problem: {look.problem}"] if look.problem else [])]
+        return ["no run has begun yet", *problems]
     said = [f"{state.experiment}: {look.status}, {state.rounds} of {state.of} rounds finished"]
     said += [_in_words(state.last)] if state.last else []
     if look.status in ("starting", "running") and state.phase:
         said.append(f"{state.phase} since {_clock(state.phase_since)}")
-    said += [f"problem: {look.problem}"] if look.problem else []
+    said += problems
     if not state.sites:  # it is a site that says this
         key = ", ".join(f"{link.peer} {link.rounds:.0f}" for link in state.links)
         said += [f"key for rounds, by link: {key}"] if key else []

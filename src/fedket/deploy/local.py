@@ -22,7 +22,8 @@ import numpy as np
 from fedket.deploy.compile_cache import CACHE
 from fedket.deploy.engines.kind import deployment_of
 from fedket.deploy.files import kit_engine
-from fedket.deploy.operating.state import STOPPED, now
+from fedket.deploy.operating.news import now
+from fedket.deploy.operating.state import STOPPED
 from fedket.deploy.private import make_private
 from fedket.deploy.project import Choices, Layout, for_sites, write_project
 from fedket.errors import ProtocolError

@@ -20,6 +20,7 @@ from fedket.deploy.files import (
 )
 from fedket.deploy.handshake import Handshake, number_in, shape_in
 from fedket.deploy.membership import Membership
+from fedket.deploy.operating.news import keeping_news
 from fedket.deploy.operating.watch import Watch
 from fedket.deploy.party_keys import AskPeer, StoreKeys, open_store_keys
 from fedket.deploy.rounds import SiteRounds, site_experiment
@@ -97,7 +98,8 @@ def opened_federation(
     names = file.sites
     watch = Watch(folder, names, config.name, fingerprint, config.federation.rounds)
     given = parts(names)
-    transport = given._replace(call=watch.call(given.call), say=watch.say(given.say))
+    said = keeping_news(lambda: folder, given.say)
+    transport = given._replace(call=watch.call(given.call), say=said)
     protocol = masking_of(config, file.min_sites or MIN_SITES)
     check_cohorts(config, protocol.least)
     sums = OpenedSums(folder / OPENED, fingerprint)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from fedket.allocator import return_freed_memory
 from fedket.deploy.key_wait import KeyWait
 from fedket.deploy.messages import checked, failure_of
+from fedket.deploy.operating.news import keeping_news
 from fedket.deploy.site_problems import DOING, SiteProblems
 from fedket.deploy.terminal import at_terminal
 from fedket.secure.phases import Failure, Outcome, Payload, Reply
@@ -45,7 +46,8 @@ class SiteProcess:
         self._instance = secrets.token_hex(8)
         self._open: tuple[SiteFile, StoreKeys, Site] | None = None
         self._account: SiteAccount | None = None
-        self._problems, self._say = SiteProblems(folder, say), say
+        self._say = keeping_news(folder, say)
+        self._problems = SiteProblems(folder, self._say)
         self._key: KeyWait | None = None
         self._told, self._counts = False, False
         self._greeted: object = None

@@ -8,7 +8,8 @@ from threading import Event, Thread
 from typing import Any
 
 from fedket.deploy.operating.certificates import CertificateWatch
-from fedket.deploy.operating.state import STATE, FederationState, LinkState, now
+from fedket.deploy.operating.news import now
+from fedket.deploy.operating.state import STATE, FederationState, LinkState
 from fedket.errors import FedketError
 from fedket.secure.phases import Failure, Outcome, Payload
 from fedket.types import SERVER
@@ -76,7 +77,7 @@ class SiteAccount:
         self._about = {"since": now(), "experiment": experiment, "fingerprint": fingerprint}
         self._names, self._of, self._left = names, of, left
         self._certificates = CertificateWatch(folder.parents[1])
-        self._round, self._problems, self._problem, self._taken = 0, 0, "", 0.0
+        self._round, self._problems, self._taken = 0, 0, 0.0
         self._phase = "", now()
         self._links: tuple[LinkState, ...] = ()
         self._writer = StateWriter(folder, self.state)
@@ -84,7 +85,7 @@ class SiteAccount:
     def answered(self, action: str, payload: object, outcome: Outcome, begun: float) -> None:
         """Note an answer to the server, and when the request came (`time.monotonic`)."""
         if isinstance(outcome, Failure):
-            self._problems, self._problem = self._problems + 1, outcome.reason
+            self._problems += 1
             return
         said: Payload = payload if isinstance(payload, dict) else {}
         round_num = said.get("round_num")
@@ -108,7 +109,6 @@ class SiteAccount:
                 "recent": (last,) if self._round else (),
                 "phase": self._phase[0],
                 "phase_since": self._phase[1],
-                "problem": self._problem,
                 "problems": self._problems,
                 "links": self._links,
                 "certificates": self._certificates(),

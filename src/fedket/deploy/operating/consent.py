@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fedket._version import __version__
 from fedket.deploy.files import SiteFile, masking_of
-from fedket.deploy.operating.state import now
+from fedket.deploy.operating.news import now
 from fedket.errors import ConfigError, FedketError
 from fedket.experiment.aggregation import first_context
 from fedket.experiment.config import ExperimentConfig

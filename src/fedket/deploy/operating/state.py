@@ -15,14 +15,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fedket.deploy.kit import FEDERATION, PROBLEM
+from fedket.deploy.operating.news import NEWS
 from fedket.errors import ConfigError
 
-STATE, NEWS, STOPPED = "state.json", "news.txt", "stopped.json"
-"""In a party's own files: how it is doing, what it said, and which job was stopped by whom."""
-
-NEWS_BYTES = 2**20
-"""Of `news.txt`; when a session begins with more, the older half goes."""
-
+STATE, STOPPED = "state.json", "stopped.json"
+"""In a party's own files: how it is doing, and which job was stopped by whom."""
 
 FRESH_S = 10.0
 """A state that is older was left by a process that is gone."""
@@ -105,8 +102,8 @@ class FederationState(Said):
         recent: Of the last rounds, what their records say: `round`, `train_loss`, `seconds`, ….
         phase: What the server does, in words.
         phase_since: Since when.
-        problem: What ended the run; at a site, what it refused or failed at last.
-        problems: How often it did, in this session.
+        problem: What ended the run.
+        problems: How often a site refused or failed, in this session.
         sites: In the federation's order; none where a site says it.
         links: This party's.
         certificates: Likewise.
@@ -140,7 +137,8 @@ class Look(Said):
     Attributes:
         state: None before its first run.
         news: The last lines of `news.txt`.
-        problem: What is wrong for good, of `problem.txt`, or what the state says of that.
+        problem: What `problem.txt` says, or the state: at a server what ended the run, at a site
+            what is wrong now, a line each.
         stopped: Of the job that was stopped last: `job`, `by`, `when`.
         fresh: Whether the state was written within the last seconds.
     """
@@ -159,11 +157,6 @@ class Look(Said):
         if self.stopped.get("when", "") >= self.state.since:
             return f"stopped by {self.stopped['by']}"
         return self.state.status if self.fresh else f"interrupted, last seen {self.state.written}"
-
-
-def now() -> str:
-    """The time as states say it."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def read_look(folder: Path, lines: int = 200) -> Look:

@@ -1,4 +1,4 @@
-"""The server's own account of its run, beside the run: `state.json` and `news.txt`.
+"""The server's own account of its run, beside the run: `state.json`.
 
 It listens at the transport and at the end of rounds, changes neither, and writes from a thread of
 its own, so that no round waits for a disk.
@@ -16,17 +16,14 @@ from typing import Any
 from fedket.deploy.broadcast import Call
 from fedket.deploy.operating.account import KeyLeft, StateWriter, links_of
 from fedket.deploy.operating.certificates import CertificateWatch
+from fedket.deploy.operating.news import now
 from fedket.deploy.operating.state import (
     IN_WORDS,
-    NEWS,
-    NEWS_BYTES,
     FederationState,
     LinkState,
     SiteState,
-    now,
 )
 from fedket.errors import FedketError
-from fedket.files import write_atomic
 from fedket.record import RoundRecord
 from fedket.record_files import read_rounds
 from fedket.secure.phases import Outcome, Payload
@@ -68,7 +65,6 @@ class Watch:
         self._absent: Callable[[], Mapping[int, str]] = dict
         self._left: KeyLeft = dict
         self._links: tuple[LinkState, ...] = ()
-        _shorten(folder / NEWS)
 
     def call(self, call: Call) -> Call:
         """Return a transport that is listened to."""
@@ -91,21 +87,6 @@ class Watch:
                         del self._asked[site]
 
         return heard
-
-    def say(self, say: Callable[[str], None]) -> Callable[[str], None]:
-        """Return a place for news that also keeps them."""
-
-        def kept(news: str) -> None:
-            line = " ".join(news.split())
-            with (
-                self._lock,
-                suppress(OSError),  # a full disk ends no run here
-                (self._folder / NEWS).open("a", encoding="utf-8") as file,
-            ):
-                file.write(f"{now()} {line}\n")
-            say(news)
-
-        return kept
 
     def round(self, record: RoundRecord) -> None:
         """Note the end of a round."""
@@ -207,10 +188,3 @@ class Watch:
 def _kept(record: RoundRecord) -> dict[str, Any]:
     said: dict[str, Any] = json.loads(record.model_dump_json(include=KEPT))
     return said
-
-
-def _shorten(path: Path) -> None:
-    """Keep the newer half of a file that has grown too long."""
-    if path.exists() and path.stat().st_size > NEWS_BYTES:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-        write_atomic(path, "".join(lines[len(lines) // 2 :]))

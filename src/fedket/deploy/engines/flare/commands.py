@@ -18,7 +18,8 @@ from nvflare.security.security import COMMAND_CATEGORIES, CommandCategory
 
 from fedket.deploy.engines.flare.admin import LOOK, STOP
 from fedket.deploy.kit import own_files
-from fedket.deploy.operating.state import STOPPED, now, read_look
+from fedket.deploy.operating.news import now
+from fedket.deploy.operating.state import STOPPED, read_look
 from fedket.files import write_atomic
 
 RIGHTS = {LOOK: CommandCategory.VIEW, STOP: CommandCategory.MANAGE_JOB}

@@ -21,7 +21,8 @@ from fedket.deploy.engines.flower.wire import PEER_S
 from fedket.deploy.files import FEDERATION, PROBLEM, FederationFile, own_files
 from fedket.deploy.identity.authority import COORDINATOR, OBSERVER, SERVER, SITE
 from fedket.deploy.messages import checked, failure_of
-from fedket.deploy.operating.state import STOPPED, now, read_look
+from fedket.deploy.operating.news import now
+from fedket.deploy.operating.state import STOPPED, read_look
 from fedket.deploy.run import ServerParts, run_federation
 from fedket.deploy.terminal import at_terminal
 from fedket.errors import FedketError, ProtocolError
