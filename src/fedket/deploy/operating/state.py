@@ -30,6 +30,10 @@ IN_WORDS = {
     "setup": "sites to compile",
     "links": "links to be confirmed",
     "fill": "key",
+    "reserve": "key to be set aside",
+    "ready": "training",
+    "share": "shares of masks",
+    "confirm": "sites to compare what they were shown",
     "upload": "masked updates",
     "open": "the sum to be opened",
 }
