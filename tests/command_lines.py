@@ -9,12 +9,12 @@ from fedket.cli.failures import UsageError
 
 
 def check(line: str) -> None:
-    """Parse `fedket …` as the command line would, and run nothing.
+    """Parse `fedket …`, in the background or not, as the command line would, and run nothing.
 
     Raises:
         UsageError: There is no such command, option, or number of arguments.
     """
-    program, *words = shlex.split(line, comments=True)
+    program, *words = shlex.split(line.rstrip().removesuffix("&"), comments=True)
     assert program == "fedket", line
     command = typer.main.get_command(app)
     context = command.make_context("fedket", [], resilient_parsing=True)
