@@ -101,6 +101,17 @@ def test_why_the_server_leaves_a_site_out_is_said_there_and_cannot_steer_its_ter
     assert in_file(tmp_path) == ["out of memory"]
 
 
+def test_a_full_disk_ends_nothing(tmp_path, monkeypatch):
+    """What cannot be said or kept any more is answered all the same."""
+
+    class Full:
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sys.stderr", Full())
+    SiteProblems(lambda: tmp_path / "not there").answered("upload", Failure("disk full"))
+
+
 def test_an_old_process_s_problem_is_forgotten(problems, tmp_path):
     (tmp_path / PROBLEM).write_text("of yesterday\n")
     problems.hear({})

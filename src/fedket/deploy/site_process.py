@@ -7,6 +7,7 @@ by name, to every request. A heartbeat is answered before anything large is impo
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from fedket.deploy.messages import checked, failure_of
 from fedket.deploy.operating.news import keeping_news
 from fedket.deploy.site_problems import DOING, SiteProblems
 from fedket.deploy.terminal import at_terminal
+from fedket.errors import FedketError
 from fedket.secure.phases import Failure, Outcome, Payload, Reply
 from fedket.types import SERVER
 
@@ -112,7 +114,9 @@ class SiteProcess:
 
     def _doing(self) -> dict[str, str]:
         """What this site waits for, for the server; once for each wait for its own operator."""
-        said = self._key.in_words() if self._key is not None else ""
+        key, said = self._key, ""
+        with suppress(FedketError):  # a store that is being closed
+            said = key.in_words() if key is not None else ""
         if said and not self._told:
             self._say(said)
         self._told = bool(said)
