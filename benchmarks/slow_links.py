@@ -13,7 +13,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,14 +85,13 @@ class Wire:
                 await sink.drain()
 
         delivery = asyncio.create_task(deliver())
-        try:
+        with suppress(OSError):
             while data := await source.read(CHUNK):
                 under_way.put_nowait((self.arrival(loop.time(), len(data)), data))
                 await asyncio.sleep(self.backlog_s(loop.time()) - QUEUE_S)
-        except OSError:
-            pass
         under_way.put_nowait((loop.time(), b""))
-        await delivery
+        with suppress(OSError):
+            await delivery
 
 
 class Namespace:
