@@ -107,7 +107,7 @@ def readmes(top: Path, results: Sequence[RowResult], answers: Sequence[Answer]) 
         for paper, rows in papers.items()
     )
     claims = read_claims(top)
-    said = "".join(f"- {a.question} {a.first_sentence}\n" for a in answers)
+    said = "".join(f"- {_linked(a, top)} {a.first_sentence}\n" for a in answers)
     left = "".join(f"- {question}\n" for question in claims.unanswered)
     parts = [
         INTRODUCTION,
@@ -143,6 +143,12 @@ def read_reasons(top: Path) -> Reasons:
         if not isinstance(rows, dict) or not all(isinstance(text, str) for text in rows.values()):
             raise ConfigError(f"{path}: `{paper}` should be a table of texts, one per row")
     return values
+
+
+def _linked(answer: Answer, top: Path) -> str:
+    """The question, with a link to its page in a checkout."""
+    page = f"../docs/questions/{answer.name}.md"
+    return f"[{answer.question}]({page})" if (top / page).is_file() else answer.question
 
 
 def paper_page(results: Sequence[RowResult], reasons: Mapping[str, str]) -> str:
