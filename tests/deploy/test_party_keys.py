@@ -10,7 +10,7 @@ from fedket.deploy.keyless import LinksWithoutKeyError
 from fedket.deploy.party_keys import open_store_keys
 from fedket.errors import FedketError, KeyMaterialError, ProtocolError
 from fedket.keys.etsi014.agreement import Announce, read_message
-from fedket.keys.etsi014.errors import AgreementError
+from fedket.keys.etsi014.errors import AgreementError, KmeUnreachableError
 from fedket.keys.link import Hello, Statement, StreamEnd, _tag
 from fedket.keys.store import PadStore
 from fedket.types import SERVER
@@ -218,6 +218,24 @@ def test_a_peer_that_is_away_is_named(saes, tmp_path):
         with pytest.raises(LinksWithoutKeyError, match="party 1 is away") as error:
             made.open[0].links([1, SERVER])
         assert [(f.teller, f.peer, f.accused) for f in error.value.faults] == [(0, 1, 1)]
+
+
+def test_an_end_waits_once_for_its_key_manager_and_not_once_for_each_link(saes, tmp_path):
+    asked = []
+
+    def away(peer):
+        asked.append(peer)
+        raise KmeUnreachableError("nobody is there")
+
+    with parties(saes, tmp_path) as made:
+        for link in made.open[0]._links.values():
+            link._kme, link._pauses = link._kme._replace(status=away), (0.0, 0.0)
+        for attempts in (3, 1):
+            asked.clear()
+            with pytest.raises(LinksWithoutKeyError) as error:
+                made.open[0].links([1, SERVER])
+            assert {(f.peer, f.accused) for f in error.value.faults} == {(1, 0), (SERVER, 0)}
+            assert asked == ["bob"] * attempts
 
 
 def test_the_file_of_another_application_is_refused(saes, tmp_path):

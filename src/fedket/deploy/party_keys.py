@@ -14,7 +14,13 @@ from fedket.deploy.refill import Need, Refill
 from fedket.errors import FedketError, KeyMaterialError, ProtocolError
 from fedket.keys.etsi014.client import connect
 from fedket.keys.etsi014.config import SaeConfig
-from fedket.keys.etsi014.errors import AgreementError, KmeBusyError, KmeError
+from fedket.keys.etsi014.errors import (
+    AgreementError,
+    KmeBusyError,
+    KmeCertificateError,
+    KmeError,
+    KmeUnreachableError,
+)
 from fedket.keys.link import Link
 from fedket.keys.store import PadStore, StoreKeySource
 from fedket.schema import read_table
@@ -29,6 +35,9 @@ AHEAD = 16
 
 CLOSE_S = 2.0
 """Seconds that fetches under way have to end when a party closes its store."""
+
+FOR_ALL = (KmeUnreachableError, KmeCertificateError)
+"""Troubles with our key manager that are not about one link."""
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)
 """Seconds to wait before each further attempt when a KME has too little key."""
@@ -138,6 +147,8 @@ class StoreKeys:
         failed: dict[int, Exception] = {}
         for peer in peers:
             try:
+                if isinstance(first := next(iter(failed.values()), None), FOR_ALL):
+                    raise first  # it would be the same with everybody
                 self._link(peer).confirm()
             except KmeError as error:
                 failed[peer] = error

@@ -24,7 +24,8 @@ computational; it is needed only against who carries messages and lies, after a 
 import hashlib
 import hmac
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from threading import Lock, RLock
 from typing import Annotated, NamedTuple
 
@@ -32,7 +33,7 @@ from pydantic import Field
 
 from fedket.keys.etsi014.agreement import Announce, Confirm, Message, Offset, read_message
 from fedket.keys.etsi014.client import Kme
-from fedket.keys.etsi014.errors import AgreementError, EndsApartError
+from fedket.keys.etsi014.errors import AgreementError, EndsApartError, KmeError
 from fedket.keys.etsi014.fetch import MasterEnd, SlaveEnd, joined
 from fedket.keys.etsi014.models import Bits, KeyId
 from fedket.keys.etsi014.patience import fetch_chosen, fetch_new
@@ -111,7 +112,7 @@ class Link:
         self._sae_id, self._say, self._pauses = sae_id, say, tuple(pauses)
         self._key: KeyMaterial | None = None
         self._asked: _Asked | None = None
-        self._lock, self._asking = Lock(), RLock()
+        self._lock, self._asking, self._failed = Lock(), RLock(), False
         self._sends, self._receives = (me, peer), (peer, me)
         self._master = MasterEnd(self._sends, kme, sae_id, self._announce, store, self._pauses)
         self._slave = SlaveEnd(self._receives, kme, sae_id, store, self._pauses)
@@ -140,8 +141,8 @@ class Link:
             KmeError: A key manager has no key for K, the other end does not answer, or somebody
                 else answers in its place.
         """
-        with self._asking:
-            keys = fetch_new(self._kme, self._sae_id, KEY_BYTES, self._pauses)
+        with self._asking, self._once_patient() as pauses:
+            keys = fetch_new(self._kme, self._sae_id, KEY_BYTES, pauses)
             self._connect(_sound(joined(keys)), (self._sends, self._receives), keys)
 
     def fill(self, num_bytes: int, at_once: int = 0) -> None:
@@ -221,7 +222,19 @@ class Link:
         if not hello.key_ids or hello.size_bits is None:
             return self.check_confirmed()
         ids, size_bits = hello.key_ids, hello.size_bits
-        return _sound(joined(fetch_chosen(self._kme, self._sae_id, ids, size_bits, self._pauses)))
+        with self._once_patient() as pauses:
+            keys = fetch_chosen(self._kme, self._sae_id, ids, size_bits, pauses)
+        return _sound(joined(keys))
+
+    @contextmanager
+    def _once_patient(self) -> Iterator[tuple[float, ...]]:
+        """Yield the pauses of an attempt: none after one that had them for nothing."""
+        try:
+            yield () if self._failed else self._pauses
+        except KmeError:
+            self._failed = True
+            raise
+        self._failed = False
 
     def _statement(self, named: Collection[Stream]) -> Statement:
         marks, held = self._store.high_water_marks(), self._store.deposits()
