@@ -86,6 +86,8 @@ class Refill:
                 need.fetch(wanted - available, need.ahead - available)
             except BaseException as error:
                 future.set_exception(error)
+                if not isinstance(error, Exception):  # the end of a process, not of a fetch
+                    raise
             else:
                 future.set_result(None)
 

@@ -174,6 +174,8 @@ class MasterEnd:
                 asked.set_result(gather(self._kme, self._peer, request, calls))
             except BaseException as error:
                 asked.set_exception(error)
+                if not isinstance(error, Exception):  # the end of a process, not of a fetch
+                    raise
 
         self._next = asked
         Thread(target=ask, daemon=True).start()
