@@ -94,7 +94,7 @@ def server(kits, tmp_path):
         time.sleep(0.01)
     yield made
     served.should_exit = True
-    thread.join()
+    thread.join(2)
 
 
 def party(kits, name):

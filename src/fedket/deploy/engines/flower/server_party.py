@@ -1,17 +1,18 @@
 """The server's process: what nodes ask, and the run that an administrator starts."""
 
+import asyncio
 import json
 import os
 import secrets
 import ssl
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Lock, Thread, Timer
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from fedket.deploy.engines.flower import letters
 from fedket.deploy.engines.flower.door import Door
@@ -25,21 +26,33 @@ from fedket.deploy.operating.news import now
 from fedket.deploy.operating.state import STOPPED, read_look
 from fedket.deploy.run import ServerParts, run_federation
 from fedket.deploy.terminal import at_terminal
-from fedket.errors import FedketError, ProtocolError
+from fedket.errors import ConfigError, FedketError, ProtocolError
 from fedket.files import write_atomic
 from fedket.keys.etsi014.errors import PeerSilentError
 from fedket.schema import read_table
 from fedket.secure.phases import Failure, Outcome, Payload, Reply
 
+PEERS = 64
+"""Questions about links that are on their way at the same time."""
+
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 def serve(kit: Kit, folder: Path) -> None:
-    """Serve sites, coordinators and observers until the process is interrupted."""
+    """Serve sites, coordinators and observers until the process is ended, by any signal.
+
+    Raises:
+        ConfigError: The port cannot be listened on.
+    """
     own = own_files(folder)
     sites = read_table(own / FEDERATION, FederationFile).sites
     party = ServerParty(own, Door((kit.folder / ROOT).read_bytes(), sites))
-    uvicorn.Server(web(kit, party.app())).run()
+    # In a thread uvicorn takes no signals: it would wait for those connected.
+    served = uvicorn.Server(web(kit, party.app()))
+    thread = Thread(target=served.run, daemon=True)
+    thread.start()
+    thread.join()
+    raise ConfigError(f"nothing can listen on port {kit.port}; another process may do so")
 
 
 def web(kit: Kit, app: FastAPI) -> uvicorn.Config:
@@ -54,6 +67,7 @@ def web(kit: Kit, app: FastAPI) -> uvicorn.Config:
         ssl_ca_certs=str(kit.folder / ROOT),
         ssl_cert_reqs=ssl.CERT_REQUIRED,
         ws="none",
+        loop="asyncio",
         timeout_graceful_shutdown=1,
         lifespan="off",
         log_level="warning",
@@ -73,6 +87,8 @@ class ServerParty:
         self._folder, self._door, self._link = folder, door, SuperLink()
         self._names: tuple[str, ...] = ()
         self._keys: Any = None
+        # Apart from the threads that serve nodes: whoever waits for a node must not keep it out.
+        self._waiting = ThreadPoolExecutor(PEERS)
         self._lock, self._status, self._run_id = Lock(), "idle", ""
 
     def app(self) -> FastAPI:
@@ -102,7 +118,9 @@ class ServerParty:
             asked = letters.read_request(letters.from_bytes(await request.body()))
         except ProtocolError as error:
             raise HTTPException(400, f"{error}") from None
-        outcome = await run_in_threadpool(self._ask_party, name, asked._replace(caller=caller))
+        outcome = await asyncio.get_running_loop().run_in_executor(
+            self._waiting, self._ask_party, name, asked._replace(caller=caller)
+        )
         return Response(letters.to_bytes(letters.write_outcome(outcome)))
 
     async def _run(self, request: Request) -> dict[str, Any]:

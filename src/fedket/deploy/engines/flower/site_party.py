@@ -30,6 +30,7 @@ from flwr.supercore.inflatable.inflatable_protobuf_utils import (
     make_push_object_fn_protobuf,
 )
 from flwr.supercore.inflatable.inflatable_utils import (
+    ObjectPullError,
     inflate_object_from_contents,
     pull_objects,
     push_objects,
@@ -45,6 +46,7 @@ from fedket.deploy.identity.authority import SERVER
 from fedket.deploy.party_keys import AskPeer
 from fedket.deploy.site_process import SiteProcess
 from fedket.deploy.terminal import at_terminal
+from fedket.errors import ProtocolError
 from fedket.keys.etsi014.errors import PeerSilentError
 from fedket.secure.phases import Failure, Outcome, Payload
 
@@ -115,8 +117,10 @@ class FlowerNode:
             message = self._fetch(pulled)
             reply = Message(letters.write_outcome(self._outcome(message)), reply_to=message)
             self._send(reply)
-        except (httpx.HTTPError, RuntimeError) as error:
-            at_terminal(f"a message was lost: {type(error).__name__} {error}")
+        except ObjectPullError:  # the server has given it up
+            return
+        except Exception as error:  # whatever it is, the server goes on without this answer
+            at_terminal(f"an answer was lost: {type(error).__name__} {error}")
 
     def _outcome(self, message: Message) -> Outcome:
         request = letters.read_request(message.content)
@@ -138,7 +142,7 @@ class FlowerNode:
         )
         message = inflate_object_from_contents(about.message_id, contents)
         if not isinstance(message, Message):
-            raise RuntimeError("what came is not a message")
+            raise ProtocolError("what came is not a message")
         message.metadata.__dict__["_message_id"] = about.message_id
         return message
 

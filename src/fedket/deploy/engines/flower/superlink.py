@@ -139,6 +139,8 @@ class SuperLink:
                         return Failure(f"{name} did not answer within {seconds:g} s")
                     self._arrived.wait(min(left, HOLD_S))
         finally:
+            if late := self._state.message_ins_id_to_message_res_id.get(message_id):
+                self._store.delete(late)
             self._state.delete_messages({message_id})
             self._store.delete(message_id)
         if reply.has_error():
