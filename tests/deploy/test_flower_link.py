@@ -35,6 +35,11 @@ from fedket.deploy.local import free_ports
 from fedket.keys.etsi014.errors import PeerSilentError
 from fedket.secure.phases import Failure, Reply
 
+pytestmark = [  # connections of processes that a test leaves behind
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
 SITES = ("north", "south")
 ROLES = dict.fromkeys(SITES, "site") | {"ann": "coordinator", "bob": "observer"}
 ROLES |= {"server": "server"}

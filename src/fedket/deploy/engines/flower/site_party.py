@@ -5,6 +5,7 @@ carries its arguments.
 """
 
 import time
+from contextlib import closing
 from pathlib import Path
 from threading import Thread
 
@@ -95,7 +96,7 @@ class FlowerNode:
             timeout=WAIT_S,
         )
         at_terminal(f"connected to the server at {party.url}")
-        with self._client:
+        with self._client, closing(party):
             while True:
                 pulled = self._client.PullMessages(PullMessagesRequest(node=self._node))
                 if pulled.messages_list:

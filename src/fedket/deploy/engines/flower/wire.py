@@ -74,6 +74,10 @@ class PartyClient:
         )
         return told
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
     def way(self, names: tuple[str, ...]) -> AskPeer:
         """Return the way to the other parties, about links; `names` are those of the sites."""
 
