@@ -68,6 +68,7 @@ def web(kit: Kit, app: FastAPI) -> uvicorn.Config:
         ssl_cert_reqs=ssl.CERT_REQUIRED,
         ws="none",
         loop="asyncio",
+        timeout_keep_alive=60,  # longer than a client's 5 s, or one asks as the other closes
         timeout_graceful_shutdown=1,
         lifespan="off",
         log_level="warning",
