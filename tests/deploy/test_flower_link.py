@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from fedket.deploy.engines import Provisioning
 from fedket.deploy.engines.flower import letters
 from fedket.deploy.engines.flower.door import Door
+from fedket.deploy.engines.flower.engine import FlowerConfig
 from fedket.deploy.engines.flower.kits import read_kit, write_kit
 from fedket.deploy.engines.flower.server_party import ServerParty, web
 from fedket.deploy.engines.flower.site_party import FlowerNode
@@ -242,3 +243,9 @@ def test_a_party_that_asks_nonsense_hears_so(server, kits):
         f"{client.url}/fedket/peer/south", content=b"\xff\xff", headers=client._signed()
     )
     assert answer.status_code == 400
+
+
+def test_a_site_s_kit_says_where_its_server_is(kits):
+    kit = read_kit(kits / "north")
+    assert FlowerConfig().deployment().server(kits / "north") == f"localhost:{kit.port}"
+    assert FlowerConfig().deployment().server(kits / "server") == ""

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from fedket.deploy.engines import DeploymentEngine
 from fedket.deploy.engines.flower.kits import read_kit, write_job, write_kit
 from fedket.deploy.engines.kind import SitesConfig
+from fedket.deploy.identity.authority import SITE
 from fedket.deploy.operating.state import Look
 from fedket.errors import ConfigError
 
@@ -49,6 +50,12 @@ def stop_at_server(kit: Path, seconds: float) -> bool:
     return bool(_admin().stop(kit, seconds))
 
 
+def server_of(kit: Path) -> str:
+    """Return HOST:PORT where a site looks for its server; of another party nothing."""
+    found = read_kit(kit)
+    return found.address() if found.role == SITE else ""
+
+
 def _admin() -> Any:
     check_installed()
     return import_module("fedket.deploy.engines.flower.admin")
@@ -79,4 +86,5 @@ class FlowerConfig(SitesConfig):
             run_at_server,
             look_at_server,
             stop_at_server,
+            server_of,
         )
