@@ -73,7 +73,7 @@ def test_rounds_of_the_others_go_on_while_a_late_site_comes(tmp_path):
         {"kind": "pairwise_masks", "bits": 16},
         partition={"kind": "iid", "num_clients": 4},
         federation={"rounds": 10**6, "eval_every": 10**6},
-        model={"kind": "vqc", "num_qubits": 4, "num_layers": 1},
+        model={"kind": "vqc", "num_qubits": 6, "num_layers": 1},
     )
     layout, said = prepare(config, 4, tmp_path / "federation"), []
 
