@@ -90,7 +90,7 @@ def kits(tmp_path_factory):
 @pytest.fixture
 def server(kits, tmp_path):
     root = (kits / "north" / "startup" / "root.pem").read_bytes()
-    made = ServerParty(tmp_path, Door(root, SITES))
+    made = ServerParty(tmp_path, Door(root, lambda: SITES))
     made._names = SITES
     served = uvicorn.Server(web(read_kit(kits / "server"), made.app()))
     thread = threading.Thread(target=served.run, daemon=True)

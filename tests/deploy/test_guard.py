@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +11,7 @@ pytest.importorskip("nvflare")
 from hypothesis import given
 from hypothesis import strategies as st
 from nvflare.fuel.f3.cellnet.core_cell import CoreCell
+from nvflare.fuel.f3.sfm.sfm_endpoint import SfmEndpoint
 from nvflare.private.fed.client.admin import FedAdminAgent
 
 from fedket.deploy.engines.flare import guard
@@ -133,3 +135,17 @@ def test_a_party_without_a_guard_does_not_start(tmp_path):
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "FLARE cannot be guarded" in done.stderr
+
+
+@pytest.mark.parametrize(("name", "told"), [("bob", "site bob"), ("server", "this site")])
+def test_two_copies_of_a_kit_that_end_each_other_s_connection_are_named(name, told, caplog):
+    """At the server, and at each of the two; a site that comes back now and then is no copy."""
+    endpoint = SfmEndpoint(SimpleNamespace(name=name))
+    join = guard._joining(SfmEndpoint.add_connection)
+    connection = SimpleNamespace(conn=SimpleNamespace(close=lambda: None), get_name=lambda: "CN")
+    for _ in range(guard.COPIES - 1):
+        join(endpoint, connection)
+    assert not caplog.messages
+    for _ in range(2):
+        join(endpoint, connection)
+    assert caplog.messages == [f"two copies of {told} run at once, maybe on two machines: stop one"]

@@ -9,6 +9,7 @@ import pytest
 
 from fedket._version import __version__
 from fedket.deploy.broadcast import Timeouts
+from fedket.deploy.handshake import PROTOCOL
 from fedket.deploy.members import MemberTable
 from fedket.deploy.membership import Membership
 from fedket.errors import KeyMaterialError, ProtocolError
@@ -32,6 +33,7 @@ class FakeSite:
             "name": NAMES[number],
             "client": number,
             "version": __version__,
+            "protocol": PROTOCOL,
             "experiment": EXPERIMENT,
             "samples": 10 + number,
             "classes": 2,
@@ -124,7 +126,11 @@ def phase(action="train", to=(0, 1, 2)):
 
 
 MISFITS = {
-    "version": ({"version": "0.0.1"}, "its version of fedket is '0.0.1'"),
+    "protocol": (
+        {"version": "0.0.1", "protocol": 0},
+        "its version of the protocol between parties is 0, the federation's is 1 (fedket '0.0.1'",
+    ),
+    "no protocol": ({"protocol": True}, "its version of the protocol between parties is True"),
     "experiment": ({"experiment": "beef"}, "its experiment's fingerprint is 'beef'"),
     "name": ({"name": "east"}, "its name is 'east'"),
     "number": ({"client": 7}, "its number is 7"),
@@ -136,7 +142,7 @@ MISFITS = {
     "shape in words": ({"features": "wide"}, "its `features` is 'wide', which is not the shape"),
     "no shape": ({"features": []}, "its `features` is [], which is not the shape"),
     "a shape of nothing": ({"features": [-4]}, "its `features` is [-4], which is not the shape"),
-    "pages of it": ({"version": "9" * 10_000}, "its version of fedket is '999"),
+    "pages of it": ({"protocol": "9" * 10_000}, "the protocol between parties is '999"),
 }
 
 

@@ -23,7 +23,14 @@ from fedket.deploy.engines.flare.job import (
     SITE_CLASSES,
 )
 from fedket.deploy.engines.flare.kits import CONSOLE, STREAMERS, TALKATIVE, person, settle
-from fedket.deploy.files import FEDERATION, SITE, FederationFile, SiteFile, kit_engine
+from fedket.deploy.files import (
+    FEDERATION,
+    SITE,
+    FederationFile,
+    kit_engine,
+    read_federation,
+    read_site,
+)
 from fedket.deploy.identity.authority import read_certificate
 from fedket.deploy.local import free_ports
 from fedket.deploy.project import Choices, for_sites, read_layout, write_project
@@ -184,12 +191,12 @@ def test_processes_of_a_party_show_each_other_certificates(layout, party):
 
 
 def test_all_parties_read_the_same_experiment_and_names(layout, config):
-    server = read_table(layout.files("server") / FEDERATION, FederationFile)
+    server = read_federation(layout.files("server") / FEDERATION)
     assert (server.hosts, server.port) == (HOSTS, 9002)
     texts = {(layout.files(p) / "experiment.toml").read_text() for p in ("server", *server.sites)}
     assert len(texts) == 1
     for number, name in enumerate(("ada", "bob", "cy-3")):
-        site = read_table(layout.files(name) / SITE, SiteFile)
+        site = read_site(layout.files(name) / SITE)
         assert (site.name, site.client) == (name, number)
         assert (site.sites, site.saes) == (server.sites, server.saes)
         assert read_table(site.sae, SaeConfig).sae_id == site.saes[number]

@@ -26,7 +26,7 @@ class UnrulySite(FederationSite):
         for number, (what, when, start) in enumerate(_cues(collab.site_name)):
             if what == "version" and when == action:
                 answer = super().phase(action, payload)
-                return {"reply": answer["reply"] | {"version": "0.0.1"}}
+                return {"reply": answer["reply"] | {"version": "0.0.1", "protocol": 0}}
             done = folder / f"cue-{number}"
             if when == action and round_num >= start and not done.exists():
                 done.write_text(str(round_num))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedket.cli.deploy_consent import consent
+from fedket.cli.deploy_identity import add_identity
 from fedket.cli.deploy_units import add_services
 from fedket.cli.deploy_watch import Folder, RoundPrinter, add_watching
 from fedket.cli.failures import INTERRUPTED
@@ -36,6 +37,7 @@ app = typer.Typer(cls=CommandGroup, help="Run an experiment on real sites.")
 add_watching(app)
 app.command()(consent)
 add_services(app)
+add_identity(app)
 
 
 @app.callback()
@@ -75,6 +77,12 @@ def init(
         typer.Option(min=2, help="Fewest sites in a sum; 3, and ¾ of all in the first round."),
     ] = None,
     engine: EngineOption = "",
+    start: Annotated[
+        Path | None, typer.Option("--from", help="A run with whose weights this one begins.")
+    ] = None,
+    invite: Annotated[
+        bool, typer.Option("--invite", help="Invite the sites; each makes its own key and kit.")
+    ] = False,
     changes: SetOption = None,
 ) -> None:
     """Write every party's startup kit and configuration, and what each operator has to do.
@@ -88,10 +96,21 @@ def init(
     kme = (kme_host or host[0]) if trial_kme or kme_host else ""
     people = coordinator, tuple(observer or ())
     choices = Choices(
-        names, tuple(host), port, *people, trial_kme=kme, min_sites=min_sites, engine=engine
+        names,
+        tuple(host),
+        port,
+        *people,
+        trial_kme=kme,
+        min_sites=min_sites,
+        engine=engine,
+        invite=invite,
+        start=start,
     )
     layout = write_project(load_experiment(experiment, changes), output, choices)
-    typer.echo(f"wrote the kits of the server, {len(names)} sites and the administrator")
+    sites_kits = "" if invite else f"{len(names)} sites, "
+    typer.echo(f"wrote the kits of the server, {sites_kits}and the coordinator")
+    if invite:
+        typer.echo(f"invitations, to be sent to the sites, are in {output / 'invitations'}")
     if kme:
         typer.echo("approved the experiment at every site: a trial, with simulated keys")
         typer.echo(f"keys are simulated, by: fedket kme serve {output / KME / 'kme.toml'}")
@@ -241,11 +260,12 @@ def _hand_in(
     layout: "Layout", job: Path, say: Callable[[str], None], join_s: float, **options: Any
 ) -> None:
     """Hand a job in and see it through."""
-    from fedket.deploy.files import FEDERATION, PROBLEM, FederationFile
-    from fedket.schema import read_table
+    from fedket.deploy.files import PROBLEM
+    from fedket.deploy.identity.coordinator import AUTHORITY, present_sites
+    from fedket.deploy.identity.departed import MEMBERS, Departed
 
-    files = layout.files("server")
-    sites = read_table(files / FEDERATION, FederationFile).sites  # kits may have been moved away
+    files, sites = layout.files("server"), present_sites(layout.directory)
+    options["departed"] = Departed(layout.directory / AUTHORITY / MEMBERS)
     problem = _problem(files / PROBLEM)
     admin = layout.kits["admin"]
     layout.engine.run(admin, job, sites, say, join_s=join_s, problem=problem, **options)

@@ -20,15 +20,16 @@ def consent(
 
     Example: fedket deploy consent kits/hospital-a
     """
-    from fedket.deploy.files import OWN_FILES, SITE, SiteFile, own_files, read_experiment
+    from fedket.deploy.files import OWN_FILES, SITE, check_deployable, own_files, read_site
     from fedket.deploy.operating.consent import approve, terms
-    from fedket.schema import read_table
+    from fedket.experiment.load import load_config
 
     folder = own_files(kit)
     if not (folder / SITE).exists():
         raise ConfigError(f"{kit} is not the startup kit of a site: {OWN_FILES}/{SITE} is missing")
-    site = read_table(folder / SITE, SiteFile)
-    config = read_experiment(site.experiment, len(site.sites))
+    site = read_site(folder / SITE)
+    config = load_config(site.experiment)  # as it was founded: its fingerprint stays
+    check_deployable(config, config.num_clients)
     print_table(terms(config, site), wrap=sys.stdout.isatty())
     if not yes:
         if not sys.stdin.isatty():

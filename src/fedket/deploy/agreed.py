@@ -4,7 +4,7 @@ What it cannot check by itself, whether others were told the same, clients tell 
 (`fedket.secure.begun`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from fedket.data.labels import MAX_CLASSES
@@ -22,14 +22,22 @@ class Agreed(NamedTuple):
         config: The experiment.
         client_id: The site.
         samples: Of every site: itself, those the session began with, later ones as they come.
+        seats: Numbers of the sites among which rounds are drawn, in order.
     """
 
     config: ExperimentConfig
     client_id: int
     samples: dict[int, int]
+    seats: Sequence[int]
 
 
-def agree(config: ExperimentConfig, client_id: int, own: int, samples: Mapping[int, int]) -> Agreed:
+def agree(
+    config: ExperimentConfig,
+    client_id: int,
+    own: int,
+    samples: Mapping[int, int],
+    seats: Sequence[int] = (),
+) -> Agreed:
     """Return what a site goes by, if what the server says of the sites' samples is right.
 
     Args:
@@ -37,6 +45,7 @@ def agree(config: ExperimentConfig, client_id: int, own: int, samples: Mapping[i
         client_id: The site.
         own: How many samples it has.
         samples: Site -> how many samples the server says it has.
+        seats: Numbers of the sites that take part, in order; none: those from 0.
 
     Raises:
         ProtocolError: The server is wrong about this site.
@@ -45,7 +54,7 @@ def agree(config: ExperimentConfig, client_id: int, own: int, samples: Mapping[i
         raise ProtocolError(
             f"the server says that this site has {said} samples, it has {own}: start the run again"
         )
-    return Agreed(config, client_id, dict(samples))
+    return Agreed(config, client_id, dict(samples), seats or range(config.num_clients))
 
 
 def check_round(agreed: Agreed, round_num: int, samples: Mapping[int, int]) -> None:
@@ -57,7 +66,8 @@ def check_round(agreed: Agreed, round_num: int, samples: Mapping[int, int]) -> N
     config, me = agreed.config, agreed.client_id
     if round_num < 1 or me not in samples:
         raise ProtocolError(f"round {round_num} of sites {list(samples)} is none of site {me}'s")
-    drawn = sample_cohort(config.seed, round_num, config.num_clients, config.cohort_size).tolist()
+    places = sample_cohort(config.seed, round_num, config.num_clients, config.cohort_size)
+    drawn = [agreed.seats[place] for place in places.tolist()]
     if strangers := set(samples) - set(drawn):
         raise ProtocolError(
             f"the server names sites {sorted(strangers)} in round {round_num}, for which seed "

@@ -13,7 +13,9 @@ from fedket.deploy.files import (
     SiteFile,
     check_cohorts,
     own_files,
-    read_experiment,
+    read_federation,
+    read_planned,
+    read_site,
     sae_ids,
 )
 from fedket.deploy.operating.consent import check_consent
@@ -21,6 +23,7 @@ from fedket.deploy.party_keys import read_own_sae
 from fedket.deploy.private import make_private, open_to_others
 from fedket.errors import ConfigError
 from fedket.experiment.config import ExperimentConfig
+from fedket.experiment.load import load_config
 from fedket.keys.etsi014.config import SaeConfig
 from fedket.schema import read_table
 from fedket.types import SERVER
@@ -36,11 +39,11 @@ def check_kit(kit: Path) -> None:
     """
     folder = own_files(kit)
     if (folder / FEDERATION).exists():
-        server = read_table(folder / FEDERATION, FederationFile)
+        server = read_federation(folder / FEDERATION)
         _check_party(server, SERVER)
         _must_exist(folder / FEDERATION, folder / server.test_data)
         return
-    site = read_table(folder / SITE, SiteFile)
+    site = read_site(folder / SITE)
     if site.client >= len(site.sites) or site.sites[site.client] != site.name:
         raise ConfigError(
             f"{folder / SITE}: `client` is {site.client} and `name` is {site.name}, which is not "
@@ -70,12 +73,11 @@ def check_private(kit: Path) -> list[str]:
 
 def _check_party(file: FederationFile | SiteFile, party: int) -> ExperimentConfig:
     """Check what servers and sites have in common."""
-    config = read_experiment(file.experiment, len(file.sites))
-    check_cohorts(config, file.min_sites or MIN_SITES)
+    check_cohorts(read_planned(file), file.min_sites or MIN_SITES)
     own = sae_ids(file.saes, len(file.sites))[party]
     sae = read_own_sae(file.sae, own)
     _must_exist(file.sae, sae.ca, sae.certificate, sae.key)
-    return config
+    return load_config(file.experiment)
 
 
 def _must_exist(named_in: Path, *paths: Path) -> None:

@@ -71,14 +71,13 @@ def forget_tracing() -> None:
 
 def main(site_file: Path, classes: int, largest: int) -> None:
     """Compile what a site will run."""
-    from fedket.deploy.files import SiteFile, read_experiment
+    from fedket.deploy.files import read_experiment, read_site, seats_of
     from fedket.deploy.site_data import load_site_data
     from fedket.deploy.site_trainer import SiteTrainer, make_task
-    from fedket.schema import read_table
 
     keep_compiled(site_file.parent / CACHE)
-    file = read_table(site_file, SiteFile)
-    config = read_experiment(file.experiment, len(file.sites))
+    file = read_site(site_file)
+    config = read_experiment(file.experiment, len(seats_of(file)))
     dataset = load_site_data(file, config)
     task = make_task(config, dataset.x_train.shape[1:], classes)
     trainer = SiteTrainer(task, dataset, file.client, largest)

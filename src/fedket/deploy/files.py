@@ -5,17 +5,19 @@ operator has put there: its fingerprint must be the server's.
 """
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, TypeVar, cast
 
 from pydantic import Field, field_validator
 
 from fedket.bridges.keys import DeviceKeys
 from fedket.data.regression import DiabetesConfig
 from fedket.deploy import kit
+from fedket.deploy.identity.departed import MEMBERS
+from fedket.deploy.identity.members import Members, read_list
 from fedket.errors import ConfigError
 from fedket.experiment.aggregation import check_aggregation, protocol_of
 from fedket.experiment.config import ExperimentConfig
-from fedket.experiment.load import load_config
+from fedket.experiment.load import load_config, revised
 from fedket.federated.engine_kinds import EngineConfig
 from fedket.federated.gossip import WITH_A_SERVER
 from fedket.keys.etsi014.config import Host, Id, LocalPath
@@ -27,6 +29,8 @@ from fedket.types import SERVER
 FEDERATION, SITE, PERSON_FILE, PROBLEM = kit.FEDERATION, kit.SITE, kit.PERSON_FILE, kit.PROBLEM
 OWN_FILES, own_files = kit.OWN_FILES, kit.own_files
 
+FINGERPRINT = r"^([0-9a-f]{64})?$"
+Fingerprint = Annotated[str, Field(pattern=FINGERPRINT)]
 SITE_NAME = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
 SiteName = Annotated[str, Field(pattern=SITE_NAME)]
 AtLeastTwo = Annotated[int, Field(ge=2, le=1000)]
@@ -35,22 +39,31 @@ Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
 MIN_SITES = 3
 """Fewest sites in a sum, unless operators say otherwise: of two, each knows the other's update."""
 
+F = TypeVar("F", "FederationFile", "SiteFile")
+
 
 class FederationFile(Table):
     """What the server must know; `federation.toml`."""
 
     experiment: LocalPath
-    sites: Annotated[tuple[SiteName, ...], Field(min_length=2, max_length=1000)]
+    authority: Fingerprint = ""
+    """Of the root key that signs `members.json` beside, which then says who the sites are."""
+    sites: Annotated[tuple[SiteName, ...], Field(max_length=1000)] = ()
     """Names of the sites; the order gives their numbers, from 0."""
+    present: tuple[NonNegativeInt, ...] = ()
+    """Numbers of the sites that have not left; none: nobody has."""
     hosts: Annotated[tuple[Host, ...], Field(min_length=1)] = ("localhost",)
     """Names and addresses under which sites reach the server; its certificate has them all."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8002
     run: LocalPath
     """Run directory, at the server."""
+    start: str = ""
+    """Weights with which the first round begins (safetensors), of a run with the same model; or
+    nothing: they are drawn."""
     test_data: str = ""
     """`npz` file of the server's own with x and y as models take them, or nothing: sites report
     accuracy."""
-    saes: Annotated[tuple[Id, ...], Field(min_length=3)]
+    saes: tuple[Id, ...] = ()
     """SAE IDs of the sites, in order, and then the server's."""
     sae: LocalPath
     """How the server reaches its key manager."""
@@ -86,17 +99,21 @@ class SiteFile(Table):
     """What a site must know; `site.toml`."""
 
     name: SiteName
-    client: NonNegativeInt
+    authority: Fingerprint = ""
+    """Of the root key that signs `members.json` beside, which then says who the sites are."""
+    client: NonNegativeInt = 0
     """Its number in the federation, from 0."""
-    sites: tuple[SiteName, ...]
+    sites: tuple[SiteName, ...] = ()
     """Names of all sites, in order."""
+    present: tuple[NonNegativeInt, ...] = ()
+    """Numbers of the sites that have not left; none: nobody has."""
     experiment: LocalPath
     data: LocalPath
     """The site's own samples: an `npz` file (x and y, or x_train, y_train, x_test and y_test), or a
     folder of images, `class/name.jpg`."""
     prepared: bool = False
     """The samples are already what the experiment's `transform` and `features` would make."""
-    saes: tuple[Id, ...]
+    saes: tuple[Id, ...] = ()
     """SAE IDs of the sites, in order, and then the server's."""
     sae: LocalPath
     """How this site reaches its key manager."""
@@ -106,6 +123,71 @@ class SiteFile(Table):
     """Fewest sites in a sum to which this site gives its update, whatever the server says."""
     statistics: bool = False
     """Whether this site takes part in statistics of what all sites have, as masked sums."""
+
+
+def read_site(path: Path) -> SiteFile:
+    """Read a `site.toml`, with what the list of members beside it says.
+
+    Raises:
+        ConfigError: One of the two has a mistake, or the site has left.
+    """
+    file = read_table(path, SiteFile)
+    if not file.authority:
+        return _complete(file, path)
+    members = read_members(path.parent, file.authority)
+    own = members.find(file.name)
+    if own is None or own.left or own.role != "site":
+        why = f"{own.left}" if own and own.left else "is not in it"
+        raise ConfigError(
+            f"version {members.version} of the list of members: site {file.name} {why}; ask the "
+            "coordinator for an invitation"
+        )
+    seats = _seats(members) | {"client": members.names.index(file.name)}
+    return file.model_copy(update=seats)
+
+
+def read_federation(path: Path) -> FederationFile:
+    """Read a `federation.toml`, with what the list of members beside it says.
+
+    Raises:
+        ConfigError: One of the two has a mistake, or there are too few sites.
+    """
+    file = read_table(path, FederationFile)
+    if file.authority:
+        file = file.model_copy(update=_seats(read_members(path.parent, file.authority)))
+    return _complete(file, path)
+
+
+def read_members(folder: Path, authority: str) -> Members:
+    """Read the list of members in a party's own files.
+
+    Raises:
+        ConfigError: It is not there, damaged, or signed by another key.
+    """
+    path = folder / MEMBERS
+    if not path.exists():
+        raise ConfigError(f"{path} is not there; ask the coordinator for the newest list")
+    return read_list(path.read_text(encoding="utf-8"), authority, f"{path}")
+
+
+def seats_of(file: "FederationFile | SiteFile") -> tuple[int, ...]:
+    """Return the numbers of the sites that have not left."""
+    return file.present or tuple(range(len(file.sites)))
+
+
+def _seats(members: Members) -> dict[str, object]:
+    saes = tuple(site.sae for site in members.sites)
+    server = members.saes[SERVER]
+    return {"sites": members.names, "saes": (*saes, server), "present": members.present}
+
+
+def _complete(file: F, path: Path) -> F:
+    if len(seats_of(file)) < 2:
+        raise ConfigError(
+            f"{path}: the federation has {len(seats_of(file))} sites, it needs 2; they are in "
+            f"{MEMBERS} beside it, or in `sites` and `saes`"
+        )
+    return file
 
 
 def kit_engine(kit: Path) -> EngineConfig:
@@ -142,14 +224,37 @@ def sae_ids(saes: tuple[str, ...], sites: int) -> dict[int, str]:
 
 
 def read_experiment(path: Path, sites: int) -> ExperimentConfig:
-    """Read the experiment of a federation.
+    """Read the experiment of a federation, as that many sites run it.
+
+    Its fingerprint is that of the file, `load_config`: it stays when sites come and go.
 
     Raises:
         ConfigError: It is not one that sites can run.
     """
-    config = load_config(path)
+    config = seated(load_config(path), sites)
     check_deployable(config, sites)
     return config
+
+
+def read_planned(file: "FederationFile | SiteFile") -> ExperimentConfig:
+    """Read the experiment as it will run: in a young federation not all sites have come yet.
+
+    Raises:
+        ConfigError: It is not one that sites can run.
+    """
+    founded = load_config(file.experiment)
+    return read_experiment(file.experiment, max(len(seats_of(file)), founded.num_clients))
+
+
+def seated(config: ExperimentConfig, sites: int) -> ExperimentConfig:
+    """Return an experiment for another number of sites than that with which it was founded."""
+    if config.num_clients == sites:
+        return config
+    values = config.model_dump(mode="json")
+    values["partition"]["num_clients"] = sites
+    drawn = values["federation"]["clients_per_round"]
+    values["federation"]["clients_per_round"] = 0 if drawn >= sites else drawn
+    return revised(config, values)
 
 
 def masking_of(config: ExperimentConfig, min_sites: int = 2) -> Protocol:

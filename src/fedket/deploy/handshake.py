@@ -7,8 +7,12 @@ from typing import NamedTuple
 
 from fedket._version import __version__
 
+PROTOCOL = 1
+"""Version of what parties say to each other: actions, fields, what is masked with what. Parties of
+different releases of fedket that have the same one work together."""
+
 Handshake = Mapping[str, object]
-"""name, client, version, experiment, samples, classes, features: whatever arrived."""
+"""name, client, version, protocol, experiment, samples, classes, features: whatever arrived."""
 
 MOST = 10**9
 """Samples, classes and values of a sample that a site may say it has."""
@@ -42,14 +46,16 @@ def problem_of(said: Handshake, name: str, client: int, experiment: str) -> str:
         experiment: Fingerprint of the experiment that all must have.
     """
     checks: list[tuple[str, object, object]] = [
-        ("version of fedket", __version__, said.get("version")),
+        ("version of the protocol between parties", PROTOCOL, said.get("protocol")),
         ("name", name, said.get("name")),
         ("number", client, said.get("client")),
         ("experiment's fingerprint", experiment, said.get("experiment")),
     ]
     for what, wanted, arrived in checks:
-        if wanted != arrived:
-            return f"its {what} is {_cut(arrived)}, the federation's is {wanted!r}"
+        if wanted != arrived or type(wanted) is not type(arrived):
+            older = f" (fedket {_cut(said.get('version'))} there, {__version__} here)"
+            hint = older if wanted is PROTOCOL else ""
+            return f"its {what} is {_cut(arrived)}, the federation's is {wanted!r}{hint}"
     for count in ("samples", "classes"):
         if not isinstance(said.get(count), int):
             return f"its `{count}` is {_cut(said.get(count))}, which is not a number"

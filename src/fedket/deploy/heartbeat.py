@@ -5,7 +5,7 @@ from collections.abc import Callable
 from threading import Event, Thread
 
 from fedket.deploy.broadcast import Broadcaster, Timeouts
-from fedket.deploy.handshake import SessionTerms, misfit_of, problem_of
+from fedket.deploy.handshake import PROTOCOL, SessionTerms, misfit_of, problem_of
 from fedket.deploy.members import MemberTable
 from fedket.deploy.messages import heard
 from fedket.deploy.site_problems import DOING, LEFT_OUT
@@ -93,7 +93,8 @@ class HeartbeatMonitor:
 
     def _greet(self, i: int, instance: str) -> bool:
         """Ask a process who it is; returns whether it answered."""
-        outcome = self._ask(i, instance, "handshake", {"experiment": self._experiment})
+        greeting: Payload = {"experiment": self._experiment, "protocol": PROTOCOL}
+        outcome = self._ask(i, instance, "handshake", greeting)
         if isinstance(outcome, Failure):
             self._put_off(i, instance, f"did not complete the handshake: {outcome.reason}")
             return False

@@ -14,8 +14,11 @@ from fedket.deploy.files import (
     FederationFile,
     SiteFile,
     own_files,
-    read_experiment,
+    read_federation,
+    read_planned,
+    read_site,
     sae_ids,
+    seats_of,
 )
 from fedket.deploy.operating.certificates import WARN_DAYS, certificates_of, days_left
 from fedket.deploy.party_keys import read_own_sae
@@ -27,7 +30,6 @@ from fedket.keys.etsi014.doctor import Check, examine
 from fedket.keys.store import PadStore
 from fedket.keys.store.disk import lock_store
 from fedket.keys.store.reading import read_status
-from fedket.schema import read_table
 from fedket.types import SERVER, Dataset
 
 KNOCK_S = 3.0
@@ -43,14 +45,14 @@ def look_at(kit: Path, server_of: Callable[[Path], str] = lambda _: "") -> Itera
     """
     folder = own_files(kit)
     if (folder / FEDERATION).exists():
-        server = read_table(folder / FEDERATION, FederationFile)
-        config = read_experiment(server.experiment, len(server.sites))
+        server = read_federation(folder / FEDERATION)
+        config = read_planned(server)
         if server.test_data:
             yield _samples(lambda: load_test_data(server.test_data, folder, config), config)
         yield from _keys(server, SERVER)
     else:
-        site = read_table(folder / SITE, SiteFile)
-        config = read_experiment(site.experiment, len(site.sites))
+        site = read_site(folder / SITE)
+        config = read_planned(site)
         yield _samples(lambda: load_site_data(site, config), config)
         yield from _keys(site, site.client)
     yield _certificates(kit)
@@ -84,7 +86,8 @@ def _keys(file: FederationFile | SiteFile, me: int) -> Iterator[Check]:
     except FedketError as error:
         yield Check("pads", "note" if _is_held(file.store) else "fail", f"{error}")
     sae = read_own_sae(file.sae, ids[me])
-    peers = tuple(sae_id for party, sae_id in ids.items() if party != me)
+    present = {SERVER, *seats_of(file)} - {me}
+    peers = tuple(sae_id for party, sae_id in ids.items() if party in present)
     found = list(examine(sae.model_copy(update={"peers": peers}), sample_s=0))
     for check in found:
         if check.outcome in ("note", "fail"):  # it may come right: links are filled later

@@ -35,6 +35,8 @@ from fedket.deploy.identity.authority import (
     OBSERVER,
     SERVER,
     Credentials,
+    Root,
+    fingerprint,
     issue,
     key_pem,
     make_root,
@@ -42,21 +44,44 @@ from fedket.deploy.identity.authority import (
     pem,
     save_root,
 )
+from fedket.deploy.identity.coordinator import (
+    ANSWERS,
+    AUTHORITY,
+    EXPERIMENT,
+    INVITATIONS,
+    Coordinator,
+    found_list,
+)
+from fedket.deploy.identity.departed import MEMBERS
+from fedket.deploy.identity.joining import invite
+from fedket.deploy.identity.members import Member, member_of
 from fedket.deploy.operating.consent import approve
 from fedket.deploy.private import make_private
 from fedket.deploy.trial_keys import KME, write_trial_keys
 from fedket.errors import ConfigError
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import dump_config, revised
-from fedket.experiment.run_directory import config_hash, source_hashes
+from fedket.experiment.run_directory import MODEL, config_hash, source_hashes
 from fedket.federated.engine_kinds import EngineConfig
+from fedket.keys.etsi014.config import is_host
 from fedket.keys.kme.trial import FIRST_PORT
 from fedket.schema import Table, read_table
 from fedket.section import user_files
 
-GUIDE, AUTHORITY, ADMIN = "OPERATORS.md", "provisioning", "admin"
+GUIDE, ADMIN, START = "OPERATORS.md", "admin", "start.safetensors"
 PERSON = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
 """Form of the names of people, so that no site and no server has one."""
+
+GIVING = """Give each party its own folder of `kits/` over a channel you trust: it holds that
+party's private key."""
+JOINING = f"""Send each site its file of `{INVITATIONS}/`, openly if you like. It runs
+`fedket deploy join NAME.toml` and sends back `NAME.request.toml`; compare on the telephone what the
+two of you see; then run `fedket deploy approve THIS-FOLDER NAME.request.toml`, and send it
+`{ANSWERS}/NAME.json`, of which `fedket deploy join NAME.json` makes its startup kit. Its private
+key never leaves it."""
+
+SHARED = {"experiment": "experiment.toml", "sae": "sae.toml", "store": "pads"}
+"""What the files of all parties say."""
 
 WAITS = ("phase_s", "training_s", "join_s", "silent_s")
 
@@ -108,6 +133,8 @@ class Choices(NamedTuple):
         min_sites: Fewest sites in a sum; None for the default.
         engine: See `for_sites`.
         waits: Further values of `federation.toml`.
+        start: A run with the same model, with whose weights this one begins.
+        invite: Whether sites are invited, and make their own keys, in place of getting kits.
         code: Whether files of users' own kinds go into kits, too: where one person is everybody.
     """
 
@@ -126,6 +153,8 @@ class Choices(NamedTuple):
     waits: Mapping[str, Any] = {}
     code: bool = False
     min_sites: int | None = None
+    invite: bool = False
+    start: Path | None = None
 
 
 def write_project(config: ExperimentConfig, directory: Path, choices: Choices) -> Layout:
@@ -145,6 +174,8 @@ def write_project(config: ExperimentConfig, directory: Path, choices: Choices) -
     check_cohorts(config, choices.min_sites or MIN_SITES)
     saes = choices.saes or (*choices.sites, "server")
     sae_ids(saes, len(choices.sites))
+    if choices.start is not None and not (choices.start / MODEL).is_file():
+        raise ConfigError(f"{choices.start} has no {MODEL}: it is not a run that has ended")
     if directory.exists() and any(directory.iterdir()):
         raise ConfigError(f"{directory} is not empty; name a new folder")
     directory.mkdir(parents=True, exist_ok=True)
@@ -160,46 +191,72 @@ def _write_all(config: ExperimentConfig, directory: Path, choices: Choices) -> L
     """Write kits, the job, every party's own files and the guide."""
     engine, server = deployment_of(config.engine), _server_values(choices)
     wanted = Provisioning(config.name, choices.hosts, choices.port)
-    everybody = ("server", *choices.sites, ADMIN, *choices.observers)
+    sites = () if choices.invite else choices.sites
+    everybody = ("server", *sites, ADMIN, *choices.observers)
     kits = {party: directory / "kits" / party for party in everybody}
     layout = Layout(directory, kits, directory / "job" / config.name)
-    _write_kits(engine, wanted, layout, choices)
+    engine.write_job(wanted, layout.job)
+    root, members = _write_kits(engine, wanted, layout, choices)
     for person in (ADMIN, *choices.observers):
         layout.files(person).mkdir(parents=True)
-        _write(layout.files(person) / PERSON_FILE, {"engine": config.engine.kind}, PersonFile)
-    engine.write_job(wanted, layout.job)
-    experiment = dump_config(config)
-    for party in ("server", *choices.sites):
-        folder = layout.files(party)
+        kind = {"engine": config.engine.kind}
+        write_checked(layout.files(person) / PERSON_FILE, kind, PersonFile)
+    experiment, fixed = dump_config(config), directory / AUTHORITY / EXPERIMENT
+    about = {
+        "federation": config.name,
+        "hosts": choices.hosts,
+        "port": choices.port,
+        "experiment": config_hash(config),
+    }
+    text = found_list(directory, root, about, members)
+    for folder in (fixed, *(layout.files(party) for party in ("server", *sites))):
         folder.mkdir(parents=True)
+        if folder != fixed:
+            (folder / MEMBERS).write_text(text, encoding="utf-8")
         (folder / "experiment.toml").write_text(experiment, encoding="utf-8")
         for name, path in user_files(config).items():
             if choices.code or path.suffix != ".py":
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, folder / name)
-        if not choices.trial_kme:
-            (folder / "sae.toml").write_text(_sae_template(party, choices), encoding="utf-8")
+    for party in () if choices.trial_kme else ("server", *sites):
+        own = choices.saes[(*choices.sites, "server").index(party)]
+        template = sae_template(own, choices.saes)
+        (layout.files(party) / "sae.toml").write_text(template, encoding="utf-8")
     if choices.trial_kme:
         parties = dict(zip(choices.saes, (*choices.sites, "server"), strict=True))
-        own = {sae: layout.files(party) for sae, party in parties.items()}
-        write_trial_keys(directory / KME, own, choices.trial_kme, choices.kme_port)
-    _write(layout.files("server") / FEDERATION, server, FederationFile)
-    for number, name in enumerate(choices.sites):
-        _write(layout.files(name) / SITE, _site_values(number, name, choices), SiteFile)
+        places = {
+            s: layout.files(p) if p in kits else directory / f"sae-{p}" for s, p in parties.items()
+        }
+        for place in places.values():
+            place.mkdir(exist_ok=True)
+        write_trial_keys(directory / KME, places, choices.trial_kme, choices.kme_port)
+    if choices.start is not None:
+        shutil.copyfile(choices.start / MODEL, layout.files("server") / START)
+        server |= {"start": START}
+    authority = {"authority": fingerprint(root.certificate)}
+    write_checked(layout.files("server") / FEDERATION, server | authority, FederationFile)
+    for name in sites:
+        values = site_values(name, choices.data.get(name, "samples.npz"), choices.prepared)
+        values |= {"min_sites": choices.min_sites or MIN_SITES}
+        values |= {"statistics": bool(choices.trial_kme)}
+        write_checked(layout.files(name) / SITE, values | authority, SiteFile)
         if choices.trial_kme:
             approve(layout.files(name), config, "a trial")
-    (directory / GUIDE).write_text(_guide(config, choices, layout, engine.extra), encoding="utf-8")
+    for name in choices.sites if choices.invite else ():
+        invite(directory / INVITATIONS, Coordinator(directory).members, name)
+    (directory / GUIDE).write_text(_guide(config, choices, engine.extra), encoding="utf-8")
     make_private(directory)
     return layout
 
 
 def _write_kits(
     engine: DeploymentEngine, wanted: Provisioning, layout: Layout, choices: Choices
-) -> None:
+) -> tuple[Root, list[Member]]:
     """Make everybody's keys and certificates, and the kits with them."""
-    roles = {"server": SERVER, **dict.fromkeys(choices.sites, identity.SITE), ADMIN: COORDINATOR}
+    roles = dict.fromkeys(layout.kits, identity.SITE) | {"server": SERVER, ADMIN: COORDINATOR}
     roles |= dict.fromkeys(choices.observers, OBSERVER)
-    root = make_root(wanted.name)
+    saes = dict(zip((*choices.sites, "server"), choices.saes, strict=True))
+    root, members = make_root(wanted.name), []
     save_root(root, layout.directory / AUTHORITY)
     (layout.directory / "kits").mkdir()
     for party, role in roles.items():
@@ -209,6 +266,8 @@ def _write_kits(
         certificate = issue(root, name, role, key.public_key(), hosts)
         shown = Credentials(name, role, pem(certificate), key_pem(key), pem(root.certificate))
         engine.write_kit(wanted, shown, layout.kits[party])
+        members.append(member_of(name, role, certificate, saes.get(party, "")))
+    return root, members
 
 
 def _server_values(choices: Choices) -> dict[str, Any]:
@@ -218,31 +277,12 @@ def _server_values(choices: Choices) -> dict[str, Any]:
     test = {"test_data": choices.test_data} if choices.test_data else {}
     place = {"hosts": list(choices.hosts), "port": choices.port, "run": "run"}
     least = {"min_sites": choices.min_sites} if choices.min_sites else {}
-    return {**place, **_shared(choices), **test, **waits, **least, **choices.waits}
+    return {**place, **SHARED, **test, **waits, **least, **choices.waits}
 
 
-def _site_values(number: int, name: str, choices: Choices) -> dict[str, Any]:
-    """What a `site.toml` says."""
-    return {
-        "name": name,
-        "client": number,
-        "data": choices.data.get(name, "samples.npz"),
-        "prepared": choices.prepared,
-        "min_sites": choices.min_sites or MIN_SITES,
-        "statistics": bool(choices.trial_kme),
-        **_shared(choices),
-    }
-
-
-def _shared(choices: Choices) -> dict[str, Any]:
-    """What the files of all parties say."""
-    return {
-        "experiment": "experiment.toml",
-        "sites": list(choices.sites),
-        "saes": list(choices.saes),
-        "sae": "sae.toml",
-        "store": "pads",
-    }
+def site_values(name: str, data: str, prepared: bool = False) -> dict[str, Any]:
+    """Return what a `site.toml` says."""
+    return {"name": name, "data": data, "prepared": prepared, **SHARED}
 
 
 def read_layout(directory: Path) -> Layout:
@@ -296,6 +336,9 @@ def check_names(choices: Choices) -> None:
                 f"`{name}` cannot name a site; use small letters, digits and hyphens, and neither "
                 "`server` nor `admin`"
             )
+    for host in choices.hosts:
+        if not is_host(host):
+            raise ConfigError(f"`{host}` is no host name and no address")
     for name in (choices.coordinator, *choices.observers):
         if not re.fullmatch(PERSON, name) or len(name) > 64:
             raise ConfigError(f"`{name}` cannot name a person; use the form name@example.org")
@@ -303,30 +346,30 @@ def check_names(choices: Choices) -> None:
         raise ConfigError(f"name two sites or more, each once; got {', '.join(choices.sites)}")
 
 
-def _write(path: Path, values: dict[str, Any], model: type[Table]) -> None:
+def write_checked(path: Path, values: dict[str, Any], model: type[Table]) -> None:
     """Write a file and check that it reads as it should."""
     path.write_text(tomli_w.dumps(values), encoding="utf-8")
     read_table(path, model)
 
 
-def _sae_template(party: str, choices: Choices) -> str:
-    own = choices.saes[(*choices.sites, "server").index(party)]
+def sae_template(own: str, saes: tuple[str, ...]) -> str:
+    """Return a `sae.toml` to be filled in."""
     values = {
         "kme_url": "https://kme.example.org:443",
         "ca": "kme-ca.pem",
         "certificate": "sae.crt",
         "key": "sae.key",
         "sae_id": own,
-        "peers": [sae for sae in choices.saes if sae != own],
+        "peers": [sae for sae in saes if sae != own],
     }
     head = "# How this party reaches its own key manager; check with: fedket keys doctor sae.toml\n"
     return head + tomli_w.dumps(values)
 
 
-def _guide(config: ExperimentConfig, choices: Choices, layout: Layout, extra: str) -> str:
+def _guide(config: ExperimentConfig, choices: Choices, extra: str) -> str:
     files = OWN_FILES
     places = " or ".join(f"`{host}:{choices.port}`" for host in choices.hosts)
-    sites = "\n".join(f"- `{layout.kits[name].name}`" for name in choices.sites)
+    sites = "\n".join(f"- `{name}`" for name in choices.sites)
     caveats = "\n".join(f"- {said}" for said in config.aggregation.caveats())
     code = "".join(
         f"\n- `{name}`, SHA-256 `{digest}`"
@@ -351,14 +394,15 @@ kit's `sae.toml` leads there already, and the experiment counts as approved at e
 Experiment `{config.name}`, fingerprint `{config_hash(config)[:16]}`. Every party reads
 `{files}/experiment.toml` in its kit: it says what is trained, and nothing else will be.
 {code}{trial}
-Give each party its own folder of `kits/` over a channel you trust: it holds that party's private
-key. Keep this folder to yourself: `provisioning/` holds the key that signs certificates.
+{JOINING if choices.invite else GIVING}
+Keep this folder to yourself: `provisioning/` holds the key that signs certificates and the list of
+members.
 
 ## Sites
 
 {sites}
 
-1. Install: `pip install 'fedket[{extra}]'`, the version that everybody uses.
+1. Install: `pip install 'fedket[{extra}]'`.
 2. In `{files}/site.toml` say where your samples are (`data`). They stay there. `statistics = true`
    lets your counts and means into sums over all sites, before training.
 3. In `{files}/sae.toml` say how you reach your key manager, and put the certificates that it names

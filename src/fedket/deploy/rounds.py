@@ -6,7 +6,7 @@ Who takes part, whose key is there, and the protocol carried to them; the round 
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -39,6 +39,9 @@ from fedket.types import (
     ServerState,
     Stream,
 )
+
+MOST_SITES = 1000
+"""Numbers that a federation gives to sites: a run's state has room for them all."""
 
 
 @runtime_checkable
@@ -88,6 +91,7 @@ class SiteRounds:
         deadline: Seconds for each phase, unless `members` knows better.
         opened: See `fedket.secure.server_side`.
         say: Where news go.
+        seats: Numbers of the sites that take part, in order; None: those from 0.
     """
 
     def __init__(
@@ -99,8 +103,10 @@ class SiteRounds:
         deadline: float = 60.0,
         opened: OpenedSums | None = None,
         say: Callable[[str], None] = lambda _: None,
+        seats: Sequence[int] | None = None,
     ) -> None:
         self._task, self._members = task, members
+        self._seats = np.array(seats or range(task.config.num_clients), np.int32)
         self._keys, self._source, self._session = keys, keys.source(session), session
         self._deadline, self._opened, self._say = deadline, opened, say
         self._apply = Program(server_step, task.strategy)
@@ -113,16 +119,20 @@ class SiteRounds:
     def engine(self) -> Engine:
         """Return the engine."""
         memory = self._task.strategy.memory is not None
-        remembered = jnp.zeros(self._task.config.num_clients, jnp.int32) if memory else ()
+        remembered = jnp.zeros(MOST_SITES, jnp.int32) if memory else ()
         return Engine(self._run, self.attend, remembered)
 
     def attend(self, drawn: np.ndarray, round_num: int) -> Attendance:
         """Return the drawn sites that are there and have key, and why the others do not take part.
 
+        Args:
+            drawn: Places among those that take part.
+            round_num: The round.
+
         Raises:
             ProtocolError: Too few are there, or have key; the run ends until there are more.
         """
-        self._samples = self._members.gather()
+        drawn, self._samples = self._seats[drawn], self._members.gather()
         absent = dict(self._members.absent())
         least = self._task.protocol.least
         for resting in (self._keyless.resting(), self._spoilers.resting(round_num)):

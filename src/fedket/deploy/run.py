@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fedket.deploy.broadcast import Call, Timeouts
 from fedket.deploy.files import (
     FEDERATION,
@@ -16,9 +18,13 @@ from fedket.deploy.files import (
     check_cohorts,
     masking_of,
     read_experiment,
+    read_federation,
     sae_ids,
+    seats_of,
 )
 from fedket.deploy.handshake import Handshake, number_in, shape_in
+from fedket.deploy.identity.attendance import MemberCalls
+from fedket.deploy.identity.members import MembersChangedError
 from fedket.deploy.membership import Membership
 from fedket.deploy.operating.news import keeping_news
 from fedket.deploy.operating.watch import Watch
@@ -30,11 +36,13 @@ from fedket.errors import FedketError, ProtocolError
 from fedket.experiment.build import Experiment
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.facts import count_facts
+from fedket.experiment.load import load_config
 from fedket.experiment.run import RunOutcome, resume_run, start_run
 from fedket.experiment.run_directory import CONFIG, config_hash
 from fedket.facts import Facts
+from fedket.federated.checkpoint import load_params
+from fedket.record import RoundRecord
 from fedket.record_files import FACTS, read_json
-from fedket.schema import read_table
 from fedket.secure.differencing_guard import OPENED, OpenedSums
 from fedket.types import SERVER, Dataset
 
@@ -69,6 +77,7 @@ class Opened(NamedTuple):
         sums: Whose sums were opened.
         transport: The way to the sites.
         watch: The server's account.
+        attendance: The list of members that they go by.
     """
 
     members: Membership
@@ -76,6 +85,7 @@ class Opened(NamedTuple):
     sums: OpenedSums
     transport: ServerParts
     watch: Watch
+    attendance: MemberCalls
 
 
 @contextmanager
@@ -95,11 +105,14 @@ def opened_federation(
         fingerprint: By which sites know what they take part in.
         parts: Names of the sites -> the transport.
     """
-    names = file.sites
+    names, seats = file.sites, frozenset(seats_of(file))
     watch = Watch(folder, names, config.name, fingerprint, config.federation.rounds)
     given = parts(names)
+    attendance = MemberCalls(folder, file.authority, seats, given.call)
     said = keeping_news(lambda: folder, given.say)
-    transport = given._replace(call=watch.call(given.call), say=said)
+    transport = given._replace(
+        call=watch.call(attendance), say=said, reachable=given.reachable & seats
+    )
     protocol = masking_of(config, file.min_sites or MIN_SITES)
     check_cohorts(config, protocol.least)
     sums = OpenedSums(folder / OPENED, fingerprint)
@@ -122,18 +135,18 @@ def opened_federation(
         frozenset({protocol.trains, "setup"}),
         protocol.least,
         transport.say,
-        first=0 if file.min_sites else math.ceil(0.75 * len(names)),
+        first=0 if file.min_sites else math.ceil(0.75 * len(seats)),
     )
     try:
         with watch.following(members.absent, keys.left, file.run):
-            yield Opened(members, keys, sums, transport, watch)
+            yield Opened(members, keys, sums, transport, watch, attendance)
     finally:
         members.close()
         keys.close()
 
 
 def run_federation(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]) -> RunOutcome:
-    """Start the run of a folder, or go on with it.
+    """Start the run of a folder, or go on with it; a new session whenever the members change.
 
     Args:
         folder: Holds `federation.toml` and what it names.
@@ -142,19 +155,52 @@ def run_federation(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]
     Raises:
         FedketError: One clear line about what is wrong; the run directory is intact.
     """
-    file = read_table(folder / FEDERATION, FederationFile)
-    config = read_experiment(file.experiment, len(file.sites))
+    while True:
+        try:
+            return _run_session(folder, parts)
+        except MembersChangedError:
+            continue
+
+
+def _run_session(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]) -> RunOutcome:
+    """Hold rounds, all that are left or until the members change."""
+    file = read_federation(folder / FEDERATION)
+    founded = load_config(file.experiment)
+    config = read_experiment(file.experiment, len(seats_of(file)))
     test = load_test_data(file.test_data, folder, config)
-    with opened_federation(folder, file, config, config_hash(config), parts) as opened:
+    started = (file.run / CONFIG).exists()
+    with opened_federation(folder, file, config, config_hash(founded), parts) as opened:
 
-        def build(config: ExperimentConfig) -> tuple[Experiment, Facts]:
+        def build(_: ExperimentConfig) -> tuple[Experiment, Facts]:
             said = opened.members.meet(opened.transport.reachable)
-            return _build(config, file, opened, test, said)
+            made = _build(config, file, opened, test, said)
+            # A run is one experiment, however many sites have come and gone since it was founded.
+            everybody = [np.zeros(0, np.int64)] * founded.num_clients
+            made = made._replace(config=founded, partition=everybody)
+            if file.start and not started:
+                made = begin_with(made, folder / file.start)
+            samples = {i: number_in(handshake, "samples") for i, handshake in said.items()}
+            return made, count_facts(made).model_copy(update=_held(file, samples))
 
-        told = (opened.watch.round,)
-        if (file.run / CONFIG).exists():
-            return resume_run(file.run, config=config, build=build, callbacks=told)
-        return start_run(config, output=file.run, build=build, callbacks=told)
+        def changed(_: RoundRecord) -> None:
+            opened.attendance.check(opened.transport.say)
+
+        told = opened.watch.round, changed
+        if started:
+            return resume_run(file.run, config=founded, build=build, callbacks=told)
+        return start_run(founded, output=file.run, build=build, callbacks=told)
+
+
+def begin_with(experiment: Experiment, weights: Path) -> Experiment:
+    """Return an experiment whose first round begins with weights that are there.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, or of another model.
+    """
+    begun = experiment.federation.init()
+    params = load_params(weights, begun.params)
+    state = begun._replace(params=params, server=experiment.strategy.init(params))
+    return experiment._replace(federation=experiment.federation._replace(init=lambda: state))
 
 
 def _build(
@@ -163,7 +209,7 @@ def _build(
     opened: Opened,
     test: Dataset | None,
     said: Mapping[int, Handshake],
-) -> tuple[Experiment, Facts]:
+) -> Experiment:
     """Make the experiment of what the sites said of themselves, and let them in."""
     features = shape_in(next(iter(said.values())))
     if test is not None and test.x_test.shape[1:] != features:
@@ -181,12 +227,11 @@ def _build(
         session,
         opened=opened.sums,
         say=opened.transport.say,
+        seats=seats_of(file),
     )
-    samples = {i: number_in(handshake, "samples") for i, handshake in said.items()}
     experiment = site_experiment(task, rounds, test)
     opened.members.open(session, task.context.samples.num_classes, opened.keys)
-    facts = count_facts(experiment).model_copy(update=_held(file, samples))
-    return experiment, facts
+    return experiment
 
 
 def _task_of(

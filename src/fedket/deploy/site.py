@@ -16,6 +16,7 @@ import numpy as np
 
 from fedket._version import __version__
 from fedket.deploy.agreed import Agreed, agree, check_round, samples_in, sizes_in
+from fedket.deploy.handshake import PROTOCOL
 from fedket.deploy.keyless import LinksWithoutKeyError, told
 from fedket.deploy.party_keys import PartyKeys
 from fedket.deploy.patience import fill_patiently
@@ -67,7 +68,8 @@ class Site:
         folder: Its own folder, for what outlives it; None for nothing.
         min_sites: Fewest sites in a sum to which it gives its update.
         parts: What it does in a session: trains, or counts.
-        fingerprint: The experiment's, or that of its statistics.
+        fingerprint: Of the experiment as it was founded, or of its statistics; empty: of `config`.
+        seats: Numbers of the sites among which rounds are drawn; none: those from 0.
     """
 
     def __init__(
@@ -82,7 +84,9 @@ class Site:
         min_sites: int = 2,
         parts: Parts = training_parts,
         fingerprint: str = "",
+        seats: tuple[int, ...] = (),
     ) -> None:
+        self._seats = seats
         self.name, self.client_id = name, client_id
         self.instance = secrets.token_hex(8)
         self._config, self._dataset, self._keys, self._give = config, dataset, keys, give
@@ -127,11 +131,17 @@ class Site:
             return Failure(str(error))
 
     def _handshake(self, payload: Payload) -> Payload:
-        self._served = payload.get("experiment")
+        self._served, spoken = payload.get("experiment"), payload.get("protocol", PROTOCOL)
+        if spoken != PROTOCOL:
+            raise ProtocolError(
+                f"the server speaks version {spoken!r:.20} of the protocol between parties, site "
+                f"{self.name} version {PROTOCOL} (fedket {__version__}); upgrade the older one"
+            )
         return {
             "name": self.name,
             "client": self.client_id,
             "version": __version__,
+            "protocol": PROTOCOL,
             "experiment": self._fingerprint,
             "samples": len(self._dataset.y_train),
             "classes": self._dataset.num_classes,
@@ -153,6 +163,7 @@ class Site:
             self.client_id,
             len(self._dataset.y_train),
             samples_in(payload, "sites"),
+            self._seats,
         )
         classes, largest = sizes_in(payload)
         if classes < self._dataset.num_classes or largest < len(self._dataset.y_train):

@@ -73,7 +73,7 @@ class SiteProcess:
                 self._key = KeyWait(self._open[1].left)
             return site.handle(action, said)
 
-        outcome = self._answer(handle)
+        outcome = self._listed(action, payload) or self._answer(handle)
         self._key = None
         self._problems.answered(action, outcome)
         if self._account is not None:
@@ -96,9 +96,9 @@ class SiteProcess:
         """
 
         def answer(file: "SiteFile", site: "Site") -> Outcome:
-            if caller != "server" and caller not in file.sites:
+            party = SERVER if caller == "server" else _number(file, caller)
+            if party is None:
                 return Failure(f"`{caller}` is not a party of this federation")
-            party = SERVER if caller == "server" else file.sites.index(caller)
             return site.answer_peer(party, action, checked(payload))
 
         outcome = self._answer(answer)
@@ -130,6 +130,22 @@ class SiteProcess:
         except Exception as error:  # whatever it is, the server names this site and goes on
             return failure_of(error)
 
+    def _listed(self, action: str, payload: object) -> Outcome | None:
+        """Go by the list of members that the server shows when it greets; an outcome if refused."""
+        text = payload.get("members") if isinstance(payload, dict) else None
+        if action != "handshake" or not isinstance(text, str):
+            return None
+        from fedket.deploy.identity.kits import keep_list
+
+        try:
+            with self._lock:
+                if keep_list(self._folder(), text) and self._open is not None:
+                    self.close()
+                    self._open = self._account = None
+        except Exception as error:
+            return failure_of(error)
+        return None
+
     def _compile(self, payload: Payload, program: str) -> None:
         """Let another process compile what the setup will ask for."""
         from fedket.deploy.agreed import sizes_in
@@ -144,7 +160,7 @@ class SiteProcess:
     def _opened(self) -> "tuple[SiteFile, StoreKeys, Site]":
         from fedket.compile_cache import keep_compiled
         from fedket.deploy.compile_cache import CACHE
-        from fedket.deploy.files import SITE, SiteFile, read_experiment, sae_ids
+        from fedket.deploy.files import SITE, read_experiment, read_site, sae_ids, seats_of
         from fedket.deploy.given import GivenUpdates
         from fedket.deploy.operating.account import SiteAccount
         from fedket.deploy.operating.consent import check_consent
@@ -159,17 +175,17 @@ class SiteProcess:
             statistics_parts,
             to_all_or_none,
         )
+        from fedket.experiment.load import load_config
         from fedket.experiment.run_directory import config_hash
-        from fedket.schema import read_table
 
         folder = self._folder()
         keep_compiled(folder / CACHE)
-        file = read_table(folder / SITE, SiteFile)
-        config = read_experiment(file.experiment, len(file.sites))
-        check_consent(folder, config)
-        fingerprint = config_hash(config)
+        file = read_site(folder / SITE)
+        seats, founded = seats_of(file), load_config(file.experiment)
+        check_consent(folder, founded)
+        config, fingerprint = read_experiment(file.experiment, len(seats)), config_hash(founded)
         parts: Parts = training_parts
-        if self._greeted == statistics_fingerprint(config):
+        if self._greeted == statistics_fingerprint(founded):
             check_statistics(file)
             fingerprint, parts = str(self._greeted), statistics_parts
             config, self._counts = statistics_experiment(config), True
@@ -190,6 +206,7 @@ class SiteProcess:
                 file.min_sites,
                 parts,
                 fingerprint,
+                seats,
             )
             site.instance = self._instance
             about = config.name, fingerprint, config.federation.rounds
@@ -198,3 +215,10 @@ class SiteProcess:
             keys.close()
             raise
         return file, keys, site
+
+
+def _number(file: "SiteFile", name: str) -> int | None:
+    """Return the number of a site that has not left, or None."""
+    from fedket.deploy.files import seats_of
+
+    return next((i for i in seats_of(file) if file.sites[i] == name), None)

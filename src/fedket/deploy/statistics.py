@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedket.deploy.files import FEDERATION, MIN_SITES, FederationFile, read_experiment
+from fedket.deploy.files import FEDERATION, MIN_SITES, read_experiment, read_federation, seats_of
 from fedket.deploy.handshake import number_in, shape_in
 from fedket.deploy.rounds import SiteRounds
 from fedket.deploy.run import ServerParts, opened_federation
@@ -19,8 +19,8 @@ from fedket.deploy.statistics_task import (
     statistics_fingerprint,
 )
 from fedket.errors import RoundLostError
+from fedket.experiment.load import load_config
 from fedket.files import write_atomic
-from fedket.schema import read_table
 from fedket.statistics.federated import ask
 from fedket.statistics.pooled import SMALLEST, Statistics, as_values, from_values, summarise
 from fedket.statistics.tally import Grid, Tally, read_tally
@@ -41,9 +41,10 @@ def run_statistics(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]
     Raises:
         FedketError: One clear line about what is wrong.
     """
-    file = read_table(folder / FEDERATION, FederationFile)
-    config = read_experiment(file.experiment, len(file.sites))
-    about, fingerprint = statistics_experiment(config), statistics_fingerprint(config)
+    file = read_federation(folder / FEDERATION)
+    config = read_experiment(file.experiment, len(seats_of(file)))
+    founded = load_config(file.experiment)
+    about, fingerprint = statistics_experiment(config), statistics_fingerprint(founded)
     (folder / STATISTICS).unlink(missing_ok=True)
     with opened_federation(folder, file, about, fingerprint, parts) as opened:
         said = opened.members.meet(opened.transport.reachable)
@@ -58,6 +59,7 @@ def run_statistics(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]
             session,
             opened=opened.sums,
             say=opened.transport.say,
+            seats=seats_of(file),
         )
         opened.members.open(session, classes, opened.keys)
         found = pooled(task, rounds)

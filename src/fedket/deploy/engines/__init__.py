@@ -40,6 +40,17 @@ class Provisioning(NamedTuple):
     purpose: str = "run"
 
 
+def not_told(_: Path, __: str, ___: float) -> None:
+    """Tell nobody.
+
+    Raises:
+        ProtocolError: Always.
+    """
+    from fedket.errors import ProtocolError
+
+    raise ProtocolError("this engine's servers read the list in their kits only")
+
+
 class DeploymentEngine(NamedTuple):
     """What a deployment asks of its engine.
 
@@ -48,6 +59,8 @@ class DeploymentEngine(NamedTuple):
         extra: The extra of fedket that installs it.
         write_kit: (what, credentials of a party, folder) -> nothing; makes the folder, that party's
             startup kit.
+        write_certificate: (startup kit, certificate, root's certificate (PEM)) -> nothing; puts a
+            renewed certificate for the kit's key into it.
         write_job: (what, folder) -> nothing; makes the folder, which a coordinator hands in.
         settle: Startup kit of a party -> nothing; makes it fit the place it was copied to.
         command: Startup kit of a party -> the command that runs its process.
@@ -61,11 +74,14 @@ class DeploymentEngine(NamedTuple):
             unless asked to. Waits for the end of the server's job, `seconds` at most.
         server: Startup kit of a site -> HOST:PORT where it looks for its server; of another
             party, or where no one port is meant, nothing.
+        publish: (administrator's kit, signed list of members, seconds) -> nothing; gives the list
+            to a server that runs, which lets go of those who have left.
     """
 
     title: str
     extra: str
     write_kit: Callable[[Provisioning, Credentials, Path], None]
+    write_certificate: Callable[[Path, bytes, bytes], None]
     write_job: Callable[[Provisioning, Path], None]
     settle: Callable[[Path], None]
     command: Callable[[Path], list[str]]
@@ -73,3 +89,4 @@ class DeploymentEngine(NamedTuple):
     look: Callable[[Path, float], AbstractContextManager[Callable[[], Look]]]
     stop: Callable[[Path, float], bool]
     server: Callable[[Path], str] = lambda _: ""
+    publish: Callable[[Path, str, float], None] = not_told

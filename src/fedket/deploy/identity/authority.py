@@ -80,8 +80,8 @@ def new_key() -> RSAPrivateKey:
     return generate_private_key(public_exponent=65537, key_size=2048)
 
 
-def pem(certificate: x509.Certificate) -> bytes:
-    """Return a certificate as PEM."""
+def pem(certificate: x509.Certificate | x509.CertificateSigningRequest) -> bytes:
+    """Return a certificate, or a request for one, as PEM."""
     return certificate.public_bytes(PEM)
 
 

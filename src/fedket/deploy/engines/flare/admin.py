@@ -6,11 +6,13 @@ that the running job does not know; others that come late are handed the job by 
 (`fedket.deploy.engines.flare.latecomers`).
 """
 
+import base64
 import contextlib
 import io
 import logging
 import time
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from fedket.deploy.kit import PROBLEM
 from fedket.deploy.operating.state import Look, parse_look
 from fedket.errors import FedketError, ProtocolError, RunStoppedError
 
-LOOK, STOP = "fedket_look", "fedket_stop"
+LOOK, STOP, TAKE = "fedket_look", "fedket_stop", "fedket_take"
 """Our own commands at FLARE's server, see `fedket.deploy.engines.flare.commands`."""
 
 POLL_S = 1.0
@@ -89,6 +91,7 @@ def run_job(
     problem: Callable[[], str] = lambda: "",
     stopped: Callable[[], bool] = lambda: False,
     told: Callable[[Look], None] = lambda _: None,
+    departed: Callable[[], Collection[str]] = tuple,
 ) -> None:
     """Hand the job in when the sites are there, and see it through, or one that runs already.
 
@@ -100,6 +103,7 @@ def run_job(
         join_s: Seconds to wait for the server, and then for sites.
         restarts: How often a job that was lost is handed in again.
         problem: Returns what the run's server found wrong for good, or nothing.
+        departed: Names of the sites that have left by now; nobody waits for them.
         stopped: Whether somebody stopped all processes of this federation.
         told: Told how the run is doing: before it begins, about once a second, and at its end.
 
@@ -116,9 +120,14 @@ def run_job(
                 job_id = _running(opened)
                 told(look_through(opened))
                 if not job_id:
+                    gone = departed()
+                    sites, awaited = (
+                        tuple(name for name in names if name not in gone)
+                        for names in (sites, awaited)
+                    )
                     awaited = _await_sites(opened, sites, awaited, join_s, say)
                     job_id = str(opened.submit_job(str(job.resolve())))
-                status = _see_through(opened, job_id, Latecomers(sites), say, told)
+                status = _see_through(opened, job_id, Latecomers(), say, told)
                 told(look := look_through(opened))
                 if status != DONE:
                     said = _problem_of(look, job_id)
@@ -177,6 +186,18 @@ def stop_job(kit: Path, seconds: float) -> bool:
                 raise ProtocolError(f"the server was told to end job {jobs[0]}, and has not yet")
             time.sleep(POLL_S / 2)
     return bool(jobs)
+
+
+def publish(kit: Path, members: str, seconds: float) -> None:
+    """Give the running server a newer list of members.
+
+    Raises:
+        ProtocolError: The server does not let us in, or does not take it.
+    """
+    with session(kit, seconds) as opened:
+        text = base64.b64encode(zlib.compress(members.encode())).decode()
+        if refused := _answer(opened, f"{TAKE} {text}")["refused"]:
+            raise ProtocolError(str(refused))
 
 
 def _answer(opened: Any, command: str) -> dict[str, Any]:
@@ -242,15 +263,14 @@ def _await_sites(
 
 
 class Latecomers:
-    """Sites that are connected, and not in the job.
+    """Sites that are connected, and not in the job; also some that were not members at its start.
 
     Args:
-        sites: Names of all sites.
         clock: Seconds.
     """
 
-    def __init__(self, sites: tuple[str, ...], clock: Callable[[], float] = time.monotonic) -> None:
-        self._sites, self._clock = sites, clock
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._since: dict[str, float] = {}
 
     def settled(self, connected: set[str], deployed: list[str]) -> tuple[str, ...]:
@@ -263,7 +283,7 @@ class Latecomers:
         """
         members = {entry.split(":")[0] for entry in deployed if entry.endswith(": OK")}
         now = self._clock()
-        late = [name for name in self._sites if name in connected and name not in members]
+        late = [name for name in sorted(connected) if name not in members]
         self._since = {name: self._since.get(name, now) for name in late if members}
         return tuple(n for n, since in self._since.items() if now - since >= SETTLED_S)
 

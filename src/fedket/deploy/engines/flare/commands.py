@@ -5,7 +5,9 @@ who may manage jobs may stop. Nothing else is to be had through them: no file bu
 `read_look` reads, no argument, no other process.
 """
 
+import base64
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,16 @@ from nvflare.fuel.hci.server.constants import ConnProps
 from nvflare.private.fed.server.server_cmd_modules import ServerCommandModules
 from nvflare.security.security import COMMAND_CATEGORIES, CommandCategory
 
-from fedket.deploy.engines.flare.admin import LOOK, STOP
+from fedket.deploy.engines.flare.admin import LOOK, STOP, TAKE
+from fedket.deploy.identity.departed import MEMBERS, Departed
 from fedket.deploy.kit import own_files
 from fedket.deploy.operating.news import now
 from fedket.deploy.operating.state import STOPPED, read_look
+from fedket.errors import FedketError
 from fedket.files import write_atomic
 
 RIGHTS = {LOOK: CommandCategory.VIEW, STOP: CommandCategory.MANAGE_JOB}
+RIGHTS[TAKE] = CommandCategory.MANAGE_JOB
 
 
 def register() -> None:
@@ -38,6 +43,7 @@ class OperatingCommands(CommandModule):  # type: ignore[misc]
         """Return the commands."""
         commands = {
             LOOK: ("how the run is doing", self.look),
+            TAKE: ("keep a newer list of members", self.take),
             STOP: ("end the run until it is handed in again", self.stop),
         }
         return CommandModuleSpec(
@@ -58,6 +64,21 @@ class OperatingCommands(CommandModule):  # type: ignore[misc]
         """Answer with what the server's files say of the run."""
         look = read_look(_files(conn))
         conn.append_dict(look.model_dump(mode="json"), meta=make_meta(MetaStatusValue.OK))
+
+    def take(self, conn: Any, args: list[str]) -> None:
+        """Keep a newer list of members, and let go of those who have left."""
+        from fedket.deploy.identity.kits import keep_list
+        from fedket.deploy.identity.members import LONGEST
+
+        server, refused = conn.app_ctx.server, ""
+        try:
+            text = zlib.decompressobj().decompress(base64.b64decode(args[1]), LONGEST).decode()
+            keep_list(_files(conn), text)
+            for name in Departed(_files(conn) / MEMBERS)():
+                server.client_manager.disable_client(name)
+        except (FedketError, ValueError, IndexError, zlib.error) as error:
+            refused = f"{error}"
+        conn.append_dict({"refused": refused}, meta=make_meta(MetaStatusValue.OK))
 
     def stop(self, conn: Any, _: list[str]) -> None:
         """End the running job, and note who did, so that nobody hands it in again by itself."""

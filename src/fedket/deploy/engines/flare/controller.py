@@ -29,12 +29,12 @@ class FederationController(CollabController):  # type: ignore[misc]
 
     def control_flow(self, abort_signal: Signal, fl_ctx: FLContext) -> None:
         """Make ways to all sites, then run the rounds."""
-        from fedket.deploy.files import FEDERATION, FederationFile
-        from fedket.schema import read_table
+        from fedket.deploy.files import FEDERATION, read_federation, seats_of
 
         engine, workspace, job = fl_ctx.get_engine(), fl_ctx.get_workspace(), fl_ctx.get_job_id()
         self.cell = engine.get_cell()
-        names = read_table(kit_folder(workspace) / FEDERATION, FederationFile).sites
+        file = read_federation(kit_folder(workspace) / FEDERATION)
+        names = [file.sites[i] for i in seats_of(file)]
         connected = engine.get_clients()
         sites = everybody(names, connected)
         (Path(workspace.get_run_dir(job)) / SITES).write_text(json.dumps([s.name for s in sites]))

@@ -6,9 +6,14 @@ from pathlib import Path
 from typing import Literal
 
 from fedket.deploy.engines import DeploymentEngine
-from fedket.deploy.engines.flare.admin import looking, run_job, stop_job
+from fedket.deploy.engines.flare.admin import looking, publish, run_job, stop_job
 from fedket.deploy.engines.flare.job import write_job
-from fedket.deploy.engines.flare.kits import COMMUNICATION_FILE, settle, write_kit
+from fedket.deploy.engines.flare.kits import (
+    COMMUNICATION_FILE,
+    settle,
+    write_certificate,
+    write_kit,
+)
 from fedket.deploy.engines.flare.party import SERVER, SITE
 from fedket.deploy.engines.kind import SitesConfig
 from fedket.errors import ConfigError
@@ -57,6 +62,7 @@ class FlareConfig(SitesConfig):
             "NVIDIA FLARE",
             "flare",
             write_kit,
+            write_certificate,
             write_job,
             settle,
             party_command,
@@ -64,4 +70,5 @@ class FlareConfig(SitesConfig):
             looking,
             stop_job,
             server_of,
+            publish,
         )

@@ -11,8 +11,10 @@ process has the job's ID after a dot. An administrator's begins with `_admin_`.
 
 import inspect
 import logging
-from collections.abc import Callable
-from functools import wraps
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+from functools import partial, wraps
 from typing import Any
 
 import nvflare
@@ -20,6 +22,8 @@ from nvflare.fuel.f3.cellnet import cell as f3_cell
 from nvflare.fuel.f3.cellnet.core_cell import CoreCell
 from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey, ReturnCode
 from nvflare.fuel.f3.cellnet.utils import make_reply, new_cell_message
+from nvflare.fuel.f3.drivers.driver_params import DriverParams
+from nvflare.fuel.f3.sfm.sfm_endpoint import SfmEndpoint
 from nvflare.fuel.f3.streaming.stream_const import (
     STREAM_ACK_TOPIC,
     STREAM_CHANNEL,
@@ -93,6 +97,9 @@ ADMINISTERED = {
 """Who asks a site -> what of its `admin` channel: begin, see and end a job. Not there: the shell,
 shutdown, restart, deletion, what the machine is like, what is logged."""
 
+COPIES, COPIES_S = 4, 20.0
+"""So many connections of one party in so many seconds are those of two, in turns."""
+
 log = logging.getLogger(__name__)
 
 
@@ -135,17 +142,22 @@ def _is_above(other: str, cell: str) -> bool:
     return (other == "server" != cell) or cell.startswith(f"{other}.")
 
 
-def install() -> None:
+def install(departed: Callable[[], Collection[str]] = tuple) -> None:
     """Guard all cells that this process will have.
+
+    Args:
+        departed: -> names of parties that have left, as their certificates have them.
 
     Raises:
         ConfigError: This FLARE is not the one that is known here; nothing may be started.
     """
+    arriving = partial(_arriving, departed)
     places: list[tuple[Any, str, Callable[[Any], Any], list[str]]] = [
-        (CoreCell, "_process_received_msg", _arriving, ["endpoint", "connection", "message"]),
+        (CoreCell, "_process_received_msg", arriving, ["endpoint", "connection", "message"]),
         (CoreCell, "_process_request", _asking, ["origin", "message"]),
         (FedAdminAgent, "_dispatch_request", _administering, ["request"]),
         (f3_cell, "_is_server_job_cell", _surviving, []),
+        (SfmEndpoint, "add_connection", _joining, ["sfm_conn"]),
     ]
     for owner, name, guard, wanted in places:
         found = getattr(owner, name, None)
@@ -163,17 +175,42 @@ def _surviving(_: Callable[..., Any]) -> Callable[..., Any]:
     return lambda _: False
 
 
-def _arriving(process: Callable[..., Any]) -> Callable[..., Any]:
-    """Drop messages that name somebody else as who sends them, also those to be passed on."""
+def _arriving(
+    departed: Callable[[], Collection[str]], process: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Drop messages of who has left, and those, also to be passed on, that name another sender."""
 
     @wraps(process)
     def guarded(self: Any, endpoint: Any, connection: Any, message: Any) -> Any:
         origin = str(message.get_header(MessageHeaderKey.ORIGIN))
+        if connection and endpoint.conn_props.get(DriverParams.PEER_CN.value) in departed():
+            log.warning("ended the connection of %.80r, which has left", endpoint.name)
+            connection.close()
+            return None
         # Without a connection it comes from this very process.
         if connection and not may_come_from(self.get_fqcn(), endpoint.name, origin):
             log.warning("dropped a message of %.80r that came from %.80r", origin, endpoint.name)
             return None
         return process(self, endpoint, connection, message)
+
+    return guarded
+
+
+def _joining(process: Callable[..., Any]) -> Callable[..., Any]:
+    """Name what two copies of a kit do: each new connection of the one ends that of the other."""
+    joined: dict[str, deque[float]] = {}
+
+    @wraps(process)
+    def guarded(self: Any, sfm_conn: Any) -> Any:
+        name = self.endpoint.name
+        times = joined.setdefault(name, deque(maxlen=COPIES))
+        if self.connections or name == "server":  # to which a site connects once
+            times.append(time.monotonic())
+        if len(times) == COPIES and times[-1] - times[0] < COPIES_S:
+            here = "this site" if name == "server" else f"site {name.partition('.')[0]}"
+            log.warning("two copies of %s run at once, maybe on two machines: stop one", here)
+            times.clear()
+        return process(self, sfm_conn)
 
     return guarded
 

@@ -134,17 +134,26 @@ def write_kit(wanted: Provisioning, credentials: Credentials, kit: Path) -> None
     try:
         (made / "transfer").mkdir(exist_ok=True)
         own = "server" if credentials.role == SERVER else "client"
-        for name, content in (
-            (f"{own}.key", credentials.key),
-            (f"{own}.crt", credentials.certificate),
-            ("rootCA.pem", credentials.root),
-        ):
-            (made / "startup" / name).write_bytes(content)
+        (made / "startup" / f"{own}.key").write_bytes(credentials.key)
+        (made / "startup" / f"{own}.crt").touch()
+        write_certificate(made, credentials.certificate, credentials.root)
         _address(made / "startup", wanted)
         shutil.move(made, kit)
     finally:
         shutil.rmtree(made.parents[2], ignore_errors=True)
     _restrict(kit)
+
+
+def write_certificate(kit: Path, certificate: bytes, root: bytes) -> None:
+    """Put a certificate for a kit's key into it, and the root's; processes read it as they start.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    own = next(path for path in (kit / "startup").glob("*.crt"))
+    for path, content in ((own, certificate), (kit / "startup" / "rootCA.pem", root)):
+        if not path.exists() or path.read_bytes() != content:
+            write_atomic(path, content)
 
 
 def _made_by_flare(wanted: Provisioning, credentials: Credentials) -> Path:

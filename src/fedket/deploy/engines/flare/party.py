@@ -33,9 +33,10 @@ def main() -> None:
     del sys.argv[0]
     with ExitStack() as stack:
         try:
-            _guard()
+            kit = Path(sys.argv[sys.argv.index("-m") + 1] if "-m" in sys.argv else "")
+            _guard(kit)
             if sys.argv[0] in (SERVER, SITE):
-                stack.enter_context(held(Path(sys.argv[sys.argv.index("-m") + 1])))
+                stack.enter_context(held(kit))
         except ConfigError as error:
             sys.stderr.write(f"{error}\n")
             sys.exit(2)
@@ -46,14 +47,16 @@ def main() -> None:
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
-def _guard() -> None:
+def _guard(kit: Path) -> None:
     try:
         from fedket.deploy.engines.flare.guard import install
+        from fedket.deploy.identity.departed import MEMBERS, Departed
+        from fedket.deploy.kit import own_files
     except ImportError as error:
         raise ConfigError(
             f"FLARE cannot be guarded: {error}; install it with: pip install 'fedket[flare]'"
         ) from None
-    install()
+    install(Departed(own_files(kit) / MEMBERS))
 
 
 if __name__ == "__main__":

@@ -104,10 +104,10 @@ class SiteExecutor(CollabExecutor):  # type: ignore[misc]
 
         from fedket.deploy.engines.flare.place import kit_folder
         from fedket.deploy.engines.flare.server_app import FederationServer
-        from fedket.deploy.files import SITE, SiteFile
-        from fedket.schema import read_table
+        from fedket.deploy.files import SITE, read_site, seats_of
 
-        names = read_table(kit_folder(fl_ctx.get_workspace()) / SITE, SiteFile).sites
+        file = read_site(kit_folder(fl_ctx.get_workspace()) / SITE)
+        names = [file.sites[i] for i in seats_of(file)]
         meta = fl_ctx.get_prop(FLContextKey.JOB_META)
         sites = everybody(names, [from_dict(told) for told in meta[JobMetaKey.JOB_CLIENTS]])
         meta[JobMetaKey.JOB_CLIENTS] = [site.to_dict() for site in sites]

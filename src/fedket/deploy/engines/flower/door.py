@@ -1,6 +1,7 @@
 """Who may come to the server: processes for which a certificate of the federation vouches."""
 
 from base64 import b64decode
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -41,10 +42,10 @@ class Door:
 
     Args:
         root: The federation's root certificate (PEM).
-        sites: Names of its sites.
+        sites: -> names of its sites, of those that have not left.
     """
 
-    def __init__(self, root: bytes, sites: tuple[str, ...]) -> None:
+    def __init__(self, root: bytes, sites: Callable[[], Collection[str]]) -> None:
         self._root, self._sites = x509.load_pem_x509_certificate(root), sites
         self._callers: dict[bytes, Caller] = {}
 
@@ -71,7 +72,7 @@ class Door:
         )
         if late or not days_left(certificate) > 0:
             raise HTTPException(403, "the certificate has ended, or a clock is wrong")
-        if role not in (COORDINATOR, OBSERVER) and (role != SITE or name not in self._sites):
+        if role not in (COORDINATOR, OBSERVER) and (role != SITE or name not in self._sites()):
             raise HTTPException(403, f"{name} is no party of this federation")
         others = {k: c for k, c in self._callers.items() if (c.name, c.role) != (name, role)}
         caller = Caller(name, role, public_key)
@@ -87,6 +88,8 @@ class Door:
         caller = self._callers.get(await _signer(request))
         if caller is None:
             raise HTTPException(401, "unknown key; another process may be this party's now")
+        if caller.role == SITE and caller.name not in self._sites():
+            raise HTTPException(403, f"{caller.name} has left the federation")
         if caller.role not in roles:
             raise HTTPException(403, f"this is for {' and '.join(roles)}")
         return caller.name

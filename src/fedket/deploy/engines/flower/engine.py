@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fedket.deploy.engines import DeploymentEngine
-from fedket.deploy.engines.flower.kits import read_kit, write_job, write_kit
+from fedket.deploy.engines.flower.kits import read_kit, write_certificate, write_job, write_kit
 from fedket.deploy.engines.kind import SitesConfig
 from fedket.deploy.identity.authority import SITE
 from fedket.deploy.operating.state import Look
@@ -35,7 +35,8 @@ def run_at_server(
     **options: Any,
 ) -> None:
     """See `fedket.deploy.engines.flower.admin.run`; what is wrong the server says itself."""
-    options.pop("problem", None)
+    for known_there in ("problem", "departed"):
+        options.pop(known_there, None)
     _admin().run(kit, sites, say, **options)
 
 
@@ -80,6 +81,7 @@ class FlowerConfig(SitesConfig):
             "Flower",
             "flower",
             write_kit,
+            write_certificate,
             write_job,
             lambda _: None,
             party_command,

@@ -75,6 +75,17 @@ def write_kit(wanted: Provisioning, credentials: Credentials, kit: Path) -> None
     write_atomic(folder / KEY, credentials.key)
 
 
+def write_certificate(kit: Path, certificate: bytes, root: bytes) -> None:
+    """Put a certificate for a kit's key into it, and the root's; processes read it as they start.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    for name, content in ((CERTIFICATE, certificate), (ROOT, root)):
+        if (kit / "startup" / name).read_bytes() != content:
+            write_atomic(kit / "startup" / name, content)
+
+
 def write_job(wanted: Provisioning, folder: Path) -> None:
     """Make the folder that a coordinator has; Flower needs nothing in it.
 

@@ -7,6 +7,7 @@ import secrets
 import ssl
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from threading import Event, Lock, Thread, Timer
 from typing import Any
@@ -19,8 +20,9 @@ from fedket.deploy.engines.flower.door import Door
 from fedket.deploy.engines.flower.kits import CERTIFICATE, KEY, ROOT, Kit
 from fedket.deploy.engines.flower.superlink import SuperLink
 from fedket.deploy.engines.flower.wire import PEER_S
-from fedket.deploy.files import FEDERATION, PROBLEM, FederationFile, own_files
+from fedket.deploy.files import FEDERATION, PROBLEM, own_files, read_federation, seats_of
 from fedket.deploy.identity.authority import COORDINATOR, OBSERVER, SERVER, SITE
+from fedket.deploy.identity.departed import MEMBERS
 from fedket.deploy.messages import checked, failure_of
 from fedket.deploy.operating.news import now
 from fedket.deploy.operating.state import STOPPED, read_look
@@ -29,7 +31,6 @@ from fedket.deploy.terminal import at_terminal
 from fedket.errors import ConfigError, FedketError, ProtocolError
 from fedket.files import write_atomic
 from fedket.keys.etsi014.errors import PeerSilentError
-from fedket.schema import read_table
 from fedket.secure.phases import Failure, Outcome, Payload, Reply
 
 PEERS = 64
@@ -45,7 +46,11 @@ def serve(kit: Kit, folder: Path) -> None:
         ConfigError: The port cannot be listened on.
     """
     own = own_files(folder)
-    sites = read_table(own / FEDERATION, FederationFile).sites
+
+    def sites() -> frozenset[str]:
+        listed = own / MEMBERS
+        return _present(own, listed.stat().st_mtime_ns if listed.exists() else 0)
+
     party = ServerParty(own, Door((kit.folder / ROOT).read_bytes(), sites))
     # In a thread uvicorn takes no signals: it would wait for those connected.
     served = uvicorn.Server(web(kit, party.app()))
@@ -53,6 +58,13 @@ def serve(kit: Kit, folder: Path) -> None:
     thread.start()
     thread.join()
     raise ConfigError(f"nothing can listen on port {kit.port}; another process may do so")
+
+
+@lru_cache(maxsize=1)
+def _present(own: Path, _: int) -> frozenset[str]:
+    """Names of the sites that have not left; read again when the list was written again."""
+    file = read_federation(own / FEDERATION)
+    return frozenset(file.sites[i] for i in seats_of(file))
 
 
 def web(kit: Kit, app: FastAPI) -> uvicorn.Config:
