@@ -12,7 +12,8 @@ pytest.importorskip("nvflare")
 from local_sites import experiment, site_parts
 from namespaces import HUB, Network, network
 
-from fedket.deploy.project import Choices, write_project
+from fedket.deploy.choices import Choices
+from fedket.deploy.project import write_project
 from fedket.experiment.build import build_experiment
 
 pytestmark = pytest.mark.xdist_group("federations")

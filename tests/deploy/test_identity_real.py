@@ -16,10 +16,11 @@ pytest.importorskip("nvflare")
 
 from local_sites import experiment, processes_of, site_parts
 
+from fedket.deploy.choices import Choices
 from fedket.deploy.files import own_files
 from fedket.deploy.local import free_ports, start_kme, start_party, stop
 from fedket.deploy.private import UMASK
-from fedket.deploy.project import Choices, write_project
+from fedket.deploy.project import write_project
 from fedket.experiment.build import build_experiment
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("federations")]

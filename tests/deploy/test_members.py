@@ -10,6 +10,7 @@ from local_sites import KINDS, experiment
 
 from fedket import cli
 from fedket.deploy.agreed import agree, check_round
+from fedket.deploy.choices import Choices
 from fedket.deploy.engines.flare.guard import _arriving
 from fedket.deploy.files import own_files, read_federation, read_site, seated, seats_of
 from fedket.deploy.identity.attendance import MemberCalls
@@ -32,7 +33,7 @@ from fedket.deploy.identity.members import (
     sign,
 )
 from fedket.deploy.identity.site_kit import build_kit
-from fedket.deploy.project import Choices, write_project
+from fedket.deploy.project import write_project
 from fedket.deploy.run import begin_with
 from fedket.errors import CheckpointError, ConfigError, ProtocolError
 from fedket.experiment.build import build_experiment

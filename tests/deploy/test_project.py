@@ -15,6 +15,7 @@ from cryptography.x509 import DNSName, IPAddress, SubjectAlternativeName
 from cryptography.x509.oid import NameOID
 
 from fedket import cli
+from fedket.deploy.choices import Choices
 from fedket.deploy.engines.flare.engine import party_command
 from fedket.deploy.engines.flare.job import (
     LAUNCHER_CLASS,
@@ -33,7 +34,7 @@ from fedket.deploy.files import (
 )
 from fedket.deploy.identity.authority import read_certificate
 from fedket.deploy.local import free_ports
-from fedket.deploy.project import Choices, for_sites, read_layout, write_project
+from fedket.deploy.project import for_sites, read_layout, write_project
 from fedket.errors import ConfigError
 from fedket.experiment.load import load_config, parse_config
 from fedket.experiment.run_directory import config_hash

@@ -11,13 +11,14 @@ import pytest
 from local_sites import KINDS, experiment
 
 from fedket import cli
+from fedket.deploy.choices import Choices
 from fedket.deploy.engines.flare.engine import server_of
 from fedket.deploy.files import PROBLEM
 from fedket.deploy.keyless import LinkFault, told
 from fedket.deploy.local import free_ports, prepare
 from fedket.deploy.opening import look_at
 from fedket.deploy.operating.consent import approve
-from fedket.deploy.project import Choices, write_project
+from fedket.deploy.project import write_project
 from fedket.deploy.site_problems import LEFT_OUT, SiteProblems
 from fedket.deploy.site_process import SiteProcess
 from fedket.experiment.load import load_config

@@ -89,7 +89,8 @@ def init(
 
     Example: fedket deploy init quickstart --sites a,b,c --host fed.example.org --output heart
     """
-    from fedket.deploy.project import Choices, write_project
+    from fedket.deploy.choices import Choices
+    from fedket.deploy.project import write_project
     from fedket.deploy.trial_keys import KME
 
     names = tuple(name.strip() for name in sites.split(",") if name.strip())

@@ -19,13 +19,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fedket.deploy.choices import Choices
 from fedket.deploy.compile_cache import CACHE
 from fedket.deploy.engines.kind import deployment_of
 from fedket.deploy.files import kit_engine
 from fedket.deploy.operating.news import now
 from fedket.deploy.operating.state import STOPPED
 from fedket.deploy.private import make_private
-from fedket.deploy.project import Choices, Layout, for_sites, write_project
+from fedket.deploy.project import Layout, for_sites, write_project
 from fedket.errors import ProtocolError
 from fedket.experiment.build import build_experiment
 from fedket.experiment.config import ExperimentConfig

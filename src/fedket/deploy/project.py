@@ -5,21 +5,19 @@ One startup kit of the engine's per party, with the party's own files in it.
 
 import re
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import tomli_w
 
+from fedket.deploy.choices import Choices, check_names
 from fedket.deploy.engines import DEFAULT, DeploymentEngine, Provisioning
 from fedket.deploy.engines.kind import SitesConfig, deployment_of
 from fedket.deploy.files import (
     FEDERATION,
     MIN_SITES,
-    OWN_FILES,
     PERSON_FILE,
     SITE,
-    SITE_NAME,
     FederationFile,
     PersonFile,
     SiteFile,
@@ -29,6 +27,7 @@ from fedket.deploy.files import (
     own_files,
     sae_ids,
 )
+from fedket.deploy.guide import guide
 from fedket.deploy.identity import authority as identity
 from fedket.deploy.identity.authority import (
     COORDINATOR,
@@ -45,7 +44,6 @@ from fedket.deploy.identity.authority import (
     save_root,
 )
 from fedket.deploy.identity.coordinator import (
-    ANSWERS,
     AUTHORITY,
     EXPERIMENT,
     INVITATIONS,
@@ -61,25 +59,12 @@ from fedket.deploy.trial_keys import KME, write_trial_keys
 from fedket.errors import ConfigError
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import dump_config, revised
-from fedket.experiment.run_directory import MODEL, config_hash, source_hashes
+from fedket.experiment.run_directory import MODEL, config_hash
 from fedket.federated.engine_kinds import EngineConfig
-from fedket.keys.etsi014.config import is_host
-from fedket.keys.kme.trial import FIRST_PORT
 from fedket.schema import Table, read_table
 from fedket.section import user_files
 
 GUIDE, ADMIN, START = "OPERATORS.md", "admin", "start.safetensors"
-PERSON = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
-"""Form of the names of people, so that no site and no server has one."""
-
-GIVING = """Give each party its own folder of `kits/` over a channel you trust: it holds that
-party's private key."""
-JOINING = f"""Send each site its file of `{INVITATIONS}/`, openly if you like. It runs
-`fedket deploy join NAME.toml` and sends back `NAME.request.toml`; compare on the telephone what the
-two of you see; then run `fedket deploy approve THIS-FOLDER NAME.request.toml`, and send it
-`{ANSWERS}/NAME.json`, of which `fedket deploy join NAME.json` makes its startup kit. Its private
-key never leaves it."""
-
 SHARED = {"experiment": "experiment.toml", "sae": "sae.toml", "store": "pads"}
 """What the files of all parties say."""
 
@@ -111,50 +96,6 @@ class Layout(NamedTuple):
     def files(self, party: str) -> Path:
         """Return the folder of a party's own files."""
         return own_files(self.kits[party])
-
-
-class Choices(NamedTuple):
-    """What differs from one federation to another.
-
-    Attributes:
-        sites: Names of the sites, in order.
-        hosts: Where sites reach the server: names or addresses, the first one first.
-        port: On which port.
-        coordinator: Who hands the run in and ends it, in the form of an e-mail address.
-        observers: Who may see how it goes, in the same form.
-        data: Site -> its samples, as its `site.toml` names them.
-        prepared: Whether the samples are already what the experiment makes of them.
-        saes: SAE IDs of the sites and then the server.
-        trial_kme: Host name of a key manager for a trial, which is written too, and the experiment
-            and statistics count as approved at every site; empty: each party
-            has one of its own, and gets a template.
-        kme_port: The trial's key manager's port.
-        test_data: The server's own samples for evaluation, or nothing.
-        min_sites: Fewest sites in a sum; None for the default.
-        engine: See `for_sites`.
-        waits: Further values of `federation.toml`.
-        start: A run with the same model, with whose weights this one begins.
-        invite: Whether sites are invited, and make their own keys, in place of getting kits.
-        code: Whether files of users' own kinds go into kits, too: where one person is everybody.
-    """
-
-    sites: tuple[str, ...]
-    hosts: tuple[str, ...] = ("localhost",)
-    port: int = 8002
-    coordinator: str = "coordinator@fedket.example"
-    observers: tuple[str, ...] = ()
-    data: Mapping[str, str] = {}
-    prepared: bool = False
-    saes: tuple[str, ...] = ()
-    trial_kme: str = ""
-    kme_port: int = FIRST_PORT
-    test_data: str = ""
-    engine: str = ""
-    waits: Mapping[str, Any] = {}
-    code: bool = False
-    min_sites: int | None = None
-    invite: bool = False
-    start: Path | None = None
 
 
 def write_project(config: ExperimentConfig, directory: Path, choices: Choices) -> Layout:
@@ -244,7 +185,7 @@ def _write_all(config: ExperimentConfig, directory: Path, choices: Choices) -> L
             approve(layout.files(name), config, "a trial")
     for name in choices.sites if choices.invite else ():
         invite(directory / INVITATIONS, Coordinator(directory).members, name)
-    (directory / GUIDE).write_text(_guide(config, choices, engine.extra), encoding="utf-8")
+    (directory / GUIDE).write_text(guide(config, choices, engine.extra), encoding="utf-8")
     make_private(directory)
     return layout
 
@@ -324,28 +265,6 @@ def _simulating(config: ExperimentConfig) -> dict[str, Any]:
     return config.engine.model_dump(mode="json", include=set(EngineConfig.model_fields))
 
 
-def check_names(choices: Choices) -> None:
-    """Check names before anything is written.
-
-    Raises:
-        ConfigError: One is bad or used twice, or there are too few.
-    """
-    for name in choices.sites:
-        if not re.fullmatch(SITE_NAME, name) or name in ("server", "admin"):
-            raise ConfigError(
-                f"`{name}` cannot name a site; use small letters, digits and hyphens, and neither "
-                "`server` nor `admin`"
-            )
-    for host in choices.hosts:
-        if not is_host(host):
-            raise ConfigError(f"`{host}` is no host name and no address")
-    for name in (choices.coordinator, *choices.observers):
-        if not re.fullmatch(PERSON, name) or len(name) > 64:
-            raise ConfigError(f"`{name}` cannot name a person; use the form name@example.org")
-    if len(set(choices.sites)) < len(choices.sites) or len(choices.sites) < 2:
-        raise ConfigError(f"name two sites or more, each once; got {', '.join(choices.sites)}")
-
-
 def write_checked(path: Path, values: dict[str, Any], model: type[Table]) -> None:
     """Write a file and check that it reads as it should."""
     path.write_text(tomli_w.dumps(values), encoding="utf-8")
@@ -364,66 +283,3 @@ def sae_template(own: str, saes: tuple[str, ...]) -> str:
     }
     head = "# How this party reaches its own key manager; check with: fedket keys doctor sae.toml\n"
     return head + tomli_w.dumps(values)
-
-
-def _guide(config: ExperimentConfig, choices: Choices, extra: str) -> str:
-    files = OWN_FILES
-    places = " or ".join(f"`{host}:{choices.port}`" for host in choices.hosts)
-    sites = "\n".join(f"- `{name}`" for name in choices.sites)
-    caveats = "\n".join(f"- {said}" for said in config.aggregation.caveats())
-    code = "".join(
-        f"\n- `{name}`, SHA-256 `{digest}`"
-        for name, digest in source_hashes(config).items()
-        if name.endswith(".py")
-    )
-    if code:
-        code = f"""
-It runs code of its author's, which no kit brings. Every party reads these files, and puts them
-beside `experiment.toml`:
-{code}
-"""
-    trial = ""
-    if choices.trial_kme:
-        trial = f"""
-**A trial: the keys are simulated**, not QKD. One key manager makes them for all parties:
-`fedket kme serve THIS-FOLDER/{KME}/kme.toml`, at `{choices.trial_kme}:{choices.kme_port}`. Each
-kit's `sae.toml` leads there already, and the experiment counts as approved at every site.
-"""
-    return f"""# What each operator has to do
-
-Experiment `{config.name}`, fingerprint `{config_hash(config)[:16]}`. Every party reads
-`{files}/experiment.toml` in its kit: it says what is trained, and nothing else will be.
-{code}{trial}
-{JOINING if choices.invite else GIVING}
-Keep this folder to yourself: `provisioning/` holds the key that signs certificates and the list of
-members.
-
-## Sites
-
-{sites}
-
-1. Install: `pip install 'fedket[{extra}]'`.
-2. In `{files}/site.toml` say where your samples are (`data`). They stay there. `statistics = true`
-   lets your counts and means into sums over all sites, before training.
-3. In `{files}/sae.toml` say how you reach your key manager, and put the certificates that it names
-   beside it; `fedket keys doctor KIT/{files}/sae.toml` says what is wrong.
-4. `fedket deploy consent KIT` shows what would be trained, what leaves your site, and ε if there is
-   noise. Approve it, or do not take part.
-5. Start: `fedket deploy start KIT`, as a user of the operating system who owns the kit and runs
-   nothing else. It may be stopped and started again at any time.
-
-## What the server can learn
-
-{caveats}
-
-## Server
-
-1. Install as above. Sites must reach {places}.
-2. In `{files}/federation.toml` check deadlines; `{files}/sae.toml` as above.
-3. Start: `fedket deploy start KIT`.
-
-## Administrator
-
-When server and sites are up: `fedket deploy run THIS-FOLDER`. It may be stopped and started again;
-the run goes on at the server, whose run directory is `{files}/run` (`fedket report` reads it).
-"""
