@@ -15,7 +15,7 @@ ALL = ["server: OK", *(f"{name}: OK" for name in SITES)]
 
 
 def latecomers(clock):
-    return Latecomers(lambda: clock[0])
+    return Latecomers(lambda: SITES, lambda: clock[0])
 
 
 def test_a_site_that_stays_after_the_job_has_begun_is_late():
@@ -102,7 +102,7 @@ def run(tmp_path, monkeypatch, flare, **options):
     monkeypatch.setattr(admin.time, "sleep", sleep)
     monkeypatch.setattr(admin.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(admin, "session", lambda kit, seconds: admin.contextlib.nullcontext(flare))
-    monkeypatch.setattr(admin, "Latecomers", lambda: latecomers(clock))
+    monkeypatch.setattr(admin, "Latecomers", lambda sites: latecomers(clock))
     try:
         admin.run_job(tmp_path, tmp_path, SITES, news.append, join_s=30.0, **options)
     finally:

@@ -42,6 +42,7 @@ def site_values(**changed):
         "saes": ["a", "b", "hub"],
         "sae": "sae.toml",
         "store": "pads",
+        "min_sites": 2,
     }
     return values | changed
 
@@ -158,7 +159,7 @@ def test_a_mistake_of_a_site_is_one_line_before_anything_starts(
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"sites": ["ada"], "saes": ["a", "hub"]}, "`sites` should"),
+        ({"sites": ["ada"], "saes": ["a", "hub"]}, "has 1 sites, it needs 2"),
         ({"sites": ["ada", "ada"]}, "name each site once"),
         ({"silent_s": 0.0}, "`silent_s` should"),
         ({"test_data": "test.npz"}, "test.npz, which is not there"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jax
 import pytest
-from local_sites import KINDS, experiment
+from local_sites import KINDS, experiment, site_parts
 
 from fedket import cli
 from fedket.deploy.agreed import agree, check_round
@@ -35,6 +35,7 @@ from fedket.deploy.identity.members import (
 from fedket.deploy.identity.site_kit import build_kit
 from fedket.deploy.project import write_project
 from fedket.deploy.run import begin_with
+from fedket.deploy.site_trainer import SiteTrainer, make_task
 from fedket.errors import CheckpointError, ConfigError, ProtocolError
 from fedket.experiment.build import build_experiment
 from fedket.experiment.load import load_config
@@ -227,19 +228,22 @@ def test_a_session_ends_when_the_members_change_and_leads_to_nobody_who_has_left
         asked.append(said)
         return Reply({})
 
-    calls = MemberCalls(folder, known, frozenset({0, 2}), call)
+    with pytest.raises(MembersChangedError, match="as the session began"):
+        MemberCalls(folder, known, frozenset({0, 2}), call)
+    coordinator.revoke("cy")
+    calls = MemberCalls(folder, known, frozenset({0, 1}), call)
     calls.check(news.append)
-    assert calls(1, "heartbeat", {}, 1.0, None) == Failure("has left the federation")
-    calls(2, "handshake", {"experiment": "x"}, 1.0, None)
+    assert calls(2, "heartbeat", {}, 1.0, None) == Failure("has left the federation")
+    calls(1, "handshake", {"experiment": "x"}, 1.0, None)
     calls(0, "heartbeat", {}, 1.0, None)
     assert [said[:3] for said in asked] == [
-        (2, "handshake", {"experiment": "x", "members": coordinator.text}),
+        (1, "handshake", {"experiment": "x", "members": coordinator.text}),
         (0, "heartbeat", {}),
     ]
     coordinator.revoke("bob")
     with pytest.raises(MembersChangedError):
         calls.check(news.append)
-    assert news == ["list of members, version 3: bob was revoked; the session begins again"]
+    assert news == ["list of members, version 4: bob was revoked; the session begins again"]
 
 
 def test_rounds_are_drawn_among_those_that_are_there_by_their_numbers():
@@ -251,6 +255,15 @@ def test_rounds_are_drawn_among_those_that_are_there_by_their_numbers():
     check_round(agreed, 1, dict.fromkeys(seats, 10))
     with pytest.raises(ProtocolError, match=r"names sites \[1\]"):
         check_round(agreed, 1, {1: 10, 2: 10})
+
+
+def test_a_site_whose_number_is_beyond_those_there_trains():
+    config = experiment(KINDS["masked"])
+    part = next(iter(site_parts(build_experiment(config))))
+    task = make_task(config, part.x_train.shape[1:], part.num_classes)
+    trainer = SiteTrainer(task, part, 7, len(part.y_train))
+    context = task.round(1, (0, 7), {0: 10, 7: 10})
+    assert trainer.contribute(trainer.blank, context) is not None
 
 
 class _Cell:
@@ -301,7 +314,9 @@ def test_a_federation_begins_with_the_weights_of_an_old_run(tmp_path):
     assert params_sha256(begun.params) == params_sha256(params)
     assert begun.round_num == 0
     config = load_config(find_experiment(QUICKSTART))
-    layout = write_project(config, tmp_path / "heart", Choices(("a", "b"), start=tmp_path))
+    layout = write_project(
+        config, tmp_path / "heart", Choices(("a", "b"), min_sites=2, start=tmp_path)
+    )
     own = layout.files("server")
     server = read_federation(own / "federation.toml")
     assert (own / server.start).read_bytes() == (tmp_path / "model.safetensors").read_bytes()

@@ -142,7 +142,10 @@ MISFITS = {
     "shape in words": ({"features": "wide"}, "its `features` is 'wide', which is not the shape"),
     "no shape": ({"features": []}, "its `features` is [], which is not the shape"),
     "a shape of nothing": ({"features": [-4]}, "its `features` is [-4], which is not the shape"),
-    "pages of it": ({"protocol": "9" * 10_000}, "the protocol between parties is '999"),
+    "pages of it": (
+        {"protocol": "9" * 10_000},
+        "its version of the protocol between parties is '999",
+    ),
 }
 
 

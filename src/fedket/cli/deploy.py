@@ -262,11 +262,10 @@ def _hand_in(
 ) -> None:
     """Hand a job in and see it through."""
     from fedket.deploy.files import PROBLEM
-    from fedket.deploy.identity.coordinator import AUTHORITY, present_sites
-    from fedket.deploy.identity.departed import MEMBERS, Departed
+    from fedket.deploy.identity.coordinator import present_sites
 
     files, sites = layout.files("server"), present_sites(layout.directory)
-    options["departed"] = Departed(layout.directory / AUTHORITY / MEMBERS)
+    options["present"] = partial(present_sites, layout.directory)
     problem = _problem(files / PROBLEM)
     admin = layout.kits["admin"]
     layout.engine.run(admin, job, sites, say, join_s=join_s, problem=problem, **options)

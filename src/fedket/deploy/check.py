@@ -12,6 +12,7 @@ from fedket.deploy.files import (
     FederationFile,
     SiteFile,
     check_cohorts,
+    check_deployable,
     own_files,
     read_federation,
     read_planned,
@@ -77,7 +78,10 @@ def _check_party(file: FederationFile | SiteFile, party: int) -> ExperimentConfi
     own = sae_ids(file.saes, len(file.sites))[party]
     sae = read_own_sae(file.sae, own)
     _must_exist(file.sae, sae.ca, sae.certificate, sae.key)
-    return load_config(file.experiment)
+    config = load_config(file.experiment)
+    if not file.authority:  # no list, so nobody comes or goes
+        check_deployable(config, len(file.sites))
+    return config
 
 
 def _must_exist(named_in: Path, *paths: Path) -> None:

@@ -200,8 +200,9 @@ class SiteTrainer:
             x, y = jnp.asarray(dataset.x_train, dtype), jnp.asarray(dataset.y_train)
             learning = build_learning(config, task.context, largest)
             self._training = learning.training
-            # A row for every client, so that sites of one size run one compiled program.
-            rows = [np.zeros(0, np.int64)] * config.num_clients
+            # A row for every client, so that sites of one size run one compiled program; numbers of
+            # sites that came late are beyond.
+            rows = [np.zeros(0, np.int64)] * max(config.num_clients, client_id + 1)
             rows[client_id] = np.arange(len(dataset.y_train))
             clients = pack_partition(rows)
             self._data = TrainingData(x, y, clients)

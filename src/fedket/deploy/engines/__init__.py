@@ -64,10 +64,11 @@ class DeploymentEngine(NamedTuple):
         write_job: (what, folder) -> nothing; makes the folder, which a coordinator hands in.
         settle: Startup kit of a party -> nothing; makes it fit the place it was copied to.
         command: Startup kit of a party -> the command that runs its process.
-        run: (administrator's kit, job, sites, say, *, join_s, restarts, problem, stopped, told) ->
-            nothing, when the run is finished; waits for its end and starts it again after a
-            failure, but not after `stop`, or once `stopped()`: that raises `RunStoppedError`.
-            Tells `told` how it is doing, before it begins, about once a second, and at its end.
+        run: (administrator's kit, job, sites, say, *, join_s, restarts, problem, stopped, told,
+            present) -> nothing, when the run is finished; waits for its end and starts it again
+            after a failure, but not after `stop`, or once `stopped()`: that raises
+            `RunStoppedError`. Tells `told` how it is doing, before it begins, about once a second,
+            and at its end; asks `present` who the sites are by now.
         look: (administrator's kit, seconds) -> a context in which a call asks the server how its
             run is doing; tries to reach it for so long.
         stop: (administrator's kit, seconds) -> whether a run was ended: nobody hands it in again

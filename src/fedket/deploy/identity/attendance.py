@@ -6,7 +6,7 @@ from threading import Event
 
 from fedket.deploy.broadcast import Call
 from fedket.deploy.identity.departed import MEMBERS
-from fedket.deploy.identity.members import MembersChangedError, changes, read_list
+from fedket.deploy.identity.members import Members, MembersChangedError, changes, read_list
 from fedket.secure.phases import Failure, Outcome, Payload
 
 
@@ -18,12 +18,17 @@ class MemberCalls:
         authority: Fingerprint of the root key that signs the list; empty: there is none.
         present: Sites that had not left when the session began.
         call: The transport's way.
+
+    Raises:
+        MembersChangedError: The list is another one than that by which the session was to begin.
     """
 
     def __init__(self, folder: Path, authority: str, present: frozenset[int], call: Call) -> None:
         self._path, self._authority = folder / MEMBERS, authority
         self._present, self._call = present, call
         self._text = self._now()
+        if self._text and frozenset(self._read(self._text).present) != present:
+            raise MembersChangedError("the members changed as the session began; begin it again")
 
     def __call__(
         self, site: int, action: str, payload: Payload, seconds: float, given_up: Event
@@ -44,9 +49,12 @@ class MemberCalls:
         """
         if (text := self._now()) == self._text:
             return
-        old, new = (read_list(t, self._authority, f"{self._path}") for t in (self._text, text))
+        old, new = (self._read(said) for said in (self._text, text))
         say(f"{changes(old, new)}; the session begins again")
         raise MembersChangedError(changes(old, new))
+
+    def _read(self, text: str) -> Members:
+        return read_list(text, self._authority, f"{self._path}")
 
     def _now(self) -> str:
         return self._path.read_text(encoding="utf-8") if self._authority else ""

@@ -12,7 +12,7 @@ import io
 import logging
 import time
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ def run_job(
     problem: Callable[[], str] = lambda: "",
     stopped: Callable[[], bool] = lambda: False,
     told: Callable[[Look], None] = lambda _: None,
-    departed: Callable[[], Collection[str]] = tuple,
+    present: Callable[[], tuple[str, ...]] | None = None,
 ) -> None:
     """Hand the job in when the sites are there, and see it through, or one that runs already.
 
@@ -103,7 +103,7 @@ def run_job(
         join_s: Seconds to wait for the server, and then for sites.
         restarts: How often a job that was lost is handed in again.
         problem: Returns what the run's server found wrong for good, or nothing.
-        departed: Names of the sites that have left by now; nobody waits for them.
+        present: Returns the names of the sites by now, who come and go; None: `sites`.
         stopped: Whether somebody stopped all processes of this federation.
         told: Told how the run is doing: before it begins, about once a second, and at its end.
 
@@ -112,6 +112,7 @@ def run_job(
         RunStoppedError: An operator stopped the run.
         FedketError: What the server found wrong.
     """
+    now = present or (lambda: sites)
     awaited, failures = sites, 0
     for attempt in range(restarts + 1):
         said = ""
@@ -120,14 +121,11 @@ def run_job(
                 job_id = _running(opened)
                 told(look_through(opened))
                 if not job_id:
-                    gone = departed()
-                    sites, awaited = (
-                        tuple(name for name in names if name not in gone)
-                        for names in (sites, awaited)
-                    )
+                    known, sites = sites, now()
+                    awaited = tuple(n for n in sites if n in awaited or n not in known)
                     awaited = _await_sites(opened, sites, awaited, join_s, say)
                     job_id = str(opened.submit_job(str(job.resolve())))
-                status = _see_through(opened, job_id, Latecomers(), say, told)
+                status = _see_through(opened, job_id, Latecomers(now), say, told)
                 told(look := look_through(opened))
                 if status != DONE:
                     said = _problem_of(look, job_id)
@@ -266,11 +264,14 @@ class Latecomers:
     """Sites that are connected, and not in the job; also some that were not members at its start.
 
     Args:
+        sites: Returns the names of all sites by now.
         clock: Seconds.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(
+        self, sites: Callable[[], tuple[str, ...]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._sites, self._clock = sites, clock
         self._since: dict[str, float] = {}
 
     def settled(self, connected: set[str], deployed: list[str]) -> tuple[str, ...]:
@@ -283,7 +284,7 @@ class Latecomers:
         """
         members = {entry.split(":")[0] for entry in deployed if entry.endswith(": OK")}
         now = self._clock()
-        late = [name for name in sorted(connected) if name not in members]
+        late = [n for n in self._sites() if n in connected and n not in members]
         self._since = {name: self._since.get(name, now) for name in late if members}
         return tuple(n for n, since in self._since.items() if now - since >= SETTLED_S)
 

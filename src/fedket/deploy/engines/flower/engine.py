@@ -35,7 +35,7 @@ def run_at_server(
     **options: Any,
 ) -> None:
     """See `fedket.deploy.engines.flower.admin.run`; what is wrong the server says itself."""
-    for known_there in ("problem", "departed"):
+    for known_there in ("problem", "present"):
         options.pop(known_there, None)
     _admin().run(kit, sites, say, **options)
 
