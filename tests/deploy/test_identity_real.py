@@ -92,10 +92,10 @@ class Year:
                     return line["round"]
             time.sleep(0.2)
 
-    def log(self, party):
-        """Return what a site's process said, or the server's."""
+    def log(self, party, name="log.out"):
+        """Return what a site's process said, or the server's; `log.txt` is the engine's."""
         kit = self.layout.kits.get(party, self.place / party)
-        return (kit / "log.out").read_text()
+        return (kit / name).read_text()
 
     def end(self, name):
         """Kill all processes of a site."""
@@ -167,7 +167,7 @@ def test_sites_join_are_revoked_renewed_replaced_and_upgraded_while_the_run_goes
 
         year.end("cy")
         start_party(tmp_path / "cy", "cy")
-        while "ended the connection of 'cy', which has left" not in year.log("server"):
+        while "ended the connection of 'cy', which has left" not in year.log("server", "log.txt"):
             time.sleep(0.2)
     lines = year.rounds()
     assert [line["round"] for line in lines] == [*range(1, len(lines) + 1)]

@@ -8,7 +8,7 @@ from nvflare.fuel.sec.authz import AuthzContext, Person
 from nvflare.security.security import FLAuthorizer
 
 from fedket.deploy.engines.flare import commands
-from fedket.deploy.engines.flare.admin import LOOK, STOP
+from fedket.deploy.engines.flare.admin import LOOK, STOP, TAKE
 from fedket.deploy.engines.flare.kits import COORDINATOR, NOTHING, OBSERVER, RIGHTS
 from fedket.deploy.operating.state import STOPPED, read_look
 
@@ -27,14 +27,14 @@ def module(monkeypatch):
 @pytest.mark.parametrize(
     ("rights", "may"),
     [
-        (RIGHTS[COORDINATOR], {LOOK, STOP}),
+        (RIGHTS[COORDINATOR], {LOOK, STOP, TAKE}),
         (RIGHTS[OBSERVER], {LOOK}),
         (NOTHING, set()),
     ],
     ids=["coordinator", "observer", "stranger"],
 )
 def test_who_views_may_look_and_who_manages_jobs_may_stop(module, rights, may):
-    assert {spec.name for spec in module.get_spec().cmd_specs} == {LOOK, STOP}
+    assert {spec.name for spec in module.get_spec().cmd_specs} == {LOOK, STOP, TAKE}
     assert all(
         spec.authz_func(None, []).name == "REQUIRE_AUTHZ" for spec in module.get_spec().cmd_specs
     )
@@ -42,7 +42,7 @@ def test_who_views_may_look_and_who_manages_jobs_may_stop(module, rights, may):
     authorizer, who = FLAuthorizer("fedket", policy), Person("someone", "fedket", "someone")
     allowed = {
         name
-        for name in (LOOK, STOP)
+        for name in (LOOK, STOP, TAKE)
         if authorizer.authorize(AuthzContext(user=who, submitter=who, right=name))[0]
     }
     assert allowed == may

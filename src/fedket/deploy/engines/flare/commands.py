@@ -1,8 +1,9 @@
-"""Two commands of ours at FLARE's server: to see how the run is doing, and to stop it for good.
+"""Our own commands at FLARE's server: look at a run, stop it for good, take a list of members.
 
 They are added to FLARE's own, and judged by the rights in the server's kit: who may view may look,
-who may manage jobs may stop. Nothing else is to be had through them: no file but the three that
-`read_look` reads, no argument, no other process.
+who may manage jobs may stop it, and give it a list, which it takes by the root key's signature
+alone. Nothing else is to be had through them: no file but the three that `read_look` reads, no
+argument but the list, no other process.
 """
 
 import base64
@@ -26,8 +27,8 @@ from fedket.deploy.operating.state import STOPPED, read_look
 from fedket.errors import FedketError
 from fedket.files import write_atomic
 
-RIGHTS = {LOOK: CommandCategory.VIEW, STOP: CommandCategory.MANAGE_JOB}
-RIGHTS[TAKE] = CommandCategory.MANAGE_JOB
+JOBS = CommandCategory.MANAGE_JOB
+RIGHTS = {LOOK: CommandCategory.VIEW, STOP: JOBS, TAKE: JOBS}
 
 
 def register() -> None:
