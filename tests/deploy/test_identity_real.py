@@ -108,8 +108,9 @@ def running(year):
     """The key manager, the server, three sites, and a coordinator who watches."""
     before = os.umask(UMASK)
     start_kme(year.layout)
-    started = [start_party(year.layout.kits["server"], "server")]
-    started += [start_party(year.place / name, name) for name in ("ada", "bob", "cy")]
+    start_party(year.layout.kits["server"], "server")
+    for name in ("ada", "bob", "cy"):
+        start_party(year.place / name, name)
     command = [sys.executable, "-m", "fedket", "deploy", "run", str(year.heart)]
     with (year.place / "run.txt").open("wb") as out:
         watching = subprocess.Popen(command, stdout=out, stderr=out)
@@ -117,6 +118,7 @@ def running(year):
             yield
         finally:
             watching.kill()
+            watching.wait()
             stop(year.heart)
             for kit in (year.layout.kits["server"], *(year.place / name for name in SITES)):
                 for pid in processes_of(kit):
