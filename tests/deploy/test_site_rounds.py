@@ -15,7 +15,8 @@ from local_sites import (
     site_parts,
 )
 
-from fedket.deploy.rounds import MOST_SITES, SiteRounds, site_experiment
+from fedket.deploy.identity.members import MOST_SITES
+from fedket.deploy.rounds import SiteRounds, site_experiment
 from fedket.deploy.site import Site
 from fedket.deploy.site_trainer import make_task
 from fedket.deploy.spoilers import Spoilers

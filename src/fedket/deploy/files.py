@@ -176,9 +176,8 @@ def seats_of(file: "FederationFile | SiteFile") -> tuple[int, ...]:
 
 
 def _seats(members: Members) -> dict[str, object]:
-    saes = tuple(site.sae for site in members.sites)
-    server = members.saes[SERVER]
-    return {"sites": members.names, "saes": (*saes, server), "present": members.present}
+    saes = *(site.sae for site in members.sites), members.saes[SERVER]
+    return {"sites": members.names, "saes": saes, "present": members.present}
 
 
 def _complete(file: F, path: Path) -> F:

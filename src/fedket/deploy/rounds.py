@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax.numpy as jnp
 import numpy as np
 
+from fedket.deploy.identity.members import MOST_SITES
 from fedket.deploy.keyless import Keyless, LinksWithoutKeyError, heard
 from fedket.deploy.party_keys import PartyKeys
 from fedket.deploy.patience import RETRY_S, fill_patiently
@@ -39,9 +40,6 @@ from fedket.types import (
     ServerState,
     Stream,
 )
-
-MOST_SITES = 1000
-"""Numbers that a federation gives to sites: a run's state has room for them all."""
 
 
 @runtime_checkable
@@ -123,11 +121,7 @@ class SiteRounds:
         return Engine(self._run, self.attend, remembered)
 
     def attend(self, drawn: np.ndarray, round_num: int) -> Attendance:
-        """Return the drawn sites that are there and have key, and why the others do not take part.
-
-        Args:
-            drawn: Places among those that take part.
-            round_num: The round.
+        """Return the sites at the drawn places that are there and have key, and why others are not.
 
         Raises:
             ProtocolError: Too few are there, or have key; the run ends until there are more.

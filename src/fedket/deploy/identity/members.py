@@ -27,6 +27,9 @@ from fedket.keys.etsi014.config import Host, Id
 from fedket.schema import Table
 from fedket.types import SERVER
 
+MOST_SITES = 1000
+"""Numbers that a federation gives to sites: a run's state has room for them all."""
+
 LONGEST = 4 * 2**20
 """Bytes of a list: 1000 members with certificates of 2 kB, and room."""
 
