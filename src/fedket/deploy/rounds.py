@@ -221,6 +221,7 @@ class SiteRounds:
                 )
             self._say(f"round {round_num} waits for key, {deadline:g} s at most: {first}")
             time.sleep(RETRY_S)
+            self._samples = {**self._samples, **self._members.gather()}  # who was restarted
 
     def _within_share(
         self, round_num: int, cohort: tuple[int, ...]
