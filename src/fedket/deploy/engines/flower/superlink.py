@@ -35,6 +35,7 @@ from flwr.superlink.routers.fleet.node_auth import NodeAuthMiddleware
 from flwr.superlink.routers.fleet.router import router as fleet
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.responses import JSONResponse
 
 from fedket.deploy.engines.flower import letters
 from fedket.secure.phases import Failure, Outcome
@@ -188,7 +189,7 @@ class SuperLink:
         self._loop = asyncio.get_running_loop()
         action, said = request.url.path.removeprefix(FLEET), request.state.protobuf_request
         if action not in ANSWERED:
-            return Response(status_code=404)
+            return _refused(404, "this server does not answer that")
         if action == "pull-messages":
             node = said.node.node_id
             self._seen[node] = time.monotonic()
@@ -196,12 +197,17 @@ class SuperLink:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._mail[node].acquire(), HOLD_S)
         elif action == "push-messages" and _of_others(said):
-            return Response(status_code=403)
+            return _refused(403, "a node sends its own answers")
         response = await answer(request)
         if action in ("push-messages", "push-object"):
             with self._arrived:
                 self._arrived.notify_all()
         return response
+
+
+def _refused(code: int, why: str) -> Response:
+    """A refusal that Flower hands on: one without JSON it would turn into an error of the server's."""
+    return JSONResponse({"detail": why}, status_code=code)
 
 
 def _of_others(said: Any) -> bool:
