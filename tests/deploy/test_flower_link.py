@@ -242,7 +242,8 @@ def test_nothing_else_of_flower_s_is_served(server, kits):
         refused = client._client.post(f"{client.url}/v1/{path}").status_code
         assert refused in (404, 415)  # no such route; Flower asks for its media type before
     served = server.app().openapi()["paths"]
-    assert served and all(path.startswith(("/v1/fleet/", "/fedket/")) for path in served)
+    assert served
+    assert all(path.startswith(("/v1/fleet/", "/fedket/")) for path in served)
 
 
 def test_a_party_that_asks_nonsense_hears_so(server, kits):

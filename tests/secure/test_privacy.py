@@ -10,9 +10,11 @@ import pytest
 from fedket.errors import ConfigError, ProtocolError, RoundLostError
 from fedket.keys import OsRandomSource
 from fedket.secure import (
+    in_process,
     pairwise_protocol,
     quantised_protocol,
     reduce_in_process,
+    server_side,
     shared_masks_protocol,
 )
 from fedket.secure.privacy import (
@@ -175,8 +177,8 @@ def test_a_sum_over_fewer_clients_than_the_noise_was_made_for_is_not_opened(aggr
     assert np.isfinite(flat(total)).all()
 
 
-def test_clients_refuse_a_group_that_is_too_small_whatever_the_server_says():
-    """The server goes by a sum over three; clients that ask for four upload nothing to it."""
+def test_clients_refuse_a_group_that_is_too_small_whatever_the_server_says(monkeypatch):
+    """A server over three of four that need four is lost; one that says nothing of it, as well."""
     made = mechanism("skellam", survivors=4)
     three = private_protocol(PROTOCOLS["pairwise_masks"](), made._replace(survivors=3))
 
@@ -186,8 +188,13 @@ def test_clients_refuse_a_group_that_is_too_small_whatever_the_server_says():
 
     total, _ = reduce(three)(updates(), a_round())
     assert np.isfinite(flat(total)).all()
+    four = private_protocol(PROTOCOLS["pairwise_masks"](), made)
+    with pytest.raises(RoundLostError, match="3 clients left, 4 are the least"):
+        reduce(four)(updates(), a_round())
+    lying = lambda _, *about: server_side(three, *about)  # noqa: E731
+    monkeypatch.setattr(in_process, "server_side", lying)
     with pytest.raises(RoundLostError, match="refuses a sum over 3 clients"):
-        reduce(private_protocol(PROTOCOLS["pairwise_masks"](), made))(updates(), a_round())
+        reduce(four)(updates(), a_round())
 
 
 def test_a_budget_decides_the_noise():
