@@ -206,7 +206,7 @@ class SuperLink:
 
 
 def _refused(code: int, why: str) -> Response:
-    """A refusal that Flower hands on: one without JSON it would turn into an error of the server's."""
+    """A refusal that Flower hands on: one without JSON would become an error of the server's."""
     return JSONResponse({"detail": why}, status_code=code)
 
 
