@@ -17,13 +17,20 @@ class EndOfTestError(Exception):
     """The round has begun."""
 
 
-def keyless(task, answers, keys=None, told=None):
+def keyless(task, answers, keys=None, told=None, gathered=None):
     """Rounds over sites that only fill, and what was said, slept and asked.
 
-    `answers` are reasons of sites that fail, fill by fill; `told` faulty links that sites tell of.
+    `answers` are reasons of sites that fail, fill by fill; `told` faulty links that sites tell of;
+    `gathered` is told what was said whenever sites are let in.
     """
     members, said = LocalMembers([]), []
-    members.gather = lambda: dict.fromkeys(range(SITES), 10)
+
+    def gather():
+        if gathered is not None:
+            gathered.append(said.copy())
+        return dict.fromkeys(range(SITES), 10)
+
+    members.gather = gather
 
     def execute(phase):
         said.append(phase.action)
@@ -62,6 +69,19 @@ def test_a_round_that_too_few_have_key_for_waits_and_is_not_lost(monkeypatch):
     ]
     assert said == ["fill", waits[0], "fill", waits[1], "fill", "model"]
     assert len(slept) == 2
+
+
+def test_a_site_that_was_restarted_is_let_in_while_a_round_waits_for_key(monkeypatch):
+    """With as few sites as must be: nobody would let it in before the round's deadline."""
+    let_in = []
+    monkeypatch.setattr("fedket.deploy.rounds.time.sleep", lambda _: None)
+    task = make_task(experiment(KINDS["shared"]), (64,), 3)
+    restarted = {0: "site 0 was restarted", 2: "site 2 was restarted"}
+    federation, said = keyless(task, [restarted], gathered=let_in)
+    with pytest.raises(EndOfTestError):
+        federation.run_round(federation.init())
+    assert let_in == [[], ["fill", "round 1 waits for key, 3600 s at most: site 0 was restarted"]]
+    assert said[-2:] == ["fill", "model"]
 
 
 def test_after_the_deadline_the_run_ends_and_says_who_has_no_key():

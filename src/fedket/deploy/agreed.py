@@ -7,11 +7,14 @@ What it cannot check by itself, whether others were told the same, clients tell 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from fedket.data.labels import MAX_CLASSES
 from fedket.deploy.handshake import MOST
 from fedket.errors import ProtocolError
 from fedket.experiment.config import ExperimentConfig
 from fedket.federated.cohort import sample_cohort
+from fedket.federated.trainer import cohort_weights
 from fedket.secure.phases import Payload, integer, integers
 
 
@@ -115,3 +118,9 @@ def samples_in(payload: Payload, sites: str) -> dict[int, int]:
             f"must be 1 to {MOST}; both sides must run the same version of fedket"
         )
     return dict(zip(ids, counts, strict=True))
+
+
+def shares_of(cohort: Sequence[int], samples: Mapping[int, int]) -> tuple[float, ...]:
+    """Return each site's share of the cohort's samples, rounded as by the engines that simulate."""
+    counts = np.array([samples[i] for i in cohort])
+    return tuple(cohort_weights(counts, np.ones(len(cohort), dtype=bool)).tolist())

@@ -110,8 +110,7 @@ class SiteRounds:
         self._apply = Program(server_step, task.strategy)
         self._samples: Mapping[int, int] = {}
         self._spoilers, self._keyless = Spoilers(), Keyless()
-        self._graph_seed = b""
-        self._stock = NOTHING
+        self._graph_seed, self._stock = b"", NOTHING
         self._left_out: dict[int, str] = {}
 
     def engine(self) -> Engine:
@@ -221,7 +220,7 @@ class SiteRounds:
                 )
             self._say(f"round {round_num} waits for key, {deadline:g} s at most: {first}")
             time.sleep(RETRY_S)
-            self._samples = {**self._samples, **self._members.gather()}  # who was restarted
+            self._samples = {**self._samples, **self._members.gather()}  # lets in who was restarted
 
     def _within_share(
         self, round_num: int, cohort: tuple[int, ...]

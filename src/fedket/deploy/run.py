@@ -2,7 +2,7 @@
 
 import math
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from fedket.deploy.party_keys import AskPeer, StoreKeys, open_store_keys
 from fedket.deploy.rounds import SiteRounds, site_experiment
 from fedket.deploy.site_data import load_test_data
 from fedket.deploy.site_trainer import Task, make_task
+from fedket.deploy.statistics_task import Summed
 from fedket.errors import FedketError, ProtocolError
 from fedket.experiment.build import Experiment
 from fedket.experiment.config import ExperimentConfig
@@ -86,6 +87,13 @@ class Opened(NamedTuple):
     transport: ServerParts
     watch: Watch
     attendance: MemberCalls
+
+    def rounds(self, task: Summed, session: str, seats: Sequence[int]) -> SiteRounds:
+        """Return the rounds of a session over its sites."""
+        say = self.transport.say
+        return SiteRounds(
+            task, self.members, self.keys, session, opened=self.sums, say=say, seats=seats
+        )
 
 
 @contextmanager
@@ -220,15 +228,7 @@ def _build(
     least = 0 if test is None else test.num_classes
     task, said = _task_of(make, said, least, opened.members.refuse)
     session = f"{file.run.resolve().name}-{secrets.token_hex(8)}"
-    rounds = SiteRounds(
-        task,
-        opened.members,
-        opened.keys,
-        session,
-        opened=opened.sums,
-        say=opened.transport.say,
-        seats=seats_of(file),
-    )
+    rounds = opened.rounds(task, session, seats_of(file))
     experiment = site_experiment(task, rounds, test)
     opened.members.open(session, task.context.samples.num_classes, opened.keys)
     return experiment

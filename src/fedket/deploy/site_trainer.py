@@ -11,6 +11,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from fedket.data.batches import pack_partition
+from fedket.deploy.agreed import shares_of
 from fedket.deploy.files import masking_of
 from fedket.deploy.memories import Memories
 from fedket.deploy.statistics_task import Summed
@@ -36,7 +37,6 @@ from fedket.federated.trainer import (
     Kept,
     TrainingData,
     broadcast_shape,
-    cohort_weights,
     contribution_shape,
     kept_at_first,
     round_rngs,
@@ -103,9 +103,7 @@ class Task(NamedTuple):
         graph_seed: bytes = b"",
     ) -> RoundContext:
         """What everybody knows of a round, with the shares of the engines that simulate."""
-        counts = np.array([samples[i] for i in cohort])
-        weights = cohort_weights(counts, np.ones(len(cohort), dtype=bool))
-        shares = tuple(weights.tolist())
+        shares = shares_of(cohort, samples)
         return RoundContext(self.config.seed, round_num, cohort, shares, self.bounds, graph_seed)
 
 

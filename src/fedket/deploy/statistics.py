@@ -52,15 +52,7 @@ def run_statistics(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]
         features = shape_in(next(iter(said.values())))
         task = make_statistics_task(about, features, classes, file.min_sites or MIN_SITES)
         session = f"statistics-{secrets.token_hex(8)}"
-        rounds = SiteRounds(
-            task,
-            opened.members,
-            opened.keys,
-            session,
-            opened=opened.sums,
-            say=opened.transport.say,
-            seats=seats_of(file),
-        )
+        rounds = opened.rounds(task, session, seats_of(file))
         opened.members.open(session, classes, opened.keys)
         found = pooled(task, rounds)
     write_atomic(folder / STATISTICS, json.dumps(as_values(found), indent=1) + "\n")

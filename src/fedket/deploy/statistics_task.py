@@ -10,12 +10,12 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from fedket.deploy.agreed import shares_of
 from fedket.deploy.files import SiteFile, masking_of
 from fedket.errors import ConfigError, ProtocolError
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.run_directory import config_hash
 from fedket.federated.strategies import fed_avg
-from fedket.federated.trainer import cohort_weights
 from fedket.secure import Protocol as SumProtocol
 from fedket.secure.begun import Begun
 from fedket.secure.sides import Give
@@ -98,9 +98,7 @@ class StatisticsTask(NamedTuple):
         graph_seed: bytes = b"",
     ) -> RoundContext:
         """What everybody knows of a round."""
-        counts = np.array([samples[i] for i in cohort])
-        weights = cohort_weights(counts, np.ones(len(cohort), dtype=bool))
-        shares = tuple(weights.tolist())
+        shares = shares_of(cohort, samples)
         return RoundContext(self.config.seed, round_num, cohort, shares, graph_seed=graph_seed)
 
 
