@@ -63,6 +63,36 @@ def test_a_rows_assumptions_follow_the_shared_ones(table):
     assert load_config(row(table, "dogs-0.1")).paper.assumptions == ("shared", "own")
 
 
+def test_rows_of_a_group_share_what_stands_between_file_and_row(tmp_path):
+    (tmp_path / "zoo.toml").write_text(
+        """
+        paper = {source = "a book", assumptions = ["of all"]}
+        [groups.pets]
+        federation = {rounds = 7, eval_every = 2}
+        paper.assumptions = ["of pets"]
+        transform = [{kind = "resize", side = 4}]
+        [rows.cats]
+        group = "pets"
+        federation.rounds = 8
+        transform.0.side = 5
+        paper = {row = "Cats", assumptions = ["own"]}
+        [rows.dogs]
+        group = "pets"
+        paper.row = "Dogs"
+        [rows.wolves]
+        paper.row = "Wolves"
+        """
+    )
+    cats, dogs, wolves = (
+        load_config(tmp_path / f"zoo.toml:{name}") for name in ("cats", "dogs", "wolves")
+    )
+    assert [c.federation.rounds for c in (cats, dogs)] == [8, 7] != wolves.federation.rounds
+    assert [c.federation.eval_every for c in (cats, dogs)] == [2, 2]
+    assert [c.transform[0].side for c in (cats, dogs)] == [5, 4]
+    assumed = [("of all", "of pets", "own"), ("of all", "of pets"), ("of all",)]
+    assert [c.paper.assumptions for c in (cats, dogs, wolves)] == assumed
+
+
 def test_fast_profile_and_overrides_come_after_the_row(table):
     dogs = load_config(row(table, "dogs-0.1"), ["training.epochs=5"], fast=True)
     assert (dogs.name, dogs.federation.rounds, dogs.training.epochs) == ("zoo-dogs-0.1-fast", 1, 5)
@@ -103,6 +133,9 @@ def test_a_row_that_is_not_there_is_told(name, complaint, table, tmp_path):
     [
         ("rows = 4", "x.toml: `rows` should hold a table for each row"),
         ("[rows]\na = 4", "x.toml: `rows` should hold a table for each row"),
+        ("groups = 4\n[rows.a]", "x.toml:a: `groups` should hold a table for each group, [groups"),
+        ("[groups.bc]\n[rows.a]\ngroup = 'b'", "x.toml:a: no group `b`; did you mean `bc`?"),
+        ("[rows.a]\ngroup = [1]", "x.toml:a: no group `[1]`"),
         ("[rows.a]\nname = 'b'", "x.toml:a: a row has no `name` of its own; it is called `a`"),
         ("[rows.a]\nfederation.runds = 4", "x.toml:a: unknown key `federation.runds`; did you"),
         ("[rows.a]\nfederation.rounds = 0", "x.toml:a: `federation.rounds` should be greater"),

@@ -59,7 +59,7 @@ def test_another_name_is_left_alone(name, top):
 
 
 def test_few_files_hold_all_that_is_shipped():
-    assert len(list(experiments_directory().rglob("*.toml"))) <= 32
+    assert len(list(experiments_directory().rglob("*.toml"))) <= 20
     names = [s.name for s in shipped_experiments()]
     assert len(names) == len(set(names))
     assert len(names) >= 68

@@ -1,21 +1,24 @@
 """Several experiments in one file: what they share, and what each changes.
 
 A table `[rows."NAME"]` is one experiment, called `FILE.toml:NAME`: the values above it, changed by
-its own, whose keys may be nested or dotted (`federation.rounds = 3`). Two things are added to
-instead of replaced: the file's `name`, to which the row's is appended, and `paper.assumptions`.
+its own, whose keys may be nested or dotted (`federation.rounds = 3`). What some rows share stands
+in a table `[groups."NAME"]`, between the two for rows that say `group = "NAME"`. Two things are
+added to instead of replaced: the file's `name`, to which the row's is appended, and
+`paper.assumptions`.
 """
 
 from collections.abc import Mapping
 from copy import deepcopy
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from fedket.errors import ConfigError, meant
 from fedket.schema import MAX_DEPTH, TOO_DEEP, shortened
 
-ROWS = "rows"
+ROWS, GROUPS, GROUP = "rows", "groups", "group"
 EXTENDED = "paper.assumptions"
-"""A list to which a row adds."""
+"""A list to which groups and rows add."""
 
 
 def split_row(path: Path) -> tuple[Path, str]:
@@ -24,15 +27,16 @@ def split_row(path: Path) -> tuple[Path, str]:
     return (Path(file), row) if file.endswith(".toml") and not path.is_file() else (path, "")
 
 
-def rows_of(values: Mapping[str, Any], source: str) -> dict[str, dict[str, Any]]:
-    """Name and own values of each row, in the order of the file; empty if it has none.
+def rows_of(values: Mapping[str, Any], source: str, kind: str = ROWS) -> dict[str, dict[str, Any]]:
+    """Name and own values of each row, or group, in the order of the file; empty if it has none.
 
     Raises:
         ConfigError: If they are no tables.
     """
-    rows = values.get(ROWS, {})
+    rows = values.get(kind, {})
     if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
-        raise ConfigError(f'{source}: `rows` should hold a table for each row, [rows."NAME"]')
+        what = f'a table for each {kind.removesuffix("s")}, [{kind}."NAME"]'
+        raise ConfigError(f"{source}: `{kind}` should hold {what}")
     return rows
 
 
@@ -45,7 +49,7 @@ def choose_row(values: Mapping[str, Any], file: Path, row: str) -> dict[str, Any
         row: Which; empty for the only one of a file without rows.
 
     Raises:
-        ConfigError: There is no such row, or there are several and none is named.
+        ConfigError: There is no such row or group, or there are several rows and none is named.
     """
     rows = rows_of(values, str(file))
     if row not in rows:
@@ -55,15 +59,28 @@ def choose_row(values: Mapping[str, Any], file: Path, row: str) -> dict[str, Any
     source = f"{file}:{row}"
     if "name" in rows[row]:
         raise ConfigError(f"{source}: a row has no `name` of its own; it is called `{row}`")
-    shared = flatten(deepcopy({k: v for k, v in values.items() if k != ROWS}))
-    own = flatten(rows[row])
-    both = shared.get(EXTENDED), own.get(EXTENDED)
-    if isinstance(both[0], list) and isinstance(both[1], list):
-        own[EXTENDED] = both[0] + both[1]
+    shared = {key: value for key, value in values.items() if key not in (ROWS, GROUPS)}
+    own = dict(rows[row])
+    layers = [shared, _group(values, str(own.pop(GROUP, "")), source), own]
+    flat = [flatten(layer) for layer in deepcopy(layers)]
+    merged: dict[str, Any] = {}
+    for layer in flat:
+        merged |= layer
+    assumed = [layer[EXTENDED] for layer in flat if EXTENDED in layer]
+    if assumed and all(isinstance(assumptions, list) for assumptions in assumed):
+        merged[EXTENDED] = [*chain.from_iterable(assumed)]
     chosen: dict[str, Any] = {}
-    for path, value in {**shared, **own}.items():
+    for path, value in merged.items():
         put(chosen, path, value, source)
     return {**chosen, "name": f"{values['name']}-{row}" if "name" in values else row}
+
+
+def _group(values: Mapping[str, Any], name: str, source: str) -> dict[str, Any]:
+    """What the rows of a group share; empty for a row of none."""
+    groups: dict[str, dict[str, Any]] = {"": {}} | rows_of(values, source, GROUPS)
+    if name not in groups:
+        raise ConfigError(f"{source}: no group `{shortened(name)}`{meant(name, groups)}")
+    return groups[name]
 
 
 def flatten(tables: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fedket.errors import ConfigError, meant
-from fedket.experiment.rows import rows_of, split_row
+from fedket.experiment.rows import choose_row, rows_of, split_row
 from fedket.schema import read_toml
 
 
@@ -46,17 +46,16 @@ def shipped_experiments() -> list[ShippedExperiment]:
 def experiments_in(file: Path) -> list[ShippedExperiment]:
     """The experiments of a file (see `read_toml`): its rows, else one that is called by it."""
     values = read_toml(file, "experiment file")
-    shared = str(values.get("description", ""))
-    rows = rows_of(values, str(file)).items()
+    rows = {name: choose_row(values, file, name) for name in rows_of(values, str(file))}
     return [
-        ShippedExperiment(name, _words(row, shared), Path(f"{file}:{name}")) for name, row in rows
-    ] or [ShippedExperiment(file.stem, shared, file)]
+        ShippedExperiment(name, _words(row), Path(f"{file}:{name}")) for name, row in rows.items()
+    ] or [ShippedExperiment(file.stem, _words(values), file)]
 
 
-def _words(row: Mapping[str, Any], shared: str) -> str:
-    paper = row.get("paper")
+def _words(values: Mapping[str, Any]) -> str:
+    paper = values.get("paper")
     title = paper.get("row", "") if isinstance(paper, dict) else ""
-    return str(row.get("description", shared) or title)
+    return str(values.get("description", "") or title)
 
 
 def find_experiment(name: Path) -> Path:
