@@ -343,8 +343,9 @@ def check_deployable(config: ExperimentConfig, sites: int) -> None:
             f"federation.checkpoint_every is {config.federation.checkpoint_every}; a server must "
             "not forget rounds that sites have trained: make it 1, or leave it out"
         )
-    if config.keys.starvation:
+    if config.keys.starvation or config.federation.sparsify is not None:
         raise ConfigError(
-            "keys.starvation is for simulations; a federation waits for key until "
-            "keys.deadline_s, and then goes on without the site that has none"
+            "keys.starvation and federation.sparsify are for simulations; deployed sites send "
+            "whole updates, and a federation waits for key until keys.deadline_s, and then goes on "
+            "without the site that has none"
         )

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from functools import partial
 
+import jax
 import numpy as np
 
 from fedket.errors import ConfigError, UserCodeError
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.privacy import rounds_each, with_noise
 from fedket.experiment.section import build
+from fedket.federated.trainer import tree_size
 from fedket.keys import OsRandomSource
 from fedket.keys.source_kinds import OsRandomConfig
 from fedket.record import link_name
@@ -16,8 +18,11 @@ from fedket.rng import Purpose, numpy_seed
 from fedket.section import Context, Section
 from fedket.secure import (
     Protocol,
+    kept_values,
     options_of,
     per_link,
+    plain_sum,
+    random_k,
     reduce_in_process,
     round_cost,
     starving_sum,
@@ -36,7 +41,15 @@ from fedket.secure.robust.groups import (
 from fedket.secure.robust.kinds import RuleConfig
 from fedket.secure.robust.reducer import Rule, check_rule
 from fedket.topology.graph import Topology
-from fedket.types import SERVER, KeySource, PacedKeySource, Reducer, RoundContext, Strategy
+from fedket.types import (
+    SERVER,
+    KeySource,
+    PacedKeySource,
+    Params,
+    Reducer,
+    RoundContext,
+    Strategy,
+)
 from fedket.user_code import naming_users_lines
 
 Aggregation = Protocol | Grouped | Reducer | None
@@ -170,9 +183,21 @@ def build_reducer(
         ConfigError: The strategy's contributions have no bounds, which the protocol needs, or do
             not suit a robust rule.
     """
-    made, rule = aggregation_of(config), rule_of(config)
+    rule, fraction = rule_of(config), config.federation.sparsify
     if rule is not None:
         check_rule(rule, strategy)
+    whole = _whole_reducer(config, strategy, keys, answers_of)
+    return whole if fraction is None else random_k(whole or plain_sum(), fraction)
+
+
+def _whole_reducer(
+    config: ExperimentConfig,
+    strategy: Strategy,
+    keys: KeySource | None,
+    answers_of: Callable[[Protocol], Answers],
+) -> Reducer | None:
+    """The reducer of all coordinates."""
+    made = aggregation_of(config)
     if keys is None and isinstance(config.keys, OsRandomConfig):
         keys = OsRandomSource()
     if isinstance(made, Grouped):
@@ -208,8 +233,16 @@ def _secure_sum(
     return reduce_in_process(protocol, keys, config.name, answers)
 
 
+def sent_values(config: ExperimentConfig, shapes: Params) -> int:
+    """How many values of a contribution with such leaves a client sends in a round."""
+    fraction = config.federation.sparsify
+    if fraction is None:
+        return tree_size(shapes)
+    return sum(kept_values(leaf.size, fraction) for leaf in jax.tree.leaves(shapes))
+
+
 def cost_of(config: ExperimentConfig, num_values: int) -> RoundCost | None:
-    """What a round of the first clients costs; None where updates are added as they are."""
+    """What a round costs of `num_values` a client; None where updates are added as they are."""
     made, protocol, cohort = aggregation_of(config), protocol_of(config), config.cohort_size
     context = RoundContext(config.seed, 1, tuple(range(cohort)), (1 / cohort,) * cohort)
     if isinstance(made, Grouped):
@@ -224,6 +257,8 @@ def check_aggregation(config: ExperimentConfig) -> None:
     """Raise `ConfigError` if the clients of a round are too few to hide, or too many for words."""
     protocol, cohort = protocol_of(config), config.cohort_size
     graph = graph_of(config)
+    if config.federation.sparsify is not None:
+        _check_sparse(config)
     if graph is not None:
         check_graph(config, graph)
         if protocol is not None:
@@ -246,6 +281,17 @@ def check_aggregation(config: ExperimentConfig) -> None:
             f"{config.aggregation.kind} takes key of clients {pair[0]} and {pair[1]}, who have no "
             'link in keys.links; use "pairwise_masks", or add the link'
         )
+
+
+def _check_sparse(config: ExperimentConfig) -> None:
+    """Raise `ConfigError` where a part of the coordinates is not what a round can sum."""
+    for given, what in (
+        (config.graph, "[graph] averages whole models, not updates"),
+        (config.privacy, "the noise of [privacy] is worked out for whole sums"),
+        (config.keys.starvation or None, "keys.starvation decides itself what is sent"),
+    ):
+        if given is not None:
+            raise ConfigError(f"federation.sparsify: {what}; leave one of the two out")
 
 
 def check_attackers(config: ExperimentConfig, num_attackers: int) -> None:

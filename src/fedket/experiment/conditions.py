@@ -4,7 +4,7 @@ from math import ceil, inf
 
 import jax.numpy as jnp
 
-from fedket.experiment.aggregation import cost_of, first_context, graph_of, protocol_of
+from fedket.experiment.aggregation import cost_of, first_context, graph_of, protocol_of, sent_values
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.section import build
 from fedket.federated.buffered import expected_rounds
@@ -44,7 +44,7 @@ def simulated_clients(
     if config.conditions is None:
         return None
     itemsize = jnp.dtype(config.engine.dtype).itemsize
-    num_values = tree_size(contribution_shape(strategy, params))
+    num_values = sent_values(config, contribution_shape(strategy, params))
     cost, graph = cost_of(config, num_values), graph_of(config)
     messages = ceil(2 * len(graph.edges) / graph.num_clients) if graph else 1
     sent = cost.upload_bytes // config.cohort_size if cost else messages * num_values * itemsize

@@ -117,6 +117,9 @@ class FederationConfig(Table):
     personal: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Parameters that stay at each client, such as `["head"]` of a `hybrid` model: never sent or
     summed; clients' samples are then classified by their own models, and no test set is."""
+    sparsify: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Part of every array's coordinates that a round sends and sums, drawn anew by a public seed;
+    the others keep their values in that round. Absent for all of them."""
     averaging: AveragingConfig | None = None
     """A mean of the models along the server's path, evaluated beside the last one; absent for
     none."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from fedket.data.census import label_counts
 from fedket.errors import UserCodeError
-from fedket.experiment.aggregation import cost_of, first_context, graph_of, protocol_of
+from fedket.experiment.aggregation import cost_of, first_context, graph_of, protocol_of, sent_values
 from fedket.experiment.build import Experiment
 from fedket.experiment.check import caveat_of_threshold, parameter_shapes
 from fedket.experiment.conditions import in_words
@@ -47,7 +47,7 @@ def count_facts(experiment: Experiment) -> Facts:
     circuit: Circuit | None = experiment.model.circuit
     itemsize = jnp.dtype(config.engine.dtype).itemsize
     params = parameter_shapes(experiment.model)
-    num_values = tree_size(contribution_shape(experiment.strategy, params))
+    num_values = sent_values(config, contribution_shape(experiment.strategy, params))
     cost = cost_of(config, num_values)
     needs = per_link(cost.key) if cost else {}
     labels = np.zeros(len(dataset.y_train), int) if dataset.regression else dataset.y_train
@@ -99,7 +99,7 @@ def promise_of(experiment: Experiment) -> Promise | None:
     if config.privacy is None:
         return None
     params = parameter_shapes(experiment.model)
-    num_values = tree_size(contribution_shape(experiment.strategy, params))
+    num_values = sent_values(config, contribution_shape(experiment.strategy, params))
     return Promise(config, protocol_of(config), first_context(config), num_values)
 
 
