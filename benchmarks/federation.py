@@ -1,4 +1,4 @@
-"""A federation on this machine, on NVIDIA FLARE: seconds per round, and memory per idle site.
+"""A federation on this machine, on NVIDIA FLARE: seconds per round and to its end, and memory.
 
 `python -m benchmarks.federation` runs a circuit of 240 angles (1 KB), masked, with
 8 samples per site, so that a round is nearly all overhead: phases over mutually authenticated TLS,
@@ -7,17 +7,22 @@ by itself, in this process, and can be taken off.
 
 `5-sites-million` is a network of 10^6 values, `40-sites` many processes on one machine, `slow` is
 three sites of 10^5 values behind 5 Mbit/s and 300 ms each way that stand still 5 % of the time
-(needs root, see `slow_links`). Key managers deliver as fast as they can.
+(needs root, see `slow_links`). Of the sites of `deaths` one is killed half way and left dead, and
+another is killed and started again. Key managers deliver as fast as they can.
+
+`end_s` is from the last round to when nothing of the job is left at anybody's.
 """
 
 import json
+import os
+import signal
 import statistics
 import tempfile
 import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +31,7 @@ import tomli_w
 
 from benchmarks import run
 from benchmarks.slow_links import Link, namespaces
-from fedket.deploy.local import prepare, running
+from fedket.deploy.local import prepare, running, start_party
 from fedket.deploy.project import Layout
 from fedket.experiment.build import build_experiment
 from fedket.experiment.load import parse_config
@@ -44,12 +49,14 @@ class Case(NamedTuple):
         rounds: Of the run.
         values: Of the model, a network; 0 for the circuit.
         link: What the sites are behind; None for the loopback.
+        deaths: Whether sites are killed.
     """
 
     sites: int
     rounds: int = 60
     values: int = 0
     link: Link | None = None
+    deaths: bool = False
 
 
 def experiment(case: Case, engine: str = "sequential") -> Any:
@@ -81,20 +88,22 @@ def training_ms(case: Case) -> float:
     return 1000 * statistics.median(seconds[2:]) / case.sites
 
 
+def processes_of(kit: Path) -> list[Path]:
+    """What `/proc` has on the processes of a party: its kit's, and its job's."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if str(kit.resolve()) in command:
+                found.append(process)
+    return found
+
+
 def site_mib(kit: Path) -> float:
     """MiB of a site's processes, pages of files that both have in memory counted once."""
     anonymous, files = 0, dict[str, int]()
-    for process in Path("/proc").iterdir():
-        if not process.name.isdigit():
-            continue
-        try:
-            command = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
-            if str(kit.resolve()) not in command:
-                continue
-            smaps = (process / "smaps").read_text()
-        except OSError:
-            continue
-        own: dict[str, int] = {}
+    for process in processes_of(kit):
+        smaps, own = (process / "smaps").read_text(), dict[str, int]()
         name = ""
         for line in smaps.splitlines():
             words = line.split()
@@ -122,6 +131,9 @@ def measure(case: Case) -> dict[str, Any]:
                 layout.kits["admin"], layout.job, layout.sites(), lambda _: None, restarts=0
             )
             watcher.join()
+            while any(len(processes_of(kit)) > 1 for kit in layout.kits.values()):
+                time.sleep(0.1)
+            end_s = time.time() - _path(layout).stat().st_mtime
         lines = _rounds(layout)
     counted = lines[WARM:]
     seconds = [line["seconds"] for line in counted]
@@ -131,6 +143,7 @@ def measure(case: Case) -> dict[str, Any]:
         "first_round_s": lines[0]["seconds"],
         "lost": float(sum(bool(line["lost"]) for line in lines)),
         "left_out": float(sum(len(line["dropped"]) for line in lines)),
+        "end_s": end_s,
         "training_ms": training_ms(case),
         "mib_per_site": statistics.median(memory),
         "phases_s": _phases(counted),
@@ -177,14 +190,23 @@ def _started(case: Case, layout: Layout) -> Iterator[None]:
 
 
 def _watch(case: Case, layout: Layout, memory: list[float]) -> None:
-    """Measure the sites when half of the rounds are over."""
+    """Measure the sites when half of the rounds are over, and kill some."""
     while len(_rounds(layout)) < case.rounds // 2:
         time.sleep(0.2)
     memory += [site_mib(layout.kits[name]) for name in layout.sites()]
+    if case.deaths:
+        for name in ("site-1", "site-2"):
+            for process in processes_of(layout.kits[name]):
+                os.kill(int(process.name), signal.SIGKILL)
+        start_party(layout.kits["site-2"], "site-2")
+
+
+def _path(layout: Layout) -> Path:
+    return layout.files("server") / "run" / "rounds.jsonl"
 
 
 def _rounds(layout: Layout) -> list[dict[str, Any]]:
-    path = layout.files("server") / "run" / "rounds.jsonl"
+    path = _path(layout)
     text = path.read_text() if path.exists() else ""
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
@@ -194,6 +216,8 @@ CASES = {
     "10-sites": Case(10),
     "40-sites": Case(40, 12),
     "5-sites-million": Case(5, 12, 10**6),
+    "3-sites-ten-million": Case(3, 6, 10**7),
+    "deaths": Case(6, 120, deaths=True),
     "slow": Case(3, 12, 10**5, Link(0.3, 5e6, 0.05)),
 }
 

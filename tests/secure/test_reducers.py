@@ -94,10 +94,11 @@ def test_the_ring_sum_does_not_depend_on_the_order_of_clients(seed, order):
     assert_same_bits(reduce(contributions, context)[0], reduce(rows, moved)[0])
 
 
-def test_chunked_uploads_give_the_same_sum_and_the_same_bytes(monkeypatch):
+@pytest.mark.parametrize("limit", ["PAD_MEMORY_BYTES", "MESSAGE_BYTES"])
+def test_chunked_uploads_give_the_same_sum_and_the_same_bytes(monkeypatch, limit):
     contributions, context = a_round(3, 5)
     expected, traffic = quantised_sum(16, "safe", 1.0)(contributions, context)
-    monkeypatch.setattr(pairwise, "PAD_MEMORY_BYTES", 1)
+    monkeypatch.setattr(pairwise, limit, 1)
     chunked, chunked_traffic = masked_sum(16, "safe", 1.0, OsRandomSource())(contributions, context)
     assert_same_bits(chunked, expected)
     words, tags, offsets = traffic.upload_bytes, 5 * (3 + 2) * 16, 5 * 8 + 10 * 8

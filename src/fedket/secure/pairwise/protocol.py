@@ -38,6 +38,9 @@ from fedket.types import KeySource, Reducer, RoundContext
 PAD_MEMORY_BYTES = 128 * 2**20
 """In one process, pads that one end has used and the other not yet; the chunk size obeys it."""
 
+MESSAGE_BYTES = 8 * 2**20
+"""Most of an upload that is one message: what a site, and the server for each site, holds of it."""
+
 
 def pairwise_protocol(
     bits: int,
@@ -204,7 +207,7 @@ def _chunk_words(pads: int, num_words: int, word_bits: int) -> int:
     Clients take turns in the order of the ring, which r*(r+1) edges cross in two places (reach r);
     of given links all may be crossed.
     """
-    affordable = PAD_MEMORY_BYTES * 8 // (pads * word_bits)
+    affordable = min(PAD_MEMORY_BYTES // pads, MESSAGE_BYTES) * 8 // word_bits
     return max(8, min(affordable, num_words + 7) // 8 * 8)
 
 

@@ -42,7 +42,7 @@ BUILDERS = [
     },
     {
         "path": f"{IMPLEMENTATION}.static_file.StaticFileBuilder",
-        "args": {"config_folder": "config"},
+        "args": {"config_folder": "config", "scheme": "tcp"},
     },
 ]
 """Parts of FLARE's provisioning that are used; certificates are `fedket.deploy.identity`'s."""

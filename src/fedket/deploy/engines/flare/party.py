@@ -11,6 +11,7 @@ import runpy
 import signal
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from fedket.deploy.private import UMASK, held
@@ -20,7 +21,7 @@ SERVER = "nvflare.private.fed.app.server.server_train"
 SITE = "nvflare.private.fed.app.client.client_train"
 """FLARE's modules of the processes of kits; others run jobs."""
 
-OUTCOME_S = "NVFLARE_CLIENT_OUTCOME_WAIT_TIMEOUT", "3"
+OUTCOME_S = "NVFLARE_CLIENT_OUTCOME_WAIT_TIMEOUT", "1"
 """How long a server's FLARE waits to hear how a job ended at each site: 900 s by default, also for
 sites that are dead. Our run is over when its last round is."""
 
@@ -44,11 +45,20 @@ def main() -> None:
             from fedket.deploy.engines.flare.commands import register
 
             register()
+        _end_at_once()
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+def _end_at_once() -> None:
+    """Take out the 3 s that FLARE sleeps in a process that is done, its connections closed."""
+    from nvflare.fuel.f3.mpm import MainProcessMonitor
+
+    MainProcessMonitor.run = partial(MainProcessMonitor.run, shutdown_grace_time=0)
 
 
 def _guard(kit: Path) -> None:
     try:
+        from fedket.deploy.engines.flare import transport
         from fedket.deploy.engines.flare.guard import install
         from fedket.deploy.identity.departed import MEMBERS, Departed
         from fedket.deploy.kit import own_files
@@ -57,6 +67,7 @@ def _guard(kit: Path) -> None:
             f"FLARE cannot be guarded: {error}; install it with: pip install 'fedket[flare]'"
         ) from None
     install(Departed(own_files(kit) / MEMBERS))
+    transport.install()
 
 
 if __name__ == "__main__":
