@@ -211,6 +211,8 @@ def test_a_run_ends_after_its_last_round_whatever_died_before(tmp_path, monkeypa
             heard, _ = watched.communicate()
             while any(len(processes_of(kit)) > 1 for kit in layout.kits.values()):
                 time.sleep(0.1)
+            last = (run_directory(layout) / "rounds.jsonl").stat().st_mtime
+            sys.stdout.write(f"all has ended {time.time() - last:.1f} s after the last round\n")
         finally:
             os.killpg(again.pid, signal.SIGKILL)
     assert watched.returncode == 0

@@ -19,11 +19,9 @@ float64 on the host: with q = 32 float32 could not tell neighbouring integers ap
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
@@ -35,6 +33,9 @@ Modulus = Literal["headroom", "safe"]
 
 BLOCK = 2**16
 """Values that are worked on at a time: they stay in a core's cache."""
+
+ROTATIONS = (13, 15, 26, 6), (17, 29, 16, 24)
+"""Of Threefry-2x32, in turns."""
 
 CLIP_TOLERANCE = 1e-6
 """Excess over the clip, relative, that counts as float32 rounding and not as clipping."""
@@ -128,7 +129,36 @@ def rounding_noise(
     others. Public randomness, never a mask.
     """
     ids = np.asarray(client_ids, np.int32)
-    return np.asarray(_noise(num_values, seed, round_num, ids))
+    return np.stack(
+        [_random_words(*key, num_values) for key in np.asarray(_keys(seed, round_num, ids))]
+    )
+
+
+def _random_words(
+    first: np.uint32, second: np.uint32, num_words: int
+) -> UInt32[np.ndarray, " words"]:
+    """`jax.random.bits` of a key, in blocks that stay in the cache: a third of its time on a CPU.
+
+    Threefry-2x32 with 20 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2,
+    3"); word k is one half of the cipher of k exclusive or the other.
+    """
+    keys = first, second, first ^ second ^ np.uint32(0x1BD11BDA)
+    words = np.empty(num_words, np.uint32)
+    for start in range(0, num_words, BLOCK):
+        right = np.arange(start, min(start + BLOCK, num_words), dtype=np.uint32) + second
+        left, shifted = np.full_like(right, first), np.empty_like(right)
+        for group in range(5):
+            for distance in ROTATIONS[group % 2]:
+                left += right
+                np.left_shift(right, np.uint32(distance), out=shifted)
+                np.right_shift(right, np.uint32(32 - distance), out=right)
+                right |= shifted
+                right ^= left
+            left += keys[(group + 1) % 3]
+            right += keys[(group + 2) % 3]
+            right += np.uint32(group + 1)
+        np.bitwise_xor(left, right, out=words[start : start + BLOCK])
+    return words
 
 
 def quantise(
@@ -197,12 +227,11 @@ def _limit(bits: int, clip: float) -> int:
     return (1 << (bits - 1)) - 1
 
 
-@partial(jax.jit, static_argnums=0)
-def _noise(
-    num_values: int, seed: Int[Array, ""], round_num: Int[Array, ""], ids: Int[Array, " clients"]
-) -> UInt32[Array, "clients values"]:
-    def one(client_id: Int[Array, ""]) -> UInt32[Array, " values"]:
-        rng = rng_for(seed, Purpose.QUANTISE, round_num, client_id)
-        return jax.random.bits(rng, (num_values,), jnp.uint32)
+@jax.jit
+def _keys(
+    seed: Int[Array, ""], round_num: Int[Array, ""], ids: Int[Array, " clients"]
+) -> UInt32[Array, "clients 2"]:
+    def one(client_id: Int[Array, ""]) -> UInt32[Array, " 2"]:
+        return jax.random.key_data(rng_for(seed, Purpose.QUANTISE, round_num, client_id))
 
     return jax.vmap(one)(ids)

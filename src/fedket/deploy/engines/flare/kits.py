@@ -82,7 +82,7 @@ RIGHTS = {
 """Role -> what such a person may do at a party: by default FLARE lets some bring code (`byoc`),
 which may take the place of ours under its name, read files in the kit, and stop the site."""
 
-CHUNK, WINDOW = 2**17, 2**20
+CHUNK, WINDOW = 2**18, 2**20
 
 COMMUNICATION = {
     "internal": {
