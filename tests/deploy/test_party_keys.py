@@ -6,6 +6,7 @@ from itertools import product
 import pytest
 from key_parties import BACK, ROUND_BYTES, SAES, STREAM_ENDS, THERE, key_manager, parties
 
+from fedket.deploy import party_keys
 from fedket.deploy.keyless import LinksWithoutKeyError
 from fedket.deploy.party_keys import open_store_keys
 from fedket.errors import FedketError, KeyMaterialError, ProtocolError
@@ -44,6 +45,15 @@ def test_a_fill_gives_both_ends_the_same_bytes_and_says_none_of_them(saes, tmp_p
             assert ours == theirs
             assert not any(repr(ours[:8])[2:-1] in repr(said) for said in made.said)
         assert len({ours for ours, _ in given}) == len(given)
+
+
+@pytest.mark.parametrize(("large", "rounds"), [(1, 4), (1 << 22, 16)])
+def test_key_of_large_rounds_is_fetched_for_fewer_of_them(
+    saes, tmp_path, monkeypatch, large, rounds
+):
+    monkeypatch.setattr(party_keys, "LARGE_BYTES", large)
+    with parties(saes, tmp_path) as made:
+        assert made.open[0].fill({THERE: ROUND_BYTES}) == rounds
 
 
 @pytest.mark.parametrize("old", [0, 1])

@@ -33,6 +33,10 @@ AskPeer = Callable[[int, str, Payload], Payload]
 AHEAD = 16
 """Rounds whose key is fetched ahead: a fetch costs more than the key of a small round."""
 
+LARGE_AHEAD, LARGE_BYTES = 4, 1 << 22
+"""Where those take more than so many bytes of a link: that many, or the key of so few rounds if
+that is more. 16 rounds of 10^7 values are 320 MB."""
+
 CLOSE_S = 2.0
 """Seconds that fetches under way have to end when a party closes its store."""
 
@@ -176,7 +180,8 @@ class StoreKeys:
 
     def _need(self, stream: Stream, length: int) -> Need:
         available = partial(self._store.available, stream)
-        return Need(length, AHEAD * length, available, self._link(stream[1]).fill)
+        ahead = max(LARGE_AHEAD * length, min(AHEAD * length, LARGE_BYTES))
+        return Need(length, ahead, available, self._link(stream[1]).fill)
 
     def _admit(self, streams: Collection[Stream]) -> None:
         """A round begins: only now is there time for the key of rounds to come."""

@@ -35,7 +35,7 @@ class Listener(tcp_driver.TcpStreamServer):  # type: ignore[misc]
     def server_activate(self) -> None:
         """Listen."""
         if isinstance(self.socket, ssl.SSLSocket):
-            self.socket.do_handshake_on_connect = False
+            self.socket.do_handshake_on_connect = False  # type: ignore[attr-defined]
         super().server_activate()
 
     def finish_request(self, request: Any, client_address: Any) -> None:
