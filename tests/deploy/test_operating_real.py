@@ -12,15 +12,17 @@ from urllib.request import urlopen
 
 import pytest
 
-pytest.importorskip("nvflare")
-
 from local_sites import experiment, processes_of
 
-from fedket.deploy.local import is_alive, prepare, start_kme, start_party
+from fedket import federated_statistics
+from fedket.deploy.local import is_alive, prepare, simulated, start_kme, start_party
+from fedket.experiment.build import build_experiment
+from fedket.statistics.pooled import as_values
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("federations")]
 
 ROUNDS = 3000
+PACKAGES = {"flare": "nvflare", "flower": "flwr"}
 
 
 def fedket(*words):
@@ -47,23 +49,32 @@ def status(folder):
     return json.loads(said("deploy", "status", folder, "--json"))
 
 
+def alone(config):
+    """What one machine with all samples finds, as the command prints it."""
+    built = build_experiment(simulated(config))
+    found = federated_statistics(built.dataset, built.partition)
+    return json.loads(json.dumps(as_values(found._replace(name=config.name, class_names=()))))
+
+
 def rounds(folder):
     state = status(folder)["state"]
     return state and state["rounds"] > 1 and state
 
 
 @pytest.fixture
-def layout(tmp_path):
-    config = experiment(
+def config():
+    return experiment(
         {"kind": "pairwise_masks", "bits": 16},
         partition={"kind": "dirichlet", "num_clients": 3, "alpha": 0.7},
         federation={"rounds": ROUNDS},
         model={"kind": "vqc", "num_qubits": 6, "num_layers": 1},
     )
-    return prepare(config, 3, tmp_path / "here")
 
 
-def test_a_run_is_watched_and_stopped_where_it_is_and_from_elsewhere(layout, tmp_path):
+@pytest.mark.parametrize("engine", PACKAGES)
+def test_a_run_is_watched_and_stopped_where_it_is_and_from_elsewhere(engine, config, tmp_path):
+    pytest.importorskip(PACKAGES[engine])
+    layout = prepare(config, 3, tmp_path / "here", engine)
     folder = layout.directory
     local = fedket("deploy", "local", "sites", "--output", folder)
     state = until(lambda: rounds(folder), local)
@@ -101,6 +112,8 @@ def test_a_run_is_watched_and_stopped_where_it_is_and_from_elsewhere(layout, tmp
     parties = ("server", "site-1", "site-2", "site-3")
     started += [start_party(layout.kits[party], party) for party in parties]
     try:
+        found = json.loads(said("deploy", "statistics", folder, "--json"))
+        assert found == alone(config)
         run = fedket("deploy", "run", office)
         done = state["rounds"]
         state = until(lambda: (s := rounds(office)) and s["rounds"] > done and s, run)

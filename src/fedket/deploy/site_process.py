@@ -63,7 +63,7 @@ class SiteProcess:
 
         begun = time.monotonic()
         if action == "handshake" and isinstance(payload, dict):
-            self._greeted = payload.get("experiment")
+            self._greet(payload.get("experiment"))
 
         def handle(_: "SiteFile", site: "Site") -> Outcome:
             said = checked(payload)
@@ -105,6 +105,18 @@ class SiteProcess:
         self._problems.answered(f"{action} of {caller}", outcome)
         return outcome
 
+    def _greet(self, experiment: object) -> None:
+        """Open the files anew if the server asks for another experiment than the last time."""
+        with self._lock:
+            if self._greeted not in (None, experiment):
+                self._close_files()
+            self._greeted = experiment
+
+    def _close_files(self) -> None:
+        self.close()
+        self._open = self._account = None
+        self._counts = False
+
     def close(self) -> None:
         """Release the pad store."""
         if self._account is not None:
@@ -140,8 +152,7 @@ class SiteProcess:
         try:
             with self._lock:
                 if keep_list(self._folder(), text) and self._open is not None:
-                    self.close()
-                    self._open = self._account = None
+                    self._close_files()
         except Exception as error:
             return failure_of(error)
         return None

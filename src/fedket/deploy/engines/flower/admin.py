@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from fedket.deploy.engines.flower.kits import read_kit
-from fedket.deploy.engines.flower.wire import PartyClient
+from fedket.deploy.engines.flower.wire import PartyClient, reason_of, refused_for_good
 from fedket.deploy.operating.state import Look, parse_look
 from fedket.errors import FedketError, ProtocolError, RunStoppedError
 
@@ -34,7 +34,7 @@ class ServerCalls:
         self._kit, self._seconds = read_kit(kit), seconds
         self._client: PartyClient | None = None
 
-    def __call__(self, what: str) -> dict[str, Any]:
+    def __call__(self, what: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Ask something.
 
         Raises:
@@ -44,20 +44,23 @@ class ServerCalls:
         while True:
             try:
                 self._client = self._client or PartyClient(self._kit, attempt)
-                return self._client.ask(what)
+                return self._client.ask(what, body)
             except httpx.HTTPError as error:
                 self._client, attempt = None, attempt + 1
+                if refused_for_good(error):
+                    raise ProtocolError(f"the server refuses: {reason_of(error)}") from None
                 if time.monotonic() > end:
                     raise ProtocolError(
                         f"no Flower server at {self._kit.address()} answers {self._kit.name}: "
-                        f"{error or type(error).__name__}"
+                        f"{reason_of(error)}"
                     ) from None
             time.sleep(POLL_S)
 
 
 def run(
     kit: Path,
-    sites: tuple[str, ...],
+    purpose: str,
+    sites: Callable[[], tuple[str, ...]],
     say: Callable[[str], None],
     *,
     join_s: float = 120.0,
@@ -69,7 +72,8 @@ def run(
 
     Args:
         kit: The coordinator's startup kit.
-        sites: Names of all sites; the run begins with those that come within `join_s`.
+        purpose: `run`, or `statistics` before it.
+        sites: -> names of all sites by now; the run begins with those that come within `join_s`.
         say: Where news go.
         join_s: Seconds to wait for the server, also after it was lost, and for sites.
         restarts: How often a run that was lost is started again.
@@ -86,8 +90,8 @@ def run(
         answer = server("status")
         told(parse_look(server("look"), "the server"))
         if answer["status"] != "running":
-            _await_sites(server, sites, join_s, say)
-            answer = server("run")
+            _await_sites(server, sites(), join_s, say)
+        answer = server("run", {"purpose": purpose})
         end = _see_through(server, answer["run"], stopped, told)
         if end == "finished":
             return
@@ -124,6 +128,15 @@ def stop(kit: Path, seconds: float) -> bool:
             raise ProtocolError("the server was told to end the run, and has not yet")
         time.sleep(POLL_S / 2)
     return True
+
+
+def publish(kit: Path, members: str, seconds: float) -> None:
+    """Give the running server a newer list of members.
+
+    Raises:
+        ProtocolError: The server does not let us in, or does not take it.
+    """
+    ServerCalls(kit, seconds)("take", {"members": members})
 
 
 def _see_through(

@@ -19,6 +19,9 @@ from starlette.concurrency import run_in_threadpool
 from fedket.deploy.engines.flower.wire import DIGEST, PADDING, vouched
 from fedket.deploy.identity.authority import COORDINATOR, OBSERVER, SITE, days_left, signed_by
 
+TERMINALS = 16
+"""So many processes of a person are let in beside a new one; of a site it is the only one."""
+
 LATE = timedelta(minutes=5)
 """By how much the clocks of two parties may differ."""
 
@@ -46,7 +49,7 @@ class Door:
     """
 
     def __init__(self, root: bytes, sites: Callable[[], Collection[str]]) -> None:
-        self._root, self._sites = x509.load_pem_x509_certificate(root), sites
+        self._root, self.sites = x509.load_pem_x509_certificate(root), sites
         self._callers: dict[bytes, Caller] = {}
 
     async def enrol(self, request: Request) -> Caller:
@@ -72,10 +75,12 @@ class Door:
         )
         if late or not days_left(certificate) > 0:
             raise HTTPException(403, "the certificate has ended, or a clock is wrong")
-        if role not in (COORDINATOR, OBSERVER) and (role != SITE or name not in self._sites()):
-            raise HTTPException(403, f"{name} is no party of this federation")
-        others = {k: c for k, c in self._callers.items() if (c.name, c.role) != (name, role)}
+        if role not in (COORDINATOR, OBSERVER) and (role != SITE or name not in self.sites()):
+            raise HTTPException(403, f"{name} is no party of this federation, or has left it")
+        same = [key for key, c in self._callers.items() if (c.name, c.role) == (name, role)]
+        kept = same[-TERMINALS:] if role != SITE else []
         caller = Caller(name, role, public_key)
+        others = {k: c for k, c in self._callers.items() if k not in same or k in kept}
         self._callers = others | {public_key: caller}
         return caller
 
@@ -88,7 +93,7 @@ class Door:
         caller = self._callers.get(await _signer(request))
         if caller is None:
             raise HTTPException(401, "unknown key; another process may be this party's now")
-        if caller.role == SITE and caller.name not in self._sites():
+        if caller.role == SITE and caller.name not in self.sites():
             raise HTTPException(403, f"{caller.name} has left the federation")
         if caller.role not in roles:
             raise HTTPException(403, f"this is for {' and '.join(roles)}")

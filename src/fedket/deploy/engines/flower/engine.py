@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fedket.deploy.engines import DeploymentEngine
-from fedket.deploy.engines.flower.kits import read_kit, write_certificate, write_job, write_kit
+from fedket.deploy.engines.flower.kits import (
+    PURPOSE,
+    read_kit,
+    write_certificate,
+    write_job,
+    write_kit,
+)
 from fedket.deploy.engines.kind import SitesConfig
 from fedket.deploy.identity.authority import SITE
 from fedket.deploy.operating.state import Look
@@ -29,15 +35,16 @@ def party_command(kit: Path) -> list[str]:
 
 def run_at_server(
     kit: Path,
-    _: Path,
+    job: Path,
     sites: tuple[str, ...],
     say: Callable[[str], None],
     **options: Any,
 ) -> None:
     """See `fedket.deploy.engines.flower.admin.run`; what is wrong the server says itself."""
-    for known_there in ("problem", "present"):
-        options.pop(known_there, None)
-    _admin().run(kit, sites, say, **options)
+    options.pop("problem", None)
+    present = options.pop("present", lambda: sites)
+    purpose = (job / PURPOSE).read_text(encoding="utf-8")
+    _admin().run(kit, purpose, present, say, **options)
 
 
 def look_at_server(kit: Path, seconds: float) -> AbstractContextManager[Callable[[], Look]]:
@@ -49,6 +56,11 @@ def look_at_server(kit: Path, seconds: float) -> AbstractContextManager[Callable
 def stop_at_server(kit: Path, seconds: float) -> bool:
     """See `fedket.deploy.engines.flower.admin.stop`."""
     return bool(_admin().stop(kit, seconds))
+
+
+def publish_at_server(kit: Path, members: str, seconds: float) -> None:
+    """See `fedket.deploy.engines.flower.admin.publish`."""
+    _admin().publish(kit, members, seconds)
 
 
 def server_of(kit: Path) -> str:
@@ -89,4 +101,5 @@ class FlowerConfig(SitesConfig):
             look_at_server,
             stop_at_server,
             server_of,
+            publish_at_server,
         )

@@ -14,6 +14,9 @@ from fedket.files import write_atomic
 
 ROOT, CERTIFICATE, KEY, PARTY = "root.pem", "party.crt", "party.key", "party.json"
 
+PURPOSE = "purpose.txt"
+"""In the folder of a job: what it is for."""
+
 
 class Kit(NamedTuple):
     """A startup kit as its process reads it.
@@ -87,11 +90,6 @@ def write_certificate(kit: Path, certificate: bytes, root: bytes) -> None:
 
 
 def write_job(wanted: Provisioning, folder: Path) -> None:
-    """Make the folder that a coordinator has; Flower needs nothing in it.
-
-    Raises:
-        ConfigError: It is not for a run.
-    """
-    if wanted.purpose != "run":
-        raise ConfigError(f"{wanted.purpose} over Flower are not there yet; use --engine flare")
+    """Make the folder that a coordinator has; all that it says is what it is for."""
     folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / PURPOSE, wanted.purpose)

@@ -6,6 +6,7 @@ import os
 import secrets
 import ssl
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from fedket.deploy.engines.flower import letters
 from fedket.deploy.engines.flower.door import Door
@@ -23,10 +25,12 @@ from fedket.deploy.engines.flower.wire import PEER_S
 from fedket.deploy.files import FEDERATION, PROBLEM, own_files, read_federation, seats_of
 from fedket.deploy.identity.authority import COORDINATOR, OBSERVER, SERVER, SITE
 from fedket.deploy.identity.departed import MEMBERS
+from fedket.deploy.identity.kits import keep_list
 from fedket.deploy.messages import checked, failure_of
 from fedket.deploy.operating.news import now
 from fedket.deploy.operating.state import STOPPED, read_look
 from fedket.deploy.run import ServerParts, run_federation
+from fedket.deploy.statistics import run_statistics
 from fedket.deploy.terminal import at_terminal
 from fedket.errors import ConfigError, FedketError, ProtocolError
 from fedket.files import write_atomic
@@ -35,6 +39,12 @@ from fedket.secure.phases import Failure, Outcome, Payload, Reply
 
 PEERS = 64
 """Questions about links that are on their way at the same time."""
+
+PURPOSES: dict[str, Callable[..., object]] = {
+    "run": run_federation,
+    "statistics": run_statistics,
+}
+"""What a coordinator may begin."""
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -97,12 +107,12 @@ class ServerParty:
     """
 
     def __init__(self, folder: Path, door: Door) -> None:
-        self._folder, self._door, self._link = folder, door, SuperLink()
+        self._folder, self._door, self._link = folder, door, SuperLink(door.sites)
         self._names: tuple[str, ...] = ()
         self._keys: Any = None
         # Apart from the threads that serve nodes: whoever waits for a node must not keep it out.
         self._waiting = ThreadPoolExecutor(PEERS)
-        self._lock, self._status, self._run_id = Lock(), "idle", ""
+        self._lock, self._status, self._run_id, self._purpose = Lock(), "idle", "", ""
 
     def app(self) -> FastAPI:
         """Return what is served."""
@@ -114,6 +124,7 @@ class ServerParty:
             ("status", self._tell),
             ("look", self._look),
             ("stop", self._stop),
+            ("take", self._take),
         ):
             app.post(f"/fedket/{action}")(answer)
         return app
@@ -139,10 +150,16 @@ class ServerParty:
     async def _run(self, request: Request) -> dict[str, Any]:
         """Begin the run, or go on with it; nothing where it runs."""
         await self._door.caller(request, COORDINATOR)
+        purpose = await _field(request, "purpose")
+        if purpose not in PURPOSES:
+            raise HTTPException(400, f"nothing is done for {purpose!r:.40}")
         with self._lock:
+            if self._status == "running" and self._purpose != purpose:
+                raise HTTPException(409, f"it is busy with: {self._purpose}; ask when that is over")
             if self._status != "running":
                 self._status, self._run_id = "running", secrets.token_hex(8)
-                Thread(target=self._rounds, daemon=True).start()
+                self._purpose = purpose
+                Thread(target=self._rounds, args=(PURPOSES[purpose],), daemon=True).start()
         return await self._tell(request)
 
     async def _tell(self, request: Request) -> dict[str, Any]:
@@ -167,11 +184,20 @@ class ServerParty:
             Timer(0.2, _begin_anew).start()
         return {"stopped": running}
 
-    def _rounds(self) -> None:
+    async def _take(self, request: Request) -> dict[str, Any]:
+        """Keep a newer list of members: whoever has left is answered nothing from now on."""
+        await self._door.caller(request, COORDINATOR)
+        try:
+            await run_in_threadpool(keep_list, self._folder, await _field(request, "members"))
+        except FedketError as error:
+            raise HTTPException(400, f"{error}") from None
+        return {}
+
+    def _rounds(self, hold: Callable[..., object]) -> None:
         problem = self._folder / PROBLEM
         problem.unlink(missing_ok=True)
         try:
-            run_federation(self._folder, self._parts)
+            hold(self._folder, self._parts)
             self._status = "finished"
         except FedketError as error:
             problem.write_text(f"{error}\n", encoding="utf-8")
@@ -213,6 +239,15 @@ class ServerParty:
 
     def _share_keys(self, keys: Any) -> None:
         self._keys = keys
+
+
+async def _field(request: Request, name: str) -> str:
+    """Return a field of what a coordinator says; empty where there is none."""
+    try:
+        said = await request.json()
+        return f"{said[name]}"
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _begin_anew() -> None:

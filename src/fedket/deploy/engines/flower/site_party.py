@@ -41,7 +41,7 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from fedket.deploy.engines.flower import letters
 from fedket.deploy.engines.flower.kits import Kit
-from fedket.deploy.engines.flower.wire import PartyClient
+from fedket.deploy.engines.flower.wire import PartyClient, reason_of, refused_for_good
 from fedket.deploy.files import own_files
 from fedket.deploy.identity.authority import SERVER
 from fedket.deploy.party_keys import AskPeer
@@ -64,8 +64,9 @@ def take_part(kit: Kit, folder: Path) -> None:
         try:
             node.serve(PartyClient(kit, attempt))
         except httpx.HTTPError as error:
-            if said != (said := f"{type(error).__name__} {error}"):
-                at_terminal(f"no server at {kit.address(attempt)} ({said}); trying again")
+            if said != (said := reason_of(error)):
+                what = "the server refuses" if refused_for_good(error) else "no server"
+                at_terminal(f"{what} at {kit.address(attempt)} ({said}); trying again")
         attempt += 1
         time.sleep(RETRY_S)
 

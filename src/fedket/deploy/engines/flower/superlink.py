@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from threading import Condition, Event
 from typing import Any
 
@@ -38,6 +38,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import JSONResponse
 
 from fedket.deploy.engines.flower import letters
+from fedket.deploy.terminal import at_terminal
 from fedket.secure.phases import Failure, Outcome
 
 FLEET = "/v1/fleet/"
@@ -61,9 +62,14 @@ ONLINE_S = 1800.0
 
 
 class SuperLink:
-    """Carries requests to nodes, and their answers back."""
+    """Carries requests to nodes, and their answers back.
 
-    def __init__(self) -> None:
+    Args:
+        members: -> names of parties that have not left; others' nodes are let go.
+    """
+
+    def __init__(self, members: Callable[[], Collection[str]]) -> None:
+        self._members = members
         objects = ObjectStoreFactory(FLWR_IN_MEMORY_DB_NAME)
         self._factory = LinkStateFactory(FLWR_IN_MEMORY_DB_NAME, NoOpFederationManager(), objects)
         self._state, self._store = self._factory.state(), objects.store()
@@ -99,11 +105,8 @@ class SuperLink:
         """Take a process for a party's node from now on, in place of any other; returns its ID."""
         node: int = self._state.create_node(NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, public_key, ONLINE_S)
         self._state.activate_node(node, ONLINE_S)
-        before, self._nodes[name] = self._nodes.get(name), node
-        if before is not None:
-            self._state.delete_node(NOOP_FLWR_AID, before)
-            self._seen.pop(before, None)
-            self._mail.pop(before, None)
+        self._let_go(name)
+        self._nodes[name] = node
         return node
 
     def connected(self) -> set[str]:
@@ -148,6 +151,13 @@ class SuperLink:
             return Failure(f"{name}: {reply.error.reason}"[:500])
         return letters.read_outcome(reply.content, name)
 
+    def _let_go(self, name: str) -> None:
+        """Forget a party's node, if it has one: nothing that it asks is answered any more."""
+        if (node := self._nodes.pop(name, None)) is not None:
+            self._state.delete_node(NOOP_FLWR_AID, node)
+            self._seen.pop(node, None)
+            self._mail.pop(node, None)
+
     def _push(self, node: int, kind: str, request: letters.Request, seconds: float) -> str:
         """Store a message for a node, and wake it."""
         self._state.acknowledge_task_heartbeat(self._task)
@@ -190,8 +200,13 @@ class SuperLink:
         action, said = request.url.path.removeprefix(FLEET), request.state.protobuf_request
         if action not in ANSWERED:
             return _refused(404, "this server does not answer that")
+        node = said.node.node_id
+        names, members = [n for n, own in self._nodes.items() if own == node], self._members()
+        if not set(names) <= set(members):
+            at_terminal(f"ended the connection of '{names[0]}', which has left")
+            self._let_go(names[0])
+            return _refused(403, f"{names[0]} has left the federation")
         if action == "pull-messages":
-            node = said.node.node_id
             self._seen[node] = time.monotonic()
             self._state.acknowledge_node_heartbeat(node, ONLINE_S)
             with contextlib.suppress(TimeoutError):

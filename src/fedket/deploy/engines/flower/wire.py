@@ -24,6 +24,7 @@ from flwr.supercore.primitives.asymmetric import (
 from fedket.deploy.engines.flower import letters
 from fedket.deploy.engines.flower.kits import CERTIFICATE, KEY, ROOT, Kit
 from fedket.deploy.identity.authority import SERVER, read_key
+from fedket.deploy.messages import heard
 from fedket.deploy.party_keys import AskPeer
 from fedket.errors import ProtocolError
 from fedket.keys.etsi014.errors import PeerSilentError
@@ -33,8 +34,26 @@ from fedket.types import SERVER as SERVER_PARTY
 PEER_S = 30.0
 """Longest wait for another party's answer."""
 
+REFUSALS = {400, 403, 409}
+"""Codes of refusals: no sense, no right, not now."""
+
 PADDING, DIGEST = padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256()
 """Of the signature under an enrolment."""
+
+
+def reason_of(error: httpx.HTTPError) -> str:
+    """Return why a request failed: what the server says, if it was there."""
+    if isinstance(error, httpx.HTTPStatusError):
+        try:
+            return heard(f"{error.response.json()['detail']}")
+        except (ValueError, KeyError, TypeError, httpx.ResponseNotRead):
+            pass
+    return f"{type(error).__name__} {error}".strip()
+
+
+def refused_for_good(error: httpx.HTTPError) -> bool:
+    """Whether to ask again is in vain; a process that another one replaced may enrol again."""
+    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code in REFUSALS
 
 
 def vouched(public_key: bytes, time: str) -> bytes:
