@@ -31,7 +31,7 @@ from fedket.deploy.engines.flower.engine import FlowerConfig
 from fedket.deploy.engines.flower.kits import read_kit, write_kit
 from fedket.deploy.engines.flower.server_party import ServerParty, web
 from fedket.deploy.engines.flower.site_party import FlowerNode
-from fedket.deploy.engines.flower.wire import PartyClient
+from fedket.deploy.engines.flower.wire import PartyClient, reason_of, refused_for_good
 from fedket.deploy.identity import authority
 from fedket.deploy.local import free_ports
 from fedket.keys.etsi014.errors import PeerSilentError
@@ -89,9 +89,15 @@ def kits(tmp_path_factory):
 
 
 @pytest.fixture
-def server(kits, tmp_path):
+def members():
+    """Names of the sites that have not left."""
+    return set(SITES)
+
+
+@pytest.fixture
+def server(kits, tmp_path, members):
     root = (kits / "north" / "startup" / "root.pem").read_bytes()
-    made = ServerParty(tmp_path, Door(root, lambda: SITES))
+    made = ServerParty(tmp_path, Door(root, lambda: members))
     made._names = SITES
     served = uvicorn.Server(web(read_kit(kits / "server"), made.app()))
     thread = threading.Thread(target=served.run, daemon=True)
@@ -221,8 +227,35 @@ def test_who_is_no_party_is_not_let_in(server, kits):
             party(kits, name)
 
 
+def test_a_site_that_has_left_is_answered_nothing_from_then_on(server, kits, members):
+    _, ended = node(kits, "north", echo)
+    assert isinstance(asked(server, "north"), Reply)
+    members.remove("north")
+    assert ended.wait(20)
+    assert asked(server, "north") == Failure("north has not connected")
+    with pytest.raises(httpx.HTTPStatusError) as refused:
+        party(kits, "north")
+    assert reason_of(refused.value) == "north is no party of this federation, or has left it"
+    assert refused_for_good(refused.value)
+
+
+def test_one_thing_at_a_time_is_begun_by_a_person_with_many_terminals(server, kits):
+    terminals = [party(kits, "ann") for _ in range(3)]
+    server._status, server._purpose = "running", "run"
+    for terminal in terminals:
+        assert terminal.ask("run", {"purpose": "run"})["status"] == "running"
+    for purpose, why in (("statistics", "it is busy with: run"), ("lunch", "nothing is done for")):
+        with pytest.raises(httpx.HTTPStatusError) as refused:
+            terminals[0].ask("run", {"purpose": purpose})
+        assert why in reason_of(refused.value)
+    with pytest.raises(httpx.HTTPStatusError) as refused:
+        terminals[0].ask("take", {"members": "nonsense"})
+    assert refused.value.response.status_code == 400
+
+
 def test_who_may_begin_end_and_see_a_run(server, kits):
-    refused = {"ann": (), "bob": ("run", "stop"), "north": ("run", "stop", "look", "status")}
+    refused = {"ann": (), "bob": ("run", "stop", "take")}
+    refused["north"] = (*refused["bob"], "look", "status")
     for name, actions in refused.items():
         client = party(kits, name)
         for action in ("status", "look", "stop", *actions):

@@ -11,7 +11,6 @@ import time
 from urllib.request import urlopen
 
 import pytest
-
 from local_sites import experiment, processes_of
 
 from fedket import federated_statistics
@@ -77,6 +76,7 @@ def test_a_run_is_watched_and_stopped_where_it_is_and_from_elsewhere(engine, con
     layout = prepare(config, 3, tmp_path / "here", engine)
     folder = layout.directory
     local = fedket("deploy", "local", "sites", "--output", folder)
+    until((folder / "processes.json").exists, local)
     state = until(lambda: rounds(folder), local)
     assert all(site["inside"] for site in state["sites"])
     assert [link["peer"] for link in state["links"]] == ["site-1", "site-2", "site-3"]

@@ -1,5 +1,7 @@
 """Statistics of sites: those of all samples together, over the same sites in all rounds."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from local_sites import KINDS, LocalMembers, SharedKeys, experiment, site_parts
@@ -9,6 +11,7 @@ from fedket.deploy.files import SiteFile
 from fedket.deploy.given import GivenUpdates
 from fedket.deploy.rounds import SiteRounds
 from fedket.deploy.site import Site
+from fedket.deploy.site_process import SiteProcess
 from fedket.deploy.statistics import pooled
 from fedket.deploy.statistics_task import (
     StatisticsTrainer,
@@ -25,6 +28,7 @@ from fedket.errors import ConfigError, ProtocolError, RoundLostError
 from fedket.experiment.build import build_experiment
 from fedket.experiment.run_directory import config_hash
 from fedket.keys import OsRandomSource
+from fedket.secure.phases import Reply
 from fedket.statistics.grids import first_grid
 from fedket.statistics.tally import layout_of
 
@@ -91,6 +95,21 @@ def test_a_site_answers_only_what_statistics_ask(tmp_path, built):
     with pytest.raises(ProtocolError, match="the difference would show single sites"):
         trainer.contribute(pack_grid(finer), task.round(2, (0, 1, 2), samples))
     trainer.contribute(pack_grid(finer), task.round(2, (0, 1, 2, 3), samples))
+
+
+def test_a_process_that_lives_on_opens_its_files_anew_for_another_question(tmp_path, monkeypatch):
+    opened, keys = [], SimpleNamespace(close=lambda: None)
+    site = SimpleNamespace(handle=lambda action, payload: Reply({}))
+
+    def files(process):
+        opened.append(process._greeted)
+        return None, keys, site
+
+    monkeypatch.setattr(SiteProcess, "_opened", files)
+    process = SiteProcess(lambda: tmp_path, lambda names: None, lambda news: None)
+    for asked in ("count", "count", "train", "train"):
+        assert process.phase("handshake", {"experiment": asked}) == Reply({})
+    assert opened == ["count", "train"]
 
 
 def test_bins_arrive_as_they_were_sent_or_not_at_all():

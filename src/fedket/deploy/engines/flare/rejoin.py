@@ -1,20 +1,21 @@
 """Sites that come back into a running job.
 
-FLARE ends the whole job when a site's job process is killed, and does not start one again on a
-site that was switched off and on. Both are done here, at the site, through FLARE's own extension
-points: `SiteLauncher` starts a killed process again, and after a restart of the site the processes
-of jobs that were running; `SiteExecutor` needs nothing of the server to answer it, whenever it
-starts. The server's membership then lets it in for the next round.
+FLARE ends the whole job when a site's job process is killed or fails, and does not start one again
+on a site that was switched off and on. Both are done here, at the site, through FLARE's own
+extension points: `SiteLauncher` starts such a process again, and after a restart of the site the
+processes of jobs that were running; `SiteExecutor` needs nothing of the server to answer it,
+whenever it starts. The server's membership then lets it in for the next round.
 """
 
 import json
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from nvflare.apis.client import from_dict
 from nvflare.apis.event_type import EventType
-from nvflare.apis.fl_constant import FLContextKey, JobConstants
+from nvflare.apis.fl_constant import FLContextKey, FLMetaKey, JobConstants
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import JobMetaKey
 from nvflare.apis.job_launcher_spec import JobHandleSpec
@@ -27,26 +28,38 @@ from nvflare.fuel.f3.cellnet.fqcn import FQCN
 
 from fedket.deploy.engines.flare.latecomers import everybody
 from fedket.deploy.engines.flare.launch import guarded
+from fedket.deploy.kit import own_files
+from fedket.deploy.operating.news import keeping_news
 from fedket.deploy.terminal import at_terminal
 
 RUNNING = "fedket-running"
 """File in the folder of a job at a site."""
 
 
+PAUSE_S, LONGEST_S = 15.0, 300.0
+"""Before a process that has failed is started again; twice as long each time."""
+
+
 class SiteHandle(JobHandleSpec):  # type: ignore[misc]
-    """A job process that is started again when something kills it.
+    """A job process that is started again when something kills it, or when it fails.
+
+    FLARE would end the job at all parties for one site's failure; the server's membership does
+    without the site meanwhile.
 
     Args:
         launch: Starts the process.
+        say: Where news for the site's operator go.
+        told: File in which the process tells FLARE how it failed.
     """
 
-    def __init__(self, launch: Callable[[], Any]) -> None:
+    def __init__(self, launch: Callable[[], Any], say: Callable[[str], None], told: Path) -> None:
         super().__init__()
-        self._launch, self._process, self._ended = launch, launch(), False
+        self._launch, self._process, self._ended = launch, launch(), Event()
+        self._say, self._told = say, told
 
     def terminate(self) -> None:
         """End it for good."""
-        self._ended = True
+        self._ended.set()
         self._process.terminate()
 
     def poll(self) -> Any:
@@ -55,12 +68,23 @@ class SiteHandle(JobHandleSpec):  # type: ignore[misc]
 
     def wait(self) -> None:
         """Wait for the end of the job at this site."""
+        pause = PAUSE_S
         while True:
             self._process.wait()
             code = self._process.adapter.poll()
-            if self._ended or code is None or code >= 0:
+            if self._ended.is_set() or not code:
                 return
-            at_terminal(f"the job's process was killed by signal {-code}; it is started again")
+            if code < 0:
+                self._say(f"the job's process was killed by signal {-code}; it is started again")
+            else:
+                self._told.unlink(missing_ok=True)
+                self._say(
+                    f"problem: the job's process ended with code {code}, {self._told.parent} has "
+                    f"its log; it is started again in {pause:g} s"
+                )
+                if self._ended.wait(pause):
+                    return
+                pause = min(2 * pause, LONGEST_S)
             self._process = self._launch()
 
 
@@ -75,9 +99,12 @@ class SiteLauncher(ClientProcessJobLauncher):  # type: ignore[misc]
         """Start a job's process."""
         workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
         job_id = job_meta[JobConstants.JOB_ID]
-        (Path(workspace.get_run_dir(job_id)) / RUNNING).touch()
-        start = super().launch_job
-        return SiteHandle(lambda: start(job_meta, fl_ctx))
+        folder = Path(workspace.get_run_dir(job_id))
+        (folder / RUNNING).touch()
+        start, own = super().launch_job, own_files(Path(workspace.get_root_dir()))
+        say = keeping_news(lambda: own, at_terminal)
+        told = folder / FLMetaKey.PROCESS_RC_FILE
+        return SiteHandle(lambda: start(job_meta, fl_ctx), say, told)
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Go on with jobs after a restart of the site, forget those that ended."""
