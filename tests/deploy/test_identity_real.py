@@ -34,7 +34,8 @@ UPGRADED = "import fedket._version\nfedket._version.__version__ = '0.1.7'\n"
 class Year:
     """A coordinator's folder, and kits that sites have made beside it."""
 
-    def __init__(self, place, engine):
+    def __init__(self, place, engine, start=None):
+        place.mkdir(exist_ok=True)
         self.place, self.heart, self.engine = place, place / "heart", engine
         port, kme_port = free_ports(2)
         config = experiment(
@@ -53,6 +54,7 @@ class Year:
             waits={"phase_s": 20.0, "silent_s": 6.0},
             invite=True,
             engine=engine,
+            start=start,
         )
         self.layout = write_project(config, self.heart, choices)
 
@@ -188,3 +190,10 @@ def test_sites_join_are_revoked_renewed_replaced_and_upgraded_while_the_run_goes
     assert [line["round"] for line in lines] == [*range(1, len(lines) + 1)]
     losses = [line["train_loss"] for line in lines if not line["lost"]]
     assert losses[-1] < losses[0]
+
+    later = Year(tmp_path / "later", engine, year.layout.files("server") / "run")
+    later.join("ada", "bob", "cy")
+    with running(later):
+        later.await_sum_of(ADA, BOB, CY)
+    begun = next(line["train_loss"] for line in later.rounds() if not line["lost"])
+    assert abs(begun - losses[-1]) < abs(begun - losses[0])

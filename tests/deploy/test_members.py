@@ -40,7 +40,7 @@ from fedket.errors import CheckpointError, ConfigError, ProtocolError
 from fedket.experiment.build import build_experiment
 from fedket.experiment.load import load_config
 from fedket.experiment.shipped import find_experiment
-from fedket.federated.checkpoint import params_sha256, save_params
+from fedket.federated.checkpoint import params_sha256, save_checkpoint, save_params
 from fedket.schema import read_table
 from fedket.secure.phases import Failure, Reply
 
@@ -320,6 +320,11 @@ def test_a_federation_begins_with_the_weights_of_an_old_run(tmp_path):
     own = layout.files("server")
     server = read_federation(own / "federation.toml")
     assert (own / server.start).read_bytes() == (tmp_path / "model.safetensors").read_bytes()
+    save_checkpoint(tmp_path / "checkpoint.safetensors", begun._replace(round_num=7), "any")
+    choices = Choices(("a", "b"), min_sites=2, start=tmp_path)
+    stopped = write_project(config, tmp_path / "stopped", choices).files("server")
+    newest = begin_with(built, stopped / server.start).federation.init()
+    assert params_sha256(newest.params) == params_sha256(params)
     other = build_experiment(experiment(KINDS["masked"], model=OTHER))
     with pytest.raises(CheckpointError, match="should be"):
         begin_with(other, tmp_path / "model.safetensors")

@@ -59,7 +59,8 @@ from fedket.deploy.trial_keys import KME, write_trial_keys
 from fedket.errors import ConfigError
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import dump_config, revised
-from fedket.experiment.run_directory import MODEL, config_hash
+from fedket.experiment.run_directory import CHECKPOINT, MODEL, config_hash
+from fedket.federated.checkpoint import params_in
 from fedket.federated.engine_kinds import EngineConfig
 from fedket.schema import Table, read_table
 from fedket.section import user_files
@@ -115,20 +116,28 @@ def write_project(config: ExperimentConfig, directory: Path, choices: Choices) -
     check_cohorts(config, choices.min_sites or MIN_SITES)
     saes = choices.saes or (*choices.sites, "server")
     sae_ids(saes, len(choices.sites))
-    if choices.start is not None and not (choices.start / MODEL).is_file():
-        raise ConfigError(f"{choices.start} has no {MODEL}: it is not a run that has ended")
+    start = b"" if choices.start is None else _newest_weights(choices.start)
     if directory.exists() and any(directory.iterdir()):
         raise ConfigError(f"{directory} is not empty; name a new folder")
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
     try:
-        return _write_all(config, directory, choices._replace(saes=saes))
+        return _write_all(config, directory, choices._replace(saes=saes), start)
     except BaseException:
         shutil.rmtree(directory)
         raise
 
 
-def _write_all(config: ExperimentConfig, directory: Path, choices: Choices) -> Layout:
+def _newest_weights(run: Path) -> bytes:
+    """The model of a run, whether it has ended or was stopped."""
+    if (run / CHECKPOINT).is_file():
+        return params_in(run / CHECKPOINT)
+    if (run / MODEL).is_file():
+        return (run / MODEL).read_bytes()
+    raise ConfigError(f"{run} has no {CHECKPOINT} and no {MODEL}: it is no run with rounds")
+
+
+def _write_all(config: ExperimentConfig, directory: Path, choices: Choices, start: bytes) -> Layout:
     """Write kits, the job, every party's own files and the guide."""
     engine, server = deployment_of(config.engine), _server_values(choices)
     wanted = Provisioning(config.name, choices.hosts, choices.port)
@@ -171,8 +180,8 @@ def _write_all(config: ExperimentConfig, directory: Path, choices: Choices) -> L
         for place in places.values():
             place.mkdir(exist_ok=True)
         write_trial_keys(directory / KME, places, choices.trial_kme, choices.kme_port)
-    if choices.start is not None:
-        shutil.copyfile(choices.start / MODEL, layout.files("server") / START)
+    if start:
+        (layout.files("server") / START).write_bytes(start)
         server |= {"start": START}
     authority = {"authority": fingerprint(root.certificate)}
     write_checked(layout.files("server") / FEDERATION, server | authority, FederationFile)

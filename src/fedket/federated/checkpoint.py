@@ -97,6 +97,20 @@ def load_params(path: Path, template: Params) -> Params:
     return jax.tree.unflatten(jax.tree.structure(template), leaves)
 
 
+def params_in(checkpoint: Path) -> bytes:
+    """Return the model in a checkpoint as `save_params` writes it.
+
+    Raises:
+        CheckpointError: If the file is missing or damaged.
+    """
+    arrays, metadata = _read(checkpoint)
+    if metadata.get("sha256") != _checksum(arrays, metadata.get("round", "")):
+        raise CheckpointError(f"{checkpoint} is damaged (its checksum is wrong)")
+    states = ((*name.partition("."), array) for name, array in arrays.items())
+    params = {name or "params": array for state, _, name, array in states if state == "0"}
+    return save(params, {"format": FORMAT})
+
+
 def read_arrays(path: Path) -> Arrays:
     """The arrays of a file that `save_params` wrote, by path in the tree of parameters.
 
