@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 CASES ?= 20000
 
-.PHONY: demo docs reference test test-long fuzz lock sbom wheel-test lint bench clean help
+.PHONY: demo docs reference test suite test-long fuzz lock sbom wheel-test lint bench clean help
 
 help:
 	@echo "make demo   install into $(VENV) and run the quickstart experiment"
@@ -22,8 +22,10 @@ help:
 demo: $(VENV)/.installed
 	$(BIN)/fedket run quickstart
 
+test: lint suite
+
 # A worker more than there are cores: tests on real sites wait for minutes.
-test: lint
+suite: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n 3 --dist worksteal
 
 test-long: $(VENV)/.installed-dev
@@ -46,7 +48,7 @@ lint: $(VENV)/.installed-dev
 reference: $(VENV)/.installed-dev
 	$(BIN)/python -m docs.generate
 
-docs: $(VENV)/.installed-docs
+docs: $(VENV)/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 	@echo "dist/site/index.html"
 
@@ -81,16 +83,12 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 NATIVE := $(wildcard native/pyproject.toml native/CMakeLists.txt native/src/* native/fedket_native/*.py)
 
 $(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml constraints.txt $(NATIVE)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
 	if command -v $(CXX) >/dev/null; then \
 	  PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	    --no-deps --no-build-isolation ./native; \
 	else echo "no C++ compiler: the compiled kernels are neither built nor tested"; fi
 	@touch $(VENV)/.installed $@
-
-$(VENV)/.installed-docs: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
-	@touch $@
 
 $(VENV)/.installed-tools: $(VENV)/bin/python constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt cyclonedx-bom uv

@@ -59,19 +59,34 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a core per worker: threads would wait
     os.environ.setdefault("PJRT_NPROC", "1")
 
 
-MOST_MAPPINGS = 20_000
-"""Of the 65,530 that Linux lets a process have; every compiled program takes a dozen of them."""
+MOST_MAPPINGS = 8_000
+"""Every compiled program takes a dozen, and as many MB; Linux lets a process have 65,530."""
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_compiled_programs() -> Iterator[None]:
-    """Drop compiled programs now and then: a process with too many mappings crashes."""
+def little_memory() -> Iterator[None]:
+    """Drop compiled programs now and then: they take memory, and too many mappings crash a process.
+
+    What is free goes back to the system: a test that calls the command line in this process makes
+    the C library keep it.
+    """
     yield
     mappings = Path("/proc/self/maps")
     jax = sys.modules.get("jax")
     if jax and mappings.exists() and mappings.read_bytes().count(b"\n") > MOST_MAPPINGS:
         jax.clear_caches()
         gc.collect()
+    if "fedket.allocator" in sys.modules:
+        from fedket.allocator import return_freed_memory
+
+        return_freed_memory()
+
+
+def pytest_collection_finish() -> None:
+    """Tracing makes many objects: the collector would look through all modules again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -84,18 +99,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if own is not None:
             examples = min(factor * own.max_examples, LONG.max_examples)
             test._hypothesis_internal_use_settings = settings(LONG, max_examples=examples)
-
-
-@pytest.fixture
-def small_experiment() -> dict[str, object]:
-    """A configuration that runs a round in milliseconds."""
-    return {
-        "name": "small",
-        "data": {"kind": "digits", "max_train": 120, "max_test": 60},
-        "partition": {"kind": "dirichlet", "num_clients": 4, "min_samples": 5},
-        "model": {"kind": "vqc", "num_qubits": 6, "num_layers": 1},
-        "federation": {"rounds": 3},
-    }
 
 
 @pytest.fixture(scope="session")

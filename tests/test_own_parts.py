@@ -3,6 +3,8 @@
 Four experiments name a part of every group between them; the parts are those of `examples/extend`.
 """
 
+import contextlib
+import io
 import json
 import shutil
 import sys
@@ -97,10 +99,10 @@ def spelled(text, names):
     return text + PAPER
 
 
-@pytest.fixture
-def experiments(repository, tmp_path):
+@pytest.fixture(scope="module")
+def experiments(repository, tmp_path_factory):
     """A folder with the experiments, and the files that they name beside them."""
-    folder = tmp_path / "mine"
+    folder = tmp_path_factory.mktemp("parts") / "mine"
     shutil.copytree(repository / "examples/extend", folder)
     (folder / "mine.toml").unlink()
     for name, text in EXPERIMENTS.items():
@@ -126,17 +128,22 @@ def installed(repository, tmp_path, monkeypatch):
     return points
 
 
-@pytest.fixture
-def fedket(tmp_path, monkeypatch, capsys):
-    """`fedket("show", "mine/images.toml")`: what is printed, if it succeeds."""
-    monkeypatch.chdir(tmp_path)
+def fedket(folder, *args):
+    """What the command prints there, if it succeeds."""
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["fedket", *map(str, args)])
+        assert cli.execute() == 0
+    return said.getvalue()
 
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", ["fedket", *map(str, args)])
-        assert cli.execute() == 0, capsys.readouterr().err
-        return capsys.readouterr().out
 
-    return call
+@pytest.fixture(scope="module")
+def ours(experiments):
+    """Experiment -> hash of the model that its row makes."""
+    made = fedket(experiments.parent, "reproduce", "mine", "--seeds", "0", "--json")
+    rows = json.loads(made)["rows"]
+    return {row["row"]: row["seeds"][0]["parameters_sha256"] for row in rows}
 
 
 def test_there_is_a_part_of_every_group_in_some_experiment():
@@ -145,31 +152,25 @@ def test_there_is_a_part_of_every_group_in_some_experiment():
         assert any(f'"{part}"' in spelled(text, PARTS) for text in EXPERIMENTS.values()), group
 
 
-def test_parts_of_a_file_are_shown_run_reproduced_and_reported(experiments, fedket):
-    assert "strategy.py:Agree" in fedket("show", experiments / "images.toml")
-    fedket("run", experiments / "images.toml", "--output", "run")
-    page = Path(json.loads(fedket("report", "run", "--json"))["report"]).read_text()
-    assert "aggregation.py:Trimmed does not say." in page
-    made = json.loads(fedket("reproduce", "mine", "--seeds", "0", "--json"))
-    ours = {row["row"]: row["seeds"][0]["parameters_sha256"] for row in made["rows"]}
+def test_parts_of_a_file_are_shown_run_reproduced_and_reported(experiments, ours, tmp_path):
+    assert "strategy.py:Agree" in fedket(tmp_path, "show", experiments / "images.toml")
+    fedket(tmp_path, "run", experiments / "images.toml", "--output", "run")
+    page = Path(json.loads(fedket(tmp_path, "report", "run", "--json"))["report"])
+    assert "aggregation.py:Trimmed does not say." in (tmp_path / page).read_text()
     assert set(ours) == set(EXPERIMENTS)
-    summary = json.loads(Path("run/summary.json").read_text())
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
     assert ours["images"] == summary["parameters_sha256"]
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_parts_of_an_installed_package_are_named_like_ours(name, experiments, installed, fedket):
-    listed = json.loads(fedket("list", "--kinds", "--json"))
+def test_parts_of_an_installed_package_are_named_like_ours(name, ours, installed, tmp_path):
+    listed = json.loads(fedket(tmp_path, "list", "--kinds", "--json"))
     for group, point in installed.items():
         assert point in listed[group]
         assert point in kinds_of(group)
-    assert "threshold" in fedket("show", "--kind", f"strategy.{installed['strategy']}")
-    packaged = experiments / "packaged.toml"
+    shown = fedket(tmp_path, "show", "--kind", f"strategy.{installed['strategy']}")
+    assert "threshold" in shown
+    packaged = tmp_path / "packaged.toml"
     packaged.write_text(f'name = "{name}"\n' + spelled(EXPERIMENTS[name], installed))
-    runs = [
-        start_run(
-            load_config(path), output=experiments / "runs" / path.stem
-        ).summary.parameters_sha256
-        for path in (packaged, experiments / f"{name}.toml")
-    ]
-    assert runs[0] == runs[1]
+    outcome = start_run(load_config(packaged), output=tmp_path / "run")
+    assert outcome.summary.parameters_sha256 == ours[name]

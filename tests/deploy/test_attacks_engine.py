@@ -1,4 +1,7 @@
-"""What parties, and users of their machines, can do to each other through FLARE: nothing."""
+"""What parties, and users of their machines, can do to each other through FLARE: nothing.
+
+Real processes attack each other for minutes; the rules they run into have laws in `test_guard`.
+"""
 
 import json
 import os
@@ -17,7 +20,7 @@ from local_sites import experiment
 from fedket.deploy.engines.flare import job
 from fedket.deploy.local import is_alive, prepare, processes
 
-pytestmark = pytest.mark.xdist_group("federations")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("federations")]
 
 HERE = Path(__file__).parent
 ROUNDS = 150

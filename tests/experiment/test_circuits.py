@@ -64,6 +64,7 @@ def test_a_round_lowers_the_loss_and_masks_change_nothing(name, blobs):
         return cross_entropy(model.apply(params, x), y).mean()
 
     assert loss(after.params) < loss(before.params)
-    masked = build_experiment(experiment_of(blobs, name, "pairwise_masks")).federation
-    hidden, _ = masked.run_round(masked.init(), False)
-    jax.tree.map(np.testing.assert_array_equal, hidden.params, after.params)
+    if name == "two_local":  # masks see numbers, whatever model they are of
+        masked = build_experiment(experiment_of(blobs, name, "pairwise_masks")).federation
+        hidden, _ = masked.run_round(masked.init(), False)
+        jax.tree.map(np.testing.assert_array_equal, hidden.params, after.params)

@@ -11,7 +11,7 @@ from fedket.experiment.load import dump_config
 from fedket.experiment.run import resume_run, start_run
 from tests.experiment.tiny import FEDKET, config_of, start_fedket
 
-ROUNDS = 200
+ROUNDS = 80
 CHANGES = (f"federation.rounds={ROUNDS}", "training.persistent_optimizer=true")
 
 
@@ -39,10 +39,10 @@ def wait_for(process, condition):
         time.sleep(0.002)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_kill_9_loses_at_most_the_round_at_work(seed, whole, file, tmp_path):
     rng, run = random.Random(seed), tmp_path / "run"
-    process, last = start_fedket("run", file, "--output", run, cwd=tmp_path), rng.randint(0, 120)
+    process, last = start_fedket("run", file, "--output", run, cwd=tmp_path), rng.randint(0, 50)
     wait_for(process, lambda: (run / "config.toml").exists() and finished_rounds(run) >= last)
     time.sleep(rng.uniform(0, 0.01))
     process.kill()

@@ -105,6 +105,7 @@ def test_two_processes_agree_with_one_to_rounding_and_only_the_first_writes(
     assert_same_run(folders[0] / "run", alone.directory, close=1e-5)
 
 
+@pytest.mark.long
 def test_two_processes_resume_a_masked_run_bit_for_bit_from_the_disk_of_the_first(
     write, blobs, folders, tmp_path
 ):
@@ -138,16 +139,25 @@ def test_two_processes_share_a_kind_of_ones_own_from_the_disk_of_the_first(
     assert [line["round"] for line in rounds_of(folders[0] / "run")] == [1, 2, 3]
 
 
-def test_two_processes_lose_the_same_rounds_and_go_on_together(write, blobs, folders, tmp_path):
+def test_two_processes_lose_the_same_rounds_and_resume_together_bit_for_bit(
+    write, blobs, folders, tmp_path
+):
+    """From the disk of the first, sums of shared masks."""
     changes = (
+        *CHANGES[1:],
         "aggregation={kind = 'shared_masks', threshold = 5}",
         "conditions={dropout = 0.2, availability = 0.95}",
         "partition.num_clients=6",
         "federation.rounds=8",
     )
-    command = ["run", write(*changes), *SHARDED, "--output", "run"]
-    for code, _, errors in ends(start([command] * 2, folders)):
-        assert (code, errors) == (0, "")
+    commands = [
+        ["run", write(*changes), *SHARDED, "--output", "run", "--set", "federation.rounds=4"],
+        ["run", "--resume", "run", "--set", "federation.rounds=8"],
+    ]
+    for command in commands:
+        for code, _, errors in ends(start([command] * 2, folders)):
+            assert (code, errors) == (0, "")
+    assert list(folders[1].iterdir()) == []
     alone = start_run(config_of(blobs, *changes), output=tmp_path / "alone")
     assert_same_run(folders[0] / "run", alone.directory, close=0)
     assert {bool(line["lost"]) for line in rounds_of(alone.directory)} == {True, False}
