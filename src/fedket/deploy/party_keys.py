@@ -104,6 +104,7 @@ class StoreKeys:
 
             return Link(me, peer, store, kme, sae_ids[peer], say, pauses)
 
+        self._one_kme = not sae.links
         self._links = {peer: link(peer) for peer in sae_ids if peer != me}
         self._needed: dict[Stream, int] = {}
 
@@ -151,7 +152,8 @@ class StoreKeys:
         failed: dict[int, Exception] = {}
         for peer in peers:
             try:
-                if isinstance(first := next(iter(failed.values()), None), FOR_ALL):
+                first = next(iter(failed.values()), None)
+                if self._one_kme and isinstance(first, FOR_ALL):
                     raise first  # it would be the same with everybody
                 self._link(peer).confirm()
             except KmeError as error:

@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
@@ -73,13 +73,20 @@ def connect(config: SaeConfig) -> Iterator[Kme]:
 
     Raises:
         KmeCertificateError: Our own certificate, key or CA file is unusable.
+        ConfigError: The file of a link with a KME of its own is bad.
     """
-    from fedket.keys.etsi014.skip import skip_calls  # which makes calls as this module does
+    from fedket.keys.etsi014.links import by_peer, link_configs
+    from fedket.keys.etsi014.skip import skip_calls  # both make calls as this module does
 
-    seen = Seen()
-    with open_http(config) as http:
+    with ExitStack() as stack:
+        own = link_configs(config)
+        http = stack.enter_context(open_http(config))
         calls = skip_calls if config.protocol == "skip" else etsi_calls
-        yield calls(http, config, seen)
+        kme = calls(http, config, Seen())
+        ends = {
+            peer: (stack.enter_context(connect(link)), link.peers[0]) for peer, link in own.items()
+        }
+        yield by_peer(kme, ends) if ends else kme
 
 
 def etsi_calls(http: httpx.Client, config: SaeConfig, seen: Seen) -> Kme:

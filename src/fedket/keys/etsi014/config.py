@@ -5,6 +5,7 @@ Paths are relative to the file they stand in.
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -79,6 +80,9 @@ class SaeConfig(Table):
     """This application's ID, as its certificate names it."""
     peers: tuple[Id, ...] = ()
     """IDs of the applications at the other ends of the links."""
+    links: Mapping[Id, LocalPath] = {}
+    """Links with a KME of their own: a peer -> a file like this one, for that link alone, with the
+    names that its two ends have there as `sae_id` and `peers`."""
     protocol: Literal["etsi014", "skip"] = "etsi014"
     """What the KME speaks: ETSI GS QKD 014, or Cisco's SKIP."""
     method: Literal["POST", "GET"] = "POST"

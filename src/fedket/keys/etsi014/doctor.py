@@ -23,6 +23,7 @@ from cryptography.exceptions import InvalidSignature
 from fedket.keys.etsi014.client import Kme, connect, exchange, open_http
 from fedket.keys.etsi014.config import SaeConfig
 from fedket.keys.etsi014.errors import KmeError
+from fedket.keys.etsi014.links import link_configs
 from fedket.keys.etsi014.models import Status
 from fedket.keys.etsi014.sizing import plan
 from fedket.keys.etsi014.tls import (
@@ -92,6 +93,15 @@ def examine(
         sleep: How to wait.
         try_one_key: Whether to take one key of each link, to see that it comes.
     """
+    links = {peer: link for peer, link in link_configs(config).items() if peer in config.peers}
+    for peer, link in links.items():
+        for check in examine(link, sample_s, sleep, try_one_key):
+            yield check._replace(name=f"{peer}, {check.name}")
+    if links:
+        left = tuple(peer for peer in config.peers if peer not in links)
+        config = config.model_copy(update={"peers": left, "links": {}})
+        if not left:
+            return
     files = list(_files(config))
     yield from files
     if any(check.outcome == "fail" for check in files):

@@ -39,7 +39,7 @@ from fedket.keys.store.disk import (
     lock_store,
 )
 from fedket.keys.store.ledger import Entry, Event, Use, append, is_sealed, seal
-from fedket.keys.store.segments import KEYS_NAME, Segment, SegmentFiles, drop_segments
+from fedket.keys.store.segments import KEYS_NAME, Segment, SegmentFiles, covering, drop_segments
 from fedket.keys.store.store_key import KEY_NAME, derive_keys, make_store_key, read_store_key
 from fedket.keys.store.streams import Reservation
 from fedket.types import Secret, Stream
@@ -239,6 +239,15 @@ class OpenStore:
     def live(self, named: Iterable[Stream]) -> list[Reservation]:
         """The live reservations of some streams."""
         return [r for stream in named for r in self._live.get(stream, ())]
+
+    def read(self, stream: Stream, start: int, end: int) -> bytes:
+        """The bytes of a stream from `start` to before `end`."""
+        parts = []
+        for segment in covering(self.database, stream, start, end):
+            content = self.files.read(segment)
+            first = max(start - segment.start, 0)
+            parts.append(content[first : end - segment.start])
+        return b"".join(parts)
 
     def _make_room(self, change: Change) -> None:
         """Erase a deposit that did not fit."""

@@ -24,11 +24,12 @@ from fedket.keys.store import streams
 from fedket.keys.store.compaction import KEEP, compact
 from fedket.keys.store.database import read_all_marks, read_marks
 from fedket.keys.store.disk import CrashPoint, Disk, no_crash
-from fedket.keys.store.ledger import KeyPurpose, Mode, PurposeOf, Use, check_name, checked, uses_of
-from fedket.keys.store.segments import add_segments, covering, next_place, plan
+from fedket.keys.store.ledger import KeyPurpose, Mode, PurposeOf, Use, check_name, uses_of
+from fedket.keys.store.own import check_received, check_sent, own_numbers, own_stream
+from fedket.keys.store.segments import add_segments, next_place, plan
 from fedket.keys.store.session import Change, OpenStore
 from fedket.keys.store.streams import Deposited, Reservation, holder
-from fedket.types import SERVER, Secret, Stream
+from fedket.types import Secret, Stream
 
 
 class PadStore:
@@ -121,7 +122,7 @@ class PadStore:
             KeyReusedError: The store was given it, or one of its keys, before, on any link.
             KeyMaterialError: The stream does not end at `start`.
         """
-        stream = self._link(stream)
+        stream = own_stream(self.owner, stream)
         for name in (key_id, *keys):
             check_name("key_id", name)
         content = secret.reveal()
@@ -169,13 +170,8 @@ class PadStore:
             KeyReusedError: A stream had this round, or a later one.
             KeyExhaustedError: A stream has too little key; nothing is set aside on any.
         """
-        wanted = self._numbers(lengths, "a length")
-        for stream in wanted:
-            if stream[0] != self.owner:
-                raise KeyMaterialError(
-                    f"party {self.owner} cannot reserve on stream {stream}: its sender allocates "
-                    "it; accept what the sender announces"
-                )
+        wanted = own_numbers(self.owner, lengths, "a length")
+        check_sent(self.owner, wanted)
         uses = uses_of(wanted, purpose, run, round_num, mode)
         with self._session.changing() as change:
             offsets = {s: read_marks(self._session.database, s).high_water for s in wanted}
@@ -201,14 +197,13 @@ class PadStore:
             KeyReusedError: An offset is below the stream's mark, or it had this round.
             KeyExhaustedError: A stream does not reach that far.
         """
-        starts = self._numbers({s: start for s, (start, _) in ranges.items()}, "an offset")
-        lengths = self._numbers({s: length for s, (_, length) in ranges.items()}, "a length")
-        for stream in starts:
-            if stream[1] != self.owner:
-                raise KeyMaterialError(
-                    f"party {self.owner} cannot accept on stream {stream}, which it sends on; "
-                    "reserve instead"
-                )
+        starts = own_numbers(
+            self.owner, {s: start for s, (start, _) in ranges.items()}, "an offset"
+        )
+        lengths = own_numbers(
+            self.owner, {s: length for s, (_, length) in ranges.items()}, "a length"
+        )
+        check_received(self.owner, starts)
         uses = uses_of(starts, purpose, run, round_num, mode)
         with self._session.changing() as change:
             self._supersede(change, starts, run, round_num)
@@ -229,7 +224,7 @@ class PadStore:
             KeyExhaustedError: They reach beyond the reservation.
             KeyMaterialError: Nothing is reserved, no byte is asked for, or the bytes are damaged.
         """
-        stream = self._link(stream)
+        stream = own_stream(self.owner, stream)
         start, num_bytes = index(start), index(num_bytes)
         if num_bytes < 1:
             raise KeyMaterialError(f"asked for {num_bytes} bytes of key; ask for 1 or more")
@@ -238,7 +233,7 @@ class PadStore:
             mark = read_marks(self._session.database, stream).high_water
             reservation = holder(live, stream, start, mark)
             reservation.check(start, num_bytes)
-            secret = self._read(stream, start, start + num_bytes)
+            secret = self._session.read(stream, start, start + num_bytes)
             reservation.hand_out(start, num_bytes)
             return KeyMaterial(secret)
 
@@ -250,7 +245,7 @@ class PadStore:
 
     def available(self, stream: Stream) -> int:
         """Bytes of a stream that can still be set aside at this end."""
-        stream = self._link(stream)
+        stream = own_stream(self.owner, stream)
         with self._session.using():
             return read_marks(self._session.database, stream).available
 
@@ -268,7 +263,7 @@ class PadStore:
         Returns:
             Bytes burned per stream, where any were; for the log.
         """
-        wanted = self._numbers(marks, "a mark")
+        wanted = own_numbers(self.owner, marks, "a mark")
         skipped = dict[Stream, int]()
         with self._session.changing() as change:
             db = self._session.database
@@ -304,7 +299,7 @@ class PadStore:
 
     def end(self, stream: Stream) -> int:
         """Offset at which the next key of a stream goes."""
-        stream = self._link(stream)
+        stream = own_stream(self.owner, stream)
         with self._session.using():
             return read_marks(self._session.database, stream).deposited
 
@@ -323,7 +318,7 @@ class PadStore:
         Returns:
             Bytes erased per stream, where any were; for the log.
         """
-        wanted = self._numbers(ends, "a mark")
+        wanted = own_numbers(self.owner, ends, "a mark")
         erased = dict[Stream, int]()
         with self._session.changing() as change:
             db = self._session.database
@@ -347,26 +342,3 @@ class PadStore:
             streams.check_new_round(db, stream, use)
             change.entries.append(streams.reserve(db, stream, start, length, use))
             change.reserved.append(Reservation(stream, start, start + length, use))
-
-    def _read(self, stream: Stream, start: int, end: int) -> bytes:
-        parts = []
-        for segment in covering(self._session.database, stream, start, end):
-            content = self._session.files.read(segment)
-            first = max(start - segment.start, 0)
-            parts.append(content[first : end - segment.start])
-        return b"".join(parts)
-
-    def _link(self, stream: Stream) -> Stream:
-        """Refuse a stream of another party's link; SQLite would store numpy's integers as blobs."""
-        sender, receiver = index(stream[0]), index(stream[1])
-        parties = (sender, receiver)
-        if sender == receiver or min(parties) < SERVER or self.owner not in parties:
-            raise KeyMaterialError(
-                f"the store of party {self.owner} has no stream {parties}; its streams go from or "
-                "to it, between clients (0 and up) or the server (-1)"
-            )
-        return parties
-
-    def _numbers(self, values: Mapping[Stream, int], what: str) -> dict[Stream, int]:
-        """Refuse streams that are not this party's, and numbers out of range."""
-        return {self._link(s): checked(what, index(value)) for s, value in values.items()}
