@@ -4,8 +4,9 @@ From nothing to the end of three masked rounds of three sites and a server, each
 own on this machine: `fedket keys doctor --try-one-key` for all four, then `fedket deploy run`.
 Prints a line of JSON. KME is one of
 
-- `next-door`: PATH is a checkout of github.com/CreepPork/next-door-key-simulator. A process per
-  party.
+- `next-door`: PATH is a checkout of github.com/CreepPork/next-door-key-simulator; needs nginx. A
+  process per party. Each holds its lock while it tells the others of a key, so that two of them
+  wait for each other for good: they reach each other through nginx, which gives up after 2 s.
 - `easy-kme`: PATH is a checkout of github.com/krich11/easy-kme; needs nginx, and port 8000. One
   process for all.
 - `arnika`: PATH is the mock of github.com/arnika-project/arnika, `go build tools/mock.go`; needs
@@ -150,12 +151,13 @@ def environment(values: Mapping[str, object]) -> dict[str, str]:
 @contextmanager
 def next_door(layout: Layout, path: Path, python: str) -> Iterator[None]:
     """A KME per party, which tell each other their keys."""
-    pki = layout.directory / "kme"
-    ports = dict(zip(parties(layout), free_ports(SITES + 1), strict=True))
+    pki, ports = layout.directory / "kme", free_ports(2 * (SITES + 1))
+    doors = dict(zip(ports[::2], ports[1::2], strict=True))
     with ExitStack() as stack:
-        for party, port in ports.items():
+        stack.enter_context(nginx(layout, doors, "https"))
+        for party, (door, port) in zip(parties(layout), doors.items(), strict=True):
             sae = sae_of(party)
-            others = [f"https://localhost:{p}" for other, p in ports.items() if other != party]
+            others = [f"https://localhost:{other}" for other in doors if other != door]
             told = {
                 **{"HOST": "127.0.0.1", "PORT": port, "OTHER_KMES": ",".join(others)},
                 **{"KME_ID": f"kme-{party}", "ATTACHED_SAE_ID": sae},
@@ -165,10 +167,12 @@ def next_door(layout: Layout, path: Path, python: str) -> Iterator[None]:
                 **{"KME_CERT": pki / "kme.crt", "KME_KEY": pki / "kme.key"},
                 "SAE_CERT": layout.files(party) / f"{sae}.crt",
             }
-            write_sae(layout, party, "sae.toml", kme_url=f"https://localhost:{port}")
+            url = f"https://localhost:{port}"
+            write_sae(layout, party, "sae.toml", kme_url=url, timeout_s=30.0)
             command = [python, "app.py"]
             stack.enter_context(process(command, port, cwd=path, env=environment(told), stderr=-3))
-        time.sleep(20)  # they look for each other every 15 s
+            time.sleep(4)  # they look for each other every 15 s: not all at the same time
+        time.sleep(15)
         yield
 
 
@@ -196,30 +200,33 @@ def easy_kme(layout: Layout, path: Path, python: str) -> Iterator[None]:
 @contextmanager
 def arnika(layout: Layout, path: Path, _python: str) -> Iterator[None]:
     """Two names and no certificates: a process per link, each behind nginx."""
-    links: dict[str, dict[str, str]] = {party: {} for party in parties(layout)}
+    doors, urls = {}, {}
     with ExitStack() as stack:
-        doors = {}
         for pair in combinations(parties(layout), 2):
             inner, outer = free_ports(2)
-            doors[outer] = inner
+            doors[outer], urls[pair] = inner, f"https://localhost:{outer}"
             listen = environment({"LISTEN": f"127.0.0.1:{inner}"})
             stack.enter_context(process([str(path)], inner, env=listen, stderr=-3))
-            for party, other, names in (
-                (*pair, ("CONSA", "CONSB")),
-                (*reversed(pair), ("CONSB", "CONSA")),
-            ):
-                links[party][sae_of(other)] = f"{other}.toml"
-                url, (ours, theirs) = f"https://localhost:{outer}", names
-                write_sae(layout, party, f"{other}.toml", kme_url=url, sae_id=ours, peers=[theirs])
-        for party, own in links.items():
-            url = f"https://localhost:{next(iter(doors))}"
-            write_sae(layout, party, "sae.toml", kme_url=url, links=own)
+        write_links(layout, urls)
         stack.enter_context(nginx(layout, doors))
         yield
 
 
+def write_links(layout: Layout, urls: Mapping[tuple[str, str], str]) -> None:
+    """Write for all parties how they reach a KME per link (pair -> URL), as CONSA and CONSB."""
+    links: dict[str, dict[str, str]] = {party: {} for party in parties(layout)}
+    for pair, url in urls.items():
+        for ends, names in ((pair, ("CONSA", "CONSB")), (pair[::-1], ("CONSB", "CONSA"))):
+            (party, other), (ours, theirs) = ends, names
+            links[party][sae_of(other)] = f"{other}.toml"
+            at = {"kme_url": url, "sae_id": ours, "peers": [theirs]}
+            write_sae(layout, party, f"{other}.toml", **at)
+    for party, own in links.items():
+        write_sae(layout, party, "sae.toml", kme_url=next(iter(urls.values())), links=own)
+
+
 @contextmanager
-def nginx(layout: Layout, doors: Mapping[int, int]) -> Iterator[None]:
+def nginx(layout: Layout, doors: Mapping[int, int], inner: str = "http") -> Iterator[None]:
     """TLS with certificates of both sides: port -> port of a KME behind it."""
     folder, pki = layout.directory / "nginx", layout.directory / "kme"
     folder.mkdir()
@@ -230,9 +237,11 @@ def nginx(layout: Layout, doors: Mapping[int, int]) -> Iterator[None]:
     servers = "".join(
         f"server {{ listen 127.0.0.1:{outer} ssl; ssl_certificate {pki}/kme.crt; "
         f"ssl_certificate_key {pki}/kme.key; ssl_client_certificate {pki}/ca.crt; "
-        f"ssl_verify_client on; ssl_verify_depth 10; location / {{ {headers} "
-        f"proxy_pass http://127.0.0.1:{inner}; }} }}\n"
-        for outer, inner in doors.items()
+        f"ssl_verify_client on; ssl_verify_depth 10; proxy_ssl_certificate {pki}/kme.crt; "
+        f"proxy_ssl_certificate_key {pki}/kme.key; location / {{ {headers} "
+        f"proxy_read_timeout {2 if inner == 'https' else 60}s; "
+        f"proxy_pass {inner}://127.0.0.1:{behind}; }} }}\n"
+        for outer, behind in doors.items()
     )
     (folder / "nginx.conf").write_text(
         f"daemon off; pid {folder}/pid; error_log stderr;\nevents {{}}\n"

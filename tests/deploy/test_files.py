@@ -109,9 +109,11 @@ def test_consent_works_out_what_noise_promises(tmp_path):
     own = write_kit(tmp_path)
     np.savez(own / "samples.npz", x=np.zeros((4, 8, 8), np.float32), y=np.array([0, 1, 2, 2]))
     site = read_table(own / SITE, SiteFile)
-    assert re.search(r"skellam: ε = [12]\.?\d* at δ = 1e-05", dict(terms(config, site))["privacy"])
+    assert re.search(
+        r"skellam: ε = [12]\.?\d* at δ = 1e-05", dict(terms(config, site, {}))["privacy"]
+    )
     (own / "samples.npz").unlink()
-    assert "cannot be worked out yet" in dict(terms(config, site))["privacy"]
+    assert "cannot be worked out yet" in dict(terms(config, site, {}))["privacy"]
 
 
 def server_values(**changed):

@@ -57,6 +57,7 @@ class Year:
             start=start,
         )
         self.layout = write_project(config, self.heart, choices)
+        self.server = place / "server"
 
     def deploy(self, *arguments):
         """Run a command of `fedket deploy` as its operator does; returns what it says."""
@@ -72,17 +73,20 @@ class Year:
         said = self.deploy("approve", self.heart, *(f"{name}.request.toml" for name in names))
         for name in names:
             self.deploy("join", self.heart / "answers" / f"{name}.json")
-            part, own = self.samples[name], own_files(self.place / name)
+            own = own_files(self.place / name)
+            shutil.copytree(self.heart / f"sae-{name}", own, dirs_exist_ok=True)
+            if name == "server":
+                continue
+            part = self.samples[name]
             np.savez(own / "samples.npz", x=part.x_train, y=part.y_train)
             values = (own / "site.toml").read_text().replace("prepared = false", "prepared = true")
             (own / "site.toml").write_text(values)
-            shutil.copytree(self.heart / f"sae-{name}", own, dirs_exist_ok=True)
             self.deploy("consent", name, "--yes")
         return said
 
     def rounds(self):
         """Return the records of the run, as far as it is."""
-        path = self.layout.files("server") / "run" / "rounds.jsonl"
+        path = own_files(self.server) / "run" / "rounds.jsonl"
         text = path.read_text() if path.exists() else ""
         return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
@@ -104,7 +108,7 @@ class Year:
         """Return how often a former member was told so, or its connections ended."""
         if self.engine == "flower":
             return (self.place / name / "log.out").read_text().count("has left")
-        log = (self.layout.kits["server"] / "log.txt").read_text()
+        log = (self.server / "log.txt").read_text()
         return log.count(f"ended the connection of '{name}', which has left")
 
     def end(self, name):
@@ -118,7 +122,7 @@ def running(year):
     """The key manager, the server, three sites, and a coordinator who watches."""
     before = os.umask(UMASK)
     start_kme(year.layout)
-    start_party(year.layout.kits["server"], "server")
+    start_party(year.server, "server")
     for name in ("ada", "bob", "cy"):
         start_party(year.place / name, name)
     command = [sys.executable, "-m", "fedket", "deploy", "run", str(year.heart)]
@@ -130,7 +134,7 @@ def running(year):
             watching.kill()
             watching.wait()
             stop(year.heart)
-            for kit in (year.layout.kits["server"], *(year.place / name for name in SITES)):
+            for kit in (year.server, *(year.place / name for name in SITES)):
                 for pid in processes_of(kit):
                     os.kill(pid, signal.SIGKILL)
             os.umask(before)
@@ -142,10 +146,10 @@ def test_sites_join_are_revoked_renewed_replaced_and_upgraded_while_the_run_goes
 ):
     pytest.importorskip(PACKAGES[engine])
     year = Year(tmp_path, engine)
-    assert "key" in year.join("ada", "bob", "cy")
-    paths = [*tmp_path.rglob(f"{STEMS[engine]}.key")]
-    keys = [path.read_bytes() for path in paths if "server" not in path.parts]
-    assert len(set(keys)) == len(keys) == 4  # three sites' and the coordinator's
+    assert "key" in year.join("server", "ada", "bob", "cy")
+    keys = [path.read_bytes() for path in tmp_path.rglob("startup/*.key")]
+    assert len(set(keys)) == len(keys) == 5  # three sites', the server's and the coordinator's
+    assert len([*year.heart.rglob("startup/*.key")]) == 1
     assert not [*year.heart.rglob("private.key")]
     with running(year):
         year.await_sum_of(ADA, BOB, CY)
@@ -191,8 +195,8 @@ def test_sites_join_are_revoked_renewed_replaced_and_upgraded_while_the_run_goes
     losses = [line["train_loss"] for line in lines if not line["lost"]]
     assert losses[-1] < losses[0]
 
-    later = Year(tmp_path / "later", engine, year.layout.files("server") / "run")
-    later.join("ada", "bob", "cy")
+    later = Year(tmp_path / "later", engine, own_files(year.server) / "run")
+    later.join("server", "ada", "bob", "cy")
     with running(later):
         later.await_sum_of(ADA, BOB, CY)
     begun = next(line["train_loss"] for line in later.rounds() if not line["lost"])

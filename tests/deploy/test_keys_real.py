@@ -4,13 +4,17 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
+from itertools import combinations
 
 import pytest
 
 pytest.importorskip("nvflare")
 
+from benchmarks.foreign_kmes import parties, write_links
 from federations import finish, lines_of
 from local_sites import experiment
+from strict_kme import serving_link
 
 from fedket.deploy.local import prepare, running
 from fedket.keys.kme.certificates import write_certificates
@@ -66,3 +70,32 @@ def test_a_site_with_damaged_pads_is_in_again_after_a_reset(tmp_path):
         audit = [sys.executable, "-m", "fedket", "keys", "verify"]
         where = str(layout.files(party) / "pads")
         assert subprocess.run([*audit, where], check=False, capture_output=True).returncode == 0
+
+
+def test_key_managers_of_others_lead_from_the_doctor_to_masked_rounds(tmp_path):
+    config = experiment(
+        {"kind": "pairwise_masks", "bits": 16},
+        partition={"kind": "iid", "num_clients": 3},
+        federation={"rounds": 3},
+        model={"kind": "vqc", "num_qubits": 4, "num_layers": 1},
+    )
+    layout = prepare(config, 3, tmp_path / "federation")
+    pki = layout.directory / "kme"
+    with ExitStack() as stack:
+        urls = {
+            pair: stack.enter_context(
+                serving_link(pki / "kme.crt", pki / "kme.key", pki / "ca.crt")
+            )
+            for pair in combinations(parties(layout), 2)
+        }
+        write_links(layout, urls)
+        for party in parties(layout):
+            doctor = [sys.executable, "-m", "fedket", "keys", "doctor", "--sample-s", "0"]
+            asked = [*doctor, "--try-one-key", str(layout.files(party) / "sae.toml")]
+            done = subprocess.run(asked, check=False, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout
+            assert done.stdout.count("came, 256 bits") == 3
+        finish(layout)
+    lines = lines_of(layout)
+    assert [line["round"] for line in lines] == [1, 2, 3]
+    assert not any(line["dropped"] or line["lost"] for line in lines)

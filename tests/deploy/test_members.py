@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from cryptography import x509
 from local_sites import KINDS, experiment, site_parts
 
 from fedket import cli
@@ -20,6 +21,7 @@ from fedket.deploy.identity.authority import (
     make_root,
     pem,
     read_certificate,
+    read_key,
     signed_by,
 )
 from fedket.deploy.identity.coordinator import Coordinator, present_sites
@@ -33,8 +35,10 @@ from fedket.deploy.identity.members import (
     sign,
 )
 from fedket.deploy.identity.site_kit import build_kit
+from fedket.deploy.operating.consent import check_consent
 from fedket.deploy.project import write_project
 from fedket.deploy.run import begin_with
+from fedket.deploy.site_process import SiteProcess
 from fedket.deploy.site_trainer import SiteTrainer, make_task
 from fedket.errors import CheckpointError, ConfigError, ProtocolError
 from fedket.experiment.build import build_experiment
@@ -52,11 +56,20 @@ OTHER = {"kind": "vqc", "num_qubits": 7, "num_layers": 1}
 
 
 @pytest.fixture(scope="module")
-def founded(tmp_path_factory):
-    """A federation to which three sites were invited, and have joined."""
-    place, config = tmp_path_factory.mktemp("founded"), load_config(find_experiment(QUICKSTART))
-    write_project(config, place / "heart", Choices(("ada", "bob", "cy"), invite=True))
-    _join(Coordinator(place / "heart"), place, "ada", "bob", "cy")
+def invited(tmp_path_factory):
+    """A federation to which a server and three sites are invited."""
+    place, config = tmp_path_factory.mktemp("invited"), load_config(find_experiment(QUICKSTART))
+    choices = Choices(("ada", "bob", "cy"), invite=True, waits={"phase_s": 7.0})
+    write_project(config, place / "heart", choices)
+    return place
+
+
+@pytest.fixture(scope="module")
+def founded(invited, tmp_path_factory):
+    """The same, when they have joined."""
+    place = tmp_path_factory.mktemp("founded")
+    shutil.copytree(invited, place, dirs_exist_ok=True)
+    _join(Coordinator(place / "heart"), place, "server", "ada", "bob", "cy")
     return place
 
 
@@ -75,7 +88,24 @@ def _join(coordinator, place, *names, sae=""):
         requests.append(place / f"{name}.request.toml")
         ask(invitation, place / f"{name}.joining", sae or name, requests[-1])
     for name, path in coordinator.approve(requests).items():
-        build_kit(read_answer(path), place / f"{name}.joining", place / name)
+        kit = coordinator.directory / "kits" / name if name == "server" else place / name
+        build_kit(read_answer(path), place / f"{name}.joining", kit)
+
+
+def test_the_server_makes_its_own_key_and_joins_before_any_site(invited, founded, tmp_path):
+    shutil.copytree(invited, tmp_path, dirs_exist_ok=True)
+    coordinator = Coordinator(tmp_path / "heart")
+    assert [kit.name for kit in (tmp_path / "heart" / "kits").iterdir()] == ["admin"]
+    with pytest.raises(ConfigError, match="the server joins first"):
+        _join(coordinator, tmp_path, "ada")
+    server = founded / "heart" / "kits" / "server"
+    file = read_federation(own_files(server) / "federation.toml")
+    assert (file.phase_s, file.sites) == (7.0, ("ada", "bob", "cy"))
+    certificate = read_certificate((server / "startup" / "server.crt").read_bytes(), "server")
+    key = read_key((server / "startup" / "server.key").read_bytes(), "server")
+    assert fingerprint(certificate) == fingerprint(key)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["localhost"]
 
 
 def test_a_site_s_private_key_is_nowhere_but_in_its_own_kit(coordinator, tmp_path):
@@ -244,6 +274,36 @@ def test_a_session_ends_when_the_members_change_and_leads_to_nobody_who_has_left
     with pytest.raises(MembersChangedError):
         calls.check(news.append)
     assert news == ["list of members, version 4: bob was revoked; the session begins again"]
+
+
+def test_a_site_that_approves_members_is_in_no_sum_with_one_that_it_has_not_approved(
+    coordinator, tmp_path, monkeypatch, capsys
+):
+    own = own_files(tmp_path / "ada")
+    config, path = load_config(own / "experiment.toml"), own / "site.toml"
+    consent = ["fedket", "deploy", "consent", str(tmp_path / "ada"), "--yes"]
+    monkeypatch.setattr("sys.argv", consent)
+    assert cli.execute() == 0
+    invite(coordinator.invitations, coordinator.members, "dan")
+    _join(coordinator, tmp_path, "dan")
+    said, news = Coordinator(coordinator.directory).text, []
+    shown = {"experiment": "x", "members": said}
+    process = SiteProcess(lambda: own, lambda names: None, news.append)
+    for asks in (False, True):
+        path.write_text(path.read_text() + "approve_members = true\n" * asks)
+        refused = process.phase("handshake", shown).reason
+        assert ("site ada has not approved dan (" in refused) == asks
+        assert ("has not approved dan" in (own / "problem.txt").read_text()) == asks
+    assert any("has not approved dan" in line for line in news)
+    with pytest.raises(ConfigError, match="fedket deploy consent"):
+        check_consent(own, config, read_site(path))
+    capsys.readouterr()
+    assert cli.execute() == 0
+    assert "the key of dan" in capsys.readouterr().out
+    check_consent(own, config, read_site(path))
+    coordinator.revoke("cy")
+    keep_list(own, coordinator.text)
+    check_consent(own, config, read_site(path))
 
 
 def test_rounds_are_drawn_among_those_that_are_there_by_their_numbers():

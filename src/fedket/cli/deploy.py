@@ -81,7 +81,8 @@ def init(
         Path | None, typer.Option("--from", help="A run with whose weights this one begins.")
     ] = None,
     invite: Annotated[
-        bool, typer.Option("--invite", help="Invite the sites; each makes its own key and kit.")
+        bool,
+        typer.Option("--invite", help="Invite server and sites; each makes its own key and kit."),
     ] = False,
     changes: SetOption = None,
 ) -> None:
@@ -108,10 +109,10 @@ def init(
         start=start,
     )
     layout = write_project(load_experiment(experiment, changes), output, choices)
-    sites_kits = "" if invite else f"{len(names)} sites, "
-    typer.echo(f"wrote the kits of the server, {sites_kits}and the coordinator")
+    others = "" if invite else f"the server, {len(names)} sites, and "
+    typer.echo(f"wrote the kit{'s' * bool(others)} of {others}the coordinator")
     if invite:
-        typer.echo(f"invitations, to be sent to the sites, are in {output / 'invitations'}")
+        typer.echo(f"invitations, to server and sites, are in {output / 'invitations'}")
     if kme:
         typer.echo("approved the experiment at every site: a trial, with simulated keys")
         typer.echo(f"keys are simulated, by: fedket kme serve {output / KME / 'kme.toml'}")

@@ -39,16 +39,16 @@ def invite(
 
 def join(
     file: Annotated[Path, typer.Argument(help="An invitation, or the coordinator's answer.")],
-    sae: Annotated[str, typer.Option(help="This site's SAE ID; its name by default.")] = "",
+    sae: Annotated[str, typer.Option(help="This party's SAE ID; its name by default.")] = "",
     kit: Annotated[
-        Path | None, typer.Option(help="Startup kit to make; the site's name by default.")
+        Path | None, typer.Option(help="Startup kit to make; the party's name by default.")
     ] = None,
 ) -> None:
     """Join a federation: of an invitation make a request, of the answer a startup kit.
 
     Example: fedket deploy join hospital-a.toml
     """
-    from fedket.deploy.files import own_files
+    from fedket.deploy.files import FEDERATION, SITE, own_files
     from fedket.deploy.identity.authority import spoken
     from fedket.deploy.identity.joining import Invitation, ask, read_answer
     from fedket.deploy.identity.kits import keep_list
@@ -61,7 +61,9 @@ def join(
         target = Path(f"{invitation.name}.request.toml")
         made = ask(invitation, asked, sae or invitation.name, target)
         typer.echo(f"federation {invitation.federation}, root key {spoken(invitation.authority)}")
-        typer.echo(f"experiment {invitation.experiment[:16]}, key of this site {spoken(made)}")
+        typer.echo(
+            f"experiment {invitation.experiment[:16]}, key of this {invitation.role} {spoken(made)}"
+        )
         typer.echo(
             f"wrote {target}; send it to the coordinator, and compare these on the telephone"
         )
@@ -74,7 +76,9 @@ def join(
         return
     members = build_kit(answer, _asking(place), place)
     typer.echo(f"wrote {place}, by version {members.version} of the list: {_who(members.names)}")
-    typer.echo(f"next: read {own_files(place) / 'experiment.toml'}, set site.toml and sae.toml")
+    own = own_files(place)
+    name = FEDERATION if (own / FEDERATION).exists() else SITE
+    typer.echo(f"next: read {own / 'experiment.toml'}, set {name} and sae.toml")
 
 
 def approve(
@@ -82,9 +86,9 @@ def approve(
     requests: Annotated[list[Path], typer.Argument(help="Requests of those who were invited.")],
     days: Days = 90,
 ) -> None:
-    """Let invited sites in, after comparing their keys' fingerprints with their operators.
+    """Let those in who were invited, after comparing their keys' fingerprints with their operators.
 
-    Example: fedket deploy approve heart hospital-a.request.toml
+    Example: fedket deploy approve heart server.request.toml hospital-a.request.toml
     """
     from fedket.deploy.identity.authority import fingerprint, read_certificate, spoken
     from fedket.deploy.identity.coordinator import Coordinator

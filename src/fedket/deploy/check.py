@@ -50,7 +50,7 @@ def check_kit(kit: Path) -> None:
             f"{folder / SITE}: `client` is {site.client} and `name` is {site.name}, which is not "
             f"its place in `sites`: {', '.join(site.sites)}"
         )
-    check_consent(folder, _check_party(site, site.client))
+    check_consent(folder, _check_party(site, site.client), site)
     _must_exist(folder / SITE, site.data)
 
 
@@ -67,7 +67,7 @@ def check_private(kit: Path) -> list[str]:
     if (folder / SITE).exists():
         site = read_table(folder / SITE, SiteFile)
         sae = read_table(site.sae, SaeConfig)
-        for path in open_to_others([site.data, sae.key]):
+        for path in open_to_others([site.data, sae.secret]):
             news.append(f"other users of this machine can read {path}; run: chmod -R go= {path}")
     return news
 
@@ -77,7 +77,7 @@ def _check_party(file: FederationFile | SiteFile, party: int) -> ExperimentConfi
     check_cohorts(read_planned(file), file.min_sites or MIN_SITES)
     own = sae_ids(file.saes, len(file.sites))[party]
     sae = read_own_sae(file.sae, own)
-    _must_exist(file.sae, sae.ca, sae.certificate, sae.key)
+    _must_exist(file.sae, *sae.files)
     config = load_config(file.experiment)
     if not file.authority:  # no list, so nobody comes or goes
         check_deployable(config, len(file.sites))

@@ -35,7 +35,8 @@ class Choices(NamedTuple):
         engine: See `for_sites`.
         waits: Further values of `federation.toml`.
         start: A run with the same model, with whose weights this one begins.
-        invite: Whether sites are invited, and make their own keys, in place of getting kits.
+        invite: Whether server and sites are invited, and make their own keys, in place of getting
+            kits.
         code: Whether files of users' own kinds go into kits, too: where one person is everybody.
     """
 

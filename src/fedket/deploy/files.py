@@ -58,11 +58,9 @@ class FederationFile(Table):
     run: LocalPath
     """Run directory, at the server."""
     start: str = ""
-    """Weights with which the first round begins (safetensors), of a run with the same model; or
-    nothing: they are drawn."""
+    """Weights of the first round (safetensors), of a run with the same model; without, drawn."""
     test_data: str = ""
-    """`npz` file of the server's own with x and y as models take them, or nothing: sites report
-    accuracy."""
+    """`npz` file of its own with x and y as models take them; without, sites report accuracy."""
     saes: tuple[Id, ...] = ()
     """SAE IDs of the sites, in order, and then the server's."""
     sae: LocalPath
@@ -123,6 +121,8 @@ class SiteFile(Table):
     """Fewest sites in a sum to which this site gives its update, whatever the server says."""
     statistics: bool = False
     """Whether this site takes part in statistics of what all sites have, as masked sums."""
+    approve_members: bool = False
+    """Whether this site is in no sum with one that joined later and it has not approved."""
 
 
 def read_site(path: Path) -> SiteFile:

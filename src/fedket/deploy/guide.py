@@ -9,11 +9,11 @@ from fedket.experiment.run_directory import config_hash, source_hashes
 
 GIVING = """Give each party its own folder of `kits/` over a channel you trust: it holds that
 party's private key."""
-JOINING = f"""Send each site its file of `{INVITATIONS}/`, openly if you like. It runs
-`fedket deploy join NAME.toml` and sends back `NAME.request.toml`; compare on the telephone what the
-two of you see; then run `fedket deploy approve THIS-FOLDER NAME.request.toml`, and send it
-`{ANSWERS}/NAME.json`, of which `fedket deploy join NAME.json` makes its startup kit. Its private
-key never leaves it."""
+JOINING = f"""Send the server and each site its file of `{INVITATIONS}/`, openly if you
+like. It runs `fedket deploy join NAME.toml` and sends back `NAME.request.toml`; compare on the
+telephone what the two of you see; then run `fedket deploy approve THIS-FOLDER NAME.request.toml`,
+the server's first or with sites', and send back `{ANSWERS}/NAME.json`, of which
+`fedket deploy join NAME.json` makes its startup kit. Its private key never leaves it."""
 
 
 def guide(config: ExperimentConfig, choices: Choices, extra: str) -> str:

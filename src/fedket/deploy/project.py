@@ -88,15 +88,15 @@ class Layout(NamedTuple):
     @property
     def engine(self) -> DeploymentEngine:
         """The engine that the kits are for."""
-        return deployment_of(kit_engine(self.kits["server"]))
+        return deployment_of(kit_engine(self.kits[ADMIN]))
 
     def sites(self) -> list[str]:
         """Return the names of sites whose kits are here."""
         return [party for party, kit in self.kits.items() if (own_files(kit) / SITE).is_file()]
 
     def files(self, party: str) -> Path:
-        """Return the folder of a party's own files."""
-        return own_files(self.kits[party])
+        """Return the folder of a party's own files; of an invited one, it is not there."""
+        return own_files(self.directory / "kits" / party)
 
 
 def write_project(config: ExperimentConfig, directory: Path, choices: Choices) -> Layout:
@@ -141,8 +141,8 @@ def _write_all(config: ExperimentConfig, directory: Path, choices: Choices, star
     """Write kits, the job, every party's own files and the guide."""
     engine, server = deployment_of(config.engine), _server_values(choices)
     wanted = Provisioning(config.name, choices.hosts, choices.port)
-    sites = () if choices.invite else choices.sites
-    everybody = ("server", *sites, ADMIN, *choices.observers)
+    parties = () if choices.invite else ("server", *choices.sites)
+    everybody = (*parties, ADMIN, *choices.observers)
     kits = {party: directory / "kits" / party for party in everybody}
     layout = Layout(directory, kits, directory / "job" / config.name)
     engine.write_job(wanted, layout.job)
@@ -159,7 +159,7 @@ def _write_all(config: ExperimentConfig, directory: Path, choices: Choices, star
         "experiment": config_hash(config),
     }
     text = found_list(directory, root, about, members)
-    for folder in (fixed, *(layout.files(party) for party in ("server", *sites))):
+    for folder in (fixed, *(layout.files(party) for party in parties)):
         folder.mkdir(parents=True)
         if folder != fixed:
             (folder / MEMBERS).write_text(text, encoding="utf-8")
@@ -168,31 +168,31 @@ def _write_all(config: ExperimentConfig, directory: Path, choices: Choices, star
             if choices.code or path.suffix != ".py":
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, folder / name)
-    for party in () if choices.trial_kme else ("server", *sites):
+    for party in () if choices.trial_kme else parties:
         own = choices.saes[(*choices.sites, "server").index(party)]
         template = sae_template(own, choices.saes)
         (layout.files(party) / "sae.toml").write_text(template, encoding="utf-8")
     if choices.trial_kme:
-        parties = dict(zip(choices.saes, (*choices.sites, "server"), strict=True))
-        places = {
-            s: layout.files(p) if p in kits else directory / f"sae-{p}" for s, p in parties.items()
-        }
+        named = zip(choices.saes, (*choices.sites, "server"), strict=True)
+        places = {s: layout.files(p) if p in kits else directory / f"sae-{p}" for s, p in named}
         for place in places.values():
             place.mkdir(exist_ok=True)
         write_trial_keys(directory / KME, places, choices.trial_kme, choices.kme_port)
+    of_server = directory / AUTHORITY / SERVER if choices.invite else layout.files("server")
+    of_server.mkdir(exist_ok=True)
     if start:
-        (layout.files("server") / START).write_bytes(start)
+        (of_server / START).write_bytes(start)
         server |= {"start": START}
     authority = {"authority": fingerprint(root.certificate)}
-    write_checked(layout.files("server") / FEDERATION, server | authority, FederationFile)
-    for name in sites:
+    write_checked(of_server / FEDERATION, server | authority, FederationFile)
+    for name in parties[1:]:
         values = site_values(name, choices.data.get(name, "samples.npz"), choices.prepared)
         values |= {"min_sites": choices.min_sites or MIN_SITES}
         values |= {"statistics": bool(choices.trial_kme)}
         write_checked(layout.files(name) / SITE, values | authority, SiteFile)
         if choices.trial_kme:
             approve(layout.files(name), config, "a trial")
-    for name in choices.sites if choices.invite else ():
+    for name in ("server", *choices.sites) if choices.invite else ():
         invite(directory / INVITATIONS, Coordinator(directory).members, name)
     (directory / GUIDE).write_text(guide(config, choices, engine.extra), encoding="utf-8")
     make_private(directory)
@@ -203,8 +203,8 @@ def _write_kits(
     engine: DeploymentEngine, wanted: Provisioning, layout: Layout, choices: Choices
 ) -> tuple[Root, list[Member]]:
     """Make everybody's keys and certificates, and the kits with them."""
-    roles = dict.fromkeys(layout.kits, identity.SITE) | {"server": SERVER, ADMIN: COORDINATOR}
-    roles |= dict.fromkeys(choices.observers, OBSERVER)
+    people = {SERVER: SERVER, ADMIN: COORDINATOR} | dict.fromkeys(choices.observers, OBSERVER)
+    roles = {party: people.get(party, identity.SITE) for party in layout.kits}
     saes = dict(zip((*choices.sites, "server"), choices.saes, strict=True))
     root, members = make_root(wanted.name), []
     save_root(root, layout.directory / AUTHORITY)
@@ -243,7 +243,7 @@ def read_layout(directory: Path) -> Layout:
     """
     kits = {kit.name: kit for kit in sorted((directory / "kits").glob("*"))}
     jobs = sorted(path for path in (directory / "job").glob("*") if path.is_dir())
-    if "server" not in kits or not jobs:
+    if ADMIN not in kits or not jobs:
         raise ConfigError(f"{directory} is not a federation's folder; make one with `deploy init`")
     return Layout(directory, kits, jobs[0])
 

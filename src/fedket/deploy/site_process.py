@@ -193,7 +193,7 @@ class SiteProcess:
         keep_compiled(folder / CACHE)
         file = read_site(folder / SITE)
         seats, founded = seats_of(file), load_config(file.experiment)
-        check_consent(folder, founded)
+        check_consent(folder, founded, file)
         config, fingerprint = read_experiment(file.experiment, len(seats)), config_hash(founded)
         parts: Parts = training_parts
         if self._greeted == statistics_fingerprint(founded):

@@ -1,12 +1,15 @@
 """Key providers that speak SKIP: from the doctor to the same bytes in two pad stores."""
 
 import contextlib
+import ssl
 from urllib.parse import parse_qsl
 
 import pytest
 from fastapi.responses import JSONResponse
 from kme_network import World, make_config
+from psk_provider import providing
 
+from fedket.keys.etsi014.config import SaeConfig
 from fedket.keys.etsi014.doctor import examine
 from fedket.keys.etsi014.errors import KmeAnswerError, KmeBusyError, KmeRefusedError
 from fedket.keys.etsi014.fetch import MasterEnd, SlaveEnd
@@ -96,3 +99,40 @@ def test_a_shortage_is_waited_for_and_an_unknown_key_may_come(network):
             kme.enc_keys("bob", 1, 1 << 20)
         with pytest.raises(KmeRefusedError, match=r'404 "no such key"; .* or not yet'):
             kme.dec_keys("bob", ["00"], 256)
+
+
+@pytest.fixture
+def shared(tmp_path):
+    """What an application with a pre-shared key says."""
+    (tmp_path / "psk").write_text("0f" * 32)
+    (tmp_path / "psk").chmod(0o600)
+    return {"protocol": "skip", "psk": tmp_path / "psk", "sae_id": "alice", "peers": ("bob",)}
+
+
+@pytest.mark.skipif(not hasattr(ssl, "HAS_PSK"), reason="TLS with pre-shared keys needs 3.13")
+def test_who_has_the_pre_shared_key_gets_keys_and_nobody_else(shared):
+    with providing("alice", bytes.fromhex("0f" * 32)) as url:
+        config = SaeConfig.model_validate(shared | {"kme_url": url})
+        checks = list(examine(config, 0.0, try_one_key=True))
+        assert [c for c in checks if c.outcome == "fail"] == []
+        assert checks[-1].found.startswith("came, 256 bits")
+        shared["psk"].write_text("0e" * 32)
+        failed = [c.name for c in examine(config, 0.0) if c.outcome == "fail"]
+        assert failed == ["TLS"]
+
+
+@pytest.mark.skipif(hasattr(ssl, "HAS_PSK"), reason="this Python has pre-shared keys")
+def test_a_python_without_pre_shared_keys_says_what_to_do(shared):
+    (check, *_) = examine(SaeConfig.model_validate(shared | {"kme_url": "https://provider"}), 0.0)
+    assert (check.name, check.outcome) == ("files", "fail")
+    assert "takes Python 3.13, this is 3.1" in check.found
+
+
+def test_a_pre_shared_key_is_for_skip_and_read_with_care(shared):
+    values = shared | {"kme_url": "https://provider"}
+    with pytest.raises(ValueError, match="`psk` alone"):
+        SaeConfig.model_validate(values | {"protocol": "etsi014"})
+    shared["psk"].write_text("a secret")
+    (check, *_) = examine(SaeConfig.model_validate(values), 0.0)
+    assert "16 to 64 bytes in hexadecimal" in check.found
+    assert "a secret" not in check.found

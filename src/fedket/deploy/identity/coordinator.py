@@ -28,7 +28,6 @@ from fedket.deploy.identity.authority import (
     read_certificate,
     save_root,
 )
-from fedket.deploy.identity.authority import SITE as SITE_ROLE
 from fedket.deploy.identity.departed import MEMBERS
 from fedket.deploy.identity.joining import check_request, write_answer
 from fedket.deploy.identity.kits import keep_list
@@ -80,12 +79,16 @@ class Coordinator:
                 if not member.left
             ):
                 raise ConfigError(f"{path}: another member has the SAE ID `{asked.sae}`")
-            certificate = issue(self.root, asked.name, SITE_ROLE, key, days=days)
+            hosts = members.hosts if invitation.role == SERVER else ()
+            certificate = issue(self.root, asked.name, invitation.role, key, hosts, days)
             if old := members.find(invitation.replaces):
                 words = f"was replaced by {asked.name}"
                 members = members.with_member(old.model_copy(update={"left": words}))
-            members = members.with_member(member_of(asked.name, SITE_ROLE, certificate, asked.sae))
+            role = invitation.role
+            members = members.with_member(member_of(asked.name, role, certificate, asked.sae))
             used.append(asked.name)
+        if not members.find(SERVER):
+            raise ConfigError("the server joins first, or with the first sites; send its request")
         self.publish(members)
         for name in used:
             (self.invitations / f"{name}.toml").unlink()
@@ -118,7 +121,8 @@ class Coordinator:
     def answer(self, name: str) -> Path:
         """Write the answer to a party: the newest list, and the experiment."""
         path = self.directory / ANSWERS / f"{name}.json"
-        write_answer(path, name, self.text, self.directory / AUTHORITY / EXPERIMENT)
+        own = [EXPERIMENT, SERVER] if name == SERVER else [EXPERIMENT]
+        write_answer(path, name, self.text, [self.directory / AUTHORITY / part for part in own])
         return path
 
     def publish(self, members: Members) -> None:
@@ -183,7 +187,7 @@ def present_sites(directory: Path) -> tuple[str, ...]:
 def put_into_kits(directory: Path, text: str, members: Members) -> None:
     """Put a list, and the certificates in it, into the kits of a federation's folder."""
     kits = directory / "kits"
-    engine = deployment_of(kit_engine(kits / "server"))
+    engine = deployment_of(kit_engine(kits / "admin"))
     coordinator = next(m for m in members.members if m.role == COORDINATOR)
     for kit in sorted(kits.glob("*")):
         own, member = own_files(kit), members.find(kit.name) or coordinator

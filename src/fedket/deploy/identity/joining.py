@@ -10,7 +10,7 @@ party's certificate, and the experiment.
 import base64
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,8 +18,9 @@ import tomli_w
 from cryptography import x509
 from pydantic import Field, ValidationError
 
-from fedket.deploy.files import Fingerprint, SiteName
+from fedket.deploy.files import FEDERATION, Fingerprint, SiteName
 from fedket.deploy.identity.authority import (
+    SERVER,
     Credentials,
     fingerprint,
     key_pem,
@@ -56,6 +57,7 @@ class Invitation(Table):
     """Is used once."""
     replaces: str = ""
     """Whose place it takes."""
+    role: Literal["site", "server"] = "site"
 
 
 class JoinRequest(Table):
@@ -79,6 +81,8 @@ class Answer(Table):
     """`experiment.toml`."""
     files: Mapping[str, str]
     """Files that it names, in base64; never code."""
+    federation: str = ""
+    """`federation.toml`, for the server."""
 
 
 def invite(folder: Path, members: Members, name: str, replaces: str = "") -> Path:
@@ -87,7 +91,7 @@ def invite(folder: Path, members: Members, name: str, replaces: str = "") -> Pat
     Args:
         folder: Where it goes.
         members: The list as it is.
-        name: Of the new site; names are given once.
+        name: Of the new site, or `server`; names are given once.
         replaces: The site whose place it takes.
 
     Raises:
@@ -112,6 +116,7 @@ def invite(folder: Path, members: Members, name: str, replaces: str = "") -> Pat
             "port": members.port,
             "code": secrets.token_hex(16),
             "replaces": replaces,
+            "role": SERVER if name == SERVER else "site",
         }
     )
     path = folder / f"{name}.toml"
@@ -168,22 +173,28 @@ def check_request(
     return invitation, asked, signing
 
 
-def write_answer(path: Path, name: str, members: str, experiment: Path) -> None:
+def write_answer(path: Path, name: str, members: str, folders: Sequence[Path]) -> None:
     """Write what the coordinator answers.
 
     Args:
         path: The file.
         name: Of the party.
         members: The list, signed.
-        experiment: Folder with `experiment.toml` and the files that it names.
+        folders: With `experiment.toml` and the files that it names; for the server, also one with
+            `federation.toml` and what that names.
     """
-    files = {
-        str(file.relative_to(experiment)): base64.b64encode(file.read_bytes()).decode()
-        for file in sorted(experiment.rglob("*"))
-        if file.is_file() and file.name != "experiment.toml" and file.suffix != ".py"
-    }
-    text = (experiment / "experiment.toml").read_text(encoding="utf-8")
-    made = Answer(name=name, members=members, experiment=text, files=files)
+    texts, files = {"experiment.toml": "", FEDERATION: ""}, dict[str, str]()
+    for folder in folders:
+        for file in (f for f in sorted(folder.rglob("*")) if f.is_file() and f.suffix != ".py"):
+            own = str(file.relative_to(folder))
+            if own in texts:
+                texts[own] = file.read_text(encoding="utf-8")
+            else:
+                files[own] = base64.b64encode(file.read_bytes()).decode()
+    experiment, federation = texts.values()
+    made = Answer(
+        name=name, members=members, experiment=experiment, files=files, federation=federation
+    )
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_atomic(path, made.model_dump_json())
 

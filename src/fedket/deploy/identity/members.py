@@ -227,7 +227,8 @@ def _check(members: Members, root: x509.Certificate, where: str) -> None:
     names = [member.name for member in members.members]
     if len(set(names)) < len(names):
         raise ConfigError(f"{where} gives a name twice")
-    if sum(m.role == authority.SERVER and not m.left for m in members.members) != 1:
+    servers = sum(m.role == authority.SERVER and not m.left for m in members.members)
+    if servers > 1 or (servers < 1 and members.version > 1):  # the first who joins is the server
         raise ConfigError(f"{where} must have one server")
     for member in members.members:
         certificate = read_certificate(member.certificate.encode(), f"{where}: {member.name}")

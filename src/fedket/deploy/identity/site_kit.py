@@ -1,13 +1,14 @@
-"""A site's startup kit, made at the site: of an answer, and of the key that never left."""
+"""A startup kit, made where it is used: of an answer, and of the key that never left."""
 
 import base64
 import shutil
+import tomllib
 from pathlib import Path
 
 from fedket.deploy.engines import Provisioning
 from fedket.deploy.engines.kind import deployment_of
-from fedket.deploy.files import SITE, SiteFile, own_files
-from fedket.deploy.identity.authority import fingerprint, read_certificate
+from fedket.deploy.files import FEDERATION, SITE, FederationFile, SiteFile, own_files
+from fedket.deploy.identity.authority import SERVER, fingerprint, read_certificate
 from fedket.deploy.identity.departed import MEMBERS
 from fedket.deploy.identity.joining import Answer, check_answer
 from fedket.deploy.identity.members import Members
@@ -19,7 +20,7 @@ from fedket.experiment.run_directory import config_hash
 
 
 def build_kit(answer: Answer, asked: Path, kit: Path) -> Members:
-    """Make a site's startup kit; the folder in which it asked is gone then.
+    """Make the startup kit of a site, or the server; the folder in which it asked is gone then.
 
     Args:
         answer: From the coordinator.
@@ -27,7 +28,7 @@ def build_kit(answer: Answer, asked: Path, kit: Path) -> Members:
         kit: A new folder.
 
     Raises:
-        ConfigError: The answer is not what this site was invited to; nothing is changed.
+        ConfigError: The answer is not what this party was invited to; nothing is changed.
     """
     if kit.exists():
         raise ConfigError(f"{kit} is there already; name a new folder with --kit")
@@ -51,7 +52,11 @@ def build_kit(answer: Answer, asked: Path, kit: Path) -> Members:
     (own / MEMBERS).write_text(answer.members, encoding="utf-8")
     root = read_certificate(members.root.encode(), "the answer")
     authority = {"authority": fingerprint(root)}
-    write_checked(own / SITE, site_values(member.name, "samples.npz") | authority, SiteFile)
+    if member.role == SERVER:
+        values = tomllib.loads(answer.federation)
+        write_checked(own / FEDERATION, values | authority, FederationFile)
+    else:
+        write_checked(own / SITE, site_values(member.name, "samples.npz") | authority, SiteFile)
     saes = tuple(members.saes.values())
     (own / "sae.toml").write_text(sae_template(member.sae, saes), encoding="utf-8")
     make_private(kit)
@@ -65,7 +70,8 @@ def _write_files(answer: Answer, folder: Path) -> None:
     (folder / "experiment.toml").write_text(answer.experiment, encoding="utf-8")
     for name, content in answer.files.items():
         path = folder / name
-        if not path.resolve().is_relative_to(folder.resolve()) or path.suffix == ".py":
+        known = name in (SITE, FEDERATION)
+        if not path.resolve().is_relative_to(folder.resolve()) or path.suffix == ".py" or known:
             raise ConfigError(f"the answer brings a file `{name}`, which no answer may")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(content))

@@ -1,18 +1,21 @@
 """A site's consent: its operator approves an experiment, by its fingerprint, before it begins.
 
 The approval is `consent.json` in the site's own files. Whatever changes the fingerprint, the
-experiment's file or the author's code beside it, needs a new one.
+experiment's file or the author's code beside it, needs a new one; so does, where `site.toml` says
+`approve_members`, a site that joins the federation later.
 """
 
 import getpass
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fedket._version import __version__
-from fedket.deploy.files import SiteFile, masking_of
+from fedket.deploy.files import SiteFile, masking_of, read_members
+from fedket.deploy.identity.authority import fingerprint, read_certificate, spoken
 from fedket.deploy.operating.news import now
 from fedket.errors import ConfigError, FedketError
 from fedket.experiment.aggregation import first_context
@@ -45,31 +48,50 @@ class Consent(BaseModel):
     by: str
     when: str
     version: str
+    members: Mapping[str, str] = {}
+    """The other sites then: name -> fingerprint of its key."""
 
 
-def approve(folder: Path, config: ExperimentConfig, by: str = "") -> Consent:
+def approve(
+    folder: Path, config: ExperimentConfig, by: str = "", members: Mapping[str, str] | None = None
+) -> Consent:
     """Approve an experiment for a site.
 
     Args:
         folder: The site's own files.
         config: The experiment.
         by: Who does; the user of this process if empty.
+        members: The other sites, see `others`.
     """
     consent = Consent(
         fingerprint=config_hash(config),
         by=by or _user(),
         when=now(),
         version=__version__,
+        members=members or {},
     )
     write_atomic(folder / CONSENT, consent.model_dump_json(indent=1) + "\n")
     return consent
 
 
-def check_consent(folder: Path, config: ExperimentConfig) -> None:
-    """Check that a site's operator has approved this very experiment.
+def others(folder: Path, site: SiteFile) -> dict[str, str]:
+    """Return the other sites that have not left, by the list: name -> fingerprint of its key."""
+    if not site.authority:
+        return {}
+    there = (m for m in read_members(folder, site.authority).sites if not m.left)
+    return {
+        m.name: fingerprint(read_certificate(m.certificate.encode(), m.name))
+        for m in there
+        if m.name != site.name
+    }
+
+
+def check_consent(folder: Path, config: ExperimentConfig, site: SiteFile) -> None:
+    """Check that a site's operator has approved this very experiment, and with whom.
 
     Raises:
-        ConfigError: Nobody has, or it has changed since.
+        ConfigError: Nobody has, it has changed since, or a site has joined where each needs to be
+            approved.
     """
     own, path = config_hash(config), folder / CONSENT
     see = f"see what it does, and approve it, with: fedket deploy consent {folder.parents[1]}"
@@ -87,16 +109,33 @@ def check_consent(folder: Path, config: ExperimentConfig) -> None:
             f"the experiment `{config.name}` has changed: {consent.by} approved fingerprint "
             f"{consent.fingerprint[:16]} on {consent.when[:10]}, it is {own[:16]} now; {see}"
         )
+    there = others(folder, site) if site.approve_members else {}
+    if new := [
+        f"{name} ({spoken(k)})" for name, k in there.items() if consent.members.get(name) != k
+    ]:
+        raise ConfigError(
+            f"site {site.name} has not approved {', '.join(new)}, which came into the federation: "
+            f"its operator does, or stays out, with: fedket deploy consent {folder.parents[1]}"
+        )
 
 
-def terms(config: ExperimentConfig, site: SiteFile) -> list[tuple[str, str]]:
-    """Return what a site's operator is asked to approve: what it is about, and in words."""
+def terms(
+    config: ExperimentConfig, site: SiteFile, members: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """Return what a site's operator is asked to approve: what it is about, and in words.
+
+    Args:
+        config: The experiment.
+        site: The site's.
+        members: The other sites, see `others`.
+    """
     plan, training = config.federation, config.training
     code = [f"{name} ({digest[:16]})" for name, digest in source_hashes(config).items()]
     said = [
         ("experiment", ": ".join(filter(None, [config.name, config.description]))),
         ("fingerprint", config_hash(config)),
         ("sites", ", ".join(site.sites)),
+        *(("the key of " + name, spoken(key)) for name, key in members.items()),
         (
             "trains",
             f"{config.model.kind} with {config.strategy.kind}: {plan.rounds} rounds of "

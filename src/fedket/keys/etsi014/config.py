@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from fedket.schema import Table
 
@@ -61,6 +61,9 @@ Host = Annotated[str, AfterValidator(_host)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
 
+NOWHERE = Path()
+
+
 class SaeConfig(Table):
     """One application and its KME."""
 
@@ -70,12 +73,15 @@ class SaeConfig(Table):
     """The KME's ID, which its status must name; empty means not checked."""
     server_name: Host | Literal[""] = ""
     """Name in the KME's certificate, if it is not the host in `kme_url`."""
-    ca: LocalPath
+    ca: LocalPath = NOWHERE
     """Certificates (PEM) that the KME's certificate must lead to."""
-    certificate: LocalPath
+    certificate: LocalPath = NOWHERE
     """This application's certificate, then its intermediate ones (PEM)."""
-    key: LocalPath
+    key: LocalPath = NOWHERE
     """The certificate's private key (PEM, not encrypted)."""
+    psk: LocalPath | None = None
+    """Pre-shared key of TLS in hexadecimal, in place of these three, where a key provider that
+    speaks SKIP wants it; its identity is `sae_id`. Takes Python 3.13."""
     sae_id: Id
     """This application's ID, as its certificate names it."""
     peers: tuple[Id, ...] = ()
@@ -102,3 +108,21 @@ class SaeConfig(Table):
     """Key bytes a run needs per peer and round, for `fedket keys doctor`; 0 means not checked."""
     need_rate_bps: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """Key rate a run needs per peer in bit/s, for `fedket keys doctor`; 0 means not checked."""
+
+    @property
+    def secret(self) -> Path:
+        """The file that nobody else may read."""
+        return self.psk or self.key
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that it names."""
+        return (self.psk,) if self.psk else (self.ca, self.certificate, self.key)
+
+    @model_validator(mode="after")
+    def _shows_itself(self) -> "SaeConfig":
+        if NOWHERE in self.files or (self.psk and self.protocol != "skip"):
+            raise ValueError(
+                'name `ca`, `certificate` and `key`; or, with `protocol = "skip"`, `psk` alone'
+            )
+        return self

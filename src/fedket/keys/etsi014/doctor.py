@@ -133,6 +133,15 @@ def examine(
 
 
 def _files(config: SaeConfig) -> Iterator[Check]:
+    if config.psk is not None:
+        try:
+            client_context(config)
+        except KmeError as error:
+            yield Check("files", "fail", str(error))
+        else:
+            yield Check("files", "ok", f"{config.psk} holds a pre-shared key")
+            yield check_permissions(config.psk, config.psk.stat().st_mode)
+        return
     try:
         authorities = _authorities(config.ca)
         certificate = read_certificate(config.certificate)
@@ -182,7 +191,9 @@ def _door(config: SaeConfig) -> Iterator[Check]:
             yield Check("TLS", "fail", found)
         else:
             name = config.server_name or host
-            yield Check("TLS", "ok", f"{version}; the KME's certificate is for {name} and holds")
+            whose = f"the KME's certificate is for {name} and holds"
+            said = "the KME has our pre-shared key" if config.psk else whose
+            yield Check("TLS", "ok", f"{version}; {said}")
 
 
 def _date(config: SaeConfig) -> tuple[str, datetime.datetime, datetime.datetime]:

@@ -3,7 +3,7 @@
 Three GET calls, one key each: `/capabilities`, `/key?remoteSystemID=…` for a new key and
 `/key/{keyId}?remoteSystemID=…` for one that the other end got; keys are in hexadecimal. Behind the
 calls of `Kme` all else stays as it is: a `sae_id` is the system ID of one's own provider, `peers`
-are remote ones. The draft wants TLS with pre-shared keys, or certificates; here it is certificates.
+are remote ones. TLS is with certificates, or with a pre-shared key (`psk`).
 """
 
 from collections.abc import Sequence

@@ -7,6 +7,7 @@ OpenSSL's complaints in plain words, for the client and for the doctor.
 import datetime
 import math
 import ssl
+import sys
 import time
 from contextvars import ContextVar
 from pathlib import Path
@@ -74,8 +75,49 @@ def client_context(config: SaeConfig) -> ssl.SSLContext:
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.sslsocket_class = HastySocket
+    if config.psk is not None:
+        _share_key(context, config.sae_id, read_psk(config.psk))
+        return context
     load_identity(context, config.ca, config.certificate, config.key)
     return context
+
+
+def _share_key(context: ssl.SSLContext, identity: str, psk: bytes) -> None:
+    """Have a context talk with whoever has the same key, and nobody else: no certificates.
+
+    TLS 1.2 with fresh Diffie-Hellman keys (draft-cisco-skip-02, section 3); in 1.3 a server may
+    answer with a certificate instead, which nobody here would check.
+
+    Raises:
+        KmeCertificateError: This Python cannot.
+    """
+    set_callback = getattr(context, "set_psk_client_callback", None)
+    if set_callback is None:
+        raise KmeCertificateError(
+            f"TLS with a pre-shared key (`psk`) takes Python 3.13, this is "
+            f"{sys.version.split()[0]}; use that, or put a TLS proxy with the key beside fedket"
+        )
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("kECDHEPSK:kDHEPSK")
+    set_callback(lambda _: (identity, psk))
+
+
+def read_psk(path: Path) -> bytes:
+    """Read a pre-shared key.
+
+    Raises:
+        KmeCertificateError: The file is missing, or holds none of 16 to 64 bytes.
+    """
+    try:
+        key = bytes.fromhex(_read(path, "pre-shared key").decode("ascii").strip())
+    except ValueError:
+        key = b""
+    if not 16 <= len(key) <= 64:
+        raise KmeCertificateError(
+            f"{path} should hold a pre-shared key of 16 to 64 bytes in hexadecimal, nothing else"
+        )
+    return key
 
 
 def load_identity(context: ssl.SSLContext, ca: Path, certificate: Path, key: Path) -> None:
