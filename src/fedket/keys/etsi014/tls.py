@@ -44,6 +44,8 @@ ALERT_ADVICE = {
     "UNSUPPORTED_PROTOCOL": "it does not speak TLS 1.2 or newer, which ETSI GS QKD 014 requires",
     "WRONG_VERSION_NUMBER": "it does not speak TLS there; check the port in `kme_url`",
     "HTTP_REQUEST": "it speaks plain HTTP there; check the port in `kme_url`",
+    "BAD_RECORD_MAC": "the KME has another pre-shared key than ours; compare them",
+    "UNKNOWN_PSK_IDENTITY": "the KME has no pre-shared key for us; correct `sae_id`",
     "UNEXPECTED_EOF": "it hung up during the handshake; it may refuse our certificate",
 }
 """Part of OpenSSL's reason -> what it means here."""
