@@ -11,7 +11,6 @@ calls here; all sites share one process, so that their Python runs on one core.
 """
 
 import argparse
-import asyncio
 import json
 import math
 import socket
@@ -25,18 +24,15 @@ from itertools import combinations
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from benchmarks.pacing_kme import CALL_S, KEY_BITS, serve
 from fedket.deploy.local import free_ports
 from fedket.deploy.party_keys import StoreKeys, open_store_keys
 from fedket.keys.etsi014.config import SaeConfig
 from fedket.keys.etsi014.tls import client_context
-from fedket.keys.kme.app import create_app
-from fedket.keys.kme.config import KmeConfig
-from fedket.keys.kme.pools import KeyPools
-from fedket.keys.kme.server import serving
 from fedket.keys.kme.trial import write_trial
 from fedket.schema import read_table
 
-SITES, KEY_BITS, CALL_S = 3, 256, 0.005
+SITES = 3
 PAD_BYTES = 61_706 * 16 // 8
 CALLS_PER_LINK = math.ceil(PAD_BYTES * 8 / KEY_BITS)
 
@@ -52,26 +48,6 @@ def main() -> None:
         serve(options.serve, options.parallel)
     else:
         print(json.dumps(measure(options)))
-
-
-def serve(path: Path, parallel: bool) -> None:
-    """Serve slow KMEs until standard input closes."""
-
-    def slow(kme, pools):  # type: ignore[no-untyped-def]
-        app, free_at = create_app(kme, pools), 0.0
-
-        async def answer(scope, receive, send):  # type: ignore[no-untyped-def]
-            nonlocal free_at
-            now = asyncio.get_running_loop().time()
-            free_at = CALL_S + (now if parallel else max(free_at, now))
-            await asyncio.sleep(free_at - now)  # a late timer does not delay the calls behind it
-            await app(scope, receive, send)
-
-        return answer
-
-    with serving(KeyPools(read_table(path, KmeConfig)), slow):
-        print("ready", flush=True)
-        sys.stdin.read()
 
 
 def measure(options: argparse.Namespace) -> dict[str, object]:
@@ -146,12 +122,6 @@ def prepare(folder: Path, connections: int) -> dict[str, Path]:
     sites = [f"site-{i}" for i in range(SITES)]
     trial = write_trial(
         folder, [f"kme-{i}" for i in range(SITES)], sites, first_port=free_ports(1)[0]
-    )
-    limits = {"min_key_size": KEY_BITS, "max_key_size": KEY_BITS, "max_key_per_request": 1}
-    text = "".join(f"{name} = {value}\n" for name, value in limits.items())
-    trial.kme_config.write_text(
-        trial.kme_config.read_text().replace("initial_keys = 10000", "initial_keys = 999999")
-        + f"\n[limits]\n{text}"
     )
     for path in trial.sae_configs.values():
         path.write_text(f"{path.read_text()}connections = {connections}\n")
