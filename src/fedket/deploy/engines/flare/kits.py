@@ -91,7 +91,7 @@ COMMUNICATION = {
     },
     "streaming_chunk_size": CHUNK,
     "streaming_window_size": WINDOW,
-    "streaming_ack_interval": WINDOW // 4,
+    "streaming_ack_interval": WINDOW // 2,
     "streaming_retry_wait": 15.0,
     "streaming_retry_timeout": 120.0,
 }
