@@ -12,6 +12,7 @@ import json
 import re
 import uuid
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
@@ -152,8 +153,12 @@ def read_chosen_keys(
     return tuple(DeliveredKey(key_id, found[canonical(key_id)].secret) for key_id in key_ids)
 
 
+@lru_cache(maxsize=1 << 12)
 def canonical(key_id: str) -> str:
-    """One spelling per UUID (RFC 4122: case does not count); other names stay as they are."""
+    """One spelling per UUID (RFC 4122: case does not count); other names stay as they are.
+
+    Remembered, since a dozen places ask for that of each key.
+    """
     try:
         return str(uuid.UUID(key_id))
     except ValueError:
