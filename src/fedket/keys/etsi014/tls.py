@@ -9,6 +9,7 @@ import math
 import ssl
 import sys
 import time
+from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -51,6 +52,9 @@ ALERT_ADVICE = {
 """Part of OpenSSL's reason -> what it means here."""
 
 
+RECORD_BYTES = 1 << 14
+"""Of TLS, at most."""
+
 DEADLINE: ContextVar[float] = ContextVar("deadline", default=math.inf)
 """When the call that is being made has to be over, on the monotonic clock."""
 
@@ -66,7 +70,19 @@ class HastySocket(ssl.SSLSocket):
         patience = self.gettimeout()
         if left < math.inf:
             self.settimeout(left if patience is None else min(left, patience))
-        return super().recv(buflen, flags)
+        came = super().recv(buflen, flags)
+        return came if len(came) < RECORD_BYTES else came + self._more(buflen - len(came))
+
+    def _more(self, most: int) -> bytes:
+        """Read what else is there: to take an answer in record by record costs more than itself."""
+        patience, parts = self.gettimeout(), list[bytes]()
+        self.settimeout(0)
+        with suppress(ssl.SSLWantReadError, BlockingIOError):
+            while most and (part := super().recv(most)):
+                parts.append(part)
+                most -= len(part)
+        self.settimeout(patience)
+        return b"".join(parts)
 
 
 def client_context(config: SaeConfig) -> ssl.SSLContext:

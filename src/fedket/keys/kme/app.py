@@ -8,6 +8,7 @@ it says beyond the standard's words is refused before it costs a key.
 """
 
 import base64
+import json
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote
@@ -127,11 +128,14 @@ def _handler(answer: Callable[[Any], Response]) -> Any:
 
 
 def _delivered(keys: tuple[PoolKey, ...]) -> Response:
-    entries = [
-        {"key_ID": key.key_id, "key": base64.b64encode(key.secret.reveal()).decode("ascii")}
+    """Write keys by hand: base64 has nothing to escape, and to look for it takes half the time."""
+    entries = b",".join(
+        b'{"key_ID":%s,"key":"%s"}'
+        % (json.dumps(key.key_id).encode(), base64.b64encode(key.secret.reveal()))
         for key in keys
-    ]
-    return JSONResponse({"keys": entries}, headers={"Cache-Control": "no-store"})
+    )
+    headers = {"Cache-Control": "no-store"}
+    return Response(b'{"keys":[%s]}' % entries, headers=headers, media_type="application/json")
 
 
 def _problem(status: int, message: str) -> Response:
