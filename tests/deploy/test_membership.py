@@ -220,6 +220,28 @@ def test_the_first_round_waits_for_sites_that_compile_and_later_ones_go_on_witho
         assert set(members.gather()) == {0, 1}
 
 
+def test_who_became_ready_while_others_links_were_brought_in_line_is_let_in():
+    """Many sites on one machine: that takes longer than `join_s`."""
+    sites, begun = three(), threading.Event()
+
+    def links():
+        begun.set()
+        until(
+            lambda: (
+                "waits for the next round" in members.absent().get(2, "waits for the next round")
+            )
+        )
+        time.sleep(0.2)
+        return Reply({})
+
+    sites[0].fails["links"] = links
+    sites[2].fails["setup"] = lambda: begun.wait(60) and Reply({})
+    with members_of(*sites, waits=QUICK._replace(join_s=0.1), first=3) as members:
+        until(lambda: len(members.meet(range(3))) == 3)
+        members.open("a session", 2, FakeKeys())
+        assert set(members.gather()) == {0, 1, 2}
+
+
 def test_a_site_that_cannot_begin_is_not_one_that_compiles():
     sites = three()
     sites[2].fails["setup"] = Failure("out of memory")

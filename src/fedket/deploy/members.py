@@ -167,8 +167,8 @@ class MemberTable:
         )
 
     def coming(self) -> dict[int, Member]:
-        """Who has no session yet, but is on its way: it starts or compiles, nothing has failed."""
-        return self._where(lambda m: not (m.ready or m.refused or m.stuck) and self._is_heard(m))
+        """Who takes no part yet, but is on its way: it starts, compiles, or its links are next."""
+        return self._where(lambda m: not (m.admitted or m.refused or m.stuck) and self._is_heard(m))
 
     def _where(self, test: Callable[[Member], bool]) -> dict[int, Member]:
         return {i: member for i, member in self._all().items() if test(member)}

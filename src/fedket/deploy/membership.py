@@ -112,7 +112,7 @@ class Membership:
         """Let in who is ready; return the samples of every site that takes part.
 
         Raises:
-            ProtocolError: Too few are there, even after `join_s`, and too few compile.
+            ProtocolError: Too few are there, even after `join_s`, and too few are on their way.
         """
         needed = self._needed
         self._wait_until(
