@@ -1,4 +1,4 @@
-"""Compiled kernels of fedket's circuit engine: XLA custom calls for CPUs.
+"""Compiled kernels of fedket's circuits and small convolutions: XLA custom calls for CPUs.
 
 fedket finds this package by itself; nothing here is meant to be called by others. There is one
 library per level of the x86-64 instruction set (2: any, 3: AVX2, 4: AVX-512), one elsewhere.
@@ -38,6 +38,9 @@ TARGETS: dict[str, Any] = {
         "fedket_cotangents_forth",
         "fedket_values",
         "fedket_averages",
+        "fedket_pooled",
+        "fedket_pooled_images_back",
+        "fedket_pooled_kernel_back",
     )
 }
 """XLA FFI handlers, by the name that programs call them by."""

@@ -17,7 +17,8 @@ bool is_shared(const Problem& problem) {
   return problem.instances * problem.batch * problem.dim() * problem.layers * gates >= kShared;
 }
 
-// Blocks as numbers: 0, moves, (gate, first, second) each, qubits, each; or 1, qubits, each.
+// Blocks as numbers: 0, moves, (gate, first, second) each, qubits, each; or 1 (2 or 3: the
+// first or second one is a control), qubits, each.
 Problem read_problem(int64_t num_qubits, ffi::Span<const int64_t> code, ffi::AnyBuffer matrices,
                      ffi::AnyBuffer states) {
   const auto shape = states.dimensions(), per_layer = matrices.dimensions();
@@ -29,7 +30,8 @@ Problem read_problem(int64_t num_qubits, ffi::Span<const int64_t> code, ffi::Any
   int64_t offset = 0;
   for (size_t at = 0; at < code.size();) {
     const auto next = [&] { return static_cast<int>(code[at++]); };
-    Block block{next() == 1, {}, {}, offset};
+    const int kind = next();
+    Block block{kind > 0, {}, {}, offset, kind - 2};
     if (!block.window)
       for (int count = next(); count > 0; --count) {
         const int gate = next(), first = next();

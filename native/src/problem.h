@@ -19,6 +19,7 @@ struct Block {
   std::vector<Move> moves;    // of a product
   std::vector<int> qubits;    // ascending: those that carry a gate, or the window's
   int64_t offset;             // of its first matrix among a layer's
+  int control;                // which of a pair only says what the other one gets; −1 for none
 };
 
 struct Problem {

@@ -40,15 +40,24 @@ def random_unitaries(circuit, blocks, seed):
         unitaries = np.linalg.qr(draws[0] + 1j * draws[1])[0]
         if product:
             unitaries[:, [not gates for gates in block.gates]] = np.eye(2)
+        elif block.control is not None:
+            halves = np.linalg.qr((draws[0] + 1j * draws[1]) * _same_control(block))[0]
+            unitaries = halves * _same_control(block)
         matrices.append(unitaries)
     return matrices
 
 
+def _same_control(block):
+    """Entries of a pair's matrix that leave its control as it is."""
+    value = np.arange(4) >> (1 - block.qubits.index(block.control)) & 1
+    return value[:, None] == value
+
+
 def what_matters(block, cotangent, matrix):
-    """Of a window's cotangent all; of a product's what turns qubits with angles: G Mᵀ less its
-    Hermitian part."""
+    """Of a window's cotangent all that leaves a control as it is; of a product's what turns qubits
+    with angles: G Mᵀ less its Hermitian part."""
     if not isinstance(block, ProductBlock):
-        return cotangent
+        return cotangent if block.control is None else cotangent * _same_control(block)
     turned = [qubit for qubit, gates in enumerate(block.gates) if gates and block.trainable]
     product = (cotangent @ matrix.swapaxes(-1, -2))[:, turned]
     return product - product.conj().swapaxes(-1, -2)

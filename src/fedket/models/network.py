@@ -25,6 +25,7 @@ from fedket.models.layers import (
     linear,
     max_pool,
 )
+from fedket.models.pooled import pooled_conv2d
 from fedket.quantum.encoding import flat_features
 from fedket.section import Section
 from fedket.types import Model
@@ -171,10 +172,16 @@ def run_layers(
         rng: For dropout; None leaves it out.
     """
     drops = 0
-    for layer in network.layers:
+    layers = list(network.layers)
+    for place, layer in enumerate(layers):
+        follows_conv = place > 0 and layers[place - 1].kind == "conv"
         match layer.kind:
+            case "conv" if layers[place + 1].kind == "pool":
+                h = pooled_conv2d(**tensors[layer.name], x=h)
             case "conv":
                 h = conv2d(**tensors[layer.name], x=h)
+            case "pool" if follows_conv:
+                pass
             case "pool":
                 h = max_pool(h)
             case "relu":

@@ -116,7 +116,7 @@ def _packed(matrices: list[Array]) -> Complex[Array, "layers numbers"]:
 
 
 def _code(blocks: tuple[Block, ...]) -> np.ndarray:
-    """Blocks as the kernels read them: moves and qubits of a product, qubits of a window."""
+    """Blocks as kernels read them: a product's moves and qubits, a window's control and qubits."""
     numbers: list[int] = []
     for block in blocks:
         if isinstance(block, ProductBlock):
@@ -125,7 +125,8 @@ def _code(blocks: tuple[Block, ...]) -> np.ndarray:
                 numbers += [MOVES.index(gate.name), *gate.qubits]
             qubits = [qubit for qubit, gates in enumerate(block.gates) if gates]
         else:
-            numbers += [1]
             qubits = list(block.qubits)
+            control = block.control if has("fedket_pooled") else None  # older ones know 0 and 1
+            numbers += [1 if control is None else 2 + qubits.index(control)]
         numbers += [len(qubits), *qubits]
     return np.array(numbers, np.int64)

@@ -65,6 +65,21 @@ class WindowBlock(NamedTuple):
     qubits: tuple[int, ...]
     gates: tuple[Gate, ...]
 
+    @property
+    def control(self) -> int | None:
+        """A qubit that only says which gate the other one of a pair gets; None without one."""
+        if len(self.qubits) != 2:
+            return None
+        return next((c for c in self.qubits if all(_leaves(c, gate) for gate in self.gates)), None)
+
+
+CONTROLLED = ("CNOT", "CRX", "CRY", "CRZ", "CU3")
+
+
+def _leaves(control: int, gate: Gate) -> bool:
+    """Whether a gate leaves a qubit's basis states as they are."""
+    return control not in gate.qubits or (gate.name in CONTROLLED and gate.qubits[0] == control)
+
 
 Block = ProductBlock | WindowBlock
 
