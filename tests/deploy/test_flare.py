@@ -222,6 +222,26 @@ def test_a_run_ends_after_its_last_round_whatever_died_before(tmp_path, monkeypa
     assert "finished:completed" in heard
 
 
+@pytest.mark.long
+def test_a_site_whose_process_fails_comes_back_into_the_job_that_went_on(tmp_path, monkeypatch):
+    config = experiment(
+        {"kind": "shared_masks", "bits": 16, "colluders": 1, "threshold": 3},
+        federation={"rounds": 100},
+        model={"kind": "vqc", "num_qubits": 6, "num_layers": 1},
+    )
+    layout = prepare(config, 4, tmp_path / "federation")
+    monkeypatch.setenv("UNRULY", json.dumps({"site-4": [["fail", "upload", 3]]}))
+    monkeypatch.setenv("UNRULY_PACE", "0.4")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    _replace(layout, job.SITE_CLASS, UNRULY)
+    heard = finish(layout)
+    assert heard.count("submitted") == 1
+    assert "ended with code 101" in (layout.files("site-4") / "news.txt").read_text()
+    left_out = [line["dropped"].keys() for line in lines_of(layout)]
+    assert {"3"} in left_out
+    assert not left_out[-1]
+
+
 def _replace(layout, old, new):
     """Put one text for another in all files of a federation that are JSON or TOML."""
     for pattern in ("**/*.json", "**/*.toml"):

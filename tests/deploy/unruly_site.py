@@ -32,6 +32,8 @@ class UnrulySite(FederationSite):
                 done.write_text(str(round_num))
                 if what == "die":
                     os.kill(os.getpid(), signal.SIGKILL)
+                if what == "fail":
+                    os._exit(101)
                 if what == "garbage":
                     return {"reply": {"residues": {"not": "bytes"}}}
                 if what == "dawdle":
