@@ -127,6 +127,7 @@ def node(kits, name, answer):
     made._process = SimpleNamespace(
         phase=lambda action, payload: answer("phase", "server", action, dict(payload)),
         peer=lambda caller, action, payload: answer("peer", caller, action, dict(payload)),
+        problems=SimpleNamespace(note=lambda about, problem: None),
     )
     ended = threading.Event()
 

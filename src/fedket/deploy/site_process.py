@@ -49,7 +49,7 @@ class SiteProcess:
         self._open: tuple[SiteFile, StoreKeys, Site] | None = None
         self._account: SiteAccount | None = None
         self._say = keeping_news(folder, say)
-        self._problems = SiteProblems(folder, self._say)
+        self.problems = SiteProblems(folder, self._say)
         self._key: KeyWait | None = None
         self._told, self._counts = False, False
         self._greeted: object = None
@@ -58,7 +58,7 @@ class SiteProcess:
     def phase(self, action: str, payload: object) -> Outcome:
         """Answer a request of the server, whatever arrived; never raises."""
         if action == "heartbeat":
-            self._problems.hear(payload)
+            self.problems.hear(payload)
             return Reply({"instance": self._instance} | self._doing())
 
         begun = time.monotonic()
@@ -75,7 +75,7 @@ class SiteProcess:
 
         outcome = self._listed(action, payload) or self._answer(handle)
         self._key = None
-        self._problems.answered(action, outcome)
+        self.problems.answered(action, outcome)
         if self._account is not None:
             self._account.answered(action, payload, outcome, begun)
         if action == "setup":
@@ -102,7 +102,7 @@ class SiteProcess:
             return site.answer_peer(party, action, checked(payload))
 
         outcome = self._answer(answer)
-        self._problems.answered(f"{action} of {caller}", outcome)
+        self.problems.answered(f"{action} of {caller}", outcome)
         return outcome
 
     def _greet(self, experiment: object) -> None:

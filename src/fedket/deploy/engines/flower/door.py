@@ -19,6 +19,8 @@ from starlette.concurrency import run_in_threadpool
 from fedket.deploy.engines.flower.wire import DIGEST, PADDING, vouched
 from fedket.deploy.identity.authority import COORDINATOR, OBSERVER, SITE, days_left, signed_by
 
+NO_PARTY = "is no party of this federation, or has left it"
+
 TERMINALS = 16
 """So many processes of a person are let in beside a new one; of a site it is the only one."""
 
@@ -76,7 +78,7 @@ class Door:
         if late or not days_left(certificate) > 0:
             raise HTTPException(403, "the certificate has ended, or a clock is wrong")
         if role not in (COORDINATOR, OBSERVER) and (role != SITE or name not in self.sites()):
-            raise HTTPException(403, f"{name} is no party of this federation, or has left it")
+            raise HTTPException(403, f"{name} {NO_PARTY}")
         same = [key for key, c in self._callers.items() if (c.name, c.role) == (name, role)]
         kept = same[-TERMINALS:] if role != SITE else []
         caller = Caller(name, role, public_key)
@@ -94,7 +96,7 @@ class Door:
         if caller is None:
             raise HTTPException(401, "unknown key; another process may be this party's now")
         if caller.role == SITE and caller.name not in self.sites():
-            raise HTTPException(403, f"{caller.name} has left the federation")
+            raise HTTPException(403, f"{caller.name} {NO_PARTY}")
         if caller.role not in roles:
             raise HTTPException(403, f"this is for {' and '.join(roles)}")
         return caller.name

@@ -41,7 +41,7 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from fedket.deploy.engines.flower import letters
 from fedket.deploy.engines.flower.kits import Kit
-from fedket.deploy.engines.flower.wire import PartyClient, reason_of, refused_for_good
+from fedket.deploy.engines.flower.wire import PartyClient, reason_of
 from fedket.deploy.files import own_files
 from fedket.deploy.identity.authority import SERVER
 from fedket.deploy.party_keys import AskPeer
@@ -59,14 +59,14 @@ WAIT_S = 30.0
 def take_part(kit: Kit, folder: Path) -> None:
     """Answer requests for as long as the process lives."""
     node = FlowerNode(folder)
-    said, attempt = "", 0
+    attempt = 0
     while True:
         try:
             node.serve(PartyClient(kit, attempt))
         except httpx.HTTPError as error:
-            if said != (said := reason_of(error)):
-                what = "the server refuses" if refused_for_good(error) else "no server"
-                at_terminal(f"{what} at {kit.address(attempt)} ({said}); trying again")
+            refused = isinstance(error, httpx.HTTPStatusError)
+            what = "the server refuses" if refused else "no server"
+            node.without_server(f"{what} at {kit.address(attempt)}: {reason_of(error)}")
         attempt += 1
         time.sleep(RETRY_S)
 
@@ -82,6 +82,10 @@ class FlowerNode:
         self._process = SiteProcess(lambda: own_files(folder), self._way)
         self._party: PartyClient | None = None
 
+    def without_server(self, why: str) -> None:
+        """Note why there is no connection; with nothing, that there is one."""
+        self._process.problems.note("connection", why)
+
     def serve(self, party: PartyClient) -> None:
         """Answer requests until the connection is lost.
 
@@ -96,6 +100,7 @@ class FlowerNode:
             verify=party.tls,
             timeout=WAIT_S,
         )
+        self.without_server("")
         at_terminal(f"connected to the server at {party.url}")
         with self._client, closing(party):
             while True:

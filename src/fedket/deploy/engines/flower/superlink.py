@@ -38,6 +38,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import JSONResponse
 
 from fedket.deploy.engines.flower import letters
+from fedket.deploy.engines.flower.door import NO_PARTY
 from fedket.deploy.terminal import at_terminal
 from fedket.secure.phases import Failure, Outcome
 
@@ -205,7 +206,7 @@ class SuperLink:
         if not set(names) <= set(members):
             at_terminal(f"ended the connection of '{names[0]}', which has left")
             self._let_go(names[0])
-            return _refused(403, f"{names[0]} has left the federation")
+            return _refused(403, f"{names[0]} {NO_PARTY}")
         if action == "pull-messages":
             self._seen[node] = time.monotonic()
             self._state.acknowledge_node_heartbeat(node, ONLINE_S)
