@@ -68,6 +68,8 @@ class _Context:
 
 
 @pytest.mark.long
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # FLARE's session to a server that is gone
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_rounds_of_the_others_go_on_while_a_late_site_comes(tmp_path):
     config = experiment(
         {"kind": "pairwise_masks", "bits": 16},
