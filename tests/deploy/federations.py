@@ -22,5 +22,6 @@ def finish(layout):
         [*command, str(layout.directory)], check=False, capture_output=True, text=True
     )
     log = layout.kits["server"] / "log.out"
-    assert done.returncode == 0, done.stdout + done.stderr + log.read_text()[-3000:]
+    server = log.read_text()[-3000:] if log.exists() else "its server was not started"
+    assert done.returncode == 0, done.stdout + done.stderr + server
     return done.stdout

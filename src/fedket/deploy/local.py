@@ -34,7 +34,7 @@ from fedket.experiment.load import revised
 from fedket.files import write_atomic
 
 PROCESSES = "processes.json"
-KME_READY_S = 20.0
+KME_READY_S = 60.0
 STOP_S = 10.0
 
 
