@@ -230,10 +230,12 @@ def nginx(layout: Layout, doors: Mapping[int, int], inner: str = "http") -> Iter
     """TLS with certificates of both sides: port -> port of a KME behind it."""
     folder, pki = layout.directory / "nginx", layout.directory / "kme"
     folder.mkdir()
-    names = {"Verified": "verify", "DN": "s_dn", "Subject": "s_dn", "Issuer": "i_dn"}
-    headers = "".join(
-        f"proxy_set_header X-Client-{name} $ssl_client_{value}; " for name, value in names.items()
-    )
+    names = {
+        **{"X-Client-Verified": "client_verify", "X-Client-DN": "client_s_dn"},
+        **{"X-Client-Issuer": "client_i_dn", "X-SSL-Protocol": "protocol"},
+        "X-SSL-Cipher": "cipher",
+    }
+    headers = "".join(f"proxy_set_header {name} $ssl_{value}; " for name, value in names.items())
     servers = "".join(
         f"server {{ listen 127.0.0.1:{outer} ssl; ssl_certificate {pki}/kme.crt; "
         f"ssl_certificate_key {pki}/kme.key; ssl_client_certificate {pki}/ca.crt; "

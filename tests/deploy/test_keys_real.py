@@ -77,7 +77,7 @@ def test_key_managers_of_others_lead_from_the_doctor_to_masked_rounds(tmp_path):
         {"kind": "pairwise_masks", "bits": 16},
         partition={"kind": "iid", "num_clients": 3},
         federation={"rounds": 3},
-        model={"kind": "vqc", "num_qubits": 4, "num_layers": 1},
+        model={"kind": "vqc", "num_qubits": 6, "num_layers": 1},
     )
     layout = prepare(config, 3, tmp_path / "federation")
     pki = layout.directory / "kme"
