@@ -1,9 +1,11 @@
 """KMEs that are not ours: whatever they do within the standard or beside it is understood."""
 
 import pytest
+import tomli_w
 from foreign import FOREIGN, Foreign, Ways
 from kme_network import World, make_config
 
+from fedket.errors import ConfigError
 from fedket.keys.etsi014.doctor import examine
 from fedket.keys.etsi014.errors import KmeAnswerError, KmeError
 from fedket.keys.etsi014.fetch import MasterEnd, SlaveEnd
@@ -81,3 +83,28 @@ def test_another_size_than_asked_for_is_named_with_what_to_set(network):
     foreign.be(Ways(entry=lambda key_id, key: {"key_ID": key_id, "key": key[:16] + "=="}))
     with world.client("alice") as kme, pytest.raises(KmeAnswerError, match="name it: `key_bits`"):
         kme.enc_keys("bob", 1, 256)
+
+
+def test_a_link_may_have_a_kme_of_its_own_with_names_of_its_own(network, tmp_path):
+    (world, foreign), path = network, tmp_path / "to-hospital-c.toml"
+    foreign.be(Ways())
+    own = world.sae("alice").model_dump(mode="json", exclude_none=True)
+    elsewhere = {"kme_url": "https://127.0.0.1:1", "kme_id": "", "links": {"hospital-c": path}}
+
+    def linked(*peers):
+        path.write_text(tomli_w.dumps(own | {"peers": peers}))
+        return world.client("alice", sae_id="hospital-a", **elsewhere)
+
+    with linked("bob") as alice, world.client("bob") as bob:
+        assert alice.status("hospital-c").slave_SAE_ID == "bob"
+        (key,) = alice.enc_keys("hospital-c", 1, 256)
+        (same,) = bob.dec_keys("alice", [key.key_id], 256)
+        assert key.secret.reveal() == same.secret.reveal()
+        with pytest.raises(KmeError, match="cannot connect"):
+            alice.status("hospital-b")
+    with pytest.raises(ConfigError, match="`hospital-c` alone"), linked("bob", "carol"):
+        pass
+    path.write_text(tomli_w.dumps(own | {"peers": ["bob"]}))
+    checks = [*examine(world.sae("alice", peers=("hospital-c",), **elsewhere), 0.0)]
+    assert {c.name.partition(", ")[0] for c in checks} == {"hospital-c"}
+    assert not any(c.outcome == "fail" for c in checks)
