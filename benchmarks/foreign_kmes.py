@@ -34,12 +34,13 @@ import tomli_w
 
 from fedket.deploy.local import free_ports, prepare, start_party, stop
 from fedket.deploy.project import Layout
+from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.load import parse_config
 
 SITES, ROUNDS = 3, 3
 
 
-def experiment(authenticate: bool = True) -> Any:
+def experiment() -> ExperimentConfig:
     """A small model, so that a KME of one key in 50 ms fills its pads in seconds."""
     return parse_config(
         {
@@ -48,7 +49,7 @@ def experiment(authenticate: bool = True) -> Any:
             "partition": {"kind": "iid", "num_clients": SITES},
             "model": {"kind": "vqc", "num_qubits": 6, "num_layers": 1},
             "training": {"epochs": 1, "batch_size": 16},
-            "aggregation": {"kind": "pairwise_masks", "bits": 16, "authenticate": authenticate},
+            "aggregation": {"kind": "pairwise_masks", "bits": 16},
             "federation": {"rounds": ROUNDS},
             "engine": {"kind": "sequential"},
         }
