@@ -61,56 +61,46 @@ class AttackConfig(Section):
         )
 
 
-class SignFlippingConfig(AttackConfig):
+class OfHonestConfig(AttackConfig):
+    """Keys of attacks that are worked out from honest updates: their functions' arguments."""
+
+    def build(self, context: Context) -> Attack:
+        """The attack, the function that is called as the kind."""
+        own = self.model_dump(exclude={"kind", "share", "clients"})
+        send = partial(getattr(attacks, self.kind), **own)
+        return Attack(self.attackers(context), lambda honest, _: send(honest))
+
+
+class SignFlippingConfig(OfHonestConfig):
     """Attackers send the honest mean, turned round."""
 
     kind: Literal["sign_flipping"] = "sign_flipping"
     scale: PositiveFloat = 1.0
     """How many times as long it is as the honest mean; ByzFL's is 1."""
 
-    def build(self, context: Context) -> Attack:
-        """The attack."""
-        send = partial(attacks.sign_flipping, scale=self.scale)
-        return Attack(self.attackers(context), lambda honest, _: send(honest))
 
-
-class InnerProductManipulationConfig(AttackConfig):
+class InnerProductManipulationConfig(OfHonestConfig):
     """Attackers send the honest mean times −τ (arXiv:1903.03936)."""
 
     kind: Literal["inner_product_manipulation"] = "inner_product_manipulation"
     tau: PositiveFloat = 2.0
     """The factor τ."""
 
-    def build(self, context: Context) -> Attack:
-        """The attack."""
-        send = partial(attacks.inner_product_manipulation, tau=self.tau)
-        return Attack(self.attackers(context), lambda honest, _: send(honest))
 
-
-class ALittleIsEnoughConfig(AttackConfig):
+class ALittleIsEnoughConfig(OfHonestConfig):
     """Attackers send the honest mean plus τ standard deviations (arXiv:1902.06156)."""
 
     kind: Literal["a_little_is_enough"] = "a_little_is_enough"
     tau: FiniteFloat = 1.5
     """Standard deviations τ; may be negative."""
 
-    def build(self, context: Context) -> Attack:
-        """The attack."""
-        send = partial(attacks.a_little_is_enough, tau=self.tau)
-        return Attack(self.attackers(context), lambda honest, _: send(honest))
 
-
-class MimicConfig(AttackConfig):
+class MimicConfig(OfHonestConfig):
     """Attackers send the update of one honest client (arXiv:2006.09365)."""
 
     kind: Literal["mimic"] = "mimic"
     epsilon: NonNegativeInt = 0
     """Which one: its place among the honest clients of the round, from 0."""
-
-    def build(self, context: Context) -> Attack:
-        """The attack."""
-        send = partial(attacks.mimic, epsilon=self.epsilon)
-        return Attack(self.attackers(context), lambda honest, _: send(honest))
 
 
 class GaussianConfig(AttackConfig):
