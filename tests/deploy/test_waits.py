@@ -49,7 +49,11 @@ def test_a_wait_for_key_says_how_far_the_slowest_link_is_and_how_long_it_takes(
     assert wait.in_words() == said
 
 
-def test_a_long_phase_says_who_is_waited_for_and_what_for(monkeypatch):
+@pytest.mark.parametrize(
+    ("phase", "most"),
+    [(Phase("fill", (0, 1), {}, 5.0), 60), (Phase("links", (0, 1), {"peers": [2] * 10}, 5.0), 25)],
+)
+def test_a_long_phase_says_who_is_waited_for_and_what_for(monkeypatch, phase, most):
     monkeypatch.setattr(broadcast, "PATIENCE_S", 0.05)
     let_go, news = threading.Event(), []
 
@@ -68,10 +72,12 @@ def test_a_long_phase_says_who_is_waited_for_and_what_for(monkeypatch):
     table.note_doing(1, "waits for key: 20 % of the round's")
     waits = Timeouts(5.0, 5.0, 5.0, 60.0, 60.0)
     broadcaster = Broadcaster(("north", "west"), table, call, waits, frozenset(), say)
-    broadcaster.ask(Phase("fill", (0, 1), {}, 5.0), {0: "first", 1: "first"})
+    broadcaster.ask(phase, {0: "first", 1: "first"})
     assert len(news) == 1
-    assert news[0].startswith("waiting for `fill` of west (waits for key: 20 % of the round's): ")
-    assert news[0].endswith("60 s at most")
+    assert news[0].startswith(
+        f"waiting for `{phase.action}` of west (waits for key: 20 % of the round's): "
+    )
+    assert news[0].endswith(f" {most} s at most")
 
 
 def test_an_experiment_of_sites_is_shown_with_what_its_links_have_to_give(monkeypatch, capsys):

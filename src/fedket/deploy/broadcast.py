@@ -18,13 +18,24 @@ from typing import NamedTuple
 
 from fedket.deploy.members import MemberTable
 from fedket.secure.metering import payload_bytes
-from fedket.secure.phases import Failure, Outcome, Outcomes, Payload, Phase, Reply
+from fedket.secure.phases import (
+    Failure,
+    Outcome,
+    Outcomes,
+    Payload,
+    Phase,
+    Reply,
+    integers,
+)
 
 POLL_S = 0.2
 """How often a broadcast looks whether a site is still there."""
 
 SLOWEST_BPS = 10**6
 """Bits per second that a link is taken to carry at least."""
+
+LINK_S = 2.0
+"""Seconds more that a site has for each link that it is to bring in line: forty sites have 780."""
 
 TELLING = 2**18
 """Bytes of a message that tell how fast a link is; smaller ones tell how far it is."""
@@ -148,10 +159,11 @@ class Broadcaster:
 
     def _patience(self, phase: Phase, i: int) -> float:
         """Seconds that a site has for its answer."""
-        most = 8 / SLOWEST_BPS
-        num_bytes = payload_bytes(phase.payload_for(i)) + phase.answer_bytes
+        most, payload = 8 / SLOWEST_BPS, phase.payload_for(i)
+        num_bytes = payload_bytes(payload) + phase.answer_bytes
         transfer = num_bytes * min(most, 4 * self._seconds_per_byte.get(i, most))
-        return self._deadline(phase.action) + transfer
+        links = LINK_S * len(integers(payload, "peers")) if phase.action == "links" else 0.0
+        return self._deadline(phase.action) + transfer + links
 
     def _waits(self, action: str, sites: list[int], so_far: float, seconds: float) -> str:
         """What is waited for, as far as the sites say themselves."""
