@@ -147,6 +147,23 @@ def test_a_run_that_ends_with_an_error_again_is_not_handed_in_for_ever(tmp_path,
     assert len(flare.submitted) == admin.ENOUGH
 
 
+class DyingSession(FakeSession):
+    """Its server dies as it is asked about the first job."""
+
+    def do_command(self, command):
+        if len(self.submitted) == 1 and self.ends[0] != "gone":
+            self.ends[0] = "gone"
+            return {"details": "Server did not respond"}
+        return super().do_command(command)
+
+
+def test_a_server_that_dies_while_it_is_asked_gets_the_job_again(tmp_path, monkeypatch):
+    flare = DyingSession([set(SITES)], ["RUNNING", admin.DONE])
+    news = run(tmp_path, monkeypatch, flare)
+    assert len(flare.submitted) == 2
+    assert any("gone (the server does not answer `fedket_look`: Server" in line for line in news)
+
+
 def test_what_the_server_found_wrong_is_said_where_it_can_be_seen(tmp_path, monkeypatch):
     flare = FakeSession([set(SITES)], [admin.FAILED] * 99)
     with pytest.raises(FedketError, match=r"^no samples$"):

@@ -41,6 +41,10 @@ ENOUGH = 3
 """After this many in a row it will not mend itself."""
 
 
+class UnansweredError(ProtocolError):
+    """The server has not answered one of our commands."""
+
+
 @contextmanager
 def session(kit: Path, seconds: float) -> Iterator[Any]:
     """Open an administrator's session, trying for `seconds`.
@@ -129,6 +133,8 @@ def run_job(
                 told(look := look_through(opened))
                 if status != DONE:
                     said = _problem_of(look, job_id)
+        except UnansweredError as error:  # it may have been killed as it was asked
+            status = f"the server is gone ({error})"
         except FedketError:
             raise
         except Exception as error:  # the session ends with the server
@@ -202,7 +208,7 @@ def _answer(opened: Any, command: str) -> dict[str, Any]:
     """What the server answers to one of our commands.
 
     Raises:
-        ProtocolError: It refuses, or does not know it.
+        UnansweredError: It refuses, does not know it, or is gone.
     """
     reply = opened.do_command(command)
     for item in reply.get("data", []):
@@ -210,7 +216,7 @@ def _answer(opened: Any, command: str) -> dict[str, Any]:
             found: dict[str, Any] = item["data"]
             return found
     why = (reply.get("meta") or {}).get("info") or reply.get("details") or reply.get("status")
-    raise ProtocolError(f"the server does not answer `{command}`: {why}")
+    raise UnansweredError(f"the server does not answer `{command}`: {why}")
 
 
 def _problem_of(look: Look, job_id: str) -> str:
