@@ -29,19 +29,18 @@ PLATEAU, LEAKAGE = STUDIES = "plateau", "leakage"
 _MARKERS = "os^DvPX*"
 
 
-def draw_answer(answer: Answer, results: Sequence[RowResult], top: Path, suffix: str = "") -> Path:
+def draw_answer(answer: Answer, results: Sequence[RowResult], top: Path) -> Path:
     """Draw the figure of an answer; the same results, the same file.
 
     Args:
         answer: The answer; rows that are not stored are left out.
         results: All stored rows.
         top: Their folder.
-        suffix: `.png` for that instead of SVG.
 
     Raises:
         ConfigError: Stored variances are missing or damaged.
     """
-    path = (top / answer.figure).with_suffix(suffix or ".svg")
+    path = (top / answer.figure).with_suffix(".svg")
     rows = {r.row: r for r in results if (r.paper, r.profile) == (answer.paper, "full")}
     page = {"figure.facecolor": "white", "legend.frameon": False}
     with matplotlib.style.context(STYLE | page, after_reset=True):
@@ -61,7 +60,7 @@ def draw_answer(answer: Answer, results: Sequence[RowResult], top: Path, suffix:
             _paint_lines(every[0], answer, rows)
         handles, labels = every[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(labels)) or 1)
-        figure.savefig(path, dpi=130, metadata=METADATA.get(path.suffix))
+        figure.savefig(path, dpi=130, metadata=METADATA[".svg"])
     return path
 
 

@@ -31,11 +31,9 @@ GATES: dict[str, Any] = {
 }
 
 
-def write_circuit(
-    num_qubits: int, gates: Sequence[tuple[Gate, tuple[Any, ...]]], name: str = "fedket"
-) -> QuantumCircuit:
+def write_circuit(num_qubits: int, gates: Sequence[tuple[Gate, tuple[Any, ...]]]) -> QuantumCircuit:
     """A circuit of gates, each with its angles: numbers or Qiskit's parameters."""
-    circuit = QuantumCircuit(num_qubits, name=name)
+    circuit = QuantumCircuit(num_qubits, name="fedket")
     for gate, angles in gates:
         if gate.name == "Rot":
             alpha, beta, gamma = angles
