@@ -10,6 +10,8 @@ import pkgutil
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,25 @@ def blobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.experiment.tiny import write_blobs
 
     return write_blobs(tmp_path_factory.mktemp("data") / "blobs.npz")
+
+
+@pytest.fixture(scope="module")
+def no_pool() -> Iterator[None]:
+    """Runs of sweeps and of tables go one after the other in this process.
+
+    For tests of what is made of them; the pool, whose processes take seconds to start, has its own.
+    """
+    from fedket.sweeps.complete import complete
+
+    def one_by_one(tasks, jobs=0, on_round=lambda place, record: None):
+        for place, task in enumerate(tasks):
+            told = (lambda _: None), partial(on_round, place)
+            yield place, complete(task.config, task.directory, partial(nullcontext, told))
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("fedket.reproduce.runs", "fedket.sweeps.run"):
+            patch.setattr(f"{module}.run_side_by_side", one_by_one)
+        yield
 
 
 @pytest.fixture(scope="session")

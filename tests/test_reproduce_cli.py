@@ -13,6 +13,8 @@ from fedket import cli
 from tests.experiment.tiny import contents, start_fedket
 from tests.reproduce.papers import write_row
 
+pytestmark = pytest.mark.usefixtures("no_pool")
+
 
 @pytest.fixture
 def fedket(tmp_path, blobs, monkeypatch, capsys):

@@ -9,6 +9,8 @@ import tomli_w
 from fedket import cli
 from tests.experiment.tiny import contents, values_of
 
+pytestmark = pytest.mark.usefixtures("no_pool")
+
 
 @pytest.fixture
 def fedket(tmp_path, blobs, monkeypatch, capsys):

@@ -41,7 +41,9 @@ def test_side_by_side_are_the_single_runs(reproduced, rows, tmp_path):
         assert (alone / MODEL).read_bytes() == (run.directory / MODEL).read_bytes()
 
 
-def test_profiles_never_share_a_directory_and_finished_runs_stay(reproduced, rows, tmp_path):
+def test_profiles_never_share_a_directory_and_finished_runs_stay(
+    reproduced, rows, tmp_path, no_pool
+):
     _, parent, _ = reproduced
     before = contents(parent)
     planned = [*plan_rows(rows[2:], Profile(fast=True), [0], tmp_path)]
@@ -53,7 +55,7 @@ def test_profiles_never_share_a_directory_and_finished_runs_stay(reproduced, row
     assert contents(parent) == before
 
 
-def test_a_row_without_the_profile_fails_alone(blobs, tmp_path):
+def test_a_row_without_the_profile_fails_alone(blobs, tmp_path, no_pool):
     folder = tmp_path / "p"
     write_row(folder, "a", blobs, fast="")
     write_row(folder, "b", blobs)
