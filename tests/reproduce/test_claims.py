@@ -43,6 +43,11 @@ def test_a_verdict_is_what_the_interval_says(theirs, tolerance, values, said):
     assert verdict(theirs, tolerance, estimate(values)) == said
 
 
+def test_one_seed_has_a_number_and_no_error():
+    rows = [with_finals(seeds=(SeedResult(**SEED | {"seed": 0, "final": 0.8}),))]
+    assert "| 80.00 % " in claims_text(claim(), rows)
+
+
 def test_what_was_not_run_says_so():
     assert cells(claim(rows=(), why="An hour."))[3:] == ["–", "–", "–", "not run", "An hour."]
 

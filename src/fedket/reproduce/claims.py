@@ -163,7 +163,7 @@ def _by_seed(paper: str, row: str, stored: Rows, score: Score) -> dict[int, floa
 
 def _with_error(ours: Estimate, signed: bool) -> str:
     number, unit, _ = _points(float(ours.mean), signed).partition(" %")
-    return f"{number} ± {100 * ours.se:.2f}{unit}"
+    return f"{number}{f' ± {100 * ours.se:.2f}' * (ours.n > 1)}{unit}"
 
 
 def _interval(ours: Estimate, signed: bool) -> str:
