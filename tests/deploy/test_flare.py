@@ -152,7 +152,7 @@ def test_sites_that_die_lie_dawdle_or_do_not_fit_are_left_out(tmp_path, monkeypa
         "site-6": [["version", "handshake", 0]],
     }
     monkeypatch.setenv("UNRULY", json.dumps(cues))
-    monkeypatch.setenv("UNRULY_PACE", "0.4")
+    monkeypatch.setenv("UNRULY_PACE", "0.8")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     _replace(layout, job.SITE_CLASS, UNRULY)
     # Two of six do not fit, which is more than a first round without `min_sites` may lack.

@@ -2,6 +2,7 @@
 
 `UNRULY` in the environment is a JSON object: site -> list of [what, action, from which round].
 Each entry happens once, also over restarts of the site, except `version`: that is what the site is.
+All but the first of a site wait until it has been in a sum since its last restart.
 """
 
 import json
@@ -18,17 +19,22 @@ from fedket.deploy.engines.flare.site_app import FederationSite
 class UnrulySite(FederationSite):
     """Does as its cues say, and as a good site otherwise."""
 
+    first = 0
+    """The first round that this process has seen."""
+
     @collab.publish
     def phase(self, action, payload):
         """Answer a request of the server, or not."""
         round_num = payload.get("round_num", 0)
+        self.first = self.first or round_num
         folder = kit_folder(collab.workspace)
         for number, (what, when, start) in enumerate(_cues(collab.site_name)):
             if what == "version" and when == action:
                 answer = super().phase(action, payload)
                 return {"reply": answer["reply"] | {"version": "0.0.1", "protocol": 0}}
             done = folder / f"cue-{number}"
-            if when == action and round_num >= start and not done.exists():
+            due = round_num >= max(start, self.first + 2 if number else 0)
+            if when == action and due and not done.exists():
                 done.write_text(str(round_num))
                 if what == "die":
                     os.kill(os.getpid(), signal.SIGKILL)
