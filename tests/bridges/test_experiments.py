@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from fedket import cli
-from fedket.deploy.files import check_deployable
+from fedket.deploy.deployable import check_deployable
 from fedket.deploy.site_trainer import make_task
 from fedket.errors import ConfigError, UserCodeError
 from fedket.experiment.load import load_config

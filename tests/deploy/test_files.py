@@ -9,8 +9,9 @@ import tomli_w
 
 from fedket import cli
 from fedket.deploy.check import check_kit
+from fedket.deploy.deployable import check_deployable
 from fedket.deploy.engines.flare.kits import COMMUNICATION_FILE
-from fedket.deploy.files import FEDERATION, SITE, SiteFile, check_deployable, sae_ids
+from fedket.deploy.files import FEDERATION, SITE, SiteFile, sae_ids
 from fedket.deploy.operating.consent import CONSENT, approve, terms
 from fedket.deploy.project import for_sites
 from fedket.deploy.site_data import load_site_data, load_test_data

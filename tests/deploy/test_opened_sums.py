@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from local_sites import SITES, experiment
 
-from fedket.deploy.files import check_deployable
+from fedket.deploy.deployable import check_deployable
 from fedket.deploy.project import for_sites
 from fedket.errors import CheckpointError, ConfigError, RoundLostError
 from fedket.secure.differencing_guard import OPENED, OpenedSums

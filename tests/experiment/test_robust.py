@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fedket.deploy.files import check_deployable
+from fedket.deploy.deployable import check_deployable
 from fedket.errors import ConfigError
 from fedket.experiment.aggregation import first_context
 from fedket.experiment.build import attack_of, build_experiment

@@ -21,7 +21,8 @@ def consent(
 
     Example: fedket deploy consent kits/hospital-a
     """
-    from fedket.deploy.files import OWN_FILES, SITE, check_deployable, own_files, read_site
+    from fedket.deploy.deployable import check_deployable
+    from fedket.deploy.files import OWN_FILES, SITE, own_files, read_site
     from fedket.deploy.operating.consent import approve, others, terms
     from fedket.experiment.load import load_config
 

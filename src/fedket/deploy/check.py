@@ -5,14 +5,13 @@ Said here it is one line in the operator's terminal; said later it is a refusal 
 
 from pathlib import Path
 
+from fedket.deploy.deployable import check_cohorts, check_deployable
 from fedket.deploy.files import (
     FEDERATION,
     MIN_SITES,
     SITE,
     FederationFile,
     SiteFile,
-    check_cohorts,
-    check_deployable,
     own_files,
     read_federation,
     read_planned,

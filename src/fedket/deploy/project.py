@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import tomli_w
 
 from fedket.deploy.choices import Choices, check_names
+from fedket.deploy.deployable import check_cohorts, check_deployable
 from fedket.deploy.engines import DEFAULT, DeploymentEngine, Provisioning
 from fedket.deploy.engines.kind import SitesConfig, deployment_of
 from fedket.deploy.files import (
@@ -21,8 +22,6 @@ from fedket.deploy.files import (
     FederationFile,
     PersonFile,
     SiteFile,
-    check_cohorts,
-    check_deployable,
     kit_engine,
     own_files,
     sae_ids,

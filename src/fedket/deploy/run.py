@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fedket.deploy.broadcast import Call, Timeouts
+from fedket.deploy.deployable import check_cohorts, masking_of
 from fedket.deploy.files import (
     FEDERATION,
     MIN_SITES,
     FederationFile,
-    check_cohorts,
-    masking_of,
     read_experiment,
     read_federation,
     sae_ids,

@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 
 from fedket.data.batches import pack_partition
 from fedket.deploy.agreed import shares_of
-from fedket.deploy.files import masking_of
+from fedket.deploy.deployable import masking_of
 from fedket.deploy.memories import Memories
 from fedket.deploy.statistics_task import Summed
 from fedket.errors import ConfigError, ProtocolError

@@ -11,7 +11,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from fedket.deploy.agreed import shares_of
-from fedket.deploy.files import SiteFile, masking_of
+from fedket.deploy.deployable import masking_of
+from fedket.deploy.files import SiteFile
 from fedket.errors import ConfigError, ProtocolError
 from fedket.experiment.config import ExperimentConfig
 from fedket.experiment.run_directory import config_hash

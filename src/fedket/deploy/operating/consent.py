@@ -14,7 +14,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fedket._version import __version__
-from fedket.deploy.files import SiteFile, masking_of, read_members
+from fedket.deploy.deployable import masking_of
+from fedket.deploy.files import SiteFile, read_members
 from fedket.deploy.identity.authority import fingerprint, read_certificate, spoken
 from fedket.deploy.operating.news import now
 from fedket.errors import ConfigError, FedketError
