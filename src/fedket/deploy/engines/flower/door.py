@@ -22,7 +22,7 @@ from fedket.deploy.identity.authority import COORDINATOR, OBSERVER, SITE, days_l
 NO_PARTY = "is no party of this federation, or has left it"
 
 TERMINALS = 16
-"""So many processes of a person are let in beside a new one; of a site it is the only one."""
+"""Processes of a person that stay let in beside a new one; a site has but the newest."""
 
 LATE = timedelta(minutes=5)
 """By how much the clocks of two parties may differ."""
