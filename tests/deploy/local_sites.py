@@ -8,7 +8,8 @@ model that compiles quickly.
 from pathlib import Path
 from unittest.mock import patch
 
-from fedket.deploy.rounds import SiteRounds, site_experiment
+from fedket.deploy.rounds import SiteRounds
+from fedket.deploy.server_experiment import site_experiment
 from fedket.deploy.site import Site
 from fedket.deploy.site_trainer import SiteTrainer, make_task
 from fedket.experiment.load import parse_config
@@ -130,7 +131,7 @@ def site_parts(built):
         )
 
 
-def federation_of(config, built, silent=None, told=None, folder=None, min_sites=(2, 2)):
+def federation_of(config, built, silent=None, told=None, folder=None, min_sites=(2, 2), first=0.0):
     """A federation in this process; `min_sites` are what the server and each site accept."""
     keys = SharedKeys(OsRandomSource())
     sites = []
@@ -145,7 +146,7 @@ def federation_of(config, built, silent=None, told=None, folder=None, min_sites=
     members.open("a session", told)
     features = built.dataset.x_train.shape[1:]
     task = make_task(config, features, built.dataset.num_classes, min_sites[0])
-    rounds = SiteRounds(task, members, keys, "a session")
+    rounds = SiteRounds(task, members, keys, "a session", first=first)
     return site_experiment(task, rounds, built.dataset).federation, members
 
 

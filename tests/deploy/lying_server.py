@@ -1,6 +1,7 @@
 """A server that tells sites what it likes, under its own MACs, for tests of attacks."""
 
-from fedket.deploy.rounds import SiteRounds, site_experiment
+from fedket.deploy.rounds import SiteRounds
+from fedket.deploy.server_experiment import site_experiment
 from fedket.deploy.site_trainer import make_task
 from fedket.secure import sides
 from fedket.secure.channel import authenticated_server

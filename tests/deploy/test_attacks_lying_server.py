@@ -18,7 +18,8 @@ from local_sites import (
 from lying_server import LyingServer
 
 from fedket.deploy.given import GivenUpdates
-from fedket.deploy.rounds import SiteRounds, site_experiment
+from fedket.deploy.rounds import SiteRounds
+from fedket.deploy.server_experiment import site_experiment
 from fedket.deploy.site import Site
 from fedket.deploy.site_trainer import make_task
 from fedket.errors import CheckpointError, ProtocolError

@@ -20,7 +20,8 @@ from fedket.deploy.engines.flare import job
 from fedket.deploy.given import GIVEN
 from fedket.deploy.local import prepare, running, start_party
 from fedket.deploy.operating.consent import approve
-from fedket.deploy.rounds import SiteRounds, site_experiment
+from fedket.deploy.rounds import SiteRounds
+from fedket.deploy.server_experiment import site_experiment
 from fedket.deploy.site import Site
 from fedket.deploy.site_trainer import make_task
 from fedket.experiment.build import build_experiment

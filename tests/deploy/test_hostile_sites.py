@@ -1,6 +1,7 @@
 """A site that sends anything at all fails by itself: the server's run goes on with the others."""
 
 import json
+import threading
 import time
 import unicodedata
 from functools import partial
@@ -16,8 +17,9 @@ from fedket.deploy.keyless import LinkFault, LinksWithoutKeyError
 from fedket.deploy.members import MemberTable
 from fedket.deploy.membership import Membership
 from fedket.deploy.messages import unpack
-from fedket.deploy.rounds import SiteRounds, site_experiment
+from fedket.deploy.rounds import SiteRounds
 from fedket.deploy.run import _task_of
+from fedket.deploy.server_experiment import site_experiment
 from fedket.deploy.site import Site
 from fedket.deploy.site_trainer import make_task
 from fedket.deploy.spoilers import Spoilers
@@ -75,7 +77,7 @@ def test_an_error_on_the_way_to_a_site_is_that_site_s_failure(error):
     for i in range(2):
         table.heard(i, "first")
     waits = Timeouts(5.0, 5.0, 5.0, 60.0, 5.0)
-    broadcaster = Broadcaster(("north", "west"), table, call, waits, frozenset())
+    broadcaster = Broadcaster(("north", "west"), table, call, waits, frozenset(), threading.Event())
     outcomes = broadcaster.ask(Phase("ready", (0, 1), {}, 5.0), {0: "first", 1: "first"})
     assert outcomes[0] == Reply({})
     assert "site west" in outcomes[1].reason

@@ -5,7 +5,8 @@ from local_sites import KINDS, SITES, LocalMembers, SharedKeys, experiment
 
 from fedket.deploy.keyless import LinkFault
 from fedket.deploy.keyless import told as told_of
-from fedket.deploy.rounds import SiteRounds, site_experiment
+from fedket.deploy.rounds import SiteRounds
+from fedket.deploy.server_experiment import site_experiment
 from fedket.deploy.site_trainer import make_task
 from fedket.errors import ProtocolError
 from fedket.keys import OsRandomSource

@@ -57,3 +57,24 @@ def test_a_sum_is_not_opened_when_too_few_are_left_and_nobody_is_to_blame():
     assert "open" not in {action for action, _ in members.sent}
     record, members = held(parts, away, (3, 4))
     assert "client 0 refuses a sum over 3 clients, 4 are the least" in record.dropped[0]
+
+
+def test_the_first_sum_needs_three_quarters_also_where_sites_go_away_during_the_round():
+    config = experiment(KINDS["masked"], model=SMALL)
+    away = set()
+    federation, _ = federation_of(
+        config,
+        build_experiment(config),
+        silent=lambda site, action: site in away and action == "ready",
+        first=0.75,
+    )
+    state, records = federation.init(), []
+    for gone in ({2, 3}, {3}, {2, 3}):
+        away.clear()
+        away.update(gone)
+        state, record = federation.run_round(state)
+        records.append(record)
+    assert records[0].lost.startswith("round 1 has 2 clients left, 3 are the least")
+    assert [set(record.dropped) for record in records[1:]] == [{3}, {2, 3}]
+    assert not records[1].lost
+    assert not records[2].lost

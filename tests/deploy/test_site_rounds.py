@@ -16,7 +16,8 @@ from local_sites import (
 )
 
 from fedket.deploy.identity.members import MOST_SITES
-from fedket.deploy.rounds import SiteRounds, site_experiment
+from fedket.deploy.rounds import SiteRounds
+from fedket.deploy.server_experiment import site_experiment
 from fedket.deploy.site import Site
 from fedket.deploy.site_trainer import make_task
 from fedket.deploy.spoilers import Spoilers

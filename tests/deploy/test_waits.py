@@ -71,7 +71,8 @@ def test_a_long_phase_says_who_is_waited_for_and_what_for(monkeypatch, phase, mo
         table.heard(i, "first")
     table.note_doing(1, "waits for key: 20 % of the round's")
     waits = Timeouts(5.0, 5.0, 5.0, 60.0, 60.0)
-    broadcaster = Broadcaster(("north", "west"), table, call, waits, frozenset(), say)
+    closed = threading.Event()
+    broadcaster = Broadcaster(("north", "west"), table, call, waits, frozenset(), closed, say)
     broadcaster.ask(phase, {0: "first", 1: "first"})
     assert len(news) == 1
     assert news[0].startswith(

@@ -72,6 +72,7 @@ class Broadcaster:
         call: Transport.
         timeouts: How long to wait.
         training: Actions that take training; so does `handshake`, for which a site reads samples.
+        closed: Set when the run ends: nobody is asked any more.
         say: Told what is waited for, if it takes long.
     """
 
@@ -82,14 +83,13 @@ class Broadcaster:
         call: Call,
         timeouts: Timeouts,
         training: frozenset[str],
+        closed: Event,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._names, self._table, self._call, self._timeouts = names, table, call, timeouts
-        self._say = say
+        self._say, self.closed = say, closed
         self._training = training | {"handshake"}
         self._seconds_per_byte: dict[int, float] = {}
-        self.closed = Event()
-        """Set when the run ends: nobody is asked any more."""
 
     def ask(self, phase: Phase, processes: Mapping[int, str]) -> Outcomes:
         """Ask, until everybody has answered, is away or is late.

@@ -72,7 +72,7 @@ class FederationFile(Table):
     silent_s: Seconds = 8.0
     """Time without a heartbeat after which a site counts as away."""
     min_sites: AtLeastTwo | None = None
-    """Fewest sites in a sum; left out, 3, and in the first round three quarters of all."""
+    """Fewest sites in a sum; left out, 3, and three quarters of all in the first."""
 
     @field_validator("sites")
     @classmethod

@@ -124,7 +124,8 @@ class HeartbeatMonitor:
         }
         outcome = self._ask(i, instance, "setup", request)
         if isinstance(outcome, Failure):
-            self._put_off(i, instance, f"could not begin: {outcome.reason}")
+            reason = outcome.reason.removeprefix(f"site {self._names[i]} ")
+            self._put_off(i, instance, f"could not begin: {reason}")
             return False
         self._table.note(i, instance, ready=True, stuck=False, why="waits for the next round")
         return True

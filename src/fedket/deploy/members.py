@@ -46,22 +46,25 @@ class Member(NamedTuple):
 
 
 class MemberTable:
-    """All sites as the server sees them sites.
+    """All sites as the server sees them.
 
     Args:
         names: Names of the sites, in order.
         silent_s: Seconds without a heartbeat after which a site is away.
+        clock: Tells them.
     """
 
-    def __init__(self, names: tuple[str, ...], silent_s: float) -> None:
-        self._names, self._silent_s, self._lock = names, silent_s, Lock()
+    def __init__(
+        self, names: tuple[str, ...], silent_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._names, self._silent_s, self._lock, self._clock = names, silent_s, Lock(), clock
         self._members = dict.fromkeys(range(len(names)), Member())
         self._left_out: dict[int, str] = {}
         self._doing: dict[int, str] = {}
 
     def heard(self, i: int, instance: str, took_s: float = 0.0) -> bool:
         """Note a heartbeat and how long it took; returns whether it comes from a new process."""
-        now = time.monotonic()
+        now = self._clock()
         with self._lock:
             member = self._members[i]
             slowest = max(took_s, FADING * member.took_s)
@@ -182,7 +185,7 @@ class MemberTable:
             return self._members[i]
 
     def _is_heard(self, member: Member) -> bool:
-        return time.monotonic() - member.heard < self._patience(member)
+        return self._clock() - member.heard < self._patience(member)
 
     def _patience(self, member: Member) -> float:
         return self._silent_s + 4 * member.took_s

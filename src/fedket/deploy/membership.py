@@ -9,6 +9,7 @@ is in the next round.
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from threading import Event
 
 from fedket.deploy.broadcast import PATIENCE_S, POLL_S, Broadcaster, Call, Timeouts
 from fedket.deploy.handshake import (
@@ -22,6 +23,7 @@ from fedket.deploy.handshake import (
 from fedket.deploy.heartbeat import HeartbeatMonitor
 from fedket.deploy.keyless import Keyless, LinkFault, LinksWithoutKeyError, heard
 from fedket.deploy.members import Member, MemberTable
+from fedket.deploy.own_time import OwnTime
 from fedket.deploy.party_keys import PartyKeys
 from fedket.errors import FedketError, ProtocolError
 from fedket.secure.phases import Failure, Outcomes, Payload, Phase, Reply
@@ -58,8 +60,9 @@ class Membership:
         self._keys: PartyKeys | None = None
         self._keyless = Keyless()
         self._shape: tuple[int, ...] = ()
-        self._table = MemberTable(names, timeouts.silent_s)
-        self._broadcaster = Broadcaster(names, self._table, call, timeouts, training, say)
+        closed = Event()
+        self._table = MemberTable(names, timeouts.silent_s, OwnTime(closed))
+        self._broadcaster = Broadcaster(names, self._table, call, timeouts, training, closed, say)
         self._heartbeat = HeartbeatMonitor(
             names, experiment, self._table, self._broadcaster, timeouts, say
         )
@@ -139,13 +142,9 @@ class Membership:
     def execute(self, phase: Phase) -> Outcomes:
         """Ask sites at the same time; a site that is away is not waited for."""
         outcomes = self._broadcaster.ask(phase, _processes(self._table.admitted()))
-        failed: dict[str, list[str]] = {}
-        for i, outcome in outcomes.items():
-            if isinstance(outcome, Failure):
-                reason = outcome.reason.removeprefix(f"{self._names[i]}: ")
-                failed.setdefault(reason, []).append(self._names[i])
-        for reason, names in failed.items():
-            self._say(f"`{phase.action}` failed at {', '.join(names)}: {reason}")
+        failed = {i: o.reason for i, o in outcomes.items() if isinstance(o, Failure)}
+        for reason, sites in self._by_reason(failed).items():
+            self._say(f"`{phase.action}` failed at {', '.join(sites)}: {reason}")
         return outcomes
 
     def _fitting(self) -> dict[int, Member]:
@@ -206,8 +205,21 @@ class Membership:
         return len(self._table.accepted()) >= self._needed
 
     def _who_is_missing(self, here: Collection[int]) -> str:
-        missing = [why for i, why in self.absent().items() if i not in here]
-        return "; ".join(missing) or "nobody is away"
+        missing = {i: why for i, why in self.absent().items() if i not in here}
+        told = [
+            f"site {sites[0]} {why}" if len(sites) == 1 else f"sites {', '.join(sites)}: {why}"
+            for why, sites in self._by_reason(missing).items()
+        ]
+        return "; ".join(told) or "nobody is away"
+
+    def _by_reason(self, reasons: Mapping[int, str]) -> dict[str, list[str]]:
+        """Reason, without the name of a site -> all sites that have it."""
+        found: dict[str, list[str]] = {}
+        for i, why in reasons.items():
+            name = self._names[i]
+            bare = why.removeprefix(f"{name}: ").removeprefix(f"site {name} ")
+            found.setdefault(bare, []).append(name)
+        return found
 
     def _wait_until(
         self, test: Callable[[], bool], hopeful: Callable[[], bool] = lambda: False

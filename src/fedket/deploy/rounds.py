@@ -4,6 +4,7 @@ Who takes part, whose key is there, and the protocol carried to them; the round 
 `fedket.federated.federation`, as in a simulation.
 """
 
+import math
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,12 +18,10 @@ from fedket.deploy.identity.members import MOST_SITES
 from fedket.deploy.keyless import Keyless, LinksWithoutKeyError, heard
 from fedket.deploy.party_keys import PartyKeys
 from fedket.deploy.patience import RETRY_S, fill_patiently
-from fedket.deploy.site_trainer import Task, pack_broadcast, read_metrics
+from fedket.deploy.site_trainer import pack_broadcast, read_metrics
 from fedket.deploy.spoilers import Spoilers
 from fedket.deploy.statistics_task import Summed
 from fedket.errors import ProtocolError, RoundLostError
-from fedket.experiment.build import Experiment, in_precision, precision
-from fedket.federated.federation import make_federation
 from fedket.federated.program import Program
 from fedket.federated.trainer import Attendance, CohortOutcome, Engine, as_numbers, server_step
 from fedket.keys.etsi014.errors import KmeError
@@ -34,7 +33,6 @@ from fedket.traffic import Traffic
 from fedket.types import (
     SERVER,
     Contribution,
-    Dataset,
     Params,
     RoundContext,
     ServerState,
@@ -90,6 +88,8 @@ class SiteRounds:
         opened: See `fedket.secure.server_side`.
         say: Where news go.
         seats: Numbers of the sites that take part, in order; None: those from 0.
+        first: Share of a cohort that must be in the session's first sum: who comes early is not
+            to be alone.
     """
 
     def __init__(
@@ -102,8 +102,10 @@ class SiteRounds:
         opened: OpenedSums | None = None,
         say: Callable[[str], None] = lambda _: None,
         seats: Sequence[int] | None = None,
+        first: float = 0.0,
     ) -> None:
         self._task, self._members = task, members
+        self._first, self._drawn = first, 0
         self._seats = np.array(seats or range(task.config.num_clients), np.int32)
         self._keys, self._source, self._session = keys, keys.source(session), session
         self._deadline, self._opened, self._say = deadline, opened, say
@@ -126,6 +128,7 @@ class SiteRounds:
             ProtocolError: Too few are there, or have key; the run ends until there are more.
         """
         drawn, self._samples = self._seats[drawn], self._members.gather()
+        self._drawn = len(drawn)
         absent = dict(self._members.absent())
         least = self._task.protocol.least
         for resting in (self._keyless.resting(), self._spoilers.resting(round_num)):
@@ -299,49 +302,27 @@ class SiteRounds:
             RoundLostError: There is no sum.
         """
         task, party = self._task, Party(self._session, self._source)
+        least = max(task.protocol.least, math.ceil(self._first * self._drawn))
         opening: dict[str, Any] = {"model": model, **self._about(context.client_ids)}
         if not isinstance(clients, tuple):
             opening["remembered"] = [int(clients[i]) for i in context.client_ids]
         server = server_side(
-            task.protocol, context, task.template, party, opening, self._deadline, self._opened
+            task.protocol._replace(least=least),
+            context,
+            task.template,
+            party,
+            opening,
+            self._deadline,
+            self._opened,
         )
-        return drive(server, self._members.execute)
+        found = drive(server, self._members.execute)
+        self._first = 0.0
+        return found
 
     def _about(self, cohort: tuple[int, ...]) -> dict[str, list[int] | bytes]:
         """What sites must know of a round."""
         counts = [self._samples[i] for i in cohort]
         return {"cohort": list(cohort), "samples": counts, "graph_seed": self._graph_seed}
-
-
-def site_experiment(task: Task, rounds: SiteRounds, test: Dataset | None) -> Experiment:
-    """Return the experiment as far as the server knows it: no sample of any site.
-
-    Args:
-        task: What is trained.
-        rounds: Its rounds.
-        test: Samples of the server's own for evaluation, or None.
-    """
-    config, samples = task.config, task.context.samples
-    partition = [np.zeros(0, np.int64)] * config.num_clients
-    if test is not None:
-        samples = samples._replace(x_test=test.x_test, y_test=test.y_test)
-    with precision(config):
-        federation = make_federation(
-            task.model,
-            samples,
-            partition,
-            task.strategy,
-            task.training,
-            clients_per_round=config.federation.clients_per_round,
-            gradients=config.federation.gradients,
-            drift=config.federation.drift,
-            seed=config.seed,
-            engine=rounds.engine(),
-            memory_limit_mb=config.engine.memory_limit_mb,
-            dtype=config.engine.dtype,
-        )
-    federation = in_precision(config, federation)
-    return Experiment(config, samples, partition, task.model, task.strategy, federation)
 
 
 def _over_members(value: float, context: RoundContext, traffic: Traffic) -> float:

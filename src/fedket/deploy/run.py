@@ -28,7 +28,8 @@ from fedket.deploy.membership import Membership
 from fedket.deploy.operating.news import keeping_news
 from fedket.deploy.operating.watch import Watch
 from fedket.deploy.party_keys import AskPeer, StoreKeys, open_store_keys
-from fedket.deploy.rounds import SiteRounds, site_experiment
+from fedket.deploy.rounds import SiteRounds
+from fedket.deploy.server_experiment import site_experiment
 from fedket.deploy.site_data import load_test_data
 from fedket.deploy.site_trainer import Task, make_task
 from fedket.deploy.statistics_task import Summed
@@ -45,6 +46,9 @@ from fedket.record import RoundRecord
 from fedket.record_files import FACTS, read_json
 from fedket.secure.differencing_guard import OPENED, OpenedSums
 from fedket.types import SERVER, Dataset
+
+FIRST_SHARE = 0.75
+"""Of the sites, that must be in a run's first sum: those that come early are not to be alone."""
 
 HEARTBEATS = 20
 """Heartbeats that a server asks for in a second, of all sites together."""
@@ -78,6 +82,7 @@ class Opened(NamedTuple):
         transport: The way to the sites.
         watch: The server's account.
         attendance: The list of members that they go by.
+        first: Share of the sites that must be in the first sum, where the operator says no number.
     """
 
     members: Membership
@@ -86,12 +91,20 @@ class Opened(NamedTuple):
     transport: ServerParts
     watch: Watch
     attendance: MemberCalls
+    first: float
 
     def rounds(self, task: Summed, session: str, seats: Sequence[int]) -> SiteRounds:
         """Return the rounds of a session over its sites."""
         say = self.transport.say
         return SiteRounds(
-            task, self.members, self.keys, session, opened=self.sums, say=say, seats=seats
+            task,
+            self.members,
+            self.keys,
+            session,
+            opened=self.sums,
+            say=say,
+            seats=seats,
+            first=self.first,
         )
 
 
@@ -120,6 +133,7 @@ def opened_federation(
     transport = given._replace(
         call=watch.call(attendance), say=said, reachable=given.reachable & seats
     )
+    first = 0.0 if file.min_sites else FIRST_SHARE
     protocol = masking_of(config, file.min_sites or MIN_SITES)
     check_cohorts(config, protocol.least)
     sums = OpenedSums(folder / OPENED, fingerprint)
@@ -142,11 +156,11 @@ def opened_federation(
         frozenset({protocol.trains, "setup"}),
         protocol.least,
         transport.say,
-        first=0 if file.min_sites else math.ceil(0.75 * len(seats)),
+        first=math.ceil(first * len(seats)),
     )
     try:
         with watch.following(members.absent, keys.left, file.run):
-            yield Opened(members, keys, sums, transport, watch, attendance)
+            yield Opened(members, keys, sums, transport, watch, attendance, first)
     finally:
         members.close()
         keys.close()
