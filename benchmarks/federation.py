@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 import tomli_w
 
-from benchmarks import run
+from benchmarks import load, run
 from benchmarks.slow_links import Link, namespaces
 from fedket.deploy.local import prepare, running, start_party
 from fedket.deploy.project import Layout
@@ -120,6 +120,7 @@ def site_mib(kit: Path) -> float:
 
 def measure(case: Case) -> dict[str, Any]:
     """Run the federation and take the medians."""
+    load.adopt_orphans()  # of those that are killed
     with tempfile.TemporaryDirectory() as folder:
         layout = prepare(experiment(case), case.sites, Path(folder) / "federation")
         _fast_keys(layout)
@@ -135,6 +136,7 @@ def measure(case: Case) -> dict[str, Any]:
                 time.sleep(0.1)
             end_s = time.time() - _path(layout).stat().st_mtime
         lines = _rounds(layout)
+    load.count_orphans()
     counted = lines[WARM:]
     seconds = [line["seconds"] for line in counted]
     return {

@@ -4,13 +4,14 @@ Others' use is what `/proc/stat` counts as busy, for all cores and with time sto
 machines, less this process and its children.
 """
 
+import ctypes
 import os
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,10 @@ MOST_OTHERS = 0.05
 On two cores that is a tenth of one, which can lengthen a time that both are needed for by 5 %: less
 than what processes on an idle machine differ by. An idle machine's own services take 0.01.
 """
+
+
+PR_SET_CHILD_SUBREAPER = 36
+"""Of Linux's `prctl`."""
 
 
 class Meter(NamedTuple):
@@ -49,6 +54,19 @@ def others(start: Meter | None, end: Meter | None) -> float | None:
         return None
     busy, own = end.busy_s - start.busy_s, end.own_s - start.own_s
     return max(0.0, busy - own) / (end.wall_s - start.wall_s)
+
+
+def adopt_orphans() -> None:
+    """From now on, descendants whose parents die are this process's children (Linux)."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def count_orphans() -> None:
+    """Let the time of adopted processes that have ended count as this one's."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def is_quiet(cores: float | None) -> bool:

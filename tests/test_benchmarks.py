@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from argparse import Namespace
 
@@ -180,3 +181,23 @@ def test_a_side_that_a_run_lacks_takes_nothing_from_the_others():
     part = stored_run("gradient", fedket={"a": {"ms": spread([20.0] * 3)}})
     (row,) = [line for line in table.steps([whole, part]) if line.startswith("| 10 qubits")]
     assert "| 15 (10 to 20) | 0.75 (0.5 to 1) | 5× |" in row
+
+
+ORPHAN = """
+import os, subprocess, sys, time
+from benchmarks import load
+load.adopt_orphans()
+child = "import time; end = time.process_time() + 0.5\\nwhile time.process_time() < end: pass"
+parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}])"
+subprocess.run([sys.executable, "-c", parent], check=True)
+before = load.read().own_s
+while load.read().own_s - before < 0.4:
+    time.sleep(0.05)
+    load.count_orphans()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc and prctl are Linux's")
+def test_the_work_of_processes_whose_parents_died_is_our_own(repository):
+    """It would be others' work: the script would never end."""
+    subprocess.run([sys.executable, "-c", ORPHAN], cwd=repository, check=True, timeout=600)
