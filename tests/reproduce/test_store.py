@@ -24,6 +24,16 @@ def test_only_rows_that_ran_are_stored_and_can_be_read_again(reproduced, tmp_pat
     assert "Row adni-lost" not in text
 
 
+def test_seeds_of_the_same_configuration_join_those_that_were_stored(tmp_path):
+    store([with_finals(0.7, 0.8, 0.9)], tmp_path)
+    later = with_finals(0.1, 0.2, 0.3, 0.4)
+    store([later.model_copy(update={"seeds": later.seeds[2:]})], tmp_path)
+    assert read_all(tmp_path)[0].values == [0.7, 0.8, 0.3, 0.4]
+    other = with_finals(0.5, config_sha256="cd" * 32)
+    store([other], tmp_path)
+    assert read_all(tmp_path) == [other]
+
+
 def test_profiles_stand_apart(tmp_path):
     full = with_finals(0.9, 0.9, 0.9)
     others = [full.model_copy(update={"profile": name}) for name in ("fast", "rounds-5")]

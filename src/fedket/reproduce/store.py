@@ -50,6 +50,8 @@ the number of rounds.
 def store(results: Iterable[RowResult], top: Path) -> list[Path]:
     """Write rows that have at least one finished run, then the README.
 
+    Other seeds that a row's file has of the same configuration stay in it.
+
     Returns:
         The files of the rows.
 
@@ -63,11 +65,20 @@ def store(results: Iterable[RowResult], top: Path) -> list[Path]:
             continue
         path = top / result.paper / stored_name(result)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, result.model_dump_json(indent=2) + "\n")
+        write_atomic(path, _with_stored(result, path).model_dump_json(indent=2) + "\n")
         written.append(path)
     if written:
         write_readme(top)
     return written
+
+
+def _with_stored(result: RowResult, path: Path) -> RowResult:
+    """A row with the seeds that were run before, if it is still the same."""
+    before = read_json(path, RowResult) if path.exists() else result
+    if before.config_sha256 != result.config_sha256:
+        return result
+    seeds = {seed.seed: seed for seed in (*before.seeds, *result.seeds)}
+    return result.model_copy(update={"seeds": tuple(seeds[number] for number in sorted(seeds))})
 
 
 def stored_name(result: RowResult) -> str:
