@@ -5,6 +5,7 @@ import json
 import pytest
 
 from fedket.errors import CheckpointError, ConfigError
+from fedket.experiment.key_times import KeyTime
 from fedket.experiment.leakage_study import MASKED, LeakagePoint
 from fedket.experiment.run_directory import config_hash
 from fedket.experiment.shipped import shipped_experiments
@@ -80,6 +81,13 @@ LEAKAGE = {
     ]
 }
 
+KEY_TIMES = {
+    "points": [
+        time._asdict()
+        for time in (KeyTime(5, 10, 640, 20.0, 32.0, 9.0), KeyTime(9, 36, 640, 0.0, None, None))
+    ]
+}
+
 
 @pytest.mark.parametrize(
     "shown",
@@ -87,12 +95,15 @@ LEAKAGE = {
         'axis = "noise"\nticks = ["0", "1"]\nlines.X = ["x", "not-stored"]',
         'plateau.uniform = ["ring"]\nplateau.small = ["ring"]',
         'leakage.small = ["ring-0", "ring-1"]',
+        'keys.relay = "ring"',
     ],
 )
 def test_an_answer_stands_in_the_readme_with_a_figure_that_is_always_the_same(shown, tmp_path):
     (tmp_path / "answers.toml").write_text(ANSWER + shown)
     (tmp_path / "plateau").mkdir()
     (tmp_path / "plateau" / "ring.json").write_text(json.dumps(PLATEAU))
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "ring.json").write_text(json.dumps(KEY_TIMES))
     (tmp_path / "leakage").mkdir()
     for seed in 0, 1:
         (tmp_path / "leakage" / f"ring-{seed}.json").write_text(json.dumps(LEAKAGE))
@@ -107,7 +118,8 @@ def test_an_answer_stands_in_the_readme_with_a_figure_that_is_always_the_same(sh
     figure = (tmp_path / "made_up" / "both.svg").read_bytes()
     write_readme(tmp_path)
     assert (tmp_path / "made_up" / "both.svg").read_bytes() == figure
-    (tmp_path / "plateau" / "ring.json").write_text("{}")
+    for study in "plateau", "keys":
+        (tmp_path / study / "ring.json").write_text("{}")
     (tmp_path / "leakage" / "ring-1.json").write_text("{}")
     if "ring" in shown:
         with pytest.raises(ConfigError, match=r"ring(-1)?\.json does not hold"):

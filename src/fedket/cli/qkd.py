@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedket.cli.options import CommandGroup, JsonOption
+from fedket.cli.options import (
+    CommandGroup,
+    ExperimentFile,
+    JsonOption,
+    SetOption,
+    load_experiment,
+    numbers_in,
+)
 from fedket.cli.tables import print_table
 from fedket.errors import ConfigError
 
@@ -21,6 +28,8 @@ app = typer.Typer(
 )
 
 MAX_POINTS = 1000
+MOST_CLIENTS = 1000
+"""They have half a million links."""
 
 
 class ProtocolChoice(enum.StrEnum):
@@ -88,6 +97,57 @@ def rate(
         _print_curve(curve, clock_hz)
     if plot is not None:
         typer.echo(f"plot: {plot}")
+
+
+@app.command()
+def rounds(
+    file: ExperimentFile,
+    clients: Annotated[
+        str, typer.Option(metavar="LIST", help="Clients of a round.")
+    ] = "5,10,20,50,100,200",
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print how long simulated links take to make a round's key, by how many clients take part.
+
+    Pads of pairs and the clients' MAC keys; all clients take part. Key comes in blocks, at the
+    rate that is left of finite blocks. `keys.relay_mux = 0` lets one relay serve all pairs in turn.
+
+    Example: fedket qkd rounds qunetqfl/paced-lenet5 --clients 5,50 --set keys.relay_mux=0
+    """
+    from fedket.experiment.key_times import key_times
+    from fedket.report.wording import duration
+
+    numbers = numbers_in(
+        clients,
+        "--clients",
+        f"whole numbers from 2 to {MOST_CLIENTS}",
+        lambda value: 2 <= value <= MOST_CLIENTS and value.is_integer(),
+        example="5,50,200",
+        most=20,
+    )
+    config = load_experiment(file, overrides)
+    points = key_times(config, [int(number) for number in numbers])
+    if as_json:
+        listed = [point._asdict() for point in points]
+        typer.echo(json.dumps({"simulated": True, "experiment": config.name, "points": listed}))
+        return
+    rows = [
+        (
+            f"{point.clients}",
+            f"{point.pairs:,}",
+            f"{point.bits_per_pair / 1000:,.4g}",
+            f"{point.rate_bps:,.4g}",
+            *(
+                "never" if seconds is None else duration(seconds)
+                for seconds in (point.seconds_per_round, point.first_key_s)
+            ),
+        )
+        for point in points
+    ]
+    headings = ("clients", "pairs", "kbit each", "bit/s", "a round's key", "first key after")
+    print_table(rows, headings, numbers=range(len(headings)))
+    typer.echo("simulated links; all clients take part; bit/s of the slowest link")
 
 
 def _losses(text: str) -> list[float]:

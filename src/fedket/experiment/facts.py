@@ -69,7 +69,7 @@ def count_facts(experiment: Experiment) -> Facts:
         key_bits_per_pair=max((b for pair, b in needs.items() if SERVER not in pair), default=0),
         key_bits_per_server_link=needs.get((SERVER, 0), 0),
         key_bits_per_round=sum(needs.values()),
-        key_feed=_key_feed(config.keys, first_context(config), needs)
+        key_feed=key_feed(config.keys, first_context(config), needs)
         if needs and isinstance(config.keys, SimulatedConfig)
         else None,
         clients=len(experiment.partition),
@@ -208,7 +208,7 @@ def _name(section: Table) -> str:
     return section.kind if isinstance(section, Section) else type(section).__name__
 
 
-def _key_feed(keys: SimulatedConfig, context: Context, needs: dict[Pair, int]) -> KeyFeed:
+def key_feed(keys: SimulatedConfig, context: Context, needs: dict[Pair, int]) -> KeyFeed:
     """Planned rate, need and time per round of each simulated link, and the tight one."""
     network = keys.network(context)
     links = network_links(network, keys.protocol, keys.block_pulses, keys.clock_hz)

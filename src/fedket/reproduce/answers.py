@@ -1,7 +1,8 @@
 """The figure of an answer to an open question.
 
 It shows rows (each seed, their mean and standard deviation), or what `fedket plateau --json`
-printed into `plateau/`, or `fedket leakage --json` into `leakage/`.
+printed into `plateau/`, `fedket leakage --json` into `leakage/`, or `fedket qkd rounds --json` into
+`keys/`.
 """
 
 import json
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from fedket.errors import ConfigError
+from fedket.experiment.key_times import KeyTime
 from fedket.experiment.leakage_study import LeakagePoint
 from fedket.report.drawing import SERIES, STYLE, plain_log_ticks
 from fedket.report.leakage_plot import paint_noise, paint_sums
@@ -23,7 +25,7 @@ from fedket.report.rate_plot import METADATA
 from fedket.reproduce.questions import Answer
 from fedket.reproduce.result import RowResult
 
-PLATEAU, LEAKAGE = STUDIES = "plateau", "leakage"
+PLATEAU, LEAKAGE, KEYS = STUDIES = "plateau", "leakage", "keys"
 """Folders of stored results that hold no rows."""
 
 _MARKERS = "os^DvPX*"
@@ -56,6 +58,11 @@ def draw_answer(answer: Answer, results: Sequence[RowResult], top: Path) -> Path
             every[place].set_title(title)
             paint_sums(every[place], runs)
             paint_noise(below[0][place], runs)
+        if answer.keys:
+            found = {
+                label: _key_times(top / KEYS / f"{n}.json") for label, n in answer.keys.items()
+            }
+            _paint_keys(every[0], found)
         if answer.lines:
             _paint_lines(every[0], answer, rows)
         handles, labels = every[0].get_legend_handles_labels()
@@ -110,6 +117,39 @@ def _paint_plateau(axes: Axes, title: str, found: Sequence[dict[str, Any]]) -> N
     axes.set_title(title)
     if axes.get_subplotspec().is_first_col():  # type: ignore[union-attr]
         axes.set_ylabel("variance of the gradient")
+
+
+def _paint_keys(axes: Axes, found: Mapping[str, Sequence[KeyTime]]) -> None:
+    for line, (label, times) in enumerate(found.items()):
+        axes.plot(
+            [time.clients for time in times],
+            [time.seconds_per_round or np.nan for time in times],
+            color=SERIES[line % len(SERIES)],
+            marker=_MARKERS[line % len(_MARKERS)],
+            linewidth=1.3,
+            label=label,
+        )
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    numbers = sorted({time.clients for times in found.values() for time in times})
+    axes.set_xticks(numbers, [f"{number}" for number in numbers])
+    axes.set_xticks([], minor=True)
+    axes.set_yticks(list(_SPANS.values()), list(_SPANS))
+    axes.set_yticks([], minor=True)
+    axes.set_xlabel("clients")
+    axes.set_ylabel("time to make a round's key")
+
+
+_SPANS = {"10 ms": 0.01, "1 s": 1.0, "1 min": 60.0, "1 h": 3600.0, "1 day": 86400.0}
+
+
+def _key_times(path: Path) -> list[KeyTime]:
+    try:
+        return [KeyTime(**point) for point in json.loads(path.read_text("utf-8"))["points"]]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(
+            f"{path} does not hold what `fedket qkd rounds --json` prints: {error}"
+        ) from None
 
 
 def _variances(path: Path) -> dict[str, Any]:

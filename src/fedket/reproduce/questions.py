@@ -43,6 +43,9 @@ class Answer(Table):
     leakage: Mapping[str, tuple[str, ...]] = {}
     """Title of two panels -> stored attacks, `leakage/<name>.json`, one for each seed."""
 
+    keys: Mapping[str, str] = {}
+    """Label of a line -> a stored study of links, `keys/<name>.json`."""
+
     @property
     def figure(self) -> str:
         """Path of the figure below the stored results."""

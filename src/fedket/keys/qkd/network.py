@@ -103,4 +103,6 @@ def network_links(
 
 def pair_rates(network: FibreNetwork, links: Mapping[Pair, Link]) -> dict[Pair, float]:
     """Return the planned key rate of every pair in bit/s, its turns at the relay considered."""
-    return {pair: links[pair].planned_rate_bps() / network.relay_mux for pair in network.arms_db}
+    distinct = {id(link): link for link in links.values()}  # thousands of pairs share one
+    rates = {name: link.planned_rate_bps() for name, link in distinct.items()}
+    return {pair: rates[id(links[pair])] / network.relay_mux for pair in network.arms_db}
