@@ -183,7 +183,8 @@ def test_metrics_are_in_prometheus_format():
     assert ("fedket_site_round_seconds", "eve") not in samples
 
 
-def test_the_command_serves_a_kit_here_and_ends_at_ctrl_c(tmp_path):
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "systemd"])
+def test_the_command_serves_a_kit_here_and_ends_when_it_is_told_to(tmp_path, told):
     own = tmp_path / "local" / "fedket"
     own.mkdir(parents=True)
     (own / SITE).touch()
@@ -192,8 +193,8 @@ def test_the_command_serves_a_kit_here_and_ends_at_ctrl_c(tmp_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watch:
         url = watch.stdout.readline().split()[1]
         assert "heart" in get(url)[2]
-        watch.send_signal(signal.SIGINT)
-        assert watch.wait() == 130
+        watch.send_signal(told)
+        assert watch.wait() == 0
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium")

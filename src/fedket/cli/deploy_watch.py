@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -100,7 +100,10 @@ def watch(
 
     with looking(place) as look, serving(routes(look), host, port) as url:
         typer.echo(f"watch {url} and {url}metrics; Ctrl-C ends")
-        _pausing(Event().wait)
+        ended = Event()
+        with handled_interrupts() as interrupts, suppress(KeyboardInterrupt):
+            interrupts.run(ended.wait)
+        ended.set()  # for the thread that still waits
 
 
 def stop(place: Place) -> None:
@@ -289,14 +292,9 @@ def _watch(look: "Callable[[], Look]") -> None:
 
     with Live(shown(), auto_refresh=False) as live:
         while True:
-            _pausing(lambda: time.sleep(WATCH_S))
+            with handled_interrupts() as interrupts:
+                try:
+                    interrupts.run(lambda: time.sleep(WATCH_S))
+                except KeyboardInterrupt:
+                    raise typer.Exit(INTERRUPTED) from None
             live.update(shown(), refresh=True)
-
-
-def _pausing(wait: Callable[[], object]) -> None:
-    """Wait for something, or leave at Ctrl-C."""
-    with handled_interrupts() as interrupts:
-        try:
-            interrupts.run(wait)
-        except KeyboardInterrupt:
-            raise typer.Exit(INTERRUPTED) from None
