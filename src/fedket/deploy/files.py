@@ -20,6 +20,7 @@ from fedket.federated.engine_kinds import EngineConfig
 from fedket.keys.etsi014.config import Host, Id, LocalPath
 from fedket.schema import NonNegativeInt, Table, read_table
 from fedket.section import find_section
+from fedket.statistics.pooled import SMALLEST
 from fedket.types import SERVER
 
 FEDERATION, SITE, PERSON_FILE, PROBLEM = kit.FEDERATION, kit.SITE, kit.PERSON_FILE, kit.PROBLEM
@@ -73,6 +74,8 @@ class FederationFile(Table):
     """Time without a heartbeat after which a site counts as away."""
     min_sites: AtLeastTwo | None = None
     """Fewest sites in a sum; left out, 3, and three quarters of all in the first."""
+    smallest: AtLeastTwo = SMALLEST
+    """Smallest count that statistics of all sites tell."""
 
     @field_validator("sites")
     @classmethod

@@ -54,13 +54,18 @@ def run_statistics(folder: Path, parts: Callable[[tuple[str, ...]], ServerParts]
         session = f"statistics-{secrets.token_hex(8)}"
         rounds = opened.rounds(task, session, seats_of(file))
         opened.members.open(session, classes, opened.keys)
-        found = pooled(task, rounds)
+        found = pooled(task, rounds, file.smallest)
     write_atomic(folder / STATISTICS, json.dumps(as_values(found), indent=1) + "\n")
     return "finished"
 
 
-def pooled(task: StatisticsTask, rounds: SiteRounds) -> Statistics:
+def pooled(task: StatisticsTask, rounds: SiteRounds, smallest: int = SMALLEST) -> Statistics:
     """Hold all rounds of statistics with the same sites.
+
+    Args:
+        task: What is counted.
+        rounds: Over its sites.
+        smallest: Smallest count that is told.
 
     Raises:
         RoundLostError: A site went away; nothing is told.
@@ -79,9 +84,16 @@ def pooled(task: StatisticsTask, rounds: SiteRounds) -> Statistics:
             raise RoundLostError(f"{'; '.join(traffic.missing.values())}: {AGAIN}", traffic.missing)
         return read_tally(np.asarray(total), task.layout)
 
-    grid, counted, measured = ask(task.layout, pool, None, SMALLEST)
-    name = task.config.name
-    return summarise(task.layout, grid, counted, measured, name=name, sites=len(cohort))
+    grid, counted, measured = ask(task.layout, pool, None, smallest)
+    return summarise(
+        task.layout,
+        grid,
+        counted,
+        measured,
+        name=task.config.name,
+        sites=len(cohort),
+        smallest=smallest,
+    )
 
 
 def read_statistics(folder: Path) -> Statistics | None:
