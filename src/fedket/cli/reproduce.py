@@ -105,6 +105,8 @@ def results(
             _told(again)
             for again in run_again(choose(read_all(directory), check, draw), Path(parent))
         ]
+    if not all(same):
+        typer.echo("bits depend on the kind of processor, on JAX and on the compiled kernels, too")
     leave(interrupted=False, failed=not all(same))
 
 
