@@ -31,7 +31,7 @@ import tomli_w
 
 from benchmarks import load, run
 from benchmarks.slow_links import Link, namespaces
-from fedket.deploy.local import prepare, running, start_party
+from fedket.deploy.local import Started, prepare, running, start_party
 from fedket.deploy.project import Layout
 from fedket.experiment.build import build_experiment
 from fedket.experiment.load import parse_config
@@ -125,8 +125,10 @@ def measure(case: Case) -> dict[str, Any]:
         layout = prepare(experiment(case), case.sites, Path(folder) / "federation")
         _fast_keys(layout)
         memory: list[float] = []
+        back: list[Started] = []
         with _started(case, layout):
-            watcher = threading.Thread(target=_watch, args=(case, layout, memory), daemon=True)
+            watched = case, layout, memory, back
+            watcher = threading.Thread(target=_watch, args=watched, daemon=True)
             watcher.start()
             layout.engine.run(
                 layout.kits["admin"], layout.job, layout.sites(), lambda _: None, restarts=0
@@ -135,6 +137,8 @@ def measure(case: Case) -> dict[str, Any]:
             while any(len(processes_of(kit)) > 1 for kit in layout.kits.values()):
                 time.sleep(0.1)
             end_s = time.time() - _path(layout).stat().st_mtime
+            for party in back:  # nobody else knows of it
+                os.killpg(party.pid, signal.SIGKILL)
         lines = _rounds(layout)
     load.count_orphans()
     counted = lines[WARM:]
@@ -191,8 +195,8 @@ def _started(case: Case, layout: Layout) -> Iterator[None]:
         yield
 
 
-def _watch(case: Case, layout: Layout, memory: list[float]) -> None:
-    """Measure the sites when half of the rounds are over, and kill some."""
+def _watch(case: Case, layout: Layout, memory: list[float], back: list[Started]) -> None:
+    """Measure the sites when half of the rounds are over, kill some and bring one back."""
     while len(_rounds(layout)) < case.rounds // 2:
         time.sleep(0.2)
     memory += [site_mib(layout.kits[name]) for name in layout.sites()]
@@ -200,7 +204,7 @@ def _watch(case: Case, layout: Layout, memory: list[float]) -> None:
         for name in ("site-1", "site-2"):
             for process in processes_of(layout.kits[name]):
                 os.kill(int(process.name), signal.SIGKILL)
-        start_party(layout.kits["site-2"], "site-2")
+        back.append(start_party(layout.kits["site-2"], "site-2"))
 
 
 def _path(layout: Layout) -> Path:
