@@ -6,9 +6,9 @@ printed into `plateau/`, `fedket leakage --json` into `leakage/`, or `fedket qkd
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib.style
 import numpy as np
@@ -25,6 +25,8 @@ from fedket.report.rate_plot import METADATA
 from fedket.reproduce.questions import Answer
 from fedket.reproduce.result import RowResult
 
+T = TypeVar("T")
+
 PLATEAU, LEAKAGE, KEYS = STUDIES = "plateau", "leakage", "keys"
 """Folders of stored results that hold no rows."""
 
@@ -40,7 +42,7 @@ def draw_answer(answer: Answer, results: Sequence[RowResult], top: Path) -> Path
         top: Their folder.
 
     Raises:
-        ConfigError: Stored variances are missing or damaged.
+        ConfigError: A stored study is missing or damaged.
     """
     path = (top / answer.figure).with_suffix(".svg")
     rows = {r.row: r for r in results if (r.paper, r.profile) == (answer.paper, "full")}
@@ -144,30 +146,31 @@ _SPANS = {"10 ms": 0.01, "1 s": 1.0, "1 min": 60.0, "1 h": 3600.0, "1 day": 8640
 
 
 def _key_times(path: Path) -> list[KeyTime]:
-    try:
-        return [KeyTime(**point) for point in json.loads(path.read_text("utf-8"))["points"]]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ConfigError(
-            f"{path} does not hold what `fedket qkd rounds --json` prints: {error}"
-        ) from None
-
-
-def _variances(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        [(p["layers"], p["qubits"], p["variance"], p["standard_error"]) for p in found["points"]]
-        str(found["circuit"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ConfigError(
-            f"{path} does not hold what `fedket plateau --json` prints: {error}"
-        ) from None
-    return found
+    return _stored(path, "qkd rounds", lambda found: [KeyTime(**p) for p in found["points"]])
 
 
 def _attacks(path: Path) -> list[LeakagePoint]:
+    return _stored(path, "leakage", lambda found: [LeakagePoint(**p) for p in found["points"]])
+
+
+def _variances(path: Path) -> dict[str, Any]:
+    def read(found: dict[str, Any]) -> dict[str, Any]:
+        [(p["layers"], p["qubits"], p["variance"], p["standard_error"]) for p in found["points"]]
+        str(found["circuit"])
+        return found
+
+    return _stored(path, "plateau", read)
+
+
+def _stored(path: Path, command: str, read: Callable[[dict[str, Any]], T]) -> T:
+    """Read what a command printed.
+
+    Raises:
+        ConfigError: The file is missing or damaged.
+    """
     try:
-        return [LeakagePoint(**point) for point in json.loads(path.read_text("utf-8"))["points"]]
+        return read(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigError(
-            f"{path} does not hold what `fedket leakage --json` prints: {error}"
+            f"{path} does not hold what `fedket {command} --json` prints: {error}"
         ) from None
