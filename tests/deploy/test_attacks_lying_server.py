@@ -228,7 +228,7 @@ def test_a_round_shown_again_gives_no_sum_of_another_group(given):
 
 def test_a_round_shown_again_to_another_cohort_is_refused(given):
     federation, members = given.session()
-    members.gather = lambda: {
+    members.gather = lambda needed=0: {
         i: said["samples"] for i, said in members.handshakes.items() if i != 3
     }
     _, record = federation.run_round(given.states[1])
@@ -246,7 +246,7 @@ def test_a_round_shown_again_with_another_model_is_refused(given):
 
 def test_an_earlier_round_is_refused_to_another_cohort_too(given):
     federation, members = given.session()
-    members.gather = lambda: {
+    members.gather = lambda needed=0: {
         i: said["samples"] for i, said in members.handshakes.items() if i != 0
     }
     _, record = federation.run_round(given.states[0])

@@ -26,7 +26,7 @@ def keyless(task, answers, keys=None, told=None, gathered=None):
     """
     members, said = LocalMembers([]), []
 
-    def gather():
+    def gather(needed=0):
         if gathered is not None:
             gathered.append(said.copy())
         return dict.fromkeys(range(SITES), 10)

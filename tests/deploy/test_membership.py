@@ -220,6 +220,18 @@ def test_the_first_round_waits_for_sites_that_compile_and_later_ones_go_on_witho
         assert set(members.gather()) == {0, 1}
 
 
+def test_a_first_sum_that_was_lost_is_waited_for_again():
+    sites = three()
+    with session_of(*sites, least=2, waits=QUICK._replace(join_s=0.5)) as members:
+        sites[2].away = True
+        until(lambda: 2 in members.absent())
+        assert set(members.gather()) == {0, 1}
+        with pytest.raises(ProtocolError, match=r"2 of 3 sites are there, 3 are needed"):
+            members.gather(3)
+        sites[2].away = False
+        assert set(members.gather(3)) == {0, 1, 2}
+
+
 def test_who_became_ready_while_others_links_were_brought_in_line_is_let_in():
     """Many sites on one machine: that takes longer than `join_s`."""
     sites, begun = three(), threading.Event()

@@ -206,7 +206,7 @@ def test_a_site_that_comes_back_as_a_round_begins_is_named():
     """It was away when the others were counted, and no longer when they were asked who is."""
     task = make_task(experiment(KINDS["masked"]), (64,), 3)
     members = LocalMembers([])
-    members.gather = lambda: {0: 10, 1: 10, 3: 10}
+    members.gather = lambda needed=0: {0: 10, 1: 10, 3: 10}
     members.execute = lambda phase: dict.fromkeys(
         phase.to, Reply({}) if phase.action == "fill" else Failure("no")
     )

@@ -98,7 +98,7 @@ def test_each_attempt_at_a_round_s_key_has_what_is_left_of_the_deadline(monkeypa
     monkeypatch.setattr("fedket.deploy.rounds.time", clock)
     config = experiment(KINDS["masked"], keys={"deadline_s": 60.0})
     members = LocalMembers([])
-    members.gather = lambda: dict.fromkeys(range(SITES), 10)
+    members.gather = lambda needed=0: dict.fromkeys(range(SITES), 10)
 
     def execute(phase):
         given.append(phase.payload["patience_s"])

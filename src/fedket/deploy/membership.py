@@ -111,13 +111,16 @@ class Membership:
         self._heartbeat.begin(SessionTerms(name, classes, largest, self._shape, samples))
         self._wait_until(lambda: not self._table.preparing())
 
-    def gather(self) -> dict[int, int]:
+    def gather(self, needed: int = 0) -> dict[int, int]:
         """Let in who is ready; return the samples of every site that takes part.
+
+        Args:
+            needed: How many sites to wait for, if more than a round needs by itself.
 
         Raises:
             ProtocolError: Too few are there, even after `join_s`, and too few are on their way.
         """
-        needed = self._needed
+        needed = max(self._needed, needed)
         self._wait_until(
             lambda: len(self._admit()) >= needed,
             lambda: len(self._table.members()) + len(self._table.coming()) >= needed,

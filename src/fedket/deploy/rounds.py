@@ -44,8 +44,12 @@ from fedket.types import (
 class Members(Protocol):
     """The sites of a session, as the server sees them."""
 
-    def gather(self) -> Mapping[int, int]:
-        """Let in who waits outside; return the samples of every site that is there."""
+    def gather(self, needed: int = 0) -> Mapping[int, int]:
+        """Let in who waits outside; return the samples of every site that is there.
+
+        Args:
+            needed: How many sites to wait for, if more than a round needs by itself.
+        """
         ...
 
     def absent(self) -> Mapping[int, str]:
@@ -127,7 +131,8 @@ class SiteRounds:
         Raises:
             ProtocolError: Too few are there, or have key; the run ends until there are more.
         """
-        drawn, self._samples = self._seats[drawn], self._members.gather()
+        needed = math.ceil(self._first * len(self._seats))  # 0 once a sum was opened
+        drawn, self._samples = self._seats[drawn], self._members.gather(needed)
         self._drawn = len(drawn)
         absent = dict(self._members.absent())
         least = self._task.protocol.least
