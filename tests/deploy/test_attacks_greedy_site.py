@@ -33,7 +33,7 @@ def with_a_greedy_site(built, monkeypatch, **ways):
         site._session = site._session._replace(
             agreed=site._session.agreed._replace(samples=dict(enumerate(said)))
         )
-    monkeypatch.setattr(members, "gather", lambda: dict(enumerate(said)))
+    monkeypatch.setattr(members, "gather", lambda needed=0: dict(enumerate(said)))
     return federation, members
 
 
