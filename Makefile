@@ -29,7 +29,7 @@ suite: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n 3 --dist worksteal
 
 test-long: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -n auto -m "" --hypothesis-profile long
+	XLA_FLAGS= $(BIN)/python -m pytest -q -n auto -m "" --hypothesis-profile long
 
 fuzz: $(VENV)/.installed-dev
 	# Without shape checks, which take ten times as long as a round.

@@ -61,6 +61,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a core per worker: threads would wait
     os.environ.setdefault("PJRT_NPROC", "1")
 
 
+QUICKLY = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+"""Most of what tests compile runs a few times; not optimised, they take two thirds of the time.
+
+`make test-long`, the tests of the wheel and of bits between devices compile as users do.
+"""
+os.environ.setdefault("XLA_FLAGS", QUICKLY)
+
+
 MOST_MAPPINGS = 8_000
 """Every compiled program takes a dozen, and as many MB; Linux lets a process have 65,530."""
 

@@ -1,5 +1,6 @@
 """Clients dealt to several devices train as on one; in a process that splits its CPU."""
 
+import os
 import subprocess
 import sys
 
@@ -87,9 +88,9 @@ print("agree")
 
 
 def test_sharded_agrees_with_vectorised_to_rounding_and_quantised_bit_for_bit():
-    result = subprocess.run(
-        [sys.executable, "-c", COMPARE], capture_output=True, text=True, check=False
-    )
+    as_users_do = {**os.environ, "XLA_FLAGS": ""}  # a word is the same if its value is, nearly
+    command = [sys.executable, "-c", COMPARE]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=as_users_do)
     assert result.stdout == "agree\n", result.stderr[-2000:]
 
 
