@@ -185,7 +185,8 @@ def _passes(
                 start = load.read()
                 answers = process(side, cache / side.name, options.limit_s)
                 used = load.others(start, load.read())
-                _tell(f"{side.name} {' '.join(side.workloads)}: {_use(used, 'meanwhile')}")
+                told = f"{side.name} {' '.join(side.workloads)}: {_use(used, 'meanwhile')}"
+                print(told, file=sys.stderr, flush=True)  # a run takes minutes
                 if load.is_quiet(used) or not options.publish:
                     break
                 if attempt == MOST_ATTEMPTS:
@@ -260,12 +261,6 @@ def readable(record: dict[str, Any]) -> str:
         most = max(record["others_before_cores"] or 0, record["others_cores"] or 0)
         lines.append(f"These figures cannot be published: {_use(most, 'meanwhile')}.")
     return "\n".join(lines)
-
-
-def _tell(line: str) -> None:
-    """Say how far it is, at the terminal: a run takes minutes."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
 
 
 def _use(cores: float | None, when: str) -> str:

@@ -1,7 +1,11 @@
-"""Counting what JAX compiles."""
+"""Counting what JAX compiles, and compiling it as users do."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import jax
 
@@ -23,3 +27,19 @@ def compiled_programs() -> Iterator[list[str]]:
         yield names
     finally:
         jax.monitoring.unregister_event_duration_listener(note)
+
+
+def run_as_users_do(program: str) -> str:
+    """Run Python in a process of its own, compiled as users do: what it prints, and its errors.
+
+    For laws about bits between different programs, which `conftest.QUICKLY` rounds apart.
+    """
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "XLA_FLAGS": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout + found.stderr[-2000:] * (found.returncode != 0)

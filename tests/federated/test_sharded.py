@@ -1,14 +1,11 @@
 """Clients dealt to several devices train as on one; in a process that splits its CPU."""
 
-import os
-import subprocess
-import sys
-
 import jax
 import pytest
 
 from fedket.errors import ConfigError
 from fedket.federated.sharded import split_cpu
+from tests.compilations import run_as_users_do
 
 COMPARE = """
 import jax, numpy as np, optax
@@ -88,10 +85,7 @@ print("agree")
 
 
 def test_sharded_agrees_with_vectorised_to_rounding_and_quantised_bit_for_bit():
-    as_users_do = {**os.environ, "XLA_FLAGS": ""}  # a word is the same if its value is, nearly
-    command = [sys.executable, "-c", COMPARE]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, env=as_users_do)
-    assert result.stdout == "agree\n", result.stderr[-2000:]
+    assert run_as_users_do(COMPARE) == "agree\n"
 
 
 def test_a_cpu_in_use_cannot_be_split_again():
