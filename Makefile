@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 
 CASES ?= 20000
 
+# Where it is set every process compiles all that it imports anew: two seconds for JAX alone.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo docs reference test suite test-long fuzz lock sbom wheel-test lint bench clean help
 
 help:
@@ -74,6 +77,7 @@ bench: $(VENV)/.installed-dev
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
+	$@ -m pip install --quiet --disable-pip-version-check --upgrade pip  # resolves in half the time
 
 # Compiling all modules of all packages would take longer than the quickstart, which imports a few.
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt

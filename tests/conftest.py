@@ -61,7 +61,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a core per worker: threads would wait
     os.environ.setdefault("PJRT_NPROC", "1")
 
 
-QUICKLY = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+QUICKLY = (
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
+    "--xla_cpu_parallel_codegen_split_count=1"
+)
 """Most of what tests compile runs a few times; not optimised, they take two thirds of the time.
 
 `make test-long`, the tests of the wheel and of bits between devices compile as users do.

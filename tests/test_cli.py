@@ -249,7 +249,7 @@ sys.exit(" ".join(name for name in heavy if name in sys.modules) or 0)
             "from fedket.kinds import kinds_of; shipped_experiments(); kinds_of('strategy')",
             ["jax", "matplotlib", "numpy"],
         ),
-        ("import fedket.experiment.run", ["matplotlib", "pennylane", "torch", "sklearn"]),
+        ("import fedket.experiment.run", ["matplotlib", "pennylane", "torch", "sklearn", "scipy"]),
     ],
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(code, heavy):

@@ -1,8 +1,9 @@
-"""Every published row parses and builds in its fast profile; one of each kind runs a round.
+"""Every published row parses in its fast profile; the first of each kinds builds or runs a round.
 
 Data are cut to a few samples of a few clients: what is shown is that everything fits together.
 Rows whose data are not at hand are skipped. Rows differ mostly in numbers, and a round takes
-seconds to compile, so only the first row of each kind runs.
+seconds to compile: one of each model runs, one of each combination of kinds is built, and the
+others only in `make test-long`.
 """
 
 import os
@@ -26,6 +27,8 @@ OPEN = ("open_questions", "privacy", "robust")
 """Folders of rows that no paper has published."""
 PUBLISHED = [s for s, c in CONFIGS.items() if c.paper is not None and s.paper not in OPEN]
 KINDS = ("model.kind", "model.circuit")
+TABLES = ("data", "partition", "strategy", "optimizer", "aggregation", "keys", "noise", "engine")
+ALL_KINDS = (*KINDS, *(f"{table}.kind" for table in TABLES))
 STATES = ("data.kind", "data.targets")
 MADE = ("ntangled", "magic")
 """Data sets that are made on the spot, which takes longer than all the rest."""
@@ -55,8 +58,9 @@ FIRST = [s for s in OURS if is_first(s, (*KINDS, "noise.kind"), OURS)]
 
 @pytest.fixture(scope="module")
 def features(tmp_path_factory):
-    """A folder of features, which rows share."""
-    return tmp_path_factory.mktemp("features")
+    """A folder of features, which rows share, those that other workers run too."""
+    own = tmp_path_factory.getbasetemp()
+    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "features"
 
 
 @lru_cache(2)
@@ -115,7 +119,20 @@ def test_a_row_of_ours_builds(shipped, data_directory, features):
         assert build_experiment(config).model.circuit is not None
 
 
-@pytest.mark.parametrize("shipped", PUBLISHED, ids=lambda s: s.name)
+@pytest.mark.parametrize("paper", {s.paper: None for s in PUBLISHED})
+def test_every_published_row_has_a_fast_profile(paper, features):
+    for shipped in PUBLISHED:
+        if shipped.paper == paper:
+            assert smallest(shipped.path, features).federation.rounds == 1
+
+
+ROWS = [
+    pytest.param(s, id=s.name, marks=() if is_first(s, ALL_KINDS) else pytest.mark.long)
+    for s in PUBLISHED
+]
+
+
+@pytest.mark.parametrize("shipped", ROWS)
 def test_a_published_row_works(shipped, data_directory, features, tmp_path):
     config = smallest(shipped.path, features)
     with if_data_are_at_hand():

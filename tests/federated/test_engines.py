@@ -11,12 +11,16 @@ import pytest
 from fedket.errors import TrainingError
 from fedket.federated import working_set
 from fedket.federated.local import LocalTraining
+from fedket.federated.program import Program
 from fedket.federated.sequential import sequential_engine
 from fedket.federated.strategies import fed_adam, fed_avg, fed_prox
 from fedket.federated.trainer import NON_FINITE
 from fedket.federated.vectorised import vectorised_engine
-from fedket.federated.working_set import chunk_size, traced_bytes
+from fedket.federated.working_set import chunk_size, traced_bytes, traced_work
 from fedket.keys import OsRandomSource
+from fedket.quantum.ansatz import qfedfisher
+from fedket.quantum.engine import run_circuit
+from fedket.quantum.native import for_any_device
 from fedket.secure import masked_sum, pairwise_protocol, quantised_sum, round_cost
 from fedket.types import RoundContext
 from tests.federated.problems import SIZES, run_rounds, small_federation
@@ -144,3 +148,16 @@ def test_the_traced_working_set_counts_loop_bodies_once():
 
     one = traced_bytes(step, jnp.zeros(1024))
     assert 4096 <= one < 5 * 4096
+
+
+@pytest.mark.parametrize("count", [traced_bytes, traced_work])
+def test_estimates_do_not_depend_on_what_ran_before(count):
+    """Nor on kernels that are at hand: chunks, and with them sums, would differ."""
+    circuit = qfedfisher(3, 2)
+    program = Program(run_circuit, circuit)
+    inputs = jnp.zeros(circuit.params_shape), jnp.zeros((8, 5), jnp.complex64)
+    before = count(program, *inputs)
+    program(*inputs)
+    assert count(program, *inputs) == before
+    with for_any_device():
+        assert count(partial(run_circuit, circuit), *inputs) == before

@@ -67,14 +67,11 @@ def test_every_built_in_strategy_compiles_once_by_the_laws_here():
 
 
 def federation(strategy, number=0.1, seed=0, sizes=(7, 19, 3, 12, 30), **options):
-    """A federation of new objects, as a new run would make them, but for the model.
-
-    The suite checks shapes, with a wrapper of its own around every function that a factory makes.
-    """
+    """A federation of new objects, as a new run would make them."""
     dataset, partition = blobs(seed, sizes=sizes)
     training = LocalTraining(tunable(optax.adam, number), 2, 8)
     return make_federation(
-        MODEL, dataset, partition, STRATEGIES[strategy](number), training, seed=seed,
+        mlp(4, 2, (5,)), dataset, partition, STRATEGIES[strategy](number), training, seed=seed,
         **options,
     )  # fmt: skip
 
@@ -95,11 +92,15 @@ def test_nothing_compiles_after_the_first_round(strategy, quantised):
 
 
 @pytest.mark.parametrize(
-    ("strategy", "engine"),
-    [*((name, vectorised_engine) for name in STRATEGIES), ("fed_adam", sequential_engine)],
+    ("strategy", "engine", "quantised"),
+    [
+        *((name, vectorised_engine, False) for name in STRATEGIES),
+        *((name, vectorised_engine, True) for name in ("fed_adam", "qfedfisher", "scaffold")),
+        ("fed_adam", sequential_engine, True),
+    ],
 )
-def test_another_seed_number_or_partition_compiles_nothing(strategy, engine):
-    options = {"reducer": reducer(True), "engine": engine}
+def test_another_seed_number_or_partition_compiles_nothing(strategy, engine, quantised):
+    options = {"reducer": reducer(quantised), "engine": engine, "clients_per_round": 3}
     run_rounds(federation(strategy, **options), 1)
     with compiled_programs() as programs:
         run_rounds(federation(strategy, 0.2, 5, (9, 22, 5, 12, 23), **options), 1)

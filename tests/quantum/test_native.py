@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from functools import partial
@@ -225,3 +226,22 @@ def test_the_engine_names_its_kernels():
 def test_kernels_can_be_switched_off(monkeypatch):
     monkeypatch.setenv("FEDKET_NATIVE", "0")
     assert native.kernels.__wrapped__() is None
+
+
+def traced(function, *arguments):
+    """The words of a new trace."""
+    anew = lambda *arguments: function(*arguments)  # noqa: E731
+    return set(re.findall(r"\w+", str(jax.make_jaxpr(anew)(*arguments))))
+
+
+def test_scans_are_traced_only_where_other_devices_may_run_them(monkeypatch):
+    circuit = ansatz.qunetqfl(3, 2)
+    params, psi = jnp.zeros(circuit.params_shape), jnp.zeros((8, 5), jnp.complex64)
+    run = partial(run_circuit, circuit)
+    assert "fedket_forward" in traced(run, params, psi)
+    assert "scan" not in traced(run, params, psi)
+    with native.for_any_device():
+        assert "scan" in traced(run, params, psi)
+    assert "scan" not in traced(run, params, psi)
+    monkeypatch.setattr(native, "backends", lambda: dict.fromkeys(["cpu", "cuda"]))
+    assert {"scan", "fedket_forward"} <= traced(run, params, psi)

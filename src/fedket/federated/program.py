@@ -22,9 +22,13 @@ from typing import Any
 import jax
 import numpy as np
 import optax
+from jax.api_util import shaped_abstractify
+from jax.extend.core import Jaxpr
 from jax.sharding import NamedSharding
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
+
+from fedket.quantum.native import for_any_device
 
 Number = float | Float[Array, ""]
 """A number of an algorithm: given as a float, seen as an array by a program that it is bound to."""
@@ -63,7 +67,7 @@ class Program:
     def __init__(
         self, function: Callable[..., Any], bound: Any, out_shardings: NamedSharding | None = None
     ) -> None:
-        self._shared = _shared(function, out_shardings)
+        self._function, self._shared = function, _shared(function, out_shardings)
         fixed, self._numbers = _split(bound)
         self._fixed = _first_of_equal(fixed)
 
@@ -75,6 +79,28 @@ class Program:
         """Compile ahead for such arrays; the result takes no others."""
         lowered = self._shared.lower(self._fixed, self._numbers, *arrays)
         return partial(lowered.compile(), self._numbers)
+
+    def trace(self, *arrays: Any) -> Jaxpr:
+        """Return what it does with such arrays on any device, apart from the traces that run."""
+        leaves, structure = jax.tree.flatten((self._numbers, *arrays))
+        avals = tuple(map(shaped_abstractify, leaves))
+        return _traced(self._function, self._fixed, structure, avals)
+
+
+@lru_cache(maxsize=64)
+def _traced(
+    function: Callable[..., Any], fixed: "_Fixed", structure: Any, avals: tuple[Any, ...]
+) -> Jaxpr:
+    def program(numbers: list[Any], *arrays: Any) -> Any:
+        return function(fixed.with_numbers(numbers), *arrays)
+
+    shapes = [
+        jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding, weak_type=a.weak_type)
+        for a in avals
+    ]
+    with for_any_device():
+        traced: Jaxpr = jax.make_jaxpr(program)(*jax.tree.unflatten(structure, shapes)).jaxpr
+    return traced
 
 
 @lru_cache(maxsize=64)
@@ -151,9 +177,10 @@ def _identity(value: Any, above: tuple[int, ...] = ()) -> Hashable:
     inside = partial(_identity, above=(*above, id(value)))
     match value:
         case FunctionType():
-            cells = [cell.cell_contents for cell in value.__closure__ or ()]
-            constants = cells, value.__defaults__, value.__kwdefaults__
-            return _Same(value.__code__), _Same(value.__globals__), inside(constants)
+            function = _unchecked(value)
+            cells = [cell.cell_contents for cell in function.__closure__ or ()]
+            constants = cells, function.__defaults__, function.__kwdefaults__
+            return _Same(function.__code__), _Same(function.__globals__), inside(constants)
         case MethodType():
             return MethodType, inside(value.__func__), inside(value.__self__)
         case partial():
@@ -169,3 +196,10 @@ def _identity(value: Any, above: tuple[int, ...] = ()) -> Hashable:
         case Hashable():
             return type(value), value
     return _Same(value)
+
+
+def _unchecked(function: FunctionType) -> FunctionType:
+    """What jaxtyping checks the shapes of: its wrapper, another one each time, computes nothing."""
+    while function.__globals__["__name__"] == "jaxtyping._decorator":
+        function = vars(function)["__wrapped__"]
+    return function

@@ -11,6 +11,8 @@ from typing import Any
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
+from fedket.federated.program import Program
+
 CACHE_BYTES = 16 * 2**20
 """Working set up to which vectorising over clients was measured to pay on a small server core."""
 
@@ -20,7 +22,7 @@ def traced_bytes(function: Callable[..., Any], *args: Any) -> int:
 
     An upper bound of the live memory of one call; nothing is compiled or run.
     """
-    return _jaxpr_bytes(jax.make_jaxpr(function)(*args).jaxpr, repeated=False)
+    return _jaxpr_bytes(_trace(function, *args), repeated=False)
 
 
 def traced_work(function: Callable[..., Any], *args: Any) -> int:
@@ -28,7 +30,14 @@ def traced_work(function: Callable[..., Any], *args: Any) -> int:
 
     A measure of how long it takes: a core writes a few gigabytes per second.
     """
-    return _jaxpr_bytes(jax.make_jaxpr(function)(*args).jaxpr, repeated=True)
+    return _jaxpr_bytes(_trace(function, *args), repeated=True)
+
+
+def _trace(function: Callable[..., Any], *args: Any) -> Jaxpr:
+    if isinstance(function, Program):
+        return function.trace(*args)
+    traced: Jaxpr = jax.make_jaxpr(function)(*args).jaxpr
+    return traced
 
 
 def _jaxpr_bytes(jaxpr: Jaxpr, repeated: bool) -> int:

@@ -120,7 +120,7 @@ def _run(circuit: Circuit, params: Angles, psi: Batch) -> Batch:
     if native.kernels() is None:
         return scan(matrices, psi)
     compiled = partial(native.run, circuit, blocks)
-    final: Batch = jax.lax.platform_dependent(matrices, psi, cpu=compiled, default=scan)
+    final: Batch = native.on_cpus(compiled, scan, matrices, psi)
     return final
 
 
@@ -177,7 +177,7 @@ def _back(circuit: Circuit, blocks: tuple[Block, ...], *arguments: Any) -> tuple
     if native.kernels() is None:
         return scan(*arguments)
     compiled = partial(native.pull_back, circuit, blocks)
-    found: tuple[Any, Batch] = jax.lax.platform_dependent(*arguments, cpu=compiled, default=scan)
+    found: tuple[Any, Batch] = native.on_cpus(compiled, scan, *arguments)
     return found
 
 

@@ -6,13 +6,18 @@ tiles of states that fit into a core's cache, a tile per thread; results do not 
 """
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.backend import backends
 from jaxtyping import Array, Complex, UInt8
 
 from fedket.quantum.circuit import Circuit
@@ -47,6 +52,29 @@ def has(target: str) -> bool:
     """Whether kernels are installed, by a package that has this one."""
     package = kernels()
     return package is not None and target in package.TARGETS
+
+
+_ANY_DEVICE: ContextVar[bool] = ContextVar("any_device", default=False)
+
+
+@contextmanager
+def for_any_device() -> Iterator[None]:
+    """Trace scans beside kernels, as if devices were not known yet: what a scan writes is seen."""
+    token = _ANY_DEVICE.set(True)
+    try:
+        yield
+    finally:
+        _ANY_DEVICE.reset(token)
+
+
+def on_cpus(kernel: Callable[..., Any], scan: Callable[..., Any], *arguments: Any) -> Any:
+    """The kernel's result on CPUs, the scan's on other devices.
+
+    Only the kernel is traced if this process has no others: that takes half the time.
+    """
+    if list(backends()) == ["cpu"] and not _ANY_DEVICE.get():
+        return kernel(*arguments)
+    return jax.lax.platform_dependent(*arguments, cpu=kernel, default=scan)
 
 
 def engine_name() -> str:

@@ -8,14 +8,14 @@ degree and those of its neighbours.
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import LinearOperator, eigsh
 
 from fedket.errors import ConfigError
+
+if TYPE_CHECKING:  # it takes long to import, and most experiments have no graph
+    import scipy.sparse
 
 Pair = tuple[int, int]
 """Two clients, the smaller first."""
@@ -48,6 +48,8 @@ def make_topology(num_clients: int, edges: Iterable[Pair], name: str = "graph") 
         ConfigError: An edge joins a client with itself, is given twice or names a client that there
             is not, or some clients cannot reach others.
     """
+    from scipy.sparse.csgraph import connected_components
+
     if num_clients < 2:
         raise ConfigError(f"a graph joins 2 or more clients, got {num_clients}")
     seen: set[Pair] = set()
@@ -174,7 +176,7 @@ def neighbours(topology: Topology) -> tuple[tuple[int, ...], ...]:
 
 
 @lru_cache(maxsize=8)
-def mixing_matrix(topology: Topology, absent: tuple[int, ...] = ()) -> csr_array:
+def mixing_matrix(topology: Topology, absent: tuple[int, ...] = ()) -> "scipy.sparse.csr_array":
     """Return the Metropolis-Hastings weights W, shape (clients, clients).
 
     Args:
@@ -182,6 +184,8 @@ def mixing_matrix(topology: Topology, absent: tuple[int, ...] = ()) -> csr_array
         absent: Clients that are not there this time: their edges fall away, and W keeps the mean of
             all none the less.
     """
+    from scipy.sparse import csr_array
+
     gone = set(absent)
     edges = tuple(e for e in topology.edges if not gone.intersection(e))
     adjacency = _adjacency(topology._replace(edges=edges)).tocoo()
@@ -190,7 +194,7 @@ def mixing_matrix(topology: Topology, absent: tuple[int, ...] = ()) -> csr_array
     shape = (topology.num_clients, topology.num_clients)
     off = csr_array((1 / (1 + larger), (adjacency.row, adjacency.col)), shape=shape)
     places = np.arange(topology.num_clients)
-    own: csr_array = csr_array((1 - off.sum(axis=1), (places, places)), shape=shape)
+    own: scipy.sparse.csr_array = csr_array((1 - off.sum(axis=1), (places, places)), shape=shape)
     return csr_array(off + own)
 
 
@@ -199,6 +203,8 @@ def second_eigenvalue(topology: Topology) -> float:
 
     Each mixing brings the models nearer to their mean by this factor or more.
     """
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
     n, weights = topology.num_clients, mixing_matrix(topology)
     if n <= DENSE_UP_TO:
         return float(np.abs(np.linalg.eigvalsh(weights.toarray() - 1 / n)).max())
@@ -219,7 +225,9 @@ def in_words(topology: Topology) -> str:
     )
 
 
-def _adjacency(topology: Topology) -> csr_array:
+def _adjacency(topology: Topology) -> "scipy.sparse.csr_array":
+    from scipy.sparse import csr_array
+
     ends = np.array(topology.edges, dtype=int).reshape(-1, 2)
     both = np.concatenate([ends, ends[:, ::-1]])
     shape = (topology.num_clients, topology.num_clients)

@@ -101,6 +101,6 @@ def _on_cpus(
 
     def run(circuit: Circuit, *arguments: Any) -> Any:
         kernel, other = partial(compiled, circuit), partial(scan, circuit)
-        return jax.lax.platform_dependent(*arguments, cpu=kernel, default=other)
+        return native.on_cpus(kernel, other, *arguments)
 
     return run

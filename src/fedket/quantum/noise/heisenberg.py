@@ -18,6 +18,7 @@ from jaxtyping import Array, Complex, Float
 
 from fedket.quantum.circuit import Circuit
 from fedket.quantum.engine import fuse_gates
+from fedket.quantum.native import on_cpus
 from fedket.quantum.noise import native
 from fedket.quantum.noise.channels import pauli_strings
 from fedket.quantum.noise.kernels import (
@@ -65,7 +66,7 @@ def evolve(
     if not native.serves(blocks):
         return scan(params, observables)
     compiled = partial(native.take_back, blocks)
-    final: Observables = lax.platform_dependent(params, observables, cpu=compiled, default=scan)
+    final: Observables = on_cpus(compiled, scan, params, observables)
     return final
 
 
@@ -83,7 +84,7 @@ def _evolve_forward(
     scan = partial(_scan_back, blocks)
     if native.serves(blocks):
         compiled = partial(native.take_back_keeping, blocks)
-        final, results = lax.platform_dependent(params, observables, cpu=compiled, default=scan)
+        final, results = on_cpus(compiled, scan, params, observables)
     else:
         final, results = scan(params, observables)
     return final, (params, results)
@@ -118,9 +119,7 @@ def _evolve_backward(
     if not native.serves(blocks):
         return scan(*saved, cotangent)
     compiled = partial(native.take_forth, blocks)
-    found: tuple[Angles, Observables] = lax.platform_dependent(
-        *saved, cotangent, cpu=compiled, default=scan
-    )
+    found: tuple[Angles, Observables] = on_cpus(compiled, scan, *saved, cotangent)
     return found
 
 

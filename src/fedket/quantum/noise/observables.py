@@ -10,12 +10,12 @@ from functools import lru_cache, reduce
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Complex, Float
 
 from fedket.errors import CircuitError
 from fedket.quantum.circuit import Circuit
 from fedket.quantum.engine import match_arguments
+from fedket.quantum.native import on_cpus
 from fedket.quantum.noise import native
 from fedket.quantum.noise.channels import PAULIS
 from fedket.quantum.noise.heisenberg import Angles, States, evolve
@@ -157,11 +157,9 @@ def quadratic_forms(h: Observables, psi: States) -> Values:
 
 
 def _forms_forward(h: Observables, psi: States) -> tuple[Values, tuple[Observables, States]]:
-    if native.available():
-        found = lax.platform_dependent(h, psi, cpu=native.values, default=_products)
-    else:
-        found = _products(h, psi)
-    return found, (h, psi)
+    if not native.available():
+        return _products(h, psi), (h, psi)
+    return on_cpus(native.values, _products, h, psi), (h, psi)
 
 
 def _products(h: Observables, psi: States) -> Values:
@@ -173,7 +171,7 @@ def _forms_backward(
 ) -> tuple[Observables, States]:
     h, psi = saved
     if native.available():
-        to_h = lax.platform_dependent(psi, cotangent, cpu=native.averages, default=_averages)
+        to_h = on_cpus(native.averages, _averages, psi, cotangent)
     else:
         to_h = _averages(psi, cotangent)
     applied = _apply_all(to_matrices(h), psi)

@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import brentq
-from scipy.special import log_ndtr
 
 from fedket.bridges.extras import needs_extra
 from fedket.errors import ConfigError
@@ -135,6 +133,9 @@ def gaussian_epsilon(noise_multiplier: float, delta: float, rounds: int = 1) -> 
 
     For comparison: what curves give away. Rounds compose to one with z/√rounds.
     """
+    from scipy.optimize import brentq  # both take long to import
+    from scipy.special import log_ndtr
+
     z = noise_multiplier / math.sqrt(rounds)
 
     def excess(epsilon: float) -> float:
