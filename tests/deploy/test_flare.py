@@ -131,8 +131,8 @@ def replayed(layout, lines):
 
 
 FEW = {
-    "site-2": [["die", "share", 2], ["die", "upload", 14]],
-    "site-3": [["garbage", "upload", 8]],
+    "site-2": [["die", "share", 2], ["die", "upload", 12]],
+    "site-3": [["garbage", "upload", 6]],
 }
 MANY = {
     "site-2": [
@@ -150,7 +150,7 @@ MANY = {
 @pytest.mark.parametrize(
     ("cues", "sites", "rounds"),
     [
-        pytest.param(FEW, 4, 30, id="few"),
+        pytest.param(FEW, 4, 24, id="few"),
         pytest.param(MANY, 6, 60, id="many", marks=pytest.mark.long),
     ],
 )

@@ -107,7 +107,10 @@ def test_another_seed_number_or_partition_compiles_nothing(strategy, engine, qua
     assert programs == []
 
 
-@pytest.mark.parametrize("strategy", ["fed_prox", "fed_adam", "qfedfisher"])
+@pytest.mark.parametrize(
+    "strategy",
+    ["qfedfisher", *(pytest.param(s, marks=pytest.mark.long) for s in ("fed_prox", "fed_adam"))],
+)
 def test_shared_programs_change_no_weight(strategy):
     """What another federation compiled gives the weights that a program of its own gives."""
     run_rounds(federation(strategy, 0.1), 1)
