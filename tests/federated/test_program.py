@@ -60,6 +60,7 @@ STRATEGIES = {
     "fed_opt": lambda number: fed_opt(tunable(optax.sgd, number)),
 }
 """Every strategy as a function of a number between 0.1 and 0.3."""
+FEW = ("fed_adam", "qfedfisher", "scaffold")
 
 
 def test_every_built_in_strategy_compiles_once_by_the_laws_here():
@@ -95,7 +96,12 @@ def test_nothing_compiles_after_the_first_round(strategy, quantised):
     ("strategy", "engine", "quantised"),
     [
         *((name, vectorised_engine, False) for name in STRATEGIES),
-        *((name, vectorised_engine, True) for name in ("fed_adam", "qfedfisher", "scaffold")),
+        *((name, vectorised_engine, True) for name in FEW),
+        *(
+            pytest.param(name, vectorised_engine, True, marks=pytest.mark.long)
+            for name in STRATEGIES
+            if name not in FEW
+        ),
         ("fed_adam", sequential_engine, True),
     ],
 )
