@@ -81,7 +81,10 @@ class Program:
         return partial(lowered.compile(), self._numbers)
 
     def trace(self, *arrays: Any) -> Jaxpr:
-        """Return what it does with such arrays on any device, apart from the traces that run."""
+        """Return its operations on arrays of such shapes, for any device; nothing compiles or runs.
+
+        Never the trace that runs, which may leave out what other devices would do.
+        """
         leaves, structure = jax.tree.flatten((self._numbers, *arrays))
         avals = tuple(map(shaped_abstractify, leaves))
         return _traced(self._function, self._fixed, structure, avals)

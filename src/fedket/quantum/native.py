@@ -59,7 +59,7 @@ _ANY_DEVICE: ContextVar[bool] = ContextVar("any_device", default=False)
 
 @contextmanager
 def for_any_device() -> Iterator[None]:
-    """Trace scans beside kernels, as if devices were not known yet: what a scan writes is seen."""
+    """Within it, `on_cpus` traces the scan, too: a kernel does not show how much is written."""
     token = _ANY_DEVICE.set(True)
     try:
         yield

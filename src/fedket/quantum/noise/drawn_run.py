@@ -38,7 +38,7 @@ class Method(NamedTuple):
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def run_drawn(method: Method, circuit: Circuit, params: Angles, psi: States, drawn: Any) -> States:
     """Final states; differentiable in angles and states, not in what was drawn."""
-    run = _on_cpus(method, method.compiled, method.scan)
+    run = _where_compiled(method, method.compiled, method.scan)
     final: States = run(circuit, method.matrices(circuit, params, drawn), psi, drawn)
     return final
 
@@ -62,7 +62,7 @@ def pull_back_drawn(
     method: Method, circuit: Circuit, params: Angles, final: States, cotangent: States, drawn: Any
 ) -> tuple[Angles, States]:
     """Cotangents of the angles and of the initial states."""
-    back = _on_cpus(method, method.compiled_back, method.scan_back)
+    back = _where_compiled(method, method.compiled_back, method.scan_back)
     return cotangents(method, back, circuit, params, final, cotangent, drawn)
 
 
@@ -92,7 +92,7 @@ run_drawn.defvjp(_forward, _backward)
 pull_back_drawn.defvjp(_pull_back_forward, _pull_back_backward)
 
 
-def _on_cpus(
+def _where_compiled(
     method: Method, compiled: Callable[..., Any], scan: Callable[..., Any]
 ) -> Callable[..., Any]:
     """Kernels where there are any, else the scan."""
