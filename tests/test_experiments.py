@@ -91,7 +91,9 @@ def smallest(path, features):
     clients = min(config.partition.num_clients, 4)
     cuts = ["federation.rounds=1", "training.epochs=1", f"partition.num_clients={clients}"]
     cuts.append(f"federation.clients_per_round={min(config.federation.clients_per_round, clients)}")
-    if config.data.kind not in MADE and config.partition.kind != "groups":
+    if config.data.kind in MADE:
+        cuts += ["data.train_samples=24", "data.test_samples=8"]
+    elif config.partition.kind != "groups":
         samples = max(clients * config.partition.min_samples, 60)
         cuts += [f"data.max_train={samples}", "data.max_test=20"]
         kinds = enumerate(transform.kind for transform in config.transform)

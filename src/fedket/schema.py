@@ -61,19 +61,25 @@ class Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-def read_toml(path: Path, what: str = "file", hint: str = "") -> dict[str, Any]:
+def read_toml(
+    path: Path,
+    what: str = "file",
+    hint: str = "",
+    parse: Callable[[str], dict[str, Any]] | None = None,
+) -> dict[str, Any]:
     """Read a TOML file into nested values.
 
     Args:
         path: The file; a byte order mark at its beginning does no harm.
         what: What it should be, for messages.
         hint: What to do when there is none.
+        parse: Makes values of the text, `parse_toml` unless given.
 
     Raises:
         ConfigError: There is no such file, or it is not TOML.
     """
     try:
-        return parse_toml(path.read_text(encoding="utf-8-sig"))
+        return (parse or parse_toml)(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"no {what} {path}{hint and f'; {hint}'}") from None
     except IsADirectoryError:

@@ -56,7 +56,12 @@ def test_kill_9_loses_at_most_the_round_at_work(seed, whole, file, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "rounds"), [(signal.SIGINT, 0), (signal.SIGINT, 30), (signal.SIGTERM, 30)]
+    ("number", "rounds"),
+    [
+        (signal.SIGINT, 0),
+        pytest.param(signal.SIGINT, 30, marks=pytest.mark.long),
+        (signal.SIGTERM, 30),
+    ],
 )
 def test_a_polite_signal_saves_and_says_how_to_go_on(number, rounds, whole, file, tmp_path):
     """Also while the first round compiles (0 rounds), and however often Ctrl-C is pressed."""

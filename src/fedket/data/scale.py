@@ -1,5 +1,7 @@
 """Features as float32 of one range, images with their channels last."""
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float, Float32, Shaped
 
@@ -66,20 +68,29 @@ def check_ranges(parts: dict[str, Float32[np.ndarray, "samples ..."]], source: s
     Raises:
         DataError: One part lies within ±1 and another is many times as large on average.
     """
-    (first, train), *others = parts.items()
-    for name, x in others:
-        (small, low), (large, high) = sorted(
-            ((name, x), (first, train)), key=lambda part: float(np.abs(part[1]).max(initial=0))
-        )
-        if _mean(low) > 0 and np.abs(low).max() <= 1 and _mean(high) > FACTOR * _mean(low):
+    ranges = [_range(name, x) for name, x in parts.items() if x.size]
+    for other in ranges[1:]:
+        low, high = sorted((other, ranges[0]), key=lambda part: max(-part.least, part.most))
+        if 0 < low.mean < high.mean / FACTOR and low.least >= -1 and low.most <= 1:
             raise DataError(
-                f"{source}: x_{large} has features of {high.min():g} to {high.max():g}, x_{small} "
-                f"of {low.min():g} to {low.max():g}; scale both alike"
+                f"{source}: x_{high.part} has features of {high.least:g} to {high.most:g}, "
+                f"x_{low.part} of {low.least:g} to {low.most:g}; scale both alike"
             )
 
 
-def _mean(x: np.ndarray) -> float:
-    return float(np.abs(x).mean(dtype=np.float64)) if x.size else 0.0
+class _Range(NamedTuple):
+    """Features of a part: the least, the most, and the mean of their sizes."""
+
+    part: str
+    least: float
+    most: float
+    mean: float
+
+
+def _range(part: str, x: np.ndarray) -> _Range:
+    least = float(x.min())
+    sizes = x if least >= 0 else np.abs(x)
+    return _Range(part, least, float(x.max()), float(sizes.mean(dtype=np.float64)))
 
 
 def channels_last(x: Shaped[np.ndarray, "samples ..."]) -> Shaped[np.ndarray, "samples ..."] | None:

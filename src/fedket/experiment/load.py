@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Sequence
 from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ from fedket.section import user_files
 
 FAST_SUFFIX = "-fast"
 """Ends the name of an experiment in its fast profile, so that its numbers never pass for full."""
+
+
+_parsed = lru_cache(maxsize=16)(parse_toml)
+"""Rows of one file are often loaded one after the other."""
 
 
 def load_config(
@@ -60,8 +65,12 @@ def _is_valid(values: dict[str, Any], folder: Path) -> bool:
 
 
 def read_experiment(file: Path) -> dict[str, Any]:
-    """The values of an experiment file (see `read_toml`), not yet checked, with all its rows."""
-    values = read_toml(file, "experiment file", "`fedket list` names the shipped ones")
+    """The values of an experiment file (see `read_toml`), not yet checked, with all its rows.
+
+    They are the same objects each time: `choose_row` makes what may be changed.
+    """
+    hint = "`fedket list` names the shipped ones"
+    values = read_toml(file, "experiment file", hint, _parsed)
     if not values:
         raise ConfigError(f"{file} is empty; it should say at least what [data] to train on")
     return values

@@ -55,7 +55,7 @@ def choose_row(values: Mapping[str, Any], file: Path, row: str) -> dict[str, Any
     if row not in rows:
         if row or rows:
             raise ConfigError(_no_such_row(file, row, list(rows)))
-        return dict(values)
+        return deepcopy(dict(values))
     source = f"{file}:{row}"
     if "name" in rows[row]:
         raise ConfigError(f"{source}: a row has no `name` of its own; it is called `{row}`")
