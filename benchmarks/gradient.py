@@ -6,7 +6,7 @@ busy cores are the system's doing, fedket is not told. `fedket_jax` is fedket wi
 kernels that the others use where they are installed (the fact `engine` of a workload says so).
 Peers train the clients of a round one after the other, 20 at most. A side that computes another
 loss than fedket, which is checked against a reference in numpy, has no time. `a-of-1000`: a round
-of 1,000 clients that take one step of a. `sweep`: one command that runs a small experiment for
+of 1,000 clients that take one step of a; `a-of-1`: of one that takes ten, per step. `sweep`: one command that runs a small experiment for
 eight seeds, on the clock.
 """
 
@@ -18,10 +18,10 @@ from benchmarks import run
 from benchmarks.run import Side
 from benchmarks.workloads import GRADIENTS, ROUNDS
 
-USUAL = ("a", "b", "round-20", "round-100")
+USUAL = ("a", "b", "a-of-1", "round-20", "round-100")
 WORKLOADS = (*GRADIENTS, *ROUNDS, "sweep")
 RESTRICTED = ("a", "b", "round-100", "sweep")
-OURS_ONLY = ("round-100", "round-1000", "a-of-1000", "sweep")
+OURS_ONLY = ("round-100", "round-1000", "a-of-1", "a-of-1000", "sweep")
 """A client takes a peer 0.4 s."""
 
 NOT_OF_PEER = {"torchquantum_modules": ("b", "round-20"), "pennylane_lightning": ("round-20",)}
@@ -38,7 +38,7 @@ FEDKET: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {  # name -> on what
     "fedket": (WORKLOADS, {}),
     "fedket_one_core": (RESTRICTED, {"cores": 1}),
     "fedket_one_taken": (RESTRICTED, {"taken": True}),
-    "fedket_jax": (("a", "b"), {"variables": {"FEDKET_NATIVE": "0"}}),
+    "fedket_jax": (("a", "b", "a-of-1"), {"variables": {"FEDKET_NATIVE": "0"}}),
 }
 
 

@@ -16,6 +16,7 @@ The workloads and the papers that they are taken from:
 | c | as a with 6 qubits, 20 layers, 6 classes | |
 | d | 4 qubits, 2 layers, arctan encoder; 24 angles; batch 32 | arXiv:2103.12010 |
 | round-K | a federated round of d: K clients, 4 Adam steps of 32 samples each, plain mean | |
+| a-of-1 | a round of one client that takes ten steps of a, per step; without a reference of its own | |
 | a-of-1000 | a round of 1,000 clients that take one step of a; without a reference of its own | |
 """
 
@@ -32,7 +33,7 @@ Params = dict[str, Array]
 
 SEED = 20_260_101
 GRADIENTS = ("a", "b", "c", "d")
-ROUNDS = ("round-5", "round-20", "round-100", "round-1000", "a-of-1000")
+ROUNDS = ("round-5", "round-20", "round-100", "round-1000", "a-of-1", "a-of-1000")
 LOGIT_SCALE = 10.0  # of a and c: softmax(10 <Z_i>)
 EPSILON = 1e-6  # of b: keeps the slope of x**0.3 finite at 0
 MAP_WIDTHS = (14, 4, 20, 4, 1)  # of b: from 13 bits and a probability to a weight

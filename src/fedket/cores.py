@@ -1,8 +1,9 @@
-"""How many of the machine's cores are ours."""
+"""How many of the machine's cores are ours, and what they can do."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 def num_cores() -> int:
@@ -10,6 +11,14 @@ def num_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def has_avx512() -> bool:
+    """Whether the CPU has vectors of 512 bits, where Linux says so."""
+    try:
+        return " avx512f " in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -47,7 +47,13 @@ cx q[0], q[1]; crz(w1 / 2) q[1], q[2];
 """
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=[pytest.mark.long] * (name in ("arctan", "reuploading")))
+        for name in MODELS
+    ],
+)
 def trained(request, tmp_path_factory):
     """Run directory, samples that enter the circuit, and the values that it must give."""
     folder = tmp_path_factory.mktemp("export")

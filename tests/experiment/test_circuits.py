@@ -50,7 +50,10 @@ def experiment_of(blobs, name, aggregation="quantised"):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.long] * (name == "qcnn")) for name in MODELS],
+    [
+        pytest.param(name, marks=[] if name in ("two_local", "mps") else pytest.mark.long)
+        for name in MODELS
+    ],
 )
 def test_a_round_lowers_the_loss_and_masks_change_nothing(name, blobs):
     built = build_experiment(experiment_of(blobs, name))

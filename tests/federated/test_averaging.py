@@ -54,6 +54,7 @@ def test_it_is_the_mean_of_the_path(kept):
     assert records[0].metrics["averaged_test_loss"] == pytest.approx(records[0].test_loss, abs=1e-5)
 
 
+@pytest.mark.long
 def test_it_changes_no_bit_of_the_path():
     assert run_as_users_do(SAME_PATH) == "same\n"
 

@@ -62,7 +62,13 @@ def curvatures(name, which):
     return jax.jit(jax.grad(norm, (0, 1)))
 
 
-@pytest.mark.parametrize("name", ["qunetqfl, trailing signs", "controlled rotations"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "qunetqfl, trailing signs",
+        pytest.param("controlled rotations", marks=pytest.mark.long),
+    ],
+)
 def test_gradients_have_gradients(name):
     angles, psi = random_inputs(CIRCUITS[name], 0, BATCH)
     _, weights = random_inputs(CIRCUITS[name], 1, BATCH)

@@ -97,7 +97,15 @@ def test_golden_values_with_readout_errors():
     np.testing.assert_allclose(found, [[0.082040255644, -0.226618870464]], atol=1e-10)
 
 
-@pytest.mark.parametrize(("name", "model"), PAIRS)
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        pytest.param(
+            *pair, marks=[pytest.mark.long] * (place > 0 and pair[0] == PAIRS[place - 1][0])
+        )
+        for place, pair in enumerate(PAIRS)
+    ],
+)
 def test_values_and_gradients_are_those_of_the_density_matrix(name, model):
     circuit = CIRCUITS[name]
     with jax.enable_x64(True):

@@ -15,7 +15,7 @@ from tests.quantum.noise_models import MODELS
 @pytest.mark.parametrize(
     ("name", "model", "readout"),
     [
-        ("qunetqfl, trailing signs", "destroying", "z"),
+        pytest.param("qunetqfl, trailing signs", "destroying", "z", marks=pytest.mark.long),
         ("qfedfisher, folded chain, odd", "damping", "z_zz"),
         ("controlled rotations", "asymmetric", "probabilities"),
     ],

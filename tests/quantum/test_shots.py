@@ -138,9 +138,9 @@ def test_rotations_take_two_terms_and_controlled_ones_four():
 @pytest.mark.parametrize(
     ("circuit", "model", "outcomes"),
     [
-        (ansatz.qunetqfl(3, 2), None, 0),
+        pytest.param(ansatz.qunetqfl(3, 2), None, 0, marks=pytest.mark.long),
         (CONTROLLED, ASYMMETRIC, 3),
-        (SHARED, NOISY, 0),
+        pytest.param(SHARED, NOISY, 0, marks=pytest.mark.long),
     ],
 )
 def test_shift_rules_at_infinite_shots_are_the_adjoint_gradient(circuit, model, outcomes):

@@ -57,7 +57,14 @@ def with_gradient(values, mix):
     return jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))
 
 
-@pytest.mark.parametrize("name", CIRCUITS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "controlled rotations",
+        "three blocks",
+        *(pytest.param(name, marks=pytest.mark.long) for name in [*CIRCUITS][:3]),
+    ],
+)
 def test_their_average_is_the_exact_noise(name):
     circuit = CIRCUITS[name]
     mix = np.random.default_rng(0).normal(size=(2, len(SUBSETS)))

@@ -16,6 +16,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 CLIENTS = "clients"
 """Axis of a mesh along which clients are dealt to devices."""
 
+BATCH = "batch"
+"""Axis of a mesh whose devices train the same clients, each on its part of every batch."""
+
 
 def everywhere(mesh: Mesh | None, tree: Any) -> Any:
     """Copy arrays to all devices, unless they are there; else a second round compiles anew."""
@@ -62,11 +65,20 @@ def results_everywhere(mesh: Mesh | None) -> NamedSharding | None:
     return NamedSharding(mesh, PartitionSpec())
 
 
+def devices_for_clients(mesh: Mesh | None) -> int:
+    """How many devices have clients of their own."""
+    return 1 if mesh is None else mesh.shape.get(CLIENTS, 1)
+
+
 def dealt(train: Callable[..., Any], mesh: Mesh | None) -> Callable[..., Any]:
-    """Run `train` on every device with its part of the chunks; results lie in their order."""
+    """Run `train` on every device with its part of the chunks; results lie in their order.
+
+    Without an axis `CLIENTS` every device has all chunks, and comes to the same results.
+    """
     if mesh is None:
         return train
-    whole, part = PartitionSpec(), PartitionSpec(CLIENTS)
+    whole = PartitionSpec()
+    part = PartitionSpec(CLIENTS) if CLIENTS in mesh.shape else whole
     return jax.shard_map(
         train,
         mesh=mesh,

@@ -19,14 +19,17 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from fedket.federated.drift import Drift, drift_by_client, measure_drift
 from fedket.federated.placement import (
+    BATCH,
     across,
     dealt,
+    devices_for_clients,
     everywhere,
     here,
     readable_everywhere,
     results_everywhere,
 )
 from fedket.federated.program import Program
+from fedket.federated.split_batch import split_gradient
 from fedket.federated.trainer import (
     NON_FINITE,
     ClientOutcome,
@@ -84,11 +87,11 @@ def vectorised_engine(
 ) -> Engine:
     """Build the engine, see `MakeEngine`; nothing compiles before the first round.
 
-    The devices of `mesh` are along the axis `CLIENTS`; None is the default device alone.
+    The devices of `mesh` are along the axis `CLIENTS` or `BATCH`; None is the default device alone.
     """
     num_samples = np.asarray(data.clients.num_samples)
     data = readable_everywhere(mesh, data)
-    num_devices = 1 if mesh is None else mesh.devices.size
+    num_devices = devices_for_clients(mesh)
     whole = _train_and_apply if reducer is None else _train_and_stack
     program = Program(whole, (trainer, mesh), results_everywhere(mesh))
     apply_sum = Program(server_step, trainer.strategy)
@@ -195,7 +198,7 @@ RoundNumber = tuple[PRNGKeyArray, Int[Array | np.ndarray, ""]]
 
 
 def _train_chunk(
-    trainer: ClientTrainer,
+    bound: Bound,
     data: TrainingData,
     sent: Broadcast,
     clients: Kept,
@@ -203,6 +206,10 @@ def _train_chunk(
     rngs: RoundRngs,
 ) -> ClientOutcome:
     """Train the clients of one chunk side by side."""
+    trainer, mesh = bound
+    if mesh is not None and BATCH in mesh.shape:
+        training = trainer.training._replace(gradient=split_gradient)
+        trainer = trainer._replace(training=training)
     kept = select_clients(clients, chunk.ids)
     one = partial(Program(train_client, trainer), data, sent)
     outcome: ClientOutcome = jax.vmap(one, in_axes=(0, 0, 0, None))(
@@ -227,15 +234,13 @@ def _train_and_apply(
         data: TrainingData, sent: Broadcast, clients: Kept, chunks: Chunks, rngs: RoundRngs
     ) -> tuple[Contribution, ClientOutcome]:
         def body(total: Contribution, chunk: Chunks) -> tuple[Contribution, ClientOutcome]:
-            outcome = _train_chunk(trainer, data, sent, clients, chunk, rngs)
+            outcome = _train_chunk(bound, data, sent, clients, chunk, rngs)
             sums = jax.tree.map(lambda leaf: leaf.sum(axis=0), outcome.contribution)
             total = jax.tree.map(jnp.add, total, sums)
             return total, outcome._replace(contribution=())
 
         first = jax.tree.map(lambda leaf: leaf[0], chunks)
-        shapes = jax.eval_shape(
-            lambda c: _train_chunk(trainer, data, sent, clients, c, rngs), first
-        )
+        shapes = jax.eval_shape(lambda c: _train_chunk(bound, data, sent, clients, c, rngs), first)
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape[1:], s.dtype), shapes.contribution)
         total, outcomes = jax.lax.scan(body, zeros, chunks)
         return jax.tree.map(lambda leaf: leaf[None], total), outcomes
@@ -263,7 +268,7 @@ def _train_and_stack(
         data: TrainingData, sent: Broadcast, clients: Kept, chunks: Chunks, rngs: RoundRngs
     ) -> ClientOutcome:
         outcomes: ClientOutcome = jax.lax.map(
-            lambda chunk: _train_chunk(trainer, data, sent, clients, chunk, rngs), chunks
+            lambda chunk: _train_chunk(bound, data, sent, clients, chunk, rngs), chunks
         )
         return outcomes
 

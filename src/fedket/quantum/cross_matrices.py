@@ -1,4 +1,4 @@
-"""Reduced cross matrices of two states: what gradients of one-qubit gates are made of, by GEMMs."""
+"""Reduced cross matrices of two states: what gradients of one-qubit gates are made of."""
 
 from functools import lru_cache
 from itertools import pairwise
@@ -12,27 +12,89 @@ from fedket.quantum.kernels import cross_matrix
 GROUP = 4
 """Neighbouring qubits whose reduced cross matrices come from one GEMM: of 2 to 5 the fastest."""
 
+PRODUCTS = 4
+"""Last qubits whose reduced cross matrices come from products."""
+
+MOST_PRODUCTS, LEAST_APART = 8, 16
+"""Products in one of XLA's kernels, and terms of a sum that it is not merged into."""
+
 Batch = Complex[Array, "dim batch"]
 
 
 def qubit_cross_matrices(left: Batch, right: Batch, num_qubits: int) -> Complex[Array, "n 2 2"]:
-    """Reduced cross matrix of every qubit, from one GEMM per group of neighbouring qubits."""
+    """Reduced cross matrix of every qubit.
+
+    From one GEMM per group of neighbouring qubits; of the last ones from products of amplitudes,
+    since a GEMM for each of their many leading indices would be short.
+    """
+    last = min(num_qubits, PRODUCTS)
     parts = []
-    for group in qubit_groups(num_qubits):
-        size = len(group)
+    for group in qubit_groups(num_qubits - last):
         total = cross_matrix(left, right, group, num_qubits)
-        parts.append(total.reshape(-1)[traced_places(size)].sum(axis=-1))
+        parts.append(total.reshape(-1)[traced_places(len(group))].sum(axis=-1))
+    leading = (2 ** (num_qubits - last), 2**last, -1)
+    parts.append(_matrices_of_products(left.reshape(leading), right.reshape(leading), last))
     return jnp.concatenate(parts)
 
 
+def _matrices_of_products(
+    left: Complex[Array, "many dim batch"], right: Complex[Array, "many dim batch"], num_qubits: int
+) -> Complex[Array, "n 2 2"]:
+    """The same of a register of few qubits, added up over a leading axis."""
+    many, dim, batch = left.shape
+    rows = [_sum_of_products(left, right)]
+    for qubit in range(num_qubits):
+        halves = many, 2**qubit, 2, dim // 2 // 2**qubit * batch
+        mine, other = left.reshape(halves), right.reshape(halves)
+        for bit in range(2):
+            flipped = _sum_of_products(mine[:, :, bit], other[:, :, 1 - bit])
+            rows.append(flipped.reshape(-1, batch))
+    sums = jnp.concatenate(rows).sum(axis=-1)
+    equal = sums[:dim].reshape((2,) * num_qubits)
+    flips = sums[dim:].reshape(num_qubits, 2, -1).sum(axis=-1)
+    matrices = []
+    for qubit in range(num_qubits):
+        same = equal.sum(axis=[other for other in range(num_qubits) if other != qubit])
+        matrices += [same[0], flips[qubit, 0], flips[qubit, 1], same[1]]
+    return jnp.stack(matrices).reshape(num_qubits, 2, 2)
+
+
+def _sum_of_products(
+    left: Complex[Array, "many *rest"], right: Complex[Array, "many *rest"]
+) -> Complex[Array, "*rest"]:
+    """Σ left · right over the first axis, written out: XLA's own reductions do not vectorise.
+
+    XLA merges a kernel into one that reads it at fewer than 16 places. More than eight products in
+    one take several times as long, so their sums are read at 16.
+    """
+    many = len(left)
+    products = many if many <= MOST_PRODUCTS else min(many // LEAST_APART, MOST_PRODUCTS)
+    total = _added(
+        [a * b for a, b in zip(_cut(left, products), _cut(right, products), strict=True)]
+    )
+    while len(total) > 1:
+        total = _added(_cut(total, min(len(total), LEAST_APART)))
+    return total[0]
+
+
+def _cut(array: Array, parts: int) -> list[Array]:
+    """Equal parts of the first axis."""
+    size = len(array) // parts
+    return [array[part * size : (part + 1) * size] for part in range(parts)]
+
+
+def _added(terms: list[Array]) -> Array:
+    return sum(terms[1:], start=terms[0])
+
+
 def qubit_groups(num_qubits: int) -> list[tuple[int, ...]]:
-    """Split the register into runs of nearly equal length, at most `GROUP`.
+    """Split a register into runs of nearly equal length, at most `GROUP`.
 
     A group of g qubits costs 2**g multiplications per amplitude but reads the states once: small
     groups save arithmetic, large ones traffic.
     """
     count = -(-num_qubits // GROUP)
-    bounds = [num_qubits * part // count for part in range(count + 1)]
+    bounds = [num_qubits * part // max(count, 1) for part in range(count + 1)]
     return [tuple(range(*bound)) for bound in pairwise(bounds)]
 
 
