@@ -6,8 +6,8 @@ busy cores are the system's doing, fedket is not told. `fedket_jax` is fedket wi
 kernels that the others use where they are installed (the fact `engine` of a workload says so).
 Peers train the clients of a round one after the other, 20 at most. A side that computes another
 loss than fedket, which is checked against a reference in numpy, has no time. `a-of-1000`: a round
-of 1,000 clients that take one step of a; `a-of-1`: of one that takes ten, per step. `sweep`: one command that runs a small experiment for
-eight seeds, on the clock.
+of 1,000 clients that take one step of a; `a-of-1`: of one that takes ten, per step. `sweep`: one
+command that runs a small experiment for eight seeds, on the clock.
 """
 
 import sys

@@ -16,7 +16,7 @@ The workloads and the papers that they are taken from:
 | c | as a with 6 qubits, 20 layers, 6 classes | |
 | d | 4 qubits, 2 layers, arctan encoder; 24 angles; batch 32 | arXiv:2103.12010 |
 | round-K | a federated round of d: K clients, 4 Adam steps of 32 samples each, plain mean | |
-| a-of-1 | a round of one client that takes ten steps of a, per step; without a reference of its own | |
+| a-of-1 | ten steps of a by one client, per step; without a reference of its own | |
 | a-of-1000 | a round of 1,000 clients that take one step of a; without a reference of its own | |
 """
 
