@@ -17,6 +17,7 @@ README = ROOT / "README.md"
 START, END = "<!-- from stored runs: make bench -->\n", "<!-- until here -->\n"
 STEPS = {
     "a": "10 qubits × 60 layers, batch 32 (QFedFisher)",
+    "a-of-1": "the same as ten steps of one client, each",
     "b": "13-qubit generator + CNN, batch 128 (QFed)",
     "c": "6 qubits × 20 layers, batch 32",
     "round-20": "a round of 20 clients, 4 steps of 32 each (Chen and Yoo)",
