@@ -1,9 +1,8 @@
-"""Every published row parses in its fast profile; the first of each kinds builds or runs a round.
+"""Every published row parses in its fast profile; the first of each model runs a round.
 
 Data are cut to a few samples of a few clients: what is shown is that everything fits together.
 Rows whose data are not at hand are skipped. Rows differ mostly in numbers, and a round takes
-seconds to compile: one of each model runs, one of each combination of kinds is built, and the
-others only in `make test-long`.
+seconds to compile: the others are built only in `make test-long`.
 """
 
 import os
@@ -27,8 +26,6 @@ OPEN = ("open_questions", "privacy", "robust")
 """Folders of rows that no paper has published."""
 PUBLISHED = [s for s, c in CONFIGS.items() if c.paper is not None and s.paper not in OPEN]
 KINDS = ("model.kind", "model.circuit")
-TABLES = ("data", "partition", "strategy", "optimizer", "aggregation", "keys", "noise", "engine")
-ALL_KINDS = (*KINDS, *(f"{table}.kind" for table in TABLES))
 STATES = ("data.kind", "data.targets")
 MADE = ("ntangled", "magic")
 """Data sets that are made on the spot, which takes longer than all the rest."""
@@ -129,7 +126,7 @@ def test_every_published_row_has_a_fast_profile(paper, features):
 
 
 ROWS = [
-    pytest.param(s, id=s.name, marks=() if is_first(s, ALL_KINDS) else pytest.mark.long)
+    pytest.param(s, id=s.name, marks=() if is_first(s, KINDS) else pytest.mark.long)
     for s in PUBLISHED
 ]
 

@@ -25,7 +25,13 @@ def require(folder, name):
         pytest.skip(f"{folder} has no {name}")
 
 
-@pytest.mark.parametrize("name", FACTS)
+@pytest.mark.parametrize(
+    "name",
+    [  # the large ones take seconds; parts of them are read below
+        pytest.param(name, marks=[pytest.mark.long] * (name.endswith(("_cars", "_jpeg"))))
+        for name in FACTS
+    ],
+)
 def test_npz_files_hold_what_their_description_says(shared_data, name):
     require(shared_data, f"{name}.npz")
     if name.endswith("_jpeg"):

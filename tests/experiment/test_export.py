@@ -39,7 +39,12 @@ def images(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=[pytest.mark.long] * (name == "quantum_train")) for name in MODELS
+    ],
+)
 def run(request, images, tmp_path_factory):
     values = {
         "name": "tiny",

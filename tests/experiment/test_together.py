@@ -139,6 +139,7 @@ def test_two_processes_share_a_kind_of_ones_own_from_the_disk_of_the_first(
     assert [line["round"] for line in rounds_of(folders[0] / "run")] == [1, 2, 3]
 
 
+@pytest.mark.long
 def test_two_processes_lose_the_same_rounds_and_resume_together_bit_for_bit(
     write, blobs, folders, tmp_path
 ):

@@ -80,7 +80,9 @@ def test_7_nor_out_of_updates_under_shared_self_masks(trained):
     assert abs(correlation(invert(params, np.stack(seen), y)[:, 0], x)) < CHANCE
 
 
-@pytest.mark.parametrize("group", IN_GROUPS)
+@pytest.mark.parametrize(
+    "group", [pytest.param(g, marks=[pytest.mark.long] * (g != 4)) for g in IN_GROUPS]
+)
 def test_7_a_sum_of_few_still_tells_something_about_each(trained, group):
     """Which is why groups must not be small, and why only noise bounds what a sum tells."""
     params, x, y, words = trained
