@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Complex
 
 from fedket.quantum.kernels import cross_matrix
+from fedket.quantum.native import kernels
 
 GROUP = 4
 """Neighbouring qubits whose reduced cross matrices come from one GEMM: of 2 to 5 the fastest."""
@@ -25,15 +26,17 @@ def qubit_cross_matrices(left: Batch, right: Batch, num_qubits: int) -> Complex[
     """Reduced cross matrix of every qubit.
 
     From one GEMM per group of neighbouring qubits; of the last ones from products of amplitudes,
-    since a GEMM for each of their many leading indices would be short.
+    since a GEMM for each of their many leading indices would be short on a CPU. Where there are
+    compiled kernels only GPUs come here.
     """
-    last = min(num_qubits, PRODUCTS)
+    last = 0 if kernels() else min(num_qubits, PRODUCTS)
     parts = []
     for group in qubit_groups(num_qubits - last):
         total = cross_matrix(left, right, group, num_qubits)
         parts.append(total.reshape(-1)[traced_places(len(group))].sum(axis=-1))
-    leading = (2 ** (num_qubits - last), 2**last, -1)
-    parts.append(_matrices_of_products(left.reshape(leading), right.reshape(leading), last))
+    if last:
+        shape = (2 ** (num_qubits - last), 2**last, -1)
+        parts.append(_matrices_of_products(left.reshape(shape), right.reshape(shape), last))
     return jnp.concatenate(parts)
 
 
