@@ -107,7 +107,7 @@ def _check_computing() -> Iterator[Check]:
     if package is None:
         off = os.environ.get("FEDKET_NATIVE") == "0"
         advice = (
-            "FEDKET_NATIVE=0" if off else "pip install ./native in a checkout, 2 to 4 × as fast"
+            "FEDKET_NATIVE=0" if off else "pip install ./native in a checkout, 3 to 6 × as fast"
         )
         yield Check("compiled kernels", "note", f"not in use; {advice}")
     elif not noise.native.available():

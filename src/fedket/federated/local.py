@@ -121,6 +121,7 @@ def local_train(
     optimizer = optax.with_extra_args_support(training.optimizer)
     num_batches = (num_samples + size - 1) // size
     objective_loss = training.objective
+    pulled_to = params if anchor is None else anchor
 
     def objective(
         w: Params, batch: Int[Array, " batch"], valid: Bool[Array, " batch"], step_rng: PRNGKeyArray
@@ -130,7 +131,7 @@ def local_train(
         loss = masked_loss(logits, y[samples], valid, objective_loss)
         if proximal_mu is None:
             return loss, loss
-        return loss + proximal_term(proximal_mu, w, params if anchor is None else anchor), loss
+        return loss + proximal_term(proximal_mu, w, pulled_to), loss
 
     def gradient_of(
         w: Params, batch: Int[Array, " batch"], valid: Bool[Array, " batch"], step_rng: PRNGKeyArray
@@ -143,7 +144,7 @@ def local_train(
         data = x[rows[batch]], y[rows[batch]], valid
         grad, loss = training.gradient(model, objective_loss, w, *data, step_rng)
         if proximal_mu is not None:
-            pull = jax.grad(proximal_term, argnums=1)(proximal_mu, w, params)
+            pull = jax.grad(proximal_term, argnums=1)(proximal_mu, w, pulled_to)
             grad = jax.tree.map(jnp.add, grad, pull)
         return grad, loss
 

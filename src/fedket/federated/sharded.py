@@ -78,8 +78,8 @@ def _splits(trainer: ClientTrainer) -> bool:
     return kernels() is None and runs_per_sample and exact and model.device is None
 
 
-WIDTH = "xla_cpu_prefer_vector_width"
-"""A flag of XLA's: bits of its vectors, at most."""
+VECTOR_WIDTH = "xla_cpu_prefer_vector_width"
+"""XLA's flag for the bits of a vector."""
 
 
 def split_cpu(num_devices: int = 0) -> None:
@@ -96,8 +96,8 @@ def split_cpu(num_devices: int = 0) -> None:
         ConfigError: JAX has been used already and sees another number of devices than asked for.
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    if kernels() is None and has_avx512() and WIDTH not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} --{WIDTH}=512".strip()
+    if kernels() is None and has_avx512() and VECTOR_WIDTH not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} --{VECTOR_WIDTH}=512".strip()
     try:
         jax.config.update("jax_num_cpu_devices", num_devices or num_cores())
     except RuntimeError:

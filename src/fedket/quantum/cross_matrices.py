@@ -13,23 +13,26 @@ from fedket.quantum.native import kernels
 GROUP = 4
 """Neighbouring qubits whose reduced cross matrices come from one GEMM: of 2 to 5 the fastest."""
 
-PRODUCTS = 4
-"""Last qubits whose reduced cross matrices come from products."""
+LAST_QUBITS = 4
+"""Qubits at the end whose reduced cross matrices come from products, without compiled kernels."""
 
-MOST_PRODUCTS, LEAST_APART = 8, 16
-"""Products in one of XLA's kernels, and terms of a sum that it is not merged into."""
+MAX_FUSED_PRODUCTS = 8
+"""Products that one of XLA's kernels adds up; more take several times as long."""
+
+UNFUSED_TERMS = 16
+"""Terms of a sum that XLA leaves apart from the kernels whose results it adds."""
 
 Batch = Complex[Array, "dim batch"]
 
 
 def qubit_cross_matrices(left: Batch, right: Batch, num_qubits: int) -> Complex[Array, "n 2 2"]:
-    """Reduced cross matrix of every qubit.
+    """Reduced cross matrix of every qubit: Σ left[i, rest] · right[j, rest], see `cross_matrix`.
 
     From one GEMM per group of neighbouring qubits; of the last ones from products of amplitudes,
     since a GEMM for each of their many leading indices would be short on a CPU. Where there are
     compiled kernels only GPUs come here.
     """
-    last = 0 if kernels() else min(num_qubits, PRODUCTS)
+    last = 0 if kernels() else min(num_qubits, LAST_QUBITS)
     parts = []
     for group in qubit_groups(num_qubits - last):
         total = cross_matrix(left, right, group, num_qubits)
@@ -67,16 +70,18 @@ def _sum_of_products(
 ) -> Complex[Array, "*rest"]:
     """Σ left · right over the first axis, written out: XLA's own reductions do not vectorise.
 
-    XLA merges a kernel into one that reads it at fewer than 16 places. More than eight products in
-    one take several times as long, so their sums are read at 16.
+    First sums of few products each, then sums of these, with so many terms that XLA does not fuse
+    both into a kernel of too many products.
     """
     many = len(left)
-    products = many if many <= MOST_PRODUCTS else min(many // LEAST_APART, MOST_PRODUCTS)
+    products = (
+        many if many <= MAX_FUSED_PRODUCTS else min(many // UNFUSED_TERMS, MAX_FUSED_PRODUCTS)
+    )
     total = _added(
         [a * b for a, b in zip(_cut(left, products), _cut(right, products), strict=True)]
     )
     while len(total) > 1:
-        total = _added(_cut(total, min(len(total), LEAST_APART)))
+        total = _added(_cut(total, min(len(total), UNFUSED_TERMS)))
     return total[0]
 
 
