@@ -91,11 +91,11 @@ void transform_digits(const FormsShape& shape, T* v) {
 // u, w, p and q of the states of a tile, one after the other; what is missing is 0.
 template <typename T>
 struct Tile {
-  Numbers<T> memory;
+  fedket::Scratch<T> memory;
   int64_t dim;
   Tile(const FormsShape& shape, int64_t states, int64_t batch, int64_t first, int64_t count,
        int64_t padded, const T* psi)
-      : memory(make_numbers<T>(4 * padded * shape.dim)), dim(shape.dim) {
+      : memory(scratch<T>(4 * padded * shape.dim)), dim(shape.dim) {
     std::fill_n(memory.get(), 4 * padded * dim, T{0});
     for (int64_t r = 0; r < states; ++r)
       for (int64_t b = 0; b < count; ++b) {
@@ -190,9 +190,9 @@ void values_of(const FormsProblem& problem, const Arrays& arrays,
   const int64_t strings = int64_t{1} << (2 * problem.num_qubits), size = kLanes * shape.rows;
   const int64_t states = int64_t{1} << problem.num_qubits, count = problem.observables;
   const std::vector<T> sign = signs<T>(size), ones(size, 1);
-  const auto entries = make_numbers<T>(problem.instances * count * size);
+  const auto entries = scratch<T>(problem.instances * count * size);
   for_each(problem.instances * count, [&](int64_t item) {
-    const auto own = make_numbers<T>(size);
+    const auto own = scratch<T>(size);
     const T* from = arrays(item / count).observables + item % count * strings;
     for (int64_t i = 0; i < strings; ++i) own[i] = sign[i] * from[i];
     std::fill(own.get() + strings, own.get() + size, T{0});
@@ -201,7 +201,7 @@ void values_of(const FormsProblem& problem, const Arrays& arrays,
   });
   const int64_t tiles = (problem.batch + kTile - 1) / kTile, parts = parts_of(shape);
   const int64_t per_tile = kTile * count;
-  std::vector<T> partial(problem.instances * tiles * parts * per_tile);
+  const auto partial = scratch<T>(problem.instances * tiles * parts * per_tile);
   for_each(problem.instances * tiles * parts, [&](int64_t item) {
     const int64_t instance = item / (tiles * parts), tile = item / parts % tiles;
     const int64_t part = item % parts, here = std::min(kTile, problem.batch - tile * kTile);
@@ -209,7 +209,7 @@ void values_of(const FormsProblem& problem, const Arrays& arrays,
     const Tile<T> data(shape, states, problem.batch, tile * kTile, here, padded,
                        arrays(instance).psi);
     const T* f = entries.get() + instance * count * size;
-    T* to = partial.data() + item * per_tile;
+    T* to = partial.get() + item * per_tile;
     for (int64_t b = 0; b < padded; b += kStates)
       in_groups(count, [&](auto fixed, int64_t k) {
         constexpr int kCount = decltype(fixed)::value;
@@ -225,7 +225,7 @@ void values_of(const FormsProblem& problem, const Arrays& arrays,
     std::fill_n(result, problem.batch * count, T{0});
     for (int64_t tile = 0; tile < tiles; ++tile)
       for (int64_t part = 0; part < parts; ++part) {
-        const T* from = partial.data() + ((instance * tiles + tile) * parts + part) * per_tile;
+        const T* from = partial.get() + ((instance * tiles + tile) * parts + part) * per_tile;
         const int64_t here = std::min(kTile, problem.batch - tile * kTile);
         for (int64_t i = 0; i < here * count; ++i) result[tile * per_tile + i] += from[i];
       }
@@ -246,7 +246,7 @@ void averages_of(const FormsProblem& problem, const Arrays& arrays,
   const int64_t strings = int64_t{1} << (2 * problem.num_qubits), size = kLanes * shape.rows;
   const int64_t states = int64_t{1} << problem.num_qubits, count = problem.observables;
   const int64_t tiles = (problem.batch + kTile - 1) / kTile, parts = parts_of(shape);
-  const auto entries = make_numbers<T>(problem.instances * count * size);
+  const auto entries = scratch<T>(problem.instances * count * size);
   std::fill_n(entries.get(), problem.instances * count * size, T{0});
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int64_t here = std::min(kTile, problem.batch - tile * kTile);
@@ -266,7 +266,7 @@ void averages_of(const FormsProblem& problem, const Arrays& arrays,
   }
   const std::vector<T> sign = signs<T>(size);
   for_each(problem.instances * count, [&](int64_t item) {
-    const auto own = make_numbers<T>(size);
+    const auto own = scratch<T>(size);
     const std::vector<T> ones(size, 1);
     gather_rows<false>(shape.to_strings, ones.data(), entries.get() + item * size, own.get());
     transform_digits<T, true>(shape, own.get());

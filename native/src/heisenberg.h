@@ -3,18 +3,18 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
 #include <vector>
 
 #include "gather.h"
 #include "problem.h"
 #include "rotation.h"
+#include "scratch.h"
 #include "steps.h"
 
 namespace {
 
 using fedket::NoisyProblem;
+using fedket::scratch;
 
 constexpr int64_t kCached = int64_t{1} << 23;  // bytes that stay in the last cache
 
@@ -91,14 +91,6 @@ struct NoisyRun {
 };
 
 template <typename T>
-using Numbers = std::unique_ptr<T[], decltype(&std::free)>;
-
-template <typename T>
-Numbers<T> make_numbers(int64_t count) {
-  return {static_cast<T*>(std::aligned_alloc(64, count * sizeof(T))), std::free};
-}
-
-template <typename T>
 void read_item(const NoisyRun<T>& run, int64_t item, const T* from, T* to) {
   std::fill_n(to, run.size(), T{0});
   for (int64_t chunk = 0; chunk < run.chunks(); ++chunk)
@@ -142,7 +134,7 @@ template <typename T>
 void take_back(const NoisyRun<T>& run, const std::vector<Turn<T>>& turns, const Back<T>& arrays,
                int64_t item) {
   const NoisyProblem& problem = run.problem;
-  const auto memory = make_numbers<T>(2 * run.size());
+  const auto memory = scratch<T>(2 * run.size());
   T *at = memory.get(), *spare = at + run.size();
   std::fill_n(spare, run.size(), T{0});
   read_item(run, item, arrays.observables, at);
@@ -181,7 +173,7 @@ template <typename T>
 void take_forth(const NoisyRun<T>& run, const std::vector<Turn<T>>& turns, const Forth<T>& arrays,
                 int64_t item, T* torques) {
   const NoisyProblem& problem = run.problem;
-  const auto memory = make_numbers<T>(3 * run.size());
+  const auto memory = scratch<T>(3 * run.size());
   T *at = memory.get(), *spare = at + run.size(), *full = spare + run.size();
   std::fill_n(spare, 2 * run.size(), T{0});
   read_item(run, item, arrays.cotangent, at);
@@ -235,14 +227,15 @@ void cotangents_forth(const NoisyProblem& problem, const T* weights, const Array
   for (int64_t i = 0; i < problem.instances; ++i)
     turns.push_back(run.turns(arrays(i).unitaries, false));
   const int64_t count = problem.layers * problem.unitaries, size = 3 * count;
-  std::vector<T> torques(problem.instances * run.items() * size);
+  const auto torques = scratch<T>(problem.instances * run.items() * size);
   for_each(problem.instances * run.items(), [&](int64_t item) {
     const int64_t instance = item / run.items();
-    take_forth(run, turns[instance], arrays(instance), item % run.items(),
-               torques.data() + item * size);
+    T* own = torques.get() + item * size;
+    std::fill_n(own, size, T{0});
+    take_forth(run, turns[instance], arrays(instance), item % run.items(), own);
   });
   for (int64_t i = 0; i < problem.instances; ++i) {
-    T* total = torques.data() + i * run.items() * size;
+    T* total = torques.get() + i * run.items() * size;
     for (int64_t item = 1; item < run.items(); ++item)
       for (int64_t j = 0; j < size; ++j) total[j] += total[item * size + j];
     const Forth<T> mine = arrays(i);

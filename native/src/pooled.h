@@ -5,14 +5,15 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
 #include <type_traits>
 
 #include "problem.h"
 #include "rows.h"
+#include "scratch.h"
 
 namespace {
+
+using fedket::scratch;
 
 struct PoolProblem {
   int64_t instances, channels, rows, columns, batch, outputs, k;
@@ -29,15 +30,6 @@ struct Pooled {  // winner[o, tile, sample]: which pixel of the tile is largest,
   const T *kernel, *bias, *x, *cotangent;
   const uint8_t* winner;
 };
-
-template <typename T>
-using Lane = std::unique_ptr<T[], decltype(&std::free)>;
-
-template <typename T>
-Lane<T> make_lane(int64_t count) {
-  const int64_t bytes = (count * static_cast<int64_t>(sizeof(T)) + 63) / 64 * 64;
-  return Lane<T>(static_cast<T*>(std::aligned_alloc(64, bytes)), &std::free);
-}
 
 template <typename T>
 using Whole = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
@@ -96,8 +88,8 @@ void pool_lanes(const PoolProblem& p, const Pooled<T>& in, int64_t first, T* res
                 uint8_t* winner) {
   constexpr int kMost = kVectorBytes == 64 ? 4 : 2;  // outputs at a time: as registers allow
   const int64_t count = std::min<int64_t>(kWidth<T>, p.batch - first);
-  const auto x = make_lane<Vec<T>>(p.channels * p.pixels());
-  const auto kernel = make_lane<T>(p.taps() * kMost);
+  const auto x = scratch<Vec<T>>(p.channels * p.pixels());
+  const auto kernel = scratch<T>(p.taps() * kMost);
   take_lanes<T>(in.x, p.channels * p.pixels(), p.batch, first, x.get());
   in_blocks<kMost>(p.outputs, 0, [&](auto size, int64_t start) {
     constexpr int kSize = decltype(size)::value;
@@ -126,8 +118,8 @@ void images_back(const PoolProblem& p, const Pooled<T>& in, int64_t first, T* re
   constexpr int kMost = 8;
   const int64_t count = std::min<int64_t>(kWidth<T>, p.batch - first);
   const int64_t wide = p.out_columns(), area = p.out_rows() * wide;
-  const auto grad = make_lane<Vec<T>>(p.outputs * area);
-  const auto kernel = make_lane<T>(p.outputs * p.k * p.k * kMost);
+  const auto grad = scratch<Vec<T>>(p.outputs * area);
+  const auto kernel = scratch<T>(p.outputs * p.k * p.k * kMost);
   for (int64_t o = 0; o < p.outputs; ++o)
     for (int64_t tile = 0; tile < p.tiles(); ++tile) {
       const int64_t place = (o * p.tiles() + tile) * p.batch + first;
@@ -203,9 +195,9 @@ void kernel_back(const PoolProblem& p, const Pooled<T>& in, int64_t first, Vec<T
   const int64_t stride = p.columns * p.channels, lanes = kernel_lanes<T>(p);
   // Lanes beyond a row's end read what follows it; of the last row, this rest.
   const int64_t image = p.rows * stride + lanes * kWidth<T>, tiles = p.tiles();
-  const auto x = make_lane<T>(count * image);
-  const auto given = make_lane<T>(count * tiles);
-  const auto at = make_lane<int32_t>(count * tiles);
+  const auto x = scratch<T>(count * image);
+  const auto given = scratch<T>(count * tiles);
+  const auto at = scratch<int32_t>(count * tiles);
   std::fill_n(x.get(), count * image, T{0});
   for (int64_t c = 0; c < p.channels; ++c)
     for (int64_t pixel = 0; pixel < p.pixels(); ++pixel) {
@@ -261,13 +253,14 @@ void pool_kernel_back(const PoolProblem& p, const std::function<Pooled<T>(int64_
                       T* bias, const fedket::ForEach& for_each) {
   const int64_t groups = lane_groups(p, kWidth<T>), lanes = kernel_lanes<T>(p);
   const int64_t size = p.outputs * p.k * lanes, row = lanes * kWidth<T>, items = p.instances * groups;
-  const auto totals = make_lane<Vec<T>>(items * size);
-  const auto biases = make_lane<T>(items * p.outputs);
-  std::fill_n(totals.get(), items * size, Vec<T>{});
-  std::fill_n(biases.get(), items * p.outputs, T{0});
+  const auto totals = scratch<Vec<T>>(items * size);
+  const auto biases = scratch<T>(items * p.outputs);
   for_each(items, [&](int64_t item) {
-    kernel_back<T>(p, in(item / groups), item % groups * kWidth<T>, totals.get() + item * size,
-                   biases.get() + item * p.outputs);
+    Vec<T>* total = totals.get() + item * size;
+    T* own_bias = biases.get() + item * p.outputs;
+    std::fill_n(total, size, Vec<T>{});
+    std::fill_n(own_bias, p.outputs, T{0});
+    kernel_back<T>(p, in(item / groups), item % groups * kWidth<T>, total, own_bias);
   });
   for (int64_t i = 0; i < p.instances; ++i) {
     Vec<T>* sum = totals.get() + i * groups * size;

@@ -2,8 +2,6 @@
 // them are taken in their order, so that results do not depend on threads.
 #pragma once
 
-#include <cstdlib>
-#include <memory>
 #include <optional>
 #include <vector>
 
@@ -12,6 +10,7 @@
 #include "problem.h"
 #include "product.h"
 #include "rows.h"
+#include "scratch.h"
 #include "window.h"
 
 namespace {
@@ -20,18 +19,7 @@ using fedket::Block;
 using fedket::Layout;
 using fedket::Permutation;
 using fedket::Problem;
-
-template <typename T>
-struct FreeRows {
-  void operator()(Row<T>* rows) const { std::free(rows); }
-};
-template <typename T>
-using Rows = std::unique_ptr<Row<T>[], FreeRows<T>>;
-
-template <typename T>
-Rows<T> make_rows(int64_t count) {
-  return Rows<T>(static_cast<Row<T>*>(std::aligned_alloc(64, count * sizeof(Row<T>))));
-}
+using fedket::scratch;
 
 template <typename T>
 constexpr int lane_bits() {
@@ -142,7 +130,7 @@ void forward_tile(const Plan<T>& plan, const fedket::Forward<T>& arrays, int64_t
   const Problem& problem = plan.problem;
   const int64_t instance = item / plan.tiles(), tile = item % plan.tiles();
   const int64_t size = 2 * problem.dim() * problem.batch;
-  const Rows<T> memory = make_rows<T>(2 * plan.rows);
+  const auto memory = scratch<Row<T>>(2 * plan.rows);
   Row<T>*at = memory.get(), *spare = at + plan.rows;
   auto frames = frames_of(plan, arrays.paulis, instance, tile);
   copy_tile<T, false, false>(plan, tile, arrays.states + instance * size, at);
@@ -174,7 +162,7 @@ void backward_tile(const Plan<T>& plan, const fedket::Backward<T>& arrays, T* pa
   const Problem& problem = plan.problem;
   const int64_t instance = item / plan.tiles(), tile = item % plan.tiles();
   const int64_t size = 2 * problem.dim() * problem.batch;
-  const Rows<T> memory = make_rows<T>(4 * plan.rows);
+  const auto memory = scratch<Row<T>>(4 * plan.rows);
   Pair<T> at{memory.get(), memory.get() + plan.rows};
   Pair<T> spare{at.psi + 2 * plan.rows, at.lam + 2 * plan.rows};
   auto passes = plan.passes;
@@ -219,9 +207,11 @@ void backward(const Problem& problem, const fedket::Backward<T>& arrays,
               const fedket::ForEach& for_each) {
   const Plan<T> plan(problem);
   const int64_t size = 2 * problem.layers * problem.matrices, tiles = plan.tiles();
-  std::vector<T> partial(problem.instances * tiles * size);
+  const auto partial = scratch<T>(problem.instances * tiles * size);
   for_each(problem.instances * tiles, [&](int64_t item) {
-    backward_tile<T>(plan, arrays, partial.data() + item * size, item);
+    T* own = partial.get() + item * size;
+    std::fill_n(own, size, T{0});
+    backward_tile<T>(plan, arrays, own, item);
   });
   std::fill_n(arrays.matrix_cotangent, problem.instances * size, T{0});
   for (int64_t item = 0; item < problem.instances * tiles; ++item)
