@@ -1,9 +1,10 @@
 // Memory that a thread works in, and keeps for its next item.
 //
-// The C library would hand it what another thread has just freed, every line of which has to come
-// from that one's cache: for a small circuit that takes as long as the work.
+// From the C library it would get what another thread has just freed, whose lines lie in that one's
+// cache, and it would wait for the lock of the one arena that simulations have.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
@@ -11,7 +12,7 @@
 
 namespace fedket {
 
-constexpr int64_t kKeptBytes = int64_t{1} << 22;  // more is worked on for longer than it takes to come
+constexpr int64_t kKeptBytes = int64_t{1} << 22;  // of a block: threads would hold on to much else
 constexpr size_t kKeptBlocks = 8;
 
 // A thread's free blocks, the one that was used last at the end.
@@ -26,6 +27,7 @@ class FreeBlocks {
     for (const Block& block : blocks_) std::free(block.memory);
   }
 
+  // Not a much larger one, which another item may need.
   Block take(int64_t bytes) {
     for (size_t i = blocks_.size(); i-- > 0;) {
       const Block block = blocks_[i];
@@ -38,11 +40,15 @@ class FreeBlocks {
   }
 
   void put(Block block) {
-    if (block.bytes > kKeptBytes) return std::free(block.memory);
+    if (block.bytes > kKeptBytes) {
+      std::free(block.memory);
+      return;
+    }
     blocks_.push_back(block);
-    if (blocks_.size() <= kKeptBlocks) return;
-    std::free(blocks_.front().memory);
-    blocks_.erase(blocks_.begin());
+    if (blocks_.size() > kKeptBlocks) {
+      std::free(blocks_.front().memory);
+      blocks_.erase(blocks_.begin());
+    }
   }
 
  private:
