@@ -20,7 +20,14 @@ struct Pass {
   bool pair;
   int high, low;      // row bits; of a single qubit, both the same
   int first, second;  // which of the block's matrices
-  Vec<T> diagonal[4], x[2], y[2];  // sums of the backward pass, see `undo_rows`
+};
+
+constexpr size_t kMostPasses = 32;  // two qubits each, and 2^64 amplitudes nobody has
+
+// What the backward pass adds up over the rows of a pass, see `undo_rows`.
+template <typename T>
+struct PassSums {
+  Vec<T> diagonal[4], x[2], y[2];
 };
 
 template <typename T>
@@ -30,7 +37,7 @@ std::vector<Pass<T>> passes_of(const fedket::Block& block, const fedket::Layout&
   for (size_t i = 0; i < qubits.size(); i += 2) {
     const bool pair = i + 1 < qubits.size();
     const int high = qubits[i], low = qubits[i + pair];
-    passes.push_back({pair, layout.row_bit(high), layout.row_bit(low), high, low, {}, {}, {}});
+    passes.push_back({pair, layout.row_bit(high), layout.row_bit(low), high, low});
   }
   return passes;
 }
@@ -126,8 +133,8 @@ inline __attribute__((always_inline)) void add_diagonal(Vec<T>& d, const Row<T>&
 }
 
 template <typename T, bool PAIR, bool MOVES, typename G>
-void undo_rows(Pass<T>& pass, const G& g, const G& h, const Row<T>* psi_from,
-               const Row<T>* lam_from, Row<T>* psi_to, Row<T>* lam_to,
+void undo_rows(const Pass<T>& pass, PassSums<T>& sums, const G& g, const G& h,
+               const Row<T>* psi_from, const Row<T>* lam_from, Row<T>* psi_to, Row<T>* lam_to,
                const fedket::Permutation* moves, int64_t rows) {
   const int bits[2] = {pass.low, pass.high};
   const int64_t hi = int64_t{1} << pass.high, lo = int64_t{1} << pass.low;
@@ -140,8 +147,8 @@ void undo_rows(Pass<T>& pass, const G& g, const G& h, const Row<T>* psi_from,
       lam_to[moves->source[k]] = signed_row(lam, sign);
     }
   };
-  Vec<T> d0 = pass.diagonal[0], d1 = pass.diagonal[1], d2 = pass.diagonal[2],
-         d3 = pass.diagonal[3], x0 = pass.x[0], x1 = pass.x[1], y0 = pass.y[0], y1 = pass.y[1];
+  Vec<T> d0 = sums.diagonal[0], d1 = sums.diagonal[1], d2 = sums.diagonal[2],
+         d3 = sums.diagonal[3], x0 = sums.x[0], x1 = sums.x[1], y0 = sums.y[0], y1 = sums.y[1];
   for (int64_t r = 0; r < rows >> (PAIR ? 2 : 1); ++r) {
     const int64_t k = spread(r, bits, PAIR ? 2 : 1);
     if constexpr (PAIR) {
@@ -162,17 +169,18 @@ void undo_rows(Pass<T>& pass, const G& g, const G& h, const Row<T>* psi_from,
       store(k, a, e), store(k + hi, b, f);
     }
   }
-  pass.diagonal[0] = d0, pass.diagonal[1] = d1, pass.diagonal[2] = d2, pass.diagonal[3] = d3;
-  pass.x[0] = x0, pass.x[1] = x1, pass.y[0] = y0, pass.y[1] = y1;
+  sums.diagonal[0] = d0, sums.diagonal[1] = d1, sums.diagonal[2] = d2, sums.diagonal[3] = d3;
+  sums.x[0] = x0, sums.x[1] = x1, sums.y[0] = y0, sums.y[1] = y1;
 }
 
 template <typename T, typename Gates>
-void undo_pass(Pass<T>& pass, const Gates& gates, const Row<T>* psi, const Row<T>* lam,
-               Row<T>* psi_to, Row<T>* lam_to, const fedket::Permutation* moves, int64_t rows) {
+void undo_pass(const Pass<T>& pass, PassSums<T>& sums, const Gates& gates, const Row<T>* psi,
+               const Row<T>* lam, Row<T>* psi_to, Row<T>* lam_to,
+               const fedket::Permutation* moves, int64_t rows) {
   const auto &g = gates.of(pass.first), &h = gates.of(pass.second);
   using G = std::decay_t<decltype(g)>;
   const auto run = [&](auto rows_of) {
-    rows_of(pass, g, h, psi, lam, psi_to, lam_to, moves, rows);
+    rows_of(pass, sums, g, h, psi, lam, psi_to, lam_to, moves, rows);
   };
   if (pass.pair)
     run(moves ? undo_rows<T, true, true, G> : undo_rows<T, true, false, G>);
@@ -195,18 +203,16 @@ void matrix_cotangent(T zero, T one, T x, T y, const T* matrix, T* result) {
 }
 
 template <typename T, typename Gates>
-void read_cotangents(Pass<T>& pass, const Gates& gates, T* grads) {
-  const auto& d = pass.diagonal;
+void read_cotangents(const Pass<T>& pass, const PassSums<T>& sums, const Gates& gates, T* grads) {
+  const auto& d = sums.diagonal;
   const auto put = [&](int qubit, Cross<T> cross) {
     gates.unframe(qubit, cross);
     matrix_cotangent<T>(sum<T>(cross.zero[0]) + sum<T>(cross.zero[1]),
                         sum<T>(cross.one[0]) + sum<T>(cross.one[1]), sum<T>(cross.x),
                         sum<T>(cross.y), gates.matrices + 8 * qubit, grads + 8 * qubit);
   };
-  put(pass.first, {{d[0], d[1]}, {d[2], d[3]}, pass.x[0], pass.y[0]});
-  if (pass.pair) put(pass.second, {{d[0], d[2]}, {d[1], d[3]}, pass.x[1], pass.y[1]});
-  for (auto& v : pass.diagonal) v = Vec<T>{};
-  pass.x[0] = pass.x[1] = pass.y[0] = pass.y[1] = Vec<T>{};
+  put(pass.first, {{d[0], d[1]}, {d[2], d[3]}, sums.x[0], sums.y[0]});
+  if (pass.pair) put(pass.second, {{d[0], d[2]}, {d[1], d[3]}, sums.x[1], sums.y[1]});
 }
 
 template <typename T>
@@ -216,7 +222,7 @@ struct Pair {  // ψ and its conjugate cotangent
 
 // Backward: un-apply the block from `at`, adding the cotangents of its matrices to `grads`.
 template <typename T, typename Gates>
-bool undo_product(std::vector<Pass<T>>& passes, const fedket::Permutation* moves,
+bool undo_product(const std::vector<Pass<T>>& passes, const fedket::Permutation* moves,
                   const Gates& gates, T* grads, Pair<T> at, Pair<T> spare, int64_t rows) {
   if (moves && passes.empty()) {
     for (int64_t k = 0; k < rows; ++k) {
@@ -226,19 +232,21 @@ bool undo_product(std::vector<Pass<T>>& passes, const fedket::Permutation* moves
     }
     return true;
   }
+  PassSums<T> sums[kMostPasses];
+  std::fill_n(sums, passes.size(), PassSums<T>{});
   const size_t low = std::max(first_low(passes), size_t{moves != nullptr});
   const int64_t chunk = std::min(rows, int64_t{1} << kLowBits);
   if (low < passes.size())
     for (int64_t start = 0; start < rows; start += chunk)
       for (size_t i = passes.size(); i-- > low;) {
         Row<T>*psi = at.psi + start, *lam = at.lam + start;
-        undo_pass<T>(passes[i], gates, psi, lam, psi, lam, nullptr, chunk);
+        undo_pass<T>(passes[i], sums[i], gates, psi, lam, psi, lam, nullptr, chunk);
       }
   for (size_t i = std::min(low, passes.size()); i-- > (moves ? 1 : 0);)
-    undo_pass<T>(passes[i], gates, at.psi, at.lam, at.psi, at.lam, nullptr, rows);
+    undo_pass<T>(passes[i], sums[i], gates, at.psi, at.lam, at.psi, at.lam, nullptr, rows);
   if (moves)
-    undo_pass<T>(passes[0], gates, at.psi, at.lam, spare.psi, spare.lam, moves, rows);
-  for (auto& pass : passes) read_cotangents(pass, gates, grads);
+    undo_pass<T>(passes[0], sums[0], gates, at.psi, at.lam, spare.psi, spare.lam, moves, rows);
+  for (size_t i = 0; i < passes.size(); ++i) read_cotangents(passes[i], sums[i], gates, grads);
   return moves != nullptr;
 }
 

@@ -165,7 +165,6 @@ void backward_tile(const Plan<T>& plan, const fedket::Backward<T>& arrays, T* pa
   const auto memory = scratch<Row<T>>(4 * plan.rows);
   Pair<T> at{memory.get(), memory.get() + plan.rows};
   Pair<T> spare{at.psi + 2 * plan.rows, at.lam + 2 * plan.rows};
-  auto passes = plan.passes;
   auto frames = frames_of(plan, arrays.paulis, instance, tile);
   if (frames) frames->enter_all();
   const LaneFrames<T>* last = frames ? &*frames : nullptr;
@@ -178,7 +177,7 @@ void backward_tile(const Plan<T>& plan, const fedket::Backward<T>& arrays, T* pa
       const T* matrices = arrays.matrices + first + 2 * block.offset;
       T* grads = partial + 2 * (layer * problem.matrices + block.offset);
       const auto undo = [&](const auto& gates) {
-        return undo_product<T>(passes[i], plan.moved(i), gates, grads, at, spare, plan.rows);
+        return undo_product<T>(plan.passes[i], plan.moved(i), gates, grads, at, spare, plan.rows);
       };
       if (block.window)
         undo_window<T>(plan.windows[i], matrices, grads, at.psi, at.lam);

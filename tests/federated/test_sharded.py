@@ -11,7 +11,7 @@ COMPARE = """
 import jax, numpy as np, optax
 from fedket.federated.federation import make_federation
 from fedket.federated.local import LocalTraining
-from fedket.federated.placement import readable_everywhere
+from fedket.federated.placement import Resident, readable_everywhere
 from fedket.federated.sharded import split_cpu
 from fedket.federated.scaffold import scaffold
 from fedket.federated.strategies import fed_adam
@@ -44,8 +44,12 @@ def run(engine, clients_per_round, quantised, persistent):
     )
     state = federation.init()
     compiled.clear()
+    states = [state]
     for _ in range(3):
         state, record = federation.run_round(state)
+        states.append(state)
+    again, _ = federation.run_round(states[1])  # not what the last round left on the devices
+    jax.tree.map(np.testing.assert_array_equal, again.params, states[2].params)
     assert sum("_train" in name for name in compiled) <= 1, compiled  # programs are shared
     return state, record
 
@@ -69,6 +73,16 @@ mesh = jax.sharding.Mesh(np.array(jax.devices()), ("clients",))
 held = readable_everywhere(mesh, jax.numpy.ones((1000, 4)))
 assert len({shard.data.unsafe_buffer_pointer() for shard in held.addressable_shards}) == 1
 assert len(held.devices()) == 3
+
+resident, ids = Resident(mesh), np.arange(3, dtype=np.int32)
+placed = resident.place({"ids": ids})
+assert resident.place({"ids": ids.copy()}) is placed and len(placed["ids"].devices()) == 3
+for other in (ids + 1, ids.astype(np.float32)):
+    np.testing.assert_array_equal(resident.place({"ids": other})["ids"], other, strict=True)
+single, spread = jax.numpy.ones(2), resident.place(np.ones(2, np.float32))
+resident.know(single, spread)
+assert resident.place(single) is spread
+assert resident.place(jax.numpy.ones(2)) is not spread  # equal, but JAX would wait to compare
 
 for clients_per_round, quantised in ((0, False), (2, True), (4, True)):
     agree(sharded_engine, clients_per_round, quantised)

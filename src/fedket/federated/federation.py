@@ -244,7 +244,7 @@ def make_federation(
         more = evaluator.probed(outcome.params, outcome.server) if evaluated else {}
         record = RoundRecord(
             round=round_num,
-            cohort=tuple(int(client) for client in asked),
+            cohort=tuple(asked.tolist()),
             dropped=absent | outcome.dropped | dict(outcome.traffic.missing),
             lost=lost,
             train_loss=outcome.train_loss,

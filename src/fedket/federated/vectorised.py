@@ -15,12 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from fedket.federated.drift import Drift, drift_by_client, measure_drift
 from fedket.federated.placement import (
     BATCH,
-    across,
+    Resident,
     dealt,
     devices_for_clients,
     everywhere,
@@ -42,6 +42,7 @@ from fedket.federated.trainer import (
     as_numbers,
     broadcast_shape,
     cohort_weights,
+    contribution_shape,
     kept_at_first,
     nobody_left,
     restore_clients,
@@ -67,12 +68,13 @@ class Chunks(NamedTuple):
 class ChunkedOutcome(NamedTuple):
     """What clients keep, and per-client results in the order of the flat chunks.
 
-    `drift` is None unless asked for.
+    `loss` is NaN where anything of a client's update is not finite; `next_round` is the number of
+    the round after this one, and `drift` is None unless asked for.
     """
 
     clients: Kept
     loss: Float[Array, " cohort"]
-    finite: Bool[Array, " cohort"]
+    next_round: Int[Array | np.ndarray, ""]
     drift: Drift | None = None
 
 
@@ -97,25 +99,28 @@ def vectorised_engine(
     apply_sum = Program(server_step, trainer.strategy)
     restore = Program(_restore, None, results_everywhere(mesh))
     root = everywhere(mesh, jax.random.key(seed))
-    size: list[int] = []
+    model, cut, number = (Resident(mesh) for _ in range(3))
+    sizes: list[Sizes] = []
 
     def run(
         params: Params, server: ServerState, clients: Kept, cohort: np.ndarray, round_num: int
     ) -> CohortOutcome:
-        if not size:
+        if not sizes:
             each = -(-cohort_size // num_devices)
-            size.append(_choose_chunk(trainer, data, params, each, memory_limit_mb))
-        params, server, clients = everywhere(mesh, (params, server, clients))
+            sizes.append(_sizes(trainer, data, params, each, memory_limit_mb))
+        sent = model.place(params)
+        server, clients = everywhere(mesh, (server, clients))
         order = np.argsort(num_samples[cohort], kind="stable")
         ids = cohort[order]
         alive = np.ones(len(ids), dtype=bool)
         while True:
             weights = cohort_weights(num_samples[ids], alive)
-            chunks, places = _cut(ids, weights, size[0], num_devices)
-            chunks, number = across(mesh, (chunks, np.int32(round_num)))
-            first, outcome = program(data, params, server, clients, chunks, (root, number))
-            losses, finite = (np.asarray(a)[places] for a in (outcome.loss, outcome.finite))
-            broken = alive & ~finite
+            chunks, places = _cut(ids, weights, sizes[0].chunk, num_devices)
+            numbered = root, number.place(np.int32(round_num))
+            first, outcome = program(data, sent, server, clients, cut.place(chunks), numbered)
+            number.know(np.int32(round_num + 1), outcome.next_round)
+            losses = np.asarray(outcome.loss)[places]
+            broken = alive & ~np.isfinite(losses)
             if not broken.any():
                 break
             alive &= ~broken
@@ -124,22 +129,23 @@ def vectorised_engine(
         loss = float(np.sum(weights[alive] * losses[alive]))
         dropped = {int(c): NON_FINITE for c in np.sort(ids[~alive])}
         if reducer is None:
-            new_server, new_params, metrics, num_bytes = first
-            traffic = Traffic(int(alive.sum()) * int(num_bytes), 0)
+            new_server, trained, metrics = first
+            new_params, metrics = here(mesh, (trained, metrics))
+            model.know(new_params, trained)
+            traffic = Traffic(int(alive.sum()) * sizes[0].contribution_bytes, 0)
         else:
             rows = np.flatnonzero(alive)
             rows = rows[np.argsort(ids[rows])]
-            server, params = here(mesh, (server, params))
+            server = here(mesh, server)
             context = round_context(trainer, server, seed, round_num, ids[rows], weights[rows])
             contributions = jax.tree.map(lambda leaf: np.asarray(leaf)[places[rows]], first)
             total, traffic = reducer(contributions, context)
             if traffic.missing and jax.tree.leaves(clients.memory):
                 nobody = np.iinfo(np.int32).max
                 missing = np.where(np.isin(cohort, list(traffic.missing)), cohort, nobody)
-                kept = restore(clients, outcome.clients, across(mesh, missing))
+                kept = restore(clients, outcome.clients, everywhere(mesh, missing))
                 outcome = outcome._replace(clients=kept)
             new_server, new_params, metrics = apply_sum(server, params, total)
-        new_params, metrics = here(mesh, (new_params, metrics))
         drift = None if outcome.drift is None else Drift(*(a[places] for a in outcome.drift))
         apart, numbers = drift_by_client(drift, ids), as_numbers(metrics)
         return CohortOutcome(
@@ -160,20 +166,29 @@ def _cut(
     pad = -len(ids) % (size * num_devices)
     places = np.arange(len(ids) + pad).reshape(-1, num_devices, size)
     order = places.swapaxes(0, 1).ravel()
-    filled = np.pad(ids, (0, pad), constant_values=ids[0])[order]
-    chunks = Chunks(filled.reshape(-1, size), np.pad(weights, (0, pad))[order].reshape(-1, size))
+    filled = np.concatenate([ids, np.repeat(ids[:1], pad)])[order]
+    weighed = np.concatenate([weights, np.zeros(pad, weights.dtype)])[order]
+    chunks = Chunks(filled.reshape(-1, size), weighed.reshape(-1, size))
     return chunks, np.argsort(order)[: len(ids)]
 
 
-def _choose_chunk(
+class Sizes(NamedTuple):
+    """Clients of a chunk, and bytes of what each of them contributes."""
+
+    chunk: int
+    contribution_bytes: int
+
+
+def _sizes(
     trainer: ClientTrainer,
     data: TrainingData,
     params: Params,
     cohort_size: int,
     memory_limit_mb: int,
-) -> int:
+) -> Sizes:
     client_bytes = traced_bytes(*_one_client(trainer, data, params))
-    return chunk_size(client_bytes, cohort_size, memory_limit_mb)
+    chunk = chunk_size(client_bytes, cohort_size, memory_limit_mb)
+    return Sizes(chunk, tree_bytes(contribution_shape(trainer.strategy, params)))
 
 
 def round_work(trainer: ClientTrainer, data: TrainingData, cohort_size: int) -> float:
@@ -248,8 +263,8 @@ def _train_and_apply(
     sent = trainer.strategy.broadcast(server, params)
     totals, outcomes = dealt(add_up, mesh)(data, sent, clients, chunks, round_rngs(*number))
     total = jax.tree.map(lambda leaf: leaf.sum(axis=0), totals)
-    result = *server_step(trainer.strategy, server, params, total), tree_bytes(total)
-    return result, _unchunk(clients, chunks, outcomes)
+    result = server_step(trainer.strategy, server, params, total)
+    return result, _unchunk(clients, chunks, outcomes, number[1])
 
 
 def _train_and_stack(
@@ -274,7 +289,7 @@ def _train_and_stack(
 
     sent = trainer.strategy.broadcast(server, params)
     outcomes = dealt(train, mesh)(data, sent, clients, chunks, round_rngs(*number))
-    return _flat(outcomes.contribution), _unchunk(clients, chunks, outcomes)
+    return _flat(outcomes.contribution), _unchunk(clients, chunks, outcomes, number[1])
 
 
 def _restore(_: None, before: Kept, after: Kept, ids: Int[Array, " clients"]) -> Kept:
@@ -286,7 +301,9 @@ def _flat(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), tree)
 
 
-def _unchunk(clients: Kept, chunks: Chunks, outcomes: ClientOutcome) -> ChunkedOutcome:
+def _unchunk(
+    clients: Kept, chunks: Chunks, outcomes: ClientOutcome, round_num: Int[Array | np.ndarray, ""]
+) -> ChunkedOutcome:
     """Write back what finite, unpadded clients keep; leave the others as they were."""
     ids, weights, finite = chunks.ids.ravel(), chunks.weights.ravel(), outcomes.finite.ravel()
     # Padding repeats a real client: out-of-range rows make its writes disappear.
@@ -297,4 +314,5 @@ def _unchunk(clients: Kept, chunks: Chunks, outcomes: ClientOutcome) -> ChunkedO
     apart = None
     if jax.tree.leaves(outcomes.update):
         apart = measure_drift(_flat(outcomes.update), weights, finite)
-    return ChunkedOutcome(clients, outcomes.loss.reshape(-1), finite, apart)
+    loss = jnp.where(finite, outcomes.loss.reshape(-1), jnp.nan)
+    return ChunkedOutcome(clients, loss, round_num + 1, apart)
