@@ -9,6 +9,7 @@
 
 #include "problem.h"
 #include "rows.h"
+#include "scratch.h"
 
 namespace {
 
@@ -125,9 +126,9 @@ template <typename T>
 struct LaneGates {
   const T* matrices;
   const LaneFrames<T>& frames;
-  std::vector<LaneGate<T>> gates;
+  fedket::Scratch<LaneGate<T>> gates;  // of the block's qubits
   LaneGates(const fedket::Block& block, const T* m, bool undone, const LaneFrames<T>& all)
-      : matrices(m), frames(all), gates(all.size()) {
+      : matrices(m), frames(all), gates(fedket::scratch<LaneGate<T>>(all.size())) {
     for (int q : block.qubits) gates[q] = LaneGate<T>(Gate<T>(m + 8 * q, undone), all.of(q));
   }
   const LaneGate<T>& of(int qubit) const { return gates[qubit]; }

@@ -8,6 +8,7 @@
 
 #include "noisy.h"
 #include "pauli.h"
+#include "scratch.h"
 
 namespace {
 
@@ -182,11 +183,14 @@ void apply_steps(const NoisyPlan& plan, bool high, const Turn<T>* turns, T* v, i
 template <typename T>
 class Torques {
  public:
-  explicit Torques(const NoisyPlan& plan) : plan_(plan), sums_(plan.torques.size()) {}
+  explicit Torques(const NoisyPlan& plan)
+      : plan_(plan), sums_(fedket::scratch<Sums>(plan.torques.size())) {
+    std::fill_n(sums_.get(), plan.torques.size(), Sums{});
+  }
 
   // Of digits whose four values are in different chunks: `a` is padded, `b` is not.
   void add_high(const T* a, const T* b, int64_t rows) {
-    for (size_t i = 0; i < sums_.size(); ++i) {
+    for (size_t i = 0; i < plan_.torques.size(); ++i) {
       const Step& step = plan_.torques[i];
       if (!is_high(step)) continue;
       const int64_t far = chunks_apart(step.digit), near = chunks_apart(step.other);
@@ -201,7 +205,7 @@ class Torques {
   }
 
   void add_chunk(const T* a, const T* b, int64_t rows) {
-    for (size_t i = 0; i < sums_.size(); ++i) {
+    for (size_t i = 0; i < plan_.torques.size(); ++i) {
       const Step& step = plan_.torques[i];
       if (is_high(step)) continue;
       if (step.kind == Step::kLanesOnly) {
@@ -220,7 +224,7 @@ class Torques {
 
   // torques[unitary] += of every gate.
   void read(const NoisyBlock& block, T* torques) const {
-    for (size_t i = 0; i < sums_.size(); ++i) {
+    for (size_t i = 0; i < plan_.torques.size(); ++i) {
       const Step& step = plan_.torques[i];
       const auto of = [&](int single) { return torques + 3 * block.singles[single].unitary; };
       if (step.kind == Step::kLanesOnly) {
@@ -265,7 +269,7 @@ class Torques {
   }
 
   const NoisyPlan& plan_;
-  std::vector<Sums> sums_;
+  const fedket::Scratch<Sums> sums_;  // of each torque
 };
 
 }  // namespace
