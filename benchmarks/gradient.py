@@ -36,7 +36,7 @@ PEERS = {  # name -> environment
 }
 FEDKET: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {  # name -> on what, and how
     "fedket": (WORKLOADS, {}),
-    "fedket_one_core": (RESTRICTED, {"cores": 1}),
+    run.ONE_CORE: (RESTRICTED, {"cores": 1}),
     "fedket_one_taken": (RESTRICTED, {"taken": True}),
     "fedket_jax": (("a", "b", "a-of-1"), {"variables": {"FEDKET_NATIVE": "0"}}),
 }

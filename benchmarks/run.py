@@ -31,6 +31,8 @@ FEWER = {"federation": 3}
 """Benchmarks whose process is many processes and dozens of rounds -> so few make a run."""
 
 MOST_ATTEMPTS = 3
+ONE_CORE = "fedket_one_core"
+"""Name of the side that may use a single core."""
 
 Found = dict[tuple[str, str], list[dict[str, Any]]]
 """(side, workload) -> what each process found."""
@@ -70,7 +72,11 @@ class LoadedError(Exception):
 
 
 def main(
-    about: str, name: str, workloads: dict[str, Callable[[], dict[str, Any]]], *usual: str
+    about: str,
+    name: str,
+    workloads: dict[str, Callable[[], dict[str, Any]]],
+    *usual: str,
+    one_core: Iterable[str] = (),
 ) -> None:
     """Run a benchmark of fedket alone, or answer as one of its processes.
 
@@ -79,6 +85,7 @@ def main(
         name: Of the module in `benchmarks`.
         workloads: Each measures itself in this process and returns figures and facts.
         usual: Workloads measured by default; all if none is given.
+        one_core: Workloads that are measured on one core, too.
     """
     if sys.argv[1:2] == ["--measure"]:
         answer(lambda workload: workloads[workload](), sys.argv[2:])
@@ -87,7 +94,9 @@ def main(
     arguments.set_defaults(processes=least(name))
     options = arguments.parse_args()
     command = (sys.executable, "-m", f"benchmarks.{name}", "--measure")
-    run(name, [Side("fedket", command, (workload,)) for workload in options.workload], options)
+    sides = [Side("fedket", command, (workload,)) for workload in options.workload]
+    fewer = [side for side in sides if side.workloads[0] in one_core]
+    run(name, sides + [side._replace(name=ONE_CORE, cores=1) for side in fewer], options)
 
 
 def parser(about: str, workloads: Iterable[str], usual: Iterable[str]) -> argparse.ArgumentParser:

@@ -1,8 +1,9 @@
 """Thirty runs of the quickstart: `python -m benchmarks.sweep`.
 
 `sweep`: one command, `fedket sweep quickstart` with three strategies, two degrees of skew and five
-seeds, 60 rounds each, on all cores, from starting Python to the report. `separate`: what thirty
-commands `fedket run` take one after the other, from one of each setting with the first seed.
+seeds, 60 rounds each, from starting Python to the report; on all cores, and on one. `separate`:
+what thirty commands `fedket run` take one after the other, from one of each setting with the first
+seed.
 
 Times are in s and hold what is compiled in the first pass; later passes find it on disk. `run_s` is
 the time of a run's rounds on its core, `peak_mib` the memory of the largest process.
@@ -64,4 +65,5 @@ def _timed(*arguments: str) -> float:
 
 
 if __name__ == "__main__":
-    run.main(__doc__, "sweep", {"sweep": measure_sweep, "separate": measure_separate})
+    workloads = {"sweep": measure_sweep, "separate": measure_separate}
+    run.main(__doc__, "sweep", workloads, one_core=("sweep",))

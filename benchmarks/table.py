@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.figures import paired
-from benchmarks.run import RESULTS, ROOT
+from benchmarks.run import ONE_CORE, RESULTS, ROOT
 
 README = ROOT / "README.md"
 START, END = "<!-- from stored runs: make bench -->\n", "<!-- until here -->\n"
@@ -40,7 +40,7 @@ NOISY = {
     "round": "a round of 20 clients, 4 qubits",
 }
 RESTRICTED = {
-    "fedket_one_core": "one core",
+    ONE_CORE: "one core",
     "fedket_one_taken": "one core taken by another process",
     "fedket_jax": "without compiled kernels",
 }
@@ -156,9 +156,13 @@ def scale(runs: list[Run]) -> list[str]:
 def sweeps(runs: list[Run]) -> list[str]:
     """Many runs as one command, and as so many."""
     found = _of(runs, "sweep")
-    one, many = (_values(found, "fedket", workload, "s") for workload in ("sweep", "separate"))
-    head = ("30 runs of the quickstart, 60 rounds each, s", "`fedket sweep`", "30 commands")
-    return _table(head, [_row("on all cores", _cell(one), _cell(many))] if one else [])
+    ours = ("fedket", "sweep")
+    alone = _ratios(found, (ONE_CORE, "sweep"), ours, "s")
+    apart = _ratios(found, ("fedket", "separate"), ours, "s")
+    head = ("30 runs of the quickstart, 60 rounds each", "`fedket sweep`, s", "on one core",
+        "30 commands")  # fmt: skip
+    cells = _cell(_values(found, *ours, "s")), _cell(alone, "×"), _cell(apart, "×")
+    return _table(head, [_row("from Python's start to the report", *cells)] if found else [])
 
 
 FEDERATIONS = {
@@ -205,13 +209,13 @@ def _values(runs: Iterable[Run], side: str, workload: str, figure: str) -> list[
 
 
 def _ratios(
-    runs: Iterable[Run], one: tuple[str, str], other: tuple[str, str] | None
+    runs: Iterable[Run], one: tuple[str, str], other: tuple[str, str] | None, figure: str = "ms"
 ) -> list[float]:
     """Ratios of times of one side's workload to another's, or to C."""
     ratios: list[float] = []
     for run in runs:
         records = [run["sides"].get(side, {}).get(w, {}) for side, w in filter(None, (one, other))]
-        times = [record.get("ms") for record in records]
+        times = [record.get(figure) for record in records]
         times += [] if other else [(run["limit"] or {}).get("ms")]
         if all(times):
             ratios += paired(*times)
