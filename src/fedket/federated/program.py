@@ -62,14 +62,19 @@ class Program:
         function: (bound, *arrays) -> arrays; a module's own function, or always the same object.
         bound: Any tree, see above.
         out_shardings: Where results shall lie; None leaves it to JAX.
+        place: Puts numbers where arrays lie, once; None leaves it to JAX, at every call.
     """
 
     def __init__(
-        self, function: Callable[..., Any], bound: Any, out_shardings: NamedSharding | None = None
+        self,
+        function: Callable[..., Any],
+        bound: Any,
+        out_shardings: NamedSharding | None = None,
+        place: Callable[[Any], Any] | None = None,
     ) -> None:
         self._function, self._shared = function, _shared(function, out_shardings)
-        fixed, self._numbers = _split(bound)
-        self._fixed = _first_of_equal(fixed)
+        fixed, numbers = _split(bound)
+        self._fixed, self._numbers = _first_of_equal(fixed), place(numbers) if place else numbers
 
     def __call__(self, *arrays: Any) -> Any:
         """Run it; compiles if nothing alike was run before."""

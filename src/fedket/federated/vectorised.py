@@ -95,7 +95,8 @@ def vectorised_engine(
     data = readable_everywhere(mesh, data)
     num_devices = devices_for_clients(mesh)
     whole = _train_and_apply if reducer is None else _train_and_stack
-    program = Program(whole, (trainer, mesh), results_everywhere(mesh))
+    place = partial(everywhere, mesh)
+    program = Program(whole, (trainer, mesh), results_everywhere(mesh), place)
     apply_sum = Program(server_step, trainer.strategy)
     restore = Program(_restore, None, results_everywhere(mesh))
     root = everywhere(mesh, jax.random.key(seed))

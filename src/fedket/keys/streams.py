@@ -57,8 +57,9 @@ class KeyStream:
 
     def forget(self, offset: int) -> None:
         """Drop everything below an offset; bytes up to it that never came are skipped."""
-        del self.__held[: max(0, offset - self.start)]
-        self.start = max(self.start, offset)
+        if offset > self.start:
+            del self.__held[: offset - self.start]
+            self.start = offset
 
     def take(self, num_bytes: int) -> KeyMaterial:
         """Return the first bytes and drop them.
@@ -122,5 +123,7 @@ class StreamSource:
 
     def _forget(self, streams: Collection[Stream]) -> None:
         """Drop the bytes that both ends have gone past."""
+        position = self.ledger.position
         for stream in streams:
-            self._streams[stream].forget(min(self.ledger.position(end, stream) for end in stream))
+            one, other = stream
+            self._streams[stream].forget(min(position(one, stream), position(other, stream)))

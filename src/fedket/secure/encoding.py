@@ -21,7 +21,15 @@ import jax
 import numpy as np
 
 from fedket.errors import ProtocolError
-from fedket.secure.quantise import Quantised, Quantiser, dequantise, quantise, rounding_noise
+from fedket.secure.quantise import (
+    BLOCK,
+    Quantised,
+    Quantiser,
+    dequantise,
+    quantise,
+    rounding_noise,
+    rounding_noise_of_round,
+)
 from fedket.secure.words import Integers
 from fedket.types import Bound, Contribution, RoundContext
 
@@ -103,9 +111,13 @@ def encode(
         ProtocolError: A value is NaN or infinite.
     """
     values = flatten(encoding.factors, contribution)
-    share = encoding.shares[context.client_ids.index(client_id)]
-    noise = rounding_noise(context.seed, context.round_num, (client_id,), values.size)[0]
-    return quantise(encoding.quantiser, values, share, noise)
+    place = context.client_ids.index(client_id)
+    number = context.seed, context.round_num
+    if len(context.client_ids) * values.size <= BLOCK:
+        noise = rounding_noise_of_round(*number, context.client_ids, values.size)[place]
+    else:
+        noise = rounding_noise(*number, (client_id,), values.size)[0]
+    return quantise(encoding.quantiser, values, encoding.shares[place], noise)
 
 
 def decode(encoding: Encoding, template: Contribution, total: Integers) -> Contribution:

@@ -11,6 +11,7 @@ place. Header and payload are encoded injectively: see `encode`.
 
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from fedket.errors import ProtocolError
@@ -50,12 +51,19 @@ def make_tag(key: Secret, header: Header, payload: bytes) -> bytes:
         header: Which message it is.
         payload: What it says.
     """
-    from cryptography.hazmat.primitives.poly1305 import Poly1305
-
-    mac = Poly1305(key.reveal())
+    mac = _poly1305()(key.reveal())
     mac.update(encode(*header, len(payload)))
     mac.update(payload)
-    return mac.finalize()
+    tag: bytes = mac.finalize()
+    return tag
+
+
+@lru_cache(maxsize=1)
+def _poly1305() -> Any:
+    """The class, imported when it is needed: a tag takes as long as looking for it each time."""
+    from cryptography.hazmat.primitives.poly1305 import Poly1305
+
+    return Poly1305
 
 
 def check_tag(key: Secret, header: Header, payload: bytes, tag: bytes) -> None:
@@ -74,28 +82,33 @@ def check_tag(key: Secret, header: Header, payload: bytes, tag: bytes) -> None:
         )
 
 
-def encode(*parts: int | str | bytes | tuple[int, ...]) -> bytes:
+Part = int | str | bytes | tuple[int, ...] | list[int]
+
+
+def encode(*parts: Part) -> bytes:
     """Write a sequence of values so that no other sequence has the same bytes.
 
-    Every value starts with its kind, and strings, bytes and tuples with their length; ints take 8
-    bytes, signed, little-endian.
+    Every value starts with its kind, and strings, bytes, tuples and lists with their length; a list
+    is written as a tuple. Ints take 8 bytes, signed, little-endian.
     """
-    return b"".join(map(_encode_one, parts))
+    return b"".join([_encode_one(part) for part in parts])
 
 
 def encode_fields(fields: Mapping[str, Any]) -> bytes:
     """Write the fields of a payload in the order of their names."""
-    values = ((name, fields[name]) for name in sorted(fields))
-    return encode(*(tuple(x) if isinstance(x, list) else x for field in values for x in field))
+    return encode(*(part for name in sorted(fields) for part in (name, fields[name])))
 
 
-def _encode_one(part: int | str | bytes | tuple[int, ...]) -> bytes:
+_KIND_AND_NUMBER = struct.Struct("<cq").pack
+
+
+def _encode_one(part: Part) -> bytes:
     if isinstance(part, int):
-        return b"i" + struct.pack("<q", part)
-    if isinstance(part, tuple):
-        return b"t" + struct.pack(f"<q{len(part)}q", len(part), *part)
+        return _KIND_AND_NUMBER(b"i", part)
+    if isinstance(part, tuple | list):
+        return _KIND_AND_NUMBER(b"t", len(part)) + struct.pack(f"<{len(part)}q", *part)
     kind, data = (b"s", part.encode()) if isinstance(part, str) else (b"b", part)
-    return kind + struct.pack("<q", len(data)) + data
+    return _KIND_AND_NUMBER(kind, len(data)) + data
 
 
 def _party(party: int) -> str:

@@ -145,7 +145,9 @@ def integer(payload: Mapping[str, object], field: str) -> int:
 def integers(payload: Mapping[str, object], field: str) -> tuple[int, ...]:
     """Return a list of ints as a tuple; raise `ProtocolError` when missing or something else."""
     value = payload.get(field)
-    if not isinstance(value, list) or not all(isinstance(item, int) for item in value):
+    if not isinstance(value, list) or not all(
+        issubclass(kind, int) for kind in set(map(type, value))
+    ):
         raise _bad_field(field, "a list of ints", value)
     return tuple(value)
 

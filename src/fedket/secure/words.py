@@ -7,6 +7,8 @@ modulo 2^8, 2^16, 2^32 or 2^64, and `pack_words` reduces modulo 2^w, so ring ari
 arrays needs no reduction of its own.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from jaxtyping import Int64, UInt
 
@@ -16,6 +18,7 @@ Words = UInt[np.ndarray, " words"]
 Integers = Int64[np.ndarray, " values"]
 
 
+@lru_cache(maxsize=64)
 def word_dtype(word_bits: int) -> np.dtype[np.unsignedinteger]:
     """Return the smallest unsigned dtype that holds a word.
 

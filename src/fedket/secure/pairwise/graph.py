@@ -68,6 +68,7 @@ def make_graph(cohort: tuple[int, ...], degree: int, seed: bytes) -> Graph:
     return Graph(tuple(sorted(cohort, key=lambda i: _lot(seed, i))), degree // 2)
 
 
+@lru_cache(maxsize=1024)
 def neighbours(graph: Graph, client_id: int) -> tuple[int, ...]:
     """Return the clients joined to one of the ring, in ascending order."""
     if graph.links is not None:
