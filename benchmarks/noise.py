@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import noise_peers, run
-from benchmarks.fedket_side import round_federation
+from benchmarks.fedket_side import round_after_round, round_federation
 from benchmarks.noise_peers import BATCH
 from benchmarks.timing import wall_ms
 from benchmarks.workloads import load_round
@@ -119,8 +119,7 @@ def measure_round() -> dict[str, Any]:
     models = {"plain": None, "off": noise.NoiseModel(), "exact": DEPOLARISING}
     rounds = {}
     for name, model in models.items():
-        federation = round_federation(load_round(NUM_CLIENTS), model)
-        rounds[name] = partial(federation.run_round, federation.init(), with_evaluation=False)
+        rounds[name] = round_after_round(round_federation(load_round(NUM_CLIENTS), model))
     ms, _ = _timed(rounds)
     return _with_ratios(ms) | {"target_ratio": ROUND_TARGET, "engine": engine_name()}
 
